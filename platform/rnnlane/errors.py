@@ -1,0 +1,73 @@
+"""The exceptions that rnnlane raises on purpose.
+
+Each carries the three things a person needs: what rule was broken and by which value, where it
+stands, and what to do about it. Anything else that escapes is a defect of rnnlane.
+"""
+
+from __future__ import annotations
+
+
+class RnnlaneError(Exception):
+    """Root of all errors that a user is meant to read.
+
+    Attributes:
+        message: the rule, then the value received, in one sentence.
+        where: file, line and dotted key, or the row, column or address concerned.
+        remedy: what to do next, as an instruction.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, where: str | None = None, remedy: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text} ({self.remedy})" if self.remedy else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.where, self.remedy)
+
+    def as_dict(self) -> dict[str, str | None]:
+        """The error as ``--json`` prints it."""
+        return {"message": self.message, "where": self.where, "remedy": self.remedy}
+
+
+def _rebuild(
+    kind: type[RnnlaneError], message: str, where: str | None, remedy: str | None
+) -> RnnlaneError:
+    """Unpickling calls the class positionally, which keyword-only arguments would refuse."""
+    return kind(message, where=where, remedy=remedy)
+
+
+class ConfigError(RnnlaneError):
+    """The experiment, a flag or an argument is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class DataError(RnnlaneError):
+    """The data cannot be read, split or encoded as the experiment asks."""
+
+    exit_code = 2
+
+
+class ResourceError(RnnlaneError):
+    """What the experiment asks for does not fit the machine or the cluster."""
+
+    exit_code = 2
+
+
+class TrackingError(RnnlaneError):
+    """The MLflow store cannot be reached, written or understood."""
+
+
+class TrainingError(RnnlaneError):
+    """Training cannot go on: the numbers, not the machine, are at fault."""
+
+
+class JobError(RnnlaneError):
+    """Ray gave up on the workers or on the job."""
