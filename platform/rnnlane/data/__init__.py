@@ -1,0 +1,1 @@
+"""Sources, text, vocabulary, splits, prepared data and the batch plan."""

@@ -1,0 +1,1 @@
+"""embedding -> recurrent layers -> pooling -> logits."""

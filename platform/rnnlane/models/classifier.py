@@ -1,0 +1,85 @@
+"""Token ids -> embedding -> recurrent layers -> pooling -> one linear layer -> logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rnnlane.config.experiment import ModelConfig
+from rnnlane.models.encoder import RecurrentEncoder
+from rnnlane.models.pooling import POOLINGS
+
+
+class RecurrentBody(nn.Module):
+    """Everything above the embedding.
+
+    Apart from the embedding, so that a training loop can average the body's dense gradients one
+    way and the embedding's few touched rows another.
+    """
+
+    def __init__(self, config: ModelConfig, *, num_classes: int):
+        super().__init__()
+        self.encoder = RecurrentEncoder(config)
+        self.head = nn.Linear(self.encoder.output_size, num_classes)
+        self._pool = POOLINGS[config.pooling]
+
+    def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Classifies embedded rows.
+
+        Args:
+            embedded: float [B, T, E], padded on the right.
+            lengths: int64 [B], each in [1, T]; see :meth:`RecurrentEncoder.forward`.
+
+        Returns:
+            Logits, float32 [B, C].
+        """
+        outputs, final_state = self.encoder(embedded, lengths)
+        features = self._pool(outputs, final_state, lengths.to(outputs.device))
+        logits: Tensor = self.head(features)
+        return logits.float()
+
+
+class RecurrentClassifier(nn.Module):
+    """A classifier of token sequences.
+
+    Attributes:
+        embedding: row 0 stands for padding and stays zero.
+        body: see :class:`RecurrentBody`.
+    """
+
+    def __init__(self, config: ModelConfig, *, vocabulary_size: int, num_classes: int):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim, padding_idx=0)
+        self.body = RecurrentBody(config, num_classes=num_classes)
+
+    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Classifies rows.
+
+        Args:
+            token_ids: int64 [B, T], in [0, vocabulary_size), padded on the right.
+            lengths: int64 [B], each in [1, T]; see :meth:`RecurrentEncoder.forward`.
+
+        Returns:
+            Logits, float32 [B, C]; they depend neither on T nor on the other rows.
+        """
+        logits: Tensor = self.body(self.embedding(token_ids), lengths)
+        return logits
+
+
+def build_model(
+    config: ModelConfig, *, vocabulary_size: int, num_classes: int, seed: int
+) -> RecurrentClassifier:
+    """A new model on the CPU, its weights fixed by the seed.
+
+    The weights follow torch's default initialisation. The state of no random generator changes.
+
+    Args:
+        config: the shape of the model; ``pretrained_vectors`` is left to the caller.
+        vocabulary_size: V, padding and unknown token included.
+        num_classes: C.
+        seed: in [0, 2**63).
+    """
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed: that would also reseed the GPUs, which fork_rng does not restore.
+        torch.default_generator.manual_seed(seed)
+        return RecurrentClassifier(config, vocabulary_size=vocabulary_size, num_classes=num_classes)
