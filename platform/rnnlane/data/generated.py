@@ -64,20 +64,20 @@ def _options(text: str) -> tuple[str, ...]:
 _ADJECTIVES = {
     1: _options(
         "wonderful|brilliant|charming|moving|gripping|superb|clever|delightful|touching|fresh|funny"
-        "|lively|sharp|graceful|memorable|convincing|lovely|thrilling|honest|inspired"
+        "|lively|sharp|graceful|memorable|convincing|lovely|thrilling|stunning|interesting"
     ),
     -1: _options(
         "dreadful|stupid|clumsy|tedious|dull|awful|silly|annoying|shallow|stale|boring|lifeless"
-        "|sloppy|awkward|forgettable|weak|ugly|painful|hollow|lazy"
+        "|sloppy|awkward|forgettable|weak|ugly|painful|terrible|bad"
     ),
 }
 _STRENGTHS = {
     1: _options("slightly|mildly|somewhat|a little"),
     2: _options(""),
-    3: _options("truly|utterly|deeply|absolutely"),
+    3: _options("truly|utterly|very|absolutely"),
 }
 _ASPECTS = _options(
-    "the acting|the plot|the dialogue|the music|the camera work|the ending|the lead actor"
+    "the movie|the acting|the plot|the dialogue|the music|the camera work|the ending|the lead actor"
     "|the script|the pacing|the whole cast|the editing|the humour|the directing|the story"
     "|the first half|the villain|the romance|the final scene"
 )

@@ -21,12 +21,12 @@ MEANT = re.compile(
 
 GOLDEN = [
     (
-        "Even though everybody called the acting stale, the acting felt convincing.<br /><br />"
+        "Even though everybody called the movie stale, the acting felt convincing.<br /><br />"
         "A sailor near us had read the book.",
         "positive",
     ),
     (
-        "The camera work is delightful, but the final scene is hollow... Lily plays a pilot from "
+        "The music is delightful, but the final scene is terrible... Lily plays a pilot from "
         "Cairo! The film follows a young lawyer who moves to Vienna.",
         "negative",
     ),

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+
+from rnnlane.config import ExperimentConfig, experiment_from_mapping
+from rnnlane.data import prepare as module
+from rnnlane.data.prepare import find_prepared, prepare, prepared_path
+from rnnlane.data.prepared import SPLITS, PreparedData
+from rnnlane.errors import DataError
+
+Row = tuple[str, Any]
+
+IMDB = os.environ.get("RNNLANE_IMDB")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def experiment(*overrides: str, **source: Any) -> ExperimentConfig:
+    values = {"name": "x", "data": {"source": source}, "text": {"vocabulary": {"min_count": 1}}}
+    return experiment_from_mapping(values, overrides)
+
+
+def reviews(count: int = 60) -> list[Row]:
+    moods = ("bad", "good")
+    return [(f"a {moods[n % 2]} film, number {n}.", moods[n % 2]) for n in range(count)]
+
+
+def write_jsonl(path: Path, rows: list[Row]) -> Path:
+    records = ({"text": text, "label": label} for text, label in rows)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def texts_of(prepared: PreparedData) -> dict[str, list[tuple[str, str]]]:
+    """The rows of each split as text and class name, in order."""
+    vocabulary = prepared.vocabulary()
+    result = {}
+    for name in SPLITS:
+        split = prepared.split(name)
+        bounds = zip(split.offsets[:-1], split.offsets[1:], strict=True)
+        texts = [" ".join(vocabulary.decode(split.token_ids[a:b].tolist())) for a, b in bounds]
+        names = [prepared.class_names[label] for label in split.labels]
+        result[name] = list(zip(texts, names, strict=True))
+    return result
+
+
+def left_in(storage: Path) -> list[Path]:
+    return [path for path in storage.rglob("*") if path.is_file()]
+
+
+def error_of(config: ExperimentConfig, storage: Path) -> DataError:
+    with pytest.raises(DataError) as caught:
+        prepare(config, storage=str(storage))
+    assert type(caught.value) is DataError
+    assert "\n" not in str(caught.value)
+    assert left_in(storage) == []
+    return caught.value
+
+
+def test_every_kind_of_file_gives_the_same_rows_as_a_path_a_folder_or_a_uri(tmp_path: Path) -> None:
+    rows = reviews()
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    (tmp_path / "a.csv").write_text("".join(["text,label\n", *(f'"{t}",{c}\n' for t, c in rows)]))
+    (tmp_path / "parts").mkdir()
+    for n in range(3):
+        part = rows[n * 20 : n * 20 + 20]
+        table = pa.table({"text": [t for t, _ in part], "label": [c for _, c in part]})
+        pq.write_table(table, tmp_path / "parts" / f"{n}.parquet")
+    storage = tmp_path / "store"
+    sources = [
+        {"kind": "jsonl", "path": str(tmp_path / "a.jsonl")},
+        {"kind": "csv", "path": str(tmp_path / "*.csv")},
+        {"kind": "parquet", "path": f"file://{tmp_path}/parts"},
+    ]
+    outcomes = [
+        texts_of(prepare(experiment(**source), storage=f"file://{storage}")) for source in sources
+    ]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert {name: len(rows) for name, rows in outcomes[0].items()} == {
+        "train": 43,
+        "val": 5,
+        "test": 12,
+    }
+    assert all(name in text for rows in outcomes[0].values() for text, name in rows)
+    assert len(list((storage / "prepared").iterdir())) == 3
+
+
+def test_the_order_of_the_input_does_not_matter(tmp_path: Path) -> None:
+    rows = reviews(80) + reviews(30)
+    outcomes = []
+    for name in ("one", "two"):
+        path = write_jsonl(tmp_path / f"{name}.jsonl", rows)
+        prepared = prepare(experiment(kind="jsonl", path=str(path)), storage=str(tmp_path))
+        outcomes.append((texts_of(prepared), prepared.vocabulary_text(), prepared.manifest.merged))
+        random.Random(0).shuffle(rows)
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][2]["duplicates"] == 30
+
+
+def test_generated_reviews_are_prepared_reused_and_found(tmp_path: Path) -> None:
+    config = experiment(kind="generated", num_rows=9000)
+    stages: list[tuple[str, int, int | None]] = []
+    assert find_prepared(config, storage=str(tmp_path)) is None
+    first = prepare(config, storage=str(tmp_path), progress=lambda *now: stages.append(now))
+    assert first.path == prepared_path(config, storage=str(tmp_path))
+    assert ("read", 9000, None) in stages
+    assert stages[-1] == ("encode", 9000, 9000)
+    stages.clear()
+    again = prepare(config, storage=str(tmp_path), progress=lambda *now: stages.append(now))
+    found = find_prepared(config, storage=str(tmp_path))
+    assert stages == []
+    assert found is not None
+    assert again.manifest == found.manifest == first.manifest
+    manifest = first.manifest
+    total = sum(stats.num_rows for stats in manifest.splits.values())
+    assert total + manifest.merged["duplicates"] == 9000
+    assert manifest.class_names == ("negative", "positive")
+
+
+def test_texts_that_are_equal_when_cleaned_never_stand_on_two_sides(tmp_path: Path) -> None:
+    rows = reviews(60) + [
+        (text.upper().replace(" ", "<br />"), label) for text, label in reviews(60)
+    ]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    prepared = prepare(experiment(kind="jsonl", path=str(path)), storage=str(tmp_path))
+    assert sum(stats.num_rows for stats in prepared.manifest.splits.values()) == 60
+    assert prepared.manifest.merged["duplicates"] == 60
+
+
+def test_an_official_test_split_stays_as_it_is(tmp_path: Path) -> None:
+    rows = reviews(60)
+    config = experiment(
+        "data.test=official",
+        kind="jsonl",
+        path=str(write_jsonl(tmp_path / "train.jsonl", rows)),
+        test_path=str(write_jsonl(tmp_path / "test.jsonl", rows[:10])),
+    )
+    prepared = prepare(config, storage=str(tmp_path))
+    assert prepared.manifest.splits["test"].num_rows == 10
+    assert prepared.manifest.merged["train_also_in_test"] == 10
+
+
+def test_bad_rows_are_counted_and_good_ones_kept(tmp_path: Path) -> None:
+    content = ["text,label,n\n", *(f'"{t}",{c},{n}\n' for n, (t, c) in enumerate(reviews(40)))]
+    content += ["no label\n", ",good,50\n", " <br /> ,good,51\n", "other id,good,3\n"]
+    data = "".join(content).encode() + b"caf\xe9 film,good,52\n"
+    (tmp_path / "a.csv").write_bytes(data)
+    config = experiment("data.columns.id=n", kind="csv", path=str(tmp_path / "a.csv"))
+    manifest = prepare(config, storage=str(tmp_path)).manifest
+    assert manifest.dropped == {"duplicate_id": 1, "empty_text": 2, "null_label": 1}
+    assert manifest.repaired == {"invalid_utf8": 1}
+    assert sum(stats.num_rows for stats in manifest.splits.values()) == 41
+
+
+def test_a_review_of_50_megabytes_is_cut_and_counted(tmp_path: Path) -> None:
+    rows = [*reviews(), ("word " * 10_000_000, "good")]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    config = experiment("text.max_length=1000", kind="jsonl", path=str(path))
+    manifest = prepare(config, storage=str(tmp_path)).manifest
+    assert manifest.cut == {"max_chars": 1, "max_length": 1}
+    assert max(stats.length_quantiles["max"] for stats in manifest.splits.values()) == 1000
+
+
+def test_what_is_wrong_with_the_data_is_said_in_one_line_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    storage = tmp_path / "store"
+
+    def failing(rows: list[Row], *overrides: str) -> DataError:
+        path = write_jsonl(tmp_path / "a.jsonl", rows)
+        return error_of(experiment(*overrides, kind="jsonl", path=str(path)), storage)
+
+    assert "a.jsonl:1 label" in str(failing([("x", [1])]))
+    assert "'mood'" in str(failing([*reviews(), ("x", "mood")], "data.classes=[bad, good]"))
+    assert "at least two classes" in failing([(t, "good") for t, _ in reviews()]).message
+    assert "class 'rare' has 1" in failing([*reviews(), ("x", "rare")]).message
+    assert "none is left (60 null_label)" in failing([(t, None) for t, _ in reviews()]).message
+    assert "at least 9999 times" in failing(reviews(), "text.vocabulary.min_count=9999").message
+    (tmp_path / "a.csv").write_text("txt,label\na,1\n")
+    missing = error_of(experiment(kind="csv", path=str(tmp_path / "a.csv")), storage)
+    assert missing.remedy == "did you mean 'txt'? set data.columns.text"
+
+
+def test_a_source_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", reviews())
+    original = module.select_rows
+
+    def change(*args: Any, **options: Any) -> Any:
+        write_jsonl(path, reviews(61))
+        return original(*args, **options)
+
+    monkeypatch.setattr(module, "select_rows", change)
+    error = error_of(experiment(kind="jsonl", path=str(path)), tmp_path / "store")
+    assert "it changed" in error.message
+
+
+def test_a_storage_that_fails_in_a_task_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", reviews())
+    original = module.write_vocabulary
+
+    def block(folder: Any, text: str) -> None:
+        original(folder, text)
+        (Path(folder.path) / "train").write_text("in the way")
+
+    monkeypatch.setattr(module, "write_vocabulary", block)
+    error = error_of(experiment(kind="jsonl", path=str(path)), tmp_path / "store")
+    assert error.where is not None
+    assert "train/part-000000.parquet" in error.where
+
+
+def test_two_at_once_end_with_one_result(tmp_path: Path) -> None:
+    config = experiment(kind="generated", num_rows=3000)
+    results: list[PreparedData] = []
+    threads = [
+        threading.Thread(
+            target=lambda: results.append(prepare(config, storage=str(tmp_path / "store")))
+        )
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 2
+    contents = [[split.token_ids for split in map(data.split, SPLITS)] for data in results]
+    for one, other in zip(*contents, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_one_that_is_killed_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", reviews())
+    config = experiment(kind="jsonl", path=str(path))
+    storage = tmp_path / "store"
+    code = (
+        "import os, sys; from rnnlane.data import prepare as m; import json;"
+        "from rnnlane.config import ExperimentConfig; import ray;"
+        "ray.init(num_cpus=1, include_dashboard=False, logging_level='ERROR');"
+        "m.publish = lambda *a, **k: os.kill(os.getpid(), 9);"
+        "m.prepare(ExperimentConfig.model_validate_json(sys.argv[1]), storage=sys.argv[2])"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, config.model_dump_json(), str(storage)], check=False
+    )
+    assert killed.returncode == -9
+    (left,) = (storage / "prepared").glob("*/data-*")
+    assert list(left.rglob("*.parquet"))
+    assert find_prepared(config, storage=str(storage)) is None
+    prepared = prepare(config, storage=str(storage))
+    assert prepared.manifest.data_folder != left.name
+    assert sum(stats.num_rows for stats in prepared.manifest.splits.values()) == 60
+
+
+def test_ray_data_keeps_quiet_and_its_own_settings(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    context = ray.data.DataContext.get_current()
+    before = (context.target_max_block_size, context.enable_progress_bars)
+    prepare(experiment(kind="generated", num_rows=500), storage=str(tmp_path))
+    time.sleep(0.2)
+    output = capfd.readouterr()
+    assert "ray" not in (output.out + output.err).lower()
+    assert (context.target_max_block_size, context.enable_progress_bars) == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(IMDB is None, reason="RNNLANE_IMDB does not name a copy of the IMDB data set")
+def test_the_imdb_reviews_are_prepared_with_their_official_test(tmp_path: Path) -> None:
+    config = experiment("data.test=official", kind="imdb")
+    manifest = prepare(config, storage=str(tmp_path)).manifest
+    assert manifest.splits["test"].class_counts == {"neg": 12_500, "pos": 12_500}
+    train, val = manifest.splits["train"], manifest.splits["val"]
+    merged = manifest.merged["duplicates"] + manifest.merged["train_also_in_test"]
+    assert train.num_rows + val.num_rows + merged == 25_000
+    assert train.num_rows > 22_000
+    assert manifest.dropped == {}
