@@ -1,0 +1,196 @@
+"""Opening an MLflow store, and telling a store that is away from one that says no."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from rnnlane.errors import TrackingError
+from rnnlane.tracking.uris import redacted, sqlite_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PROBE_TIMEOUT_S = 5.0
+MIGRATION_TIMEOUT_S = 120.0
+
+_PROCESS_SETTINGS = {
+    # MLflow's own defaults (7 retries of up to 120 s each) block for many minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # MLflow would print an address, password included, into what a command prints as JSON.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+_LOG_LEVELS = {
+    "mlflow": logging.ERROR,
+    # Prints a traceback for each database error, which is raised anyway.
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "alembic": logging.WARNING,
+    "urllib3.connectionpool": logging.ERROR,
+}
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+# urllib3 wraps its reasons: ... (Caused by SomeError("HTTPConnection(host=...): what happened"))
+_INNERMOST = re.compile(r"Caused by \w+\([\"'](?:\w+\(.*?\): )?(.+?)[\"']\)+$")
+_MAYBE_LATER_STATUS = {401, 403, 408, 429, 499}
+
+
+def open_client(uri: str) -> MlflowClient:
+    """A client of a store that answered just now.
+
+    Creates a SQLite store's folder and tables. The first call of a process imports MLflow (2-3 s);
+    the first on a fresh SQLite file also runs MLflow's migrations (about 2 s).
+
+    Raises:
+        TrackingError: the store does not answer within some ``PROBE_TIMEOUT_S``, refuses the
+            credentials, or has the tables of another MLflow version.
+    """
+    _prepare_process()
+    with store_errors(uri, "cannot open the MLflow store"):
+        from mlflow import MlflowClient
+
+        database = sqlite_file(uri)
+        if database is None:
+            _probe(uri)
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+            return client
+        database.parent.mkdir(parents=True, exist_ok=True)
+        # Two processes that migrate one fresh file at once break it.
+        with FileLock(f"{database}.lock", timeout=MIGRATION_TIMEOUT_S):
+            return MlflowClient(tracking_uri=uri)
+
+
+def experiment_id(client: MlflowClient, *, uri: str, name: str) -> str:
+    """The id of MLflow's experiment ``name``, which is created if there is none.
+
+    With a SQLite store the artifacts of a new experiment go to ``mlartifacts`` beside the file.
+
+    Raises:
+        TrackingError: the store cannot be read or written, or the experiment was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with store_errors(uri, f"cannot open MLflow's experiment {name!r}"):
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return client.create_experiment(name, artifact_location=_artifact_location(uri))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = client.get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"MLflow's experiment must be active, but {name!r} was deleted",
+            where=redacted(uri),
+            remedy="`mlflow experiments restore` it, or set tracking.mlflow_experiment",
+        )
+    return str(found.experiment_id)
+
+
+@contextmanager
+def store_errors(uri: str, failed: str) -> Iterator[None]:
+    """Turns whatever MLflow and its drivers raise into one TrackingError.
+
+    Args:
+        uri: the store; shown redacted.
+        failed: what could not be done, such as ``cannot list the runs``.
+    """
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        raise TrackingError(
+            f"{failed}: {one_line(error)}", where=redacted(uri), remedy=_remedy(uri, error)
+        ) from None
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the same request may succeed later.
+
+    True for a store that is unreachable, overloaded, broken or refuses the credentials (which a
+    person can mend); False for one that understood the request and rejects it, and for files that
+    are gone.
+    """
+    status = _http_status(error)
+    if status is not None:
+        return status >= 500 or status in _MAYBE_LATER_STATUS
+    return not isinstance(error, FileNotFoundError | NotADirectoryError | ValueError | TypeError)
+
+
+def one_line(error: Exception) -> str:
+    """The gist of an error, redacted and short enough for a log line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    innermost = _INNERMOST.search(text)
+    reason = innermost.group(1) if innermost else text
+    return redacted(reason if len(reason) <= 300 else f"{reason[:297]}...")
+
+
+def _prepare_process() -> None:
+    for name, value in _PROCESS_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import mlflow  # noqa: F401  (its import sets the log levels anew)
+
+    for name, level in _LOG_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def _probe(uri: str) -> None:
+    """Fails soon where MLflow itself would try on for minutes."""
+    import requests
+
+    address = urlsplit(uri)
+    database_port = _DATABASE_PORTS.get(address.scheme.partition("+")[0])
+    if address.scheme in {"http", "https"}:
+        # Any answer counts: a proxy may guard the root, and the client carries the credentials.
+        requests.head(uri, timeout=PROBE_TIMEOUT_S, verify=_verify_tls()).close()
+    elif database_port is not None and address.hostname:
+        where = (address.hostname, address.port or database_port)
+        socket.create_connection(where, timeout=PROBE_TIMEOUT_S).close()
+
+
+def _verify_tls() -> bool | str:
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in {"true", "1"}:
+        return False
+    return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
+
+
+def _artifact_location(uri: str) -> str | None:
+    database = sqlite_file(uri)
+    return None if database is None else (database.parent / "mlartifacts").as_uri()
+
+
+def _http_status(error: Exception) -> int | None:
+    """What a server answered, or would have; None where the error is not about a request."""
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+    if isinstance(error, requests.RequestException):
+        return 503 if error.response is None else error.response.status_code
+    return None
+
+
+def _remedy(uri: str, error: Exception) -> str:
+    if "out-of-date database schema" in str(error):
+        return f"back the database up, then run `mlflow db upgrade {redacted(uri)}`"
+    if sqlite_file(uri) is not None:
+        return "check that the folder exists, is writable and not full"
+    status = _http_status(error) or 503
+    if status == 401:
+        return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    if status < 500:
+        return "check the address, the account's rights and the server's --allowed-hosts"
+    return "check the address, and that the server runs"

@@ -1,0 +1,257 @@
+"""The pictures of a run, as PNG files. Text is shown as it is, never read as mathematics."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 120
+MAX_NAME_CHARS = 24
+# Okabe and Ito's palette, which colour-blind people can tell apart.
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+GREY, PALE = "#595959", "#B8C4CC"
+_STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "font.size": 9.5,
+    "grid.alpha": 0.25,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
+    "lines.linewidth": 1.8,
+    # A review or a class name may hold dollar signs.
+    "text.parse_math": False,
+}
+# For what DejaVu Sans, which comes with matplotlib, has no glyphs for.
+_OTHER_FONTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans Arabic",
+    "Noto Sans Devanagari",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Arial Unicode MS",
+)
+
+
+def save_curves(
+    history: Sequence[Mapping[str, float]], path: Path, *, metric: str = "val/accuracy"
+) -> None:
+    """Draws accuracy and loss on train and val over the epochs, with the best epoch marked.
+
+    Args:
+        history: one mapping an epoch with ``epoch`` and any of ``train/accuracy``,
+            ``val/accuracy``, ``train/loss`` and ``val/loss``; values may be missing or NaN.
+        path: the PNG file.
+        metric: chooses the best epoch; the lowest value if its name ends in ``loss``, else the
+            highest.
+    """
+    best = _best_epoch(history, metric)
+    with _picture(path, width=10, height=4) as figure:
+        panels = figure.subplots(1, 2)
+        for axes, quantity in zip(panels, ("accuracy", "loss"), strict=True):
+            for split, colour, marker in (("train", BLUE, "o"), ("val", VERMILION, "s")):
+                epochs, values = _series(history, f"{split}/{quantity}")
+                axes.plot(epochs, values, color=colour, marker=marker, markersize=4, label=split)
+            if best is not None:
+                label = f"best epoch {best} (by {metric})"
+                axes.axvline(best, color=GREY, linestyle="--", linewidth=1.2, label=label)
+            axes.set(title=quantity.capitalize(), xlabel="epoch", ylabel=quantity)
+            axes.set_xlim(0.5, max((int(entry["epoch"]) for entry in history), default=1) + 0.5)
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+            axes.legend()
+
+
+def save_gradient_norms(
+    norms: npt.NDArray[np.floating],
+    path: Path,
+    *,
+    clip_norm: float | None,
+    clipped_fraction: float,
+    source: str,
+) -> None:
+    """Draws how large the gradients were: a histogram with a logarithmic axis.
+
+    Args:
+        norms: global norm of each step's gradient before clipping, [num_steps]; may be empty. Zero
+            and non-finite ones are left out and counted in the title.
+        path: the PNG file.
+        clip_norm: the largest norm let through; None if there was no limit.
+        clipped_fraction: share of the steps that were scaled down, in [0, 1].
+        source: where ``clip_norm`` comes from, in a few words.
+    """
+    norms = np.asarray(norms, dtype=np.float64).ravel()
+    drawn = norms[np.isfinite(norms) & (norms > 0)]
+    left_out = f", {len(norms) - len(drawn):,} left out" if len(drawn) < len(norms) else ""
+    with _picture(path, width=8, height=4.6) as figure:
+        axes = figure.subplots()
+        _logarithmic(axes)
+        if len(drawn):
+            _histogram(axes, drawn)
+        else:
+            axes.text(0.5, 0.5, "no gradient was measured", ha="center", transform=axes.transAxes)
+        if clip_norm is not None:
+            label = f"clipped above {clip_norm:.3g}: {clipped_fraction:.1%} of the steps"
+            axes.axvline(clip_norm, color=VERMILION, linestyle="--", label=label)
+        axes.set(
+            title=f"Gradient norms of {len(drawn):,} steps{left_out}",
+            xlabel="global norm before clipping, logarithmic",
+            ylabel="steps",
+        )
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+        note = textwrap.fill(f"Clip value: {source}", width=110)
+        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GREY)
+
+
+def save_confusion(matrix: npt.NDArray[np.integer], class_names: Sequence[str], path: Path) -> None:
+    """Draws which classes are taken for which: counts, and shares of each row as colour.
+
+    Args:
+        matrix: int [C, C]; rows are the true classes, columns the predicted ones.
+        class_names: C names, 2 to 20 for a readable picture.
+        path: the PNG file.
+    """
+    counts = np.asarray(matrix)
+    num_rows = int(counts.sum())
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 3.4 + 0.5 * len(counts)
+    with _picture(path, width=side + 1.4, height=side) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        _write_cells(axes, counts, shares)
+        _name_classes(axes, class_names)
+        accuracy = np.trace(counts) / max(num_rows, 1)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        axes.set_title(f"Confusion: {num_rows:,} rows, accuracy {accuracy:.1%}", pad=10)
+        bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format="{x:.0%}")
+        bar.set_label("share of the true class")
+        bar.outline.set_visible(False)
+
+
+def save_confidence(
+    texts: Sequence[str],
+    probabilities: npt.NDArray[np.floating],
+    class_names: Sequence[str],
+    path: Path,
+) -> None:
+    """Draws the probability of each class for some sentences, a panel each.
+
+    Args:
+        texts: N sentences, 1 or more; long ones are wrapped, and cut after 3 lines.
+        probabilities: [N, C], in [0, 1].
+        class_names: C names.
+        path: the PNG file.
+    """
+    probabilities = np.asarray(probabilities)
+    num_texts, num_classes = probabilities.shape
+    names = [_shortened(name) for name in class_names]
+    height = (1.5 + 0.32 * num_classes) * num_texts
+    with _picture(path, width=8, height=height) as figure:
+        panels = figure.subplots(num_texts, 1, squeeze=False)[:, 0]
+        for axes, text, row in zip(panels, texts, probabilities, strict=True):
+            colours = [BLUE if index == row.argmax() else PALE for index in range(num_classes)]
+            axes.barh(range(num_classes), row, color=colours, height=0.68)
+            for index, value in enumerate(row):
+                axes.text(value + 0.01, index, f"{value:.1%}", va="center")
+            axes.set_yticks(range(num_classes), names)
+            axes.invert_yaxis()
+            axes.set(xlim=(0, 1.1), xticks=np.linspace(0, 1, 6), xlabel="probability")
+            axes.grid(visible=False, axis="y")
+            lines = textwrap.wrap(text, width=84, max_lines=3, placeholder=" ...")
+            axes.set_title("\n".join(lines), fontweight="normal")
+
+
+@contextmanager
+def _picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
+    """A figure, sized in inches, that pyplot knows nothing of; written when the block ends."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import fontManager
+
+    installed = set(fontManager.get_font_names())
+    fonts = ["DejaVu Sans", *(name for name in _OTHER_FONTS if name in installed)]
+    with rc_context({**_STYLE, "font.family": fonts}), warnings.catch_warnings():
+        # A script that the font lacks is drawn as boxes, which is no reason to warn a user.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure = Figure(figsize=(width, height))
+        yield figure
+        figure.savefig(path, dpi=DPI, format="png", bbox_inches="tight", pad_inches=0.12)
+
+
+def _series(history: Sequence[Mapping[str, float]], key: str) -> tuple[list[int], list[float]]:
+    """The epochs that have a value of one metric, and the values."""
+    points = [(int(entry["epoch"]), entry[key]) for entry in history if key in entry]
+    return [epoch for epoch, _ in points], [value for _, value in points]
+
+
+def _best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> int | None:
+    points = [(v, e) for e, v in zip(*_series(history, metric), strict=True) if math.isfinite(v)]
+    if not points:
+        return None
+    sign = -1 if metric.endswith("loss") else 1
+    return max(points, key=lambda point: (sign * point[0], -point[1]))[1]
+
+
+def _logarithmic(axes: Axes) -> None:
+    from matplotlib.ticker import LogFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+
+
+def _histogram(axes: Axes, norms: npt.NDArray[np.float64]) -> None:
+    num_bins = min(60, max(10, len(norms) // 8))
+    bins = np.geomspace(norms.min() / 1.05, norms.max() * 1.05, num=num_bins + 1)
+    axes.hist(norms, bins=list(bins), color=BLUE, alpha=0.55, edgecolor="white", linewidth=0.4)
+    mean, p90 = norms.mean(), np.percentile(norms, 90)
+    axes.axvline(mean, color=GREEN, label=f"mean {mean:.3g}")
+    axes.axvline(p90, color=ORANGE, linestyle="-.", label=f"90th percentile {p90:.3g}")
+
+
+def _write_cells(
+    axes: Axes, counts: npt.NDArray[np.integer], shares: npt.NDArray[np.float64]
+) -> None:
+    is_small = len(counts) <= 6
+    for row, column in np.ndindex(counts.shape):
+        count, share = counts[row, column], shares[row, column]
+        if is_small:
+            text = f"{count:,}\n{share:.1%}"
+        else:
+            text = f"{count:,}\n{share:.0%}" if share >= 0.01 else f"{count:,}"
+        colour = "white" if share > 0.55 else "black" if share >= 0.01 or is_small else GREY
+        size = 10.0 if is_small else 7.0
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+
+
+def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
+    names = [_shortened(name) for name in class_names]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names)
+    if len(names) > 4 or max(map(len, names)) > 8:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME_CHARS else f"{name[: MAX_NAME_CHARS - 3]}..."

@@ -1,0 +1,67 @@
+"""A trained bundle -> an MLflow model: text in, label and probabilities out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+MODEL_PATH = "model"
+"""Where a run's artifacts hold its model."""
+
+BUNDLE = "bundle"
+BUNDLE_PATH = f"{MODEL_PATH}/artifacts/{BUNDLE}"
+"""Where they hold the bundle that the model was made from."""
+
+_CODE = Path(__file__).with_name("pyfunc_code.py")
+
+
+def save_model(bundle: Path, folder: Path, *, predictor: str, class_names: tuple[str, ...]) -> None:
+    """Writes an MLflow model that holds a copy of the bundle, and no pickle.
+
+    Args:
+        bundle: folder that the predictor can load.
+        folder: where the model goes; must not exist or be empty.
+        predictor: ``module:Class`` with ``load(path)``, see :mod:`rnnlane.tracking.pyfunc_code`;
+            looked up when the model is loaded, not now.
+        class_names: in the order of their labels.
+    """
+    import mlflow.pyfunc
+
+    with TemporaryDirectory() as scratch, warnings.catch_warnings():
+        # MLflow asks for an example input, which a signature given in full does not need.
+        warnings.filterwarnings("ignore", message="(?s).*input example", category=UserWarning)
+        # MLflow keeps a folder's name, and refuses names with # or %.
+        plain = shutil.copytree(bundle, Path(scratch) / BUNDLE)
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(_CODE),
+            artifacts={BUNDLE: str(plain)},
+            model_config={"predictor": predictor},
+            signature=_signature(class_names),
+            # Given, not inferred: to infer them MLflow loads the model in a new process.
+            pip_requirements=[_pinned("rnnlane"), _pinned("torch"), _pinned("mlflow")],
+        )
+
+
+def _signature(class_names: tuple[str, ...]) -> ModelSignature:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    probabilities = [ColSpec(DataType.double, f"probability_{name}") for name in class_names]
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string, "text")]),
+        outputs=Schema([ColSpec(DataType.string, "label"), *probabilities]),
+    )
+
+
+def _pinned(distribution: str) -> str:
+    # A local suffix (2.13.0+cpu) is not on the package index.
+    version = importlib.metadata.version(distribution).partition("+")[0]
+    return f"{distribution}=={version}"

@@ -1,0 +1,242 @@
+"""Reading an MLflow store: is it usable, which runs are in it, what did they leave."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnlane.errors import TrackingError
+from rnnlane.tracking.client import experiment_id, open_client, store_errors
+from rnnlane.tracking.packaging import BUNDLE_PATH
+from rnnlane.tracking.uris import redacted, resolve_uri, sqlite_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+__all__ = [
+    "RunSummary",
+    "check_store",
+    "download_artifacts",
+    "download_model",
+    "find_run",
+    "list_runs",
+    "redacted",
+    "resolve_uri",
+]
+
+LATEST = "latest"
+MIN_PREFIX_CHARS = 6
+_NUM_NEIGHBOURS = 200
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run, as the store has it.
+
+    Attributes:
+        status: RUNNING, FINISHED, FAILED, KILLED or SCHEDULED.
+        started_at: in seconds since 1970.
+        duration_s: None while it runs.
+        metrics: the last value of each.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    started_at: float
+    duration_s: float | None
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    artifact_uri: str
+
+
+def check_store(uri: str, *, mlflow_experiment: str | None = None) -> None:
+    """Opens the store as a run does, which makes a SQLite file that is not there yet.
+
+    Args:
+        uri: the store.
+        mlflow_experiment: also makes this MLflow experiment if there is none, and writes its tag
+            ``rnnlane.checked``. Without it a server is only read.
+
+    Raises:
+        TrackingError: the store is away, refuses the credentials or the write, is of another MLflow
+            version, or its file cannot be written.
+    """
+    client = open_client(uri)
+    database = sqlite_file(uri)
+    if database is not None and not os.access(database, os.W_OK):
+        raise TrackingError(
+            "the store's file must be writable, but it is not",
+            where=redacted(uri),
+            remedy="change its owner or mode, or set RNNLANE_HOME or tracking.uri",
+        )
+    if mlflow_experiment is not None:
+        experiment = experiment_id(client, uri=uri, name=mlflow_experiment)
+        with store_errors(uri, "cannot write to the MLflow store"):
+            client.set_experiment_tag(experiment, "rnnlane.checked", "true")
+
+
+def list_runs(uri: str, *, mlflow_experiment: str | None, limit: int) -> list[RunSummary]:
+    """The newest runs, newest first, children of searches included.
+
+    Args:
+        uri: the store; a SQLite file that is not there holds no runs and is not made.
+        mlflow_experiment: only of this MLflow experiment; None: of all.
+        limit: at most so many; at least 1.
+
+    Raises:
+        TrackingError: the store cannot be read, or has no such experiment.
+    """
+    if _is_unborn(uri):
+        return []
+    client = open_client(uri)
+    with store_errors(uri, "cannot list the runs"):
+        experiments = [
+            experiment
+            for experiment in client.search_experiments()
+            if mlflow_experiment in {None, experiment.name}
+        ]
+    if not experiments and mlflow_experiment is not None:
+        raise TrackingError(
+            f"the MLflow experiment must exist, but there is no {mlflow_experiment!r}",
+            where=redacted(uri),
+            remedy="set tracking.mlflow_experiment to one that has runs",
+        )
+    with store_errors(uri, "cannot list the runs"):
+        return _search(client, [e.experiment_id for e in experiments], limit=limit)
+
+
+def find_run(uri: str, reference: str) -> RunSummary:
+    """The run that a person means.
+
+    Args:
+        uri: the store.
+        reference: a run's id, the first 6 or more characters of one, a run's name (of several the
+            newest), or ``latest``.
+
+    Raises:
+        TrackingError: no run or several runs match, or the store cannot be read.
+    """
+    if _is_unborn(uri):
+        raise TrackingError(
+            f"a run must exist to be used, but the store is empty (asked for {reference!r})",
+            where=redacted(uri),
+            remedy="train one first, or set tracking.uri to the store that holds it",
+        )
+    client = open_client(uri)
+    with store_errors(uri, "cannot look for the run"):
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        if reference == LATEST:
+            found = _search(client, experiments, limit=1)
+        else:
+            found = _by_id(client, experiments, reference) or _search(
+                client, experiments, limit=1, where=f"attributes.run_name = {_quoted(reference)}"
+            )
+        if len(found) == 1:
+            return found[0]
+        neighbours = found or _search(client, experiments, limit=_NUM_NEIGHBOURS)
+    raise _no_single_run(uri, reference, several=bool(found), neighbours=neighbours)
+
+
+def download_artifacts(uri: str, run_id: str, path: str, destination: Path) -> Path:
+    """Copies an artifact file or folder of a run.
+
+    Args:
+        uri: the store.
+        run_id: the run's whole id.
+        path: within the run's artifacts; "" for all.
+        destination: folder to copy into; made if needed.
+
+    Returns:
+        The copy: ``destination / path``.
+
+    Raises:
+        TrackingError: the store or its artifacts cannot be read, or there is no such artifact.
+    """
+    open_client(uri)
+    with store_errors(uri, f"cannot read the artifact {path!r} of run {run_id}"):
+        from mlflow.artifacts import download_artifacts as download
+
+        copied = download(
+            run_id=run_id, artifact_path=path, dst_path=str(destination), tracking_uri=uri
+        )
+    return Path(copied)
+
+
+def download_model(uri: str, run_id: str, destination: Path) -> Path:
+    """Copies the bundle of the model that a run logged, and returns its folder.
+
+    Raises:
+        TrackingError: the store or its artifacts cannot be read, or the run has no model.
+    """
+    return download_artifacts(uri, run_id, BUNDLE_PATH, destination)
+
+
+def _by_id(client: MlflowClient, experiments: list[str], reference: str) -> list[RunSummary]:
+    if not re.fullmatch(rf"[0-9a-zA-Z]{{{MIN_PREFIX_CHARS},}}", reference):
+        return []
+    where = f"attributes.run_id LIKE '{reference}%'"
+    return _search(client, experiments, limit=_NUM_NEIGHBOURS, where=where)
+
+
+def _search(
+    client: MlflowClient, experiments: list[str], *, limit: int, where: str = ""
+) -> list[RunSummary]:
+    runs = client.search_runs(
+        experiments, where, max_results=limit, order_by=["attributes.start_time DESC"]
+    )
+    return [_summary(run) for run in runs]
+
+
+def _summary(run: Run) -> RunSummary:
+    info = run.info
+    running = info.status == "RUNNING" or info.end_time is None
+    return RunSummary(
+        run_id=info.run_id,
+        name=info.run_name,
+        status=info.status,
+        started_at=info.start_time / 1000,
+        duration_s=None if running else (info.end_time - info.start_time) / 1000,
+        metrics=dict(run.data.metrics),
+        params=dict(run.data.params),
+        tags=dict(run.data.tags),
+        artifact_uri=info.artifact_uri,
+    )
+
+
+def _no_single_run(
+    uri: str, reference: str, *, several: bool, neighbours: list[RunSummary]
+) -> TrackingError:
+    ids = [run.run_id for run in neighbours]
+    if several:
+        return TrackingError(
+            f"a reference must mean one run, but {reference!r} begins {len(ids)} ids",
+            where=redacted(uri),
+            remedy=f"give more of the id: {', '.join(ids[:5])}",
+        )
+    names = list(dict.fromkeys(run.name for run in neighbours))
+    near = difflib.get_close_matches(reference, names + ids, n=3, cutoff=0.5)
+    hint = f"near it: {', '.join(near)}" if near else f"the newest are: {', '.join(names[:3])}"
+    return TrackingError(
+        f"no run has the id or name {reference!r}",
+        where=redacted(uri),
+        remedy=hint if names else "the store holds no runs yet",
+    )
+
+
+def _quoted(name: str) -> str:
+    # MLflow's filters know no escapes; a name with both kinds of quotes can be found by its id.
+    quote = '"' if "'" in name else "'"
+    return f"{quote}{name.replace(quote, '')}{quote}"
+
+
+def _is_unborn(uri: str) -> bool:
+    database = sqlite_file(uri)
+    return database is not None and not database.exists()

@@ -1,0 +1,71 @@
+"""Addresses of MLflow stores: which one to use, and how to show one without its secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from rnnlane.config.paths import home
+from rnnlane.errors import ConfigError
+
+_REMEDY = (
+    "use sqlite:///path/to/mlflow.db for a file, or the http(s):// address of an MLflow server"
+)
+_USER_INFO = re.compile(r"(?<=://)[^\s'\"]*@")
+_QUERY_SECRET = re.compile(
+    r"([?&;][\w.-]*(?:token|passw|pwd|secret|key|credential|signature|sig)[\w.-]*=)[^&;\s#'\"]+",
+    re.IGNORECASE,
+)
+
+
+def resolve_uri(configured: str | None) -> str:
+    """The store to use: ``configured``, else ``MLFLOW_TRACKING_URI``, else a SQLite file.
+
+    The default file is ``mlflow.db`` in rnnlane's home; nothing is created here.
+
+    Raises:
+        ConfigError: the address is a folder or a ``file:`` URI, or a SQLite address without a file.
+    """
+    default = f"sqlite:///{home() / 'mlflow.db'}"
+    if configured:
+        uri, where = configured, "tracking.uri"
+    else:
+        uri, where = os.environ.get("MLFLOW_TRACKING_URI") or default, "MLFLOW_TRACKING_URI"
+    scheme = uri.partition(":")[0] if ":" in uri else ""
+    if uri != "databricks" and (len(scheme) < 2 or scheme == "file"):
+        raise ConfigError(
+            f"an MLflow store must be a database or a server, but got {redacted(uri)!r}",
+            where=where,
+            remedy=_REMEDY,
+        )
+    if scheme == "sqlite" and sqlite_file(uri) is None:
+        raise ConfigError(
+            f"a SQLite store must name a file, but got {redacted(uri)!r}",
+            where=where,
+            remedy=_REMEDY,
+        )
+    return uri
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Absolute path of the database file of a ``sqlite:///`` address; None for any other."""
+    scheme, _, rest = uri.partition("://")
+    path = rest.partition("?")[0].removeprefix("/")
+    if scheme.partition("+")[0] != "sqlite" or path in {"", ":memory:"}:
+        return None
+    return Path(path).absolute()
+
+
+def store_identity(uri: str) -> str:
+    """What stays the same for one store when credentials or the working directory change."""
+    return str(sqlite_file(uri) or redacted(uri))
+
+
+def redacted(text: str) -> str:
+    """``text`` with the user, password and secret query values of every address in it replaced.
+
+    Takes an address alone, or a sentence that holds some. It would rather hide too much: all up to
+    the last ``@`` of an address goes, since a password may hold ``/``, ``:`` and ``@`` itself.
+    """
+    return _QUERY_SECRET.sub(r"\1***", _USER_INFO.sub("***@", text))
