@@ -1,0 +1,1 @@
+"""The optimisation: torch only, neither Ray nor MLflow."""

@@ -1,0 +1,104 @@
+"""Gradient clipping, and how its value is found.
+
+Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML 2013,
+propose clipping by the global norm at a value that comes from the mean norm of a trial run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from rnnlane.config.experiment import ClipConfig
+from rnnlane.errors import TrainingError
+
+QUANTILES = {"p10": 0.10, "p50": 0.50, "p90": 0.90, "p99": 0.99}
+
+
+@dataclass(frozen=True)
+class ClipChoice:
+    """The clip value of a run, and why it is that.
+
+    Attributes:
+        max_norm: largest norm let through; None where nothing is clipped.
+        reason: a sentence for people.
+        trial: statistics of the trial run's norms (count, mean, p10 to p99, max); empty without.
+    """
+
+    max_norm: float | None
+    reason: str
+    trial: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the checkpoint."""
+        return asdict(self)
+
+
+def gradient_norm(gradients: Sequence[Tensor], *, norm_type: float) -> Tensor:
+    """The p-norm of all gradients taken as one vector: float32 []."""
+    return get_total_norm(gradients, norm_type=norm_type)
+
+
+def clip_(parameters: Sequence[Tensor], norm: Tensor, *, max_norm: float) -> None:
+    """Scales the ``.grad`` of the parameters, so that ``norm`` becomes at most max_norm."""
+    clip_grads_with_norm_(parameters, max_norm, norm)
+
+
+def norm_order(config: ClipConfig) -> float:
+    """The p of the norm, as a number."""
+    return math.inf if config.norm_type == "inf" else float(config.norm_type)
+
+
+def choose_clip(config: ClipConfig, trial_norms: npt.NDArray[np.float64] | None) -> ClipChoice:
+    """The clip value that the policy gives.
+
+    Args:
+        config: the policy.
+        trial_norms: float64 [num_steps], the norms of an unclipped trial run; for policy auto.
+
+    Raises:
+        TrainingError: the trial run had no finite, positive gradient norm.
+    """
+    if config.policy == "none":
+        return ClipChoice(None, "policy none: gradients are not clipped", {})
+    if config.policy == "fixed":
+        return ClipChoice(config.max_norm, f"policy fixed: max_norm {config.max_norm:g}", {})
+    assert trial_norms is not None
+    finite = trial_norms[np.isfinite(trial_norms)]
+    if len(finite) == 0 or finite.max() <= 0:
+        raise TrainingError(
+            "policy auto needs finite, positive gradient norms, but none of the "
+            f"{len(trial_norms)} steps of the trial run had one",
+            where="training.clip",
+            remedy="lower training.learning_rate, or use policy fixed",
+        )
+    if config.statistic == "mean":
+        value, what = float(finite.mean()), "the mean"
+    else:
+        value = float(np.percentile(finite, config.percentile))
+        what = f"percentile {config.percentile:g}"
+    reason = (
+        f"policy auto: {what} of {len(finite)} unclipped gradient norms is {value:.4g} "
+        f"(median {np.median(finite):.4g}, largest {finite.max():.4g})"
+    )
+    return ClipChoice(value, reason, {"count": float(len(finite)), **norm_statistics(finite)})
+
+
+def norm_statistics(norms: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Mean, quantiles and maximum of the finite norms; empty where there are none."""
+    finite = norms[np.isfinite(norms)]
+    if len(finite) == 0:
+        return {}
+    quantiles = np.quantile(finite, list(QUANTILES.values()))
+    return {
+        "mean": float(finite.mean()),
+        **{name: float(value) for name, value in zip(QUANTILES, quantiles, strict=True)},
+        "max": float(finite.max()),
+    }

@@ -1,0 +1,346 @@
+"""The worker loop: the same code for one process and for many.
+
+Knows neither Ray nor MLflow: data comes in as arrays, what happens goes out through `Events`.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.data.encoded import EncodedSplit
+from rnnlane.errors import TrainingError
+from rnnlane.models.classifier import RecurrentClassifier, build_model
+from rnnlane.models.vectors import apply_vectors
+from rnnlane.training.checkpoint import (
+    TrainState,
+    contiguous_weights,
+    load_checkpoint,
+    save_checkpoint,
+)
+from rnnlane.training.clipping import choose_clip
+from rnnlane.training.feed import TrainFeed
+from rnnlane.training.group import WorkerGroup
+from rnnlane.training.metrics import Scores, confusion, score, summarise
+from rnnlane.training.records import add_step, epoch_record, start_epoch
+from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
+from rnnlane.training.step import Stepper, build_optimizer, uses_bfloat16
+
+PROGRESS_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What the workers learn from; the arrays may be read-only and shared between workers.
+
+    Attributes:
+        splits: train, val and test.
+        num_classes: number of labels.
+        vocabulary_size: number of token ids.
+        vectors: pretrained vectors float32 [V, E] and which tokens have one: bool [V].
+    """
+
+    splits: dict[str, EncodedSplit]
+    num_classes: int
+    vocabulary_size: int
+    vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]] | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands within an epoch.
+
+    Loss, accuracy and speed are over the epoch so far; ``left_s`` is the training time, in seconds,
+    that the rest of the run takes at that speed.
+    """
+
+    epoch: int
+    num_epochs: int
+    step: int
+    num_steps: int
+    loss: float
+    accuracy: float
+    rows_per_s: float
+    left_s: float
+
+
+class Events(Protocol):
+    """What a loop tells the outside. Called on every worker, in the same order."""
+
+    def progress(self, progress: Progress) -> None:
+        """Now and then within an epoch."""
+
+    def epoch(self, history: list[dict[str, float]]) -> None:
+        """After an epoch, and after a restart: the records of all finished epochs."""
+
+    def checkpoint(self, write: Callable[[Path], None]) -> None:
+        """State to keep; ``write`` fills an empty folder. Called by all workers or none."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run has found; alike on every worker.
+
+    Attributes:
+        history: one record for each epoch; the best one's has the test metrics as well.
+        best_epoch: its number, from 1.
+        weights: of the best epoch.
+        losses: float64 [steps of the run], mean over each global batch.
+        norms: float64 [steps of the run], gradient norms before clipping.
+        clip: max_norm, reason, and the trial's statistics.
+        test_confusion: int64 [C, C], rows true, columns predicted.
+    """
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    weights: dict[str, Tensor]
+    losses: npt.NDArray[np.float64]
+    norms: npt.NDArray[np.float64]
+    clip: dict[str, Any]
+    test_confusion: npt.NDArray[np.int64] = field(repr=False)
+
+
+def run_training(
+    config: ExperimentConfig,
+    data: TrainingData,
+    *,
+    group: WorkerGroup,
+    events: Events,
+    start: Path | None = None,
+) -> Outcome:
+    """Trains, validates after every epoch, and tests the best epoch once at the end.
+
+    Args:
+        config: the experiment.
+        data: the same on every worker.
+        group: this worker's place among the workers.
+        events: receives progress, history and checkpoints.
+        start: folder of a checkpoint to go on from.
+
+    Raises:
+        TrainingError: too many non-finite steps in a row, or a checkpoint that does not fit.
+    """
+    with _cpu_settings(group):
+        return _Run(config, data, group, events).to_the_end(start)
+
+
+@contextmanager
+def _cpu_settings(group: WorkerGroup) -> Iterator[None]:
+    """One thread, denormals flushed: the flag holds for the calling thread only.
+
+    Denormals slow a recurrent backward pass down several times over, and torch's own threads
+    would not flush them; more processes, not more threads, use more cores.
+    """
+    if group.device.type != "cpu":
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+
+
+class _Run:
+    """The state of one run on one worker."""
+
+    def __init__(
+        self, config: ExperimentConfig, data: TrainingData, group: WorkerGroup, events: Events
+    ):
+        self.config = config
+        self.data = data
+        self.group = group
+        self.events = events
+        self.model = self._build_model()
+        self.optimizer = build_optimizer(self.model, config.training)
+        self.feed = TrainFeed(
+            data.splits["train"],
+            config.training,
+            seed=config.seed,
+            vocabulary_size=data.vocabulary_size,
+            group=group,
+        )
+        self.state = TrainState()
+        self.best: dict[str, Tensor] | None = None
+
+    def _build_model(self) -> RecurrentClassifier:
+        model = build_model(
+            self.config.model,
+            vocabulary_size=self.data.vocabulary_size,
+            num_classes=self.data.num_classes,
+            seed=self.config.seed,
+        )
+        if self.data.vectors is not None:
+            apply_vectors(model, *self.data.vectors)
+        return model.to(self.group.device)
+
+    def to_the_end(self, start: Path | None) -> Outcome:
+        if start is not None:
+            self.state, self.best = load_checkpoint(
+                start, model=self.model, optimizer=self.optimizer
+            )
+            self.events.epoch(self.state.history)
+        if self.state.clip is None:
+            self.state.clip = choose_clip(self.config.training.clip, self._trial_norms())
+        stepper = Stepper(self.model, self.optimizer, self.config.training, group=self.group)
+        while not self._is_done():
+            self._train_epoch(stepper)
+            self._finish_epoch()
+        return self._outcome()
+
+    def _is_done(self) -> bool:
+        history = self.state.history
+        return len(history) >= self.config.training.epochs or should_stop(
+            self.config.training, history
+        )
+
+    def _trial_norms(self) -> npt.NDArray[np.float64] | None:
+        """Norms of a short unclipped run on a copy of the model: float64 [trial_steps at most]."""
+        config = self.config.training
+        if config.clip.policy != "auto":
+            return None
+        model = copy.deepcopy(self.model)
+        stepper = Stepper(model, build_optimizer(model, config), config, group=self.group)
+        norms: list[float] = []
+        for step, batch in enumerate(self.feed.steps(0)):
+            if step == config.clip.trial_steps:
+                break
+            self._seed_step(epoch=0, step=step)
+            norms.append(stepper(batch, max_norm=None, rate=config.learning_rate).norm)
+        return np.array(norms)
+
+    def _seed_step(self, *, epoch: int, step: int) -> None:
+        """Makes dropout a function of place and time, so that no random state need be kept."""
+        if self.config.model.dropout > 0:
+            place = (self.config.seed, epoch, step, self.group.rank)
+            torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+
+    def _train_epoch(self, stepper: Stepper) -> None:
+        state, config = self.state, self.config.training
+        assert state.clip is not None
+        mark = saved_at = told_at = time.perf_counter()
+        for batch in self.feed.steps(state.epoch, start=state.step):
+            fed_at = time.perf_counter()
+            self._seed_step(epoch=state.epoch, step=state.step)
+            result = stepper(
+                batch,
+                max_norm=state.clip.max_norm,
+                rate=self._rate(),
+                save=fed_at - saved_at > config.checkpoint_every_s,
+            )
+            now = time.perf_counter()
+            add_step(state, batch, result, data_s=fed_at - mark, elapsed_s=now - mark)
+            self._refuse_nonfinite()
+            if result.save and state.step < self.feed.num_steps:
+                self._save()
+                saved_at = time.perf_counter()
+            if now - told_at > PROGRESS_EVERY_S:
+                self.events.progress(self._progress())
+                told_at = now
+            mark = time.perf_counter()
+
+    def _rate(self) -> float:
+        """Learning rate of the step that comes next."""
+        state, num_steps = self.state, self.feed.num_steps
+        return learning_rate(
+            self.config.training,
+            step=(state.epoch - 1) * num_steps + state.step,
+            num_steps=self.config.training.epochs * num_steps,
+            history=state.history,
+        )
+
+    def _refuse_nonfinite(self) -> None:
+        in_a_row, most = self.state.nonfinite_in_a_row, self.config.training.max_nonfinite_steps
+        if in_a_row >= most:
+            raise TrainingError(
+                f"loss or gradient was not finite in {in_a_row} steps in a row "
+                f"(training.max_nonfinite_steps is {most})",
+                where=f"epoch {self.state.epoch}, step {self.state.step}",
+                remedy="lower training.learning_rate or set training.clip.policy=auto",
+            )
+
+    def _finish_epoch(self) -> None:
+        state = self.state
+        started = time.perf_counter()
+        scores = self._score("val")
+        record = epoch_record(state, num_rows=self.feed.num_rows, next_rate=self._rate())
+        record["time/validation_s"] = time.perf_counter() - started
+        for key, value in summarise(scores, num_classes=self.data.num_classes).items():
+            record[f"val/{key}"] = value
+        state.history.append(record)
+        if best_epoch(self.config.training.metric, state.history) == len(state.history) - 1:
+            self.best = contiguous_weights(self.model)
+        start_epoch(state, state.epoch + 1)
+        self._save()
+        self.events.epoch(state.history)
+
+    def _score(self, split: str) -> Scores:
+        self.model.eval()
+        device_type = self.group.device.type
+        bfloat16 = uses_bfloat16(self.config.training, self.group.device)
+        with torch.autocast(device_type, dtype=torch.bfloat16, enabled=bfloat16):
+            scores = score(self.model, self.data.splits[split], group=self.group)
+        self.model.train()
+        return scores
+
+    def _save(self) -> None:
+        def write(folder: Path) -> None:
+            save_checkpoint(
+                folder,
+                model=self.model,
+                best=self.best,
+                optimizer=self.optimizer,
+                state=self.state,
+            )
+
+        self.events.checkpoint(write)
+
+    def _progress(self) -> Progress:
+        state, num_steps = self.state, self.feed.num_steps
+        num_epochs = self.config.training.epochs
+        rows = state.step * self.config.training.global_batch_size
+        steps_left = (num_epochs - state.epoch + 1) * num_steps - state.step
+        return Progress(
+            epoch=state.epoch,
+            num_epochs=num_epochs,
+            step=state.step,
+            num_steps=num_steps,
+            loss=state.loss_sum / max(state.loss_rows, 1),
+            accuracy=state.correct / rows,
+            rows_per_s=rows / state.elapsed_s,
+            left_s=steps_left * state.elapsed_s / state.step,
+        )
+
+    def _outcome(self) -> Outcome:
+        state = self.state
+        assert self.best is not None
+        assert state.clip is not None
+        self.model.load_state_dict(self.best)
+        scores = self._score("test")
+        best = best_epoch(self.config.training.metric, state.history)
+        summary = summarise(scores, num_classes=self.data.num_classes)
+        history = [dict(record) for record in state.history]
+        history[best].update({f"test/{key}": value for key, value in summary.items()})
+        return Outcome(
+            history=history,
+            best_epoch=best + 1,
+            weights=self.best,
+            losses=np.array(state.losses),
+            norms=np.array(state.norms),
+            clip=state.clip.as_dict(),
+            test_confusion=confusion(scores, num_classes=self.data.num_classes),
+        )

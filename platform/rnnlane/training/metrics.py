@@ -1,0 +1,106 @@
+"""Scores of every row of a split, and the metrics made of them.
+
+Workers score their rows and sum one vector over the group, once a split. The metrics are then made
+of the same rows in the same order whatever the number of workers, uneven shards included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rnnlane.data.batches import make_batch
+from rnnlane.data.encoded import EncodedSplit
+from rnnlane.training.group import WorkerGroup
+
+TOKENS_A_BATCH = 65_536
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model said of each row of a split.
+
+    Attributes:
+        labels: int64 [N], the truth.
+        predicted: int64 [N].
+        losses: float64 [N], cross-entropy.
+        last_class: float64 [N], probability of the last class; the score of ROC AUC.
+    """
+
+    labels: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    losses: npt.NDArray[np.float64]
+    last_class: npt.NDArray[np.float64]
+
+
+def length_batches(lengths: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows in order of length, in batches of at most TOKENS_A_BATCH padded tokens."""
+    order = np.argsort(lengths, kind="stable")[::-1]
+    start = 0
+    while start < len(order):
+        longest = max(1, int(lengths[order[start]]))
+        stop = start + max(1, min(1024, TOKENS_A_BATCH // longest))
+        yield order[start:stop]
+        start = stop
+
+
+@torch.inference_mode()
+def score(
+    logits_of: Callable[[Tensor, Tensor], Tensor], split: EncodedSplit, *, group: WorkerGroup
+) -> Scores:
+    """Scores a split on all workers; every worker must call it and gets the same result.
+
+    Args:
+        logits_of: token_ids [B, T] and lengths [B] -> logits [B, C].
+        split: the rows, the same on every worker.
+        group: the workers that take the batches in turn.
+    """
+    found = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
+    for index, rows in enumerate(length_batches(split.lengths)):
+        if index % group.world_size != group.rank:
+            continue
+        batch = make_batch(split, rows)
+        labels = batch.labels.to(group.device)
+        logits = logits_of(batch.token_ids.to(group.device), batch.lengths).float()
+        where = torch.from_numpy(rows.copy()).to(group.device)
+        found[0, where] = functional.cross_entropy(logits, labels, reduction="none").double()
+        found[1, where] = logits.argmax(dim=1).double()
+        found[2, where] = logits.softmax(dim=1)[:, -1].double()
+    losses, predicted, last_class = group.sum_(found).cpu().numpy()
+    return Scores(split.labels, predicted.astype(np.int64), losses, last_class)
+
+
+def summarise(scores: Scores, *, num_classes: int) -> dict[str, float]:
+    """loss, accuracy, macro_f1, and roc_auc for two classes.
+
+    roc_auc is left out where one of the two classes does not occur or a score is not finite.
+    """
+    from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+    labels = list(range(num_classes))
+    summary = {
+        "loss": float(scores.losses.mean()),
+        "accuracy": float(accuracy_score(scores.labels, scores.predicted)),
+        "macro_f1": float(
+            f1_score(
+                scores.labels, scores.predicted, labels=labels, average="macro", zero_division=0
+            )
+        ),
+    }
+    measurable = len(np.unique(scores.labels)) == 2 and bool(np.isfinite(scores.last_class).all())
+    if num_classes == 2 and measurable:
+        summary["roc_auc"] = float(roc_auc_score(scores.labels, scores.last_class))
+    return summary
+
+
+def confusion(scores: Scores, *, num_classes: int) -> npt.NDArray[np.int64]:
+    """Counts of (true, predicted): int64 [C, C]."""
+    matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(matrix, (scores.labels, scores.predicted), 1)
+    return matrix

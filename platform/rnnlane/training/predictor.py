@@ -1,0 +1,139 @@
+"""A trained classifier that answers for texts, and its form on disk: JSON and safetensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rnnlane.config.experiment import ModelConfig, TextConfig
+from rnnlane.data.batches import make_batch
+from rnnlane.data.encoded import EncodedSplit
+from rnnlane.data.text import TextProcessor, load_stop_words
+from rnnlane.data.vocabulary import UNKNOWN_ID, Vocabulary
+from rnnlane.errors import DataError
+from rnnlane.models.classifier import RecurrentClassifier, build_model
+from rnnlane.training.metrics import length_batches
+
+WEIGHTS, VOCABULARY, CLASSIFIER = "weights.safetensors", "vocabulary.jsonl", "classifier.json"
+FORMAT = 1
+
+
+def save_bundle(
+    folder: Path,
+    *,
+    weights: Mapping[str, Tensor],
+    vocabulary: str,
+    text: TextConfig,
+    model: ModelConfig,
+    class_names: Sequence[str],
+) -> None:
+    """Writes all that a classifier needs to answer for texts into an existing folder."""
+    save_file(dict(weights), folder / WEIGHTS)
+    (folder / VOCABULARY).write_text(vocabulary, encoding="utf-8")
+    description = {
+        "format": FORMAT,
+        "class_names": list(class_names),
+        "text": text.model_dump(mode="json"),
+        "stop_words": sorted(load_stop_words(text.stop_words)),
+        "model": model.model_dump(mode="json"),
+    }
+    (folder / CLASSIFIER).write_text(
+        json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8"
+    )
+
+
+class Predictor:
+    """Texts in, a probability for each class out.
+
+    Attributes:
+        class_names: the classes, in the order of the probabilities.
+    """
+
+    def __init__(
+        self,
+        model: RecurrentClassifier,
+        vocabulary: Vocabulary,
+        processor: TextProcessor,
+        *,
+        text: TextConfig,
+        class_names: tuple[str, ...],
+    ):
+        self.class_names = class_names
+        self._model = model.eval()
+        self._vocabulary = vocabulary
+        self._processor = processor
+        self._text = text
+
+    @classmethod
+    def load(cls, folder: Path) -> Predictor:
+        """Reads a bundle that :func:`save_bundle` wrote.
+
+        Raises:
+            DataError: a file is missing, damaged or of another format.
+        """
+        try:
+            description = json.loads((folder / CLASSIFIER).read_text(encoding="utf-8"))
+            if description["format"] != FORMAT:
+                raise DataError(
+                    f"a model bundle must be of format {FORMAT}, but got {description['format']}",
+                    where=str(folder),
+                )
+            vocabulary = Vocabulary.from_jsonl((folder / VOCABULARY).read_text(encoding="utf-8"))
+            text = TextConfig.model_validate(description["text"])
+            class_names = tuple(description["class_names"])
+            model = build_model(
+                ModelConfig.model_validate(description["model"]),
+                vocabulary_size=len(vocabulary),
+                num_classes=len(class_names),
+                seed=0,
+            )
+            model.load_state_dict(load_file(folder / WEIGHTS))
+            processor = TextProcessor(text, frozenset(description["stop_words"]))
+        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            raise DataError(
+                f"not a usable model bundle: {str(error).splitlines()[0]}",
+                where=str(folder),
+                remedy="give the id of a finished run",
+            ) from error
+        return cls(model, vocabulary, processor, text=text, class_names=class_names)
+
+    def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Probability of each class for each text: float64 [len(texts), num_classes].
+
+        A text without any token is read as one unknown word.
+        """
+        split = self._encode(texts)
+        found = np.zeros((len(texts), len(self.class_names)))
+        with torch.inference_mode():
+            for rows in length_batches(split.lengths):
+                batch = make_batch(split, rows)
+                logits = self.logits(batch.token_ids, batch.lengths)
+                found[rows] = logits.double().softmax(dim=1).numpy()
+        return found
+
+    def logits(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Logits [B, C] of encoded rows; token_ids int64 [B, T], lengths int64 [B]."""
+        found: Tensor = self._model(token_ids, lengths)
+        return found
+
+    def _encode(self, texts: Sequence[str]) -> EncodedSplit:
+        encoded = [
+            self._vocabulary.encode(
+                self._processor(text), max_length=self._text.max_length, keep=self._text.keep
+            )
+            for text in texts
+        ]
+        unknown = np.array([UNKNOWN_ID], dtype=np.int32)
+        rows = [row if len(row) else unknown for row in encoded]
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        tokens = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+        return EncodedSplit(tokens, offsets, np.zeros(len(rows), dtype=np.int64))

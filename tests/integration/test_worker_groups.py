@@ -1,0 +1,64 @@
+"""What must not depend on the number of workers, in real process groups without Ray."""
+
+import numpy as np
+import pytest
+
+from support.one_step import SGD, plain_gradient_step, weights_after_one_step
+from support.runs import ALONE, scored, timeless, trained
+from support.workers import in_worker_group
+
+RUN = ("training.epochs=3", "training.clip.max_norm=0.5")
+STEPS = (0, 8)  # a full batch, and the last, smaller one
+SPLIT_ROWS = (1, 83, 3000)
+
+
+def everything(group):
+    outcome = trained(*RUN, group=group)
+    return {
+        "steps": {step: weights_after_one_step(group, SGD, step) for step in STEPS},
+        "losses": outcome.losses,
+        "history": timeless(outcome.history),
+        "scores": {num_rows: scored(group, num_rows, 3) for num_rows in SPLIT_ROWS},
+    }
+
+
+@pytest.fixture(scope="module", params=[1, 2, 3])
+def by_rank(request):
+    return in_worker_group(request.param, everything)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_gradient_is_that_of_the_global_batch(by_rank, step):
+    expected, loss, norm = plain_gradient_step(SGD, step)
+    for found in by_rank:
+        weights, its_loss, its_norm, _ = found["steps"][step]
+        assert its_loss == pytest.approx(loss, abs=1e-6)
+        assert its_norm == pytest.approx(norm, rel=1e-5)
+        for name, tensor in expected.items():
+            np.testing.assert_allclose(weights[name], tensor, atol=1e-6, err_msg=name)
+
+
+def test_step_losses_and_metrics_agree(by_rank):
+    alone = trained(*RUN, group=ALONE)
+    assert len(alone.losses) == 27
+    for found in by_rank:
+        np.testing.assert_allclose(found["losses"][:20], alone.losses[:20], atol=1e-4)
+        for record, expected in zip(found["history"], timeless(alone.history), strict=True):
+            assert record["val/accuracy"] == expected["val/accuracy"]
+            assert record["train/accuracy"] == expected["train/accuracy"]
+            assert record["val/loss"] == pytest.approx(expected["val/loss"], abs=1e-4)
+
+
+def test_every_rank_tells_the_same(by_rank):
+    for found in by_rank[1:]:
+        assert found["history"] == by_rank[0]["history"]
+        np.testing.assert_array_equal(found["losses"], by_rank[0]["losses"])
+
+
+@pytest.mark.parametrize("num_rows", SPLIT_ROWS)
+def test_scores_agree(by_rank, num_rows):
+    alone = scored(ALONE, num_rows, 3)
+    for found in by_rank:
+        scores = found["scores"][num_rows]
+        np.testing.assert_array_equal(scores.predicted, alone.predicted)
+        np.testing.assert_allclose(scores.losses, alone.losses, atol=1e-6)

@@ -1,0 +1,112 @@
+"""The command line as a user runs it: a process of its own, in a folder of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+
+def command_environment(home: Path, **extra: str) -> dict[str, str]:
+    hidden = {"MLFLOW_TRACKING_URI", "RAY_ADDRESS"}
+    kept = {key: value for key, value in os.environ.items() if key not in hidden}
+    return {**kept, "RNNLANE_HOME": str(home), **extra}
+
+
+def rnnlane(home: Path, *arguments: str, timeout_s: float = 300, **extra: str):
+    """Runs the command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "rnnlane", *arguments],
+        check=False,
+        env=command_environment(home, **extra),
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+
+
+def rnnlane_json(home: Path, *arguments: str, **extra: str) -> dict[str, Any]:
+    """What ``--json`` printed; the command must succeed and print one line only."""
+    done = rnnlane(home, *arguments, "--json", **extra)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1, done.stdout
+    return json.loads(lines[0])
+
+
+def start_rnnlane(home: Path, log: Path, *arguments: str) -> subprocess.Popen:
+    """Starts the command in a process group of its own; what it prints goes to ``log``."""
+    with log.open("w") as target:
+        return subprocess.Popen(
+            [sys.executable, "-m", "rnnlane", *arguments],
+            env=command_environment(home),
+            cwd=home.parent,
+            stdout=target,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def wait_until(condition: Callable[[], Any], *, timeout_s: float = 180, what: str = "") -> Any:
+    """The first true value of the condition."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"waited {timeout_s} s in vain for {what}")
+
+
+def train_workers(driver: int) -> list[psutil.Process]:
+    """The Ray Train worker processes of a driver."""
+    workers = []
+    for process in psutil.Process(driver).children(recursive=True):
+        try:
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                workers.append(process)
+        except psutil.Error:
+            continue
+    return workers
+
+
+def kill_everything(driver: subprocess.Popen) -> None:
+    """``kill -9`` of the driver and all that it has started, as a power cut would."""
+    doomed = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
+    for process in doomed:
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.Error:
+            continue
+    psutil.wait_procs(doomed, timeout=30)
+    driver.wait(timeout=30)
+
+
+def checkpoints(home: Path) -> list[Path]:
+    """The checkpoints of all runs below a home, oldest first."""
+    return sorted((home / "checkpoints").glob("*/attempt-*/checkpoint_*/state.json"))
+
+
+def write_experiment(folder: Path, **changes: Any) -> Path:
+    """A small experiment on generated reviews with two workers."""
+    values: dict[str, Any] = {
+        "name": "small",
+        "data": {"source": {"kind": "generated", "num_rows": 600}},
+        "model": {"embedding_dim": 16, "hidden_size": 16},
+        "training": {"epochs": 2, "learning_rate": 0.01},
+        "runtime": {"num_workers": 2, "device": "cpu"},
+        "tracking": {"system_metrics": False},
+    }
+    for key, change in changes.items():
+        values[key] = {**values[key], **change} if isinstance(change, dict) else change
+    file = folder / f"{values['name']}.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return file

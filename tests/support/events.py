@@ -1,0 +1,29 @@
+"""Events that remember."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rnnlane.training.loop import Progress
+
+
+class Remembered:
+    """Keeps the histories told, and the checkpoints as folders below one of its own."""
+
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder
+        self.histories: list[list[dict[str, float]]] = []
+        self.told: list[Progress] = []
+        self.checkpoints: list[Path] = []
+
+    def progress(self, progress: Progress) -> None:
+        self.told.append(progress)
+
+    def epoch(self, history: list[dict[str, float]]) -> None:
+        self.histories.append([dict(record) for record in history])
+
+    def checkpoint(self, write: Callable[[Path], None]) -> None:
+        if self.folder is not None:
+            target = self.folder / f"checkpoint-{len(self.checkpoints)}"
+            target.mkdir(parents=True)
+            write(target)
+            self.checkpoints.append(target)

@@ -1,0 +1,50 @@
+"""One optimizer step, ours and the textbook way."""
+
+import torch
+from torch.nn import functional
+
+from rnnlane.data.batches import make_batch
+from rnnlane.data.sampling import plan
+from rnnlane.models.classifier import build_model
+from rnnlane.training.feed import TrainFeed
+from rnnlane.training.group import WorkerGroup
+from rnnlane.training.step import Stepper
+from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
+
+SGD = ("training.optimizer=sgd", "training.learning_rate=1.0", "training.clip.policy=none")
+
+
+def weights_after_one_step(group: WorkerGroup, overrides: tuple[str, ...], step: int = 0):
+    """With SGD at rate 1 the change of the weights is the gradient."""
+    config, data = tiny_experiment(*overrides), tiny_data()
+    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    stepper = Stepper(model, optimizer, config.training, group=group)
+    feed = TrainFeed(
+        data.splits["train"],
+        config.training,
+        seed=config.seed,
+        vocabulary_size=VOCABULARY_SIZE,
+        group=group,
+    )
+    batch = next(feed.steps(1, start=step))
+    result = stepper(batch, max_norm=None, rate=1.0)
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    return weights, result.loss, result.norm, result.correct
+
+
+def plain_gradient_step(overrides: tuple[str, ...], step: int = 0):
+    """The textbook way: one process, the whole batch, autograd through the plain model."""
+    config, data = tiny_experiment(*overrides), tiny_data()
+    split = data.splits["train"]
+    rows = plan(split.labels, split.lengths, global_batch_size=12, seed=0, epoch=1)[step]
+    batch = make_batch(split, rows)
+    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    loss = functional.cross_entropy(model(batch.token_ids, batch.lengths), batch.labels)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), float("inf"))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.sub_(parameter.grad)
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    return weights, loss.item(), norm.item()

@@ -1,0 +1,38 @@
+"""Whole runs of the tiny task."""
+
+import torch
+
+from rnnlane.models.classifier import build_model
+from rnnlane.training.group import WorkerGroup
+from rnnlane.training.loop import Outcome, run_training
+from rnnlane.training.metrics import Scores, score
+from support.events import Remembered
+from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment, tiny_split
+
+ALONE = WorkerGroup(0, 1, torch.device("cpu"))
+
+
+def trained(*overrides: str, events=None, start=None, group=ALONE, num_classes=2) -> Outcome:
+    config = tiny_experiment(*overrides)
+    return run_training(
+        config, tiny_data(num_classes), group=group, events=events or Remembered(), start=start
+    )
+
+
+def timeless(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [
+        {
+            key: value
+            for key, value in record.items()
+            if not key.startswith("time/") and not key.endswith("_per_s")
+        }
+        for record in history
+    ]
+
+
+def scored(group: WorkerGroup, num_rows: int, num_classes: int) -> Scores:
+    config = tiny_experiment()
+    model = build_model(
+        config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=num_classes, seed=0
+    ).eval()
+    return score(model, tiny_split(num_rows, 5, num_classes), group=group)

@@ -1,0 +1,43 @@
+"""A task small enough for unit tests: tell the remainder of the last token."""
+
+import numpy as np
+
+from rnnlane.config import ExperimentConfig, experiment_from_mapping
+from rnnlane.data.encoded import EncodedSplit
+from rnnlane.training.loop import TrainingData
+
+VOCABULARY_SIZE = 30
+
+
+def tiny_experiment(*overrides: str) -> ExperimentConfig:
+    values = {
+        "name": "tiny",
+        "data": {"source": {"kind": "generated", "num_rows": 100}},
+        "model": {"embedding_dim": 6, "hidden_size": 5, "cell": "lstm"},
+        "training": {"epochs": 2, "global_batch_size": 12, "learning_rate": 0.01},
+        "runtime": {"num_workers": 0, "device": "cpu"},
+    }
+    return experiment_from_mapping(values, overrides)
+
+
+def tiny_split(num_rows: int, seed: int, num_classes: int = 2) -> EncodedSplit:
+    """Rows of 2 to 14 tokens; the label is the remainder of the last token."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(2, 15, num_rows)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    token_ids = random.integers(1, VOCABULARY_SIZE, offsets[-1]).astype(np.int32)
+    labels = (token_ids[offsets[1:] - 1] % num_classes).astype(np.int64)
+    return EncodedSplit(token_ids, offsets.astype(np.int64), labels)
+
+
+def tiny_data(num_classes: int = 2, num_train: int = 101) -> TrainingData:
+    """101 train rows: no batch size and no worker count divides them."""
+    return TrainingData(
+        splits={
+            "train": tiny_split(num_train, 1, num_classes),
+            "val": tiny_split(37, 2, num_classes),
+            "test": tiny_split(41, 3, num_classes),
+        },
+        num_classes=num_classes,
+        vocabulary_size=VOCABULARY_SIZE,
+    )

@@ -1,0 +1,43 @@
+"""Real process groups without Ray: each worker is a process of its own, joined by gloo."""
+
+import pickle
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from rnnlane.training.group import WorkerGroup
+
+
+def in_worker_group(world_size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What ``function(group, *arguments)`` returns on each worker, by rank."""
+    with tempfile.TemporaryDirectory() as folder:
+        mp.start_processes(
+            _worker,
+            (world_size, folder, function, arguments),
+            nprocs=world_size,
+            start_method="spawn",
+        )
+        return [pickle.loads((Path(folder) / str(rank)).read_bytes()) for rank in range(world_size)]
+
+
+def _worker(
+    rank: int, world_size: int, folder: str, function: Callable[..., Any], arguments: tuple
+) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world_size
+    )
+    try:
+        result = function(WorkerGroup(rank, world_size, torch.device("cpu")), *arguments)
+        (Path(folder) / str(rank)).write_bytes(pickle.dumps(result))
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        dist.destroy_process_group()

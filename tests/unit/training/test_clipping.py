@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+
+from rnnlane.config.experiment import ClipConfig
+from rnnlane.errors import TrainingError
+from rnnlane.training.clipping import (
+    choose_clip,
+    clip_,
+    gradient_norm,
+    norm_order,
+    norm_statistics,
+)
+
+NORMS = np.array([1.0, 2.0, 3.0, 10.0])
+
+
+def test_the_mean_of_the_trial_is_the_original_rule():
+    choice = choose_clip(ClipConfig(policy="auto"), NORMS)
+    assert choice.max_norm == 4.0
+    assert "mean of 4" in choice.reason
+    assert choice.trial["max"] == 10.0
+
+
+def test_a_percentile_may_be_asked_for():
+    config = ClipConfig(policy="auto", statistic="percentile", percentile=50)
+    assert choose_clip(config, NORMS).max_norm == 2.5
+
+
+def test_norms_that_are_not_finite_do_not_count():
+    choice = choose_clip(ClipConfig(policy="auto"), np.array([1.0, np.nan, 3.0, np.inf]))
+    assert choice.max_norm == 2.0
+    assert choice.trial["count"] == 2
+
+
+@pytest.mark.parametrize("norms", [[np.nan], [0.0, 0.0], []])
+def test_a_trial_without_a_norm_is_refused(norms):
+    with pytest.raises(TrainingError, match="finite, positive"):
+        choose_clip(ClipConfig(policy="auto"), np.array(norms))
+
+
+def test_fixed_and_none_need_no_trial():
+    assert choose_clip(ClipConfig(max_norm=3.0), None).max_norm == 3.0
+    assert choose_clip(ClipConfig(policy="none"), None).max_norm is None
+
+
+@pytest.mark.parametrize("norm_type", [1, 2, "inf"])
+def test_clipping_agrees_with_torch(norm_type):
+    config = ClipConfig(norm_type=norm_type)
+    ours, theirs = ([torch.zeros(3), torch.zeros(2, 2)] for _ in range(2))
+    for mine, other in zip(ours, theirs, strict=True):
+        mine.grad = torch.arange(mine.numel(), dtype=torch.float).view_as(mine) - 1.5
+        other.grad = mine.grad.clone()
+    norm = gradient_norm([tensor.grad for tensor in ours], norm_type=norm_order(config))
+    clip_(ours, norm, max_norm=0.7)
+    expected = torch.nn.utils.clip_grad_norm_(theirs, 0.7, norm_order(config))
+    torch.testing.assert_close(norm, expected)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
+
+
+def test_statistics_of_nothing_are_nothing():
+    assert norm_statistics(np.array([np.nan])) == {}
+    assert norm_statistics(NORMS)["p50"] == 2.5

@@ -1,0 +1,172 @@
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlane.errors import TrainingError
+from rnnlane.training import loop
+from rnnlane.training.checkpoint import is_complete
+from rnnlane.training.group import WorkerGroup
+from rnnlane.training.loop import Outcome, run_training
+from rnnlane.training.step import Stepper
+from support.events import Remembered
+from support.runs import timeless, trained
+from support.tiny import tiny_data, tiny_experiment
+
+ALONE = WorkerGroup(0, 1, torch.device("cpu"))
+DEEP = ("model.num_layers=2", "model.bidirectional=true", "model.dropout=0.3")
+
+
+def same_weights(one: Outcome, other: Outcome) -> bool:
+    return all(torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items())
+
+
+def test_two_runs_of_one_experiment_are_bit_identical():
+    one, other = trained(*DEEP), trained(*DEEP)
+    assert same_weights(one, other)
+    assert timeless(one.history) == timeless(other.history)
+    assert not same_weights(one, trained(*DEEP, "seed=1"))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"), [("adam", "constant"), ("adamw", "cosine"), ("sgd", "plateau")]
+)
+def test_a_run_goes_on_bit_identical_from_any_checkpoint(tmp_path, optimizer, schedule):
+    overrides = (
+        *DEEP,
+        f"training.optimizer={optimizer}",
+        f"training.schedule.kind={schedule}",
+        "training.schedule.patience=0",
+        "training.momentum=0.9",
+        "training.epochs=3",
+        "training.clip.policy=auto",
+        "training.checkpoint_every_s=1e-9",
+    )
+    events = Remembered(tmp_path)
+    whole = trained(*overrides, events=events)
+    assert len(events.checkpoints) == 27
+    for checkpoint in (events.checkpoints[3], events.checkpoints[8], events.checkpoints[20]):
+        rest = Remembered()
+        resumed = trained(*overrides, events=rest, start=checkpoint)
+        assert same_weights(whole, resumed)
+        assert timeless(resumed.history) == timeless(whole.history)
+        np.testing.assert_array_equal(resumed.norms, whole.norms)
+        np.testing.assert_array_equal(resumed.losses, whole.losses)
+
+
+def test_a_finished_run_can_be_taken_up_again_for_its_outcome(tmp_path):
+    events = Remembered(tmp_path)
+    whole = trained(events=events)
+    again = trained(start=events.checkpoints[-1])
+    assert same_weights(whole, again)
+    assert again.history == whole.history
+
+
+def test_a_damaged_checkpoint_is_known_and_refused(tmp_path):
+    events = Remembered(tmp_path)
+    trained(events=events)
+    good = events.checkpoints[-1]
+    assert is_complete(good)
+    cut = tmp_path / "cut"
+    shutil.copytree(good, cut)
+    (cut / "weights.safetensors").write_bytes((cut / "weights.safetensors").read_bytes()[:-7])
+    assert not is_complete(cut)
+    with pytest.raises(TrainingError, match="checkpoint cannot be used"):
+        trained(start=cut)
+    with pytest.raises(TrainingError, match="checkpoint cannot be used"):
+        trained("model.hidden_size=7", start=good)
+
+
+def test_the_model_learns_and_the_best_epoch_is_kept():
+    events = Remembered()
+    outcome = trained("training.epochs=25", "training.learning_rate=0.03", events=events)
+    accuracies = [record["val/accuracy"] for record in outcome.history]
+    assert max(accuracies) > 0.8
+    assert outcome.best_epoch == accuracies.index(max(accuracies)) + 1
+    assert "test/accuracy" in outcome.history[outcome.best_epoch - 1]
+    assert outcome.test_confusion.sum() == 41
+    assert [len(history) for history in events.histories] == list(range(1, 26))
+
+
+def test_auto_clipping_takes_the_mean_norm_of_an_unclipped_trial():
+    outcome = trained("training.clip.policy=auto", "training.clip.trial_steps=5")
+    unclipped = trained("training.clip.policy=none")
+    assert outcome.clip["trial"]["count"] == 5
+    assert 0 < outcome.clip["max_norm"] < 10
+    assert f"{outcome.clip['max_norm']:.4g}" in outcome.clip["reason"]
+    assert unclipped.clip["max_norm"] is None
+    assert unclipped.history[0]["grad_norm/clipped_fraction"] == 0
+    assert outcome.history[0]["grad_norm/mean"] > 0
+
+
+def test_the_trial_leaves_no_trace_in_the_run():
+    auto = trained("training.clip.policy=auto", *DEEP)
+    fixed = trained(f"training.clip.max_norm={auto.clip['max_norm']!r}", *DEEP)
+    assert same_weights(auto, fixed)
+
+
+def test_clipped_fraction_counts_the_steps_above_the_clip_value():
+    typical = float(np.median(trained("training.epochs=1").norms))
+    outcome = trained(f"training.clip.max_norm={typical}", "training.epochs=1")
+    expected = (outcome.norms > typical).mean()
+    assert 0 < expected < 1
+    assert outcome.history[0]["grad_norm/clipped_fraction"] == pytest.approx(expected)
+
+
+def test_non_finite_steps_are_skipped_counted_and_fail_when_too_many(monkeypatch):
+    step = Stepper._forward_backward
+    calls = []
+
+    def sometimes_nan(self, *arguments, **keywords):
+        counters = step(self, *arguments, **keywords)
+        calls.append(1)
+        if len(calls) in {2, 3, 7}:
+            counters[0] = math.nan
+        return counters
+
+    monkeypatch.setattr(Stepper, "_forward_backward", sometimes_nan)
+    outcome = trained("training.epochs=1")
+    assert outcome.history[0]["grad_norm/nonfinite_steps"] == 3
+    assert math.isfinite(outcome.history[0]["train/loss"])
+    calls.clear()
+    with pytest.raises(TrainingError, match="2 steps in a row"):
+        trained("training.epochs=1", "training.max_nonfinite_steps=2")
+
+
+def test_early_stopping_ends_a_run_that_does_not_improve():
+    outcome = trained(
+        "training.epochs=30", "training.learning_rate=1e-9", "training.early_stopping=2"
+    )
+    assert len(outcome.history) == 3
+    assert outcome.best_epoch == 1
+
+
+def test_many_classes_have_no_roc_auc_and_refuse_it_as_the_metric():
+    outcome = trained("training.epochs=1", num_classes=5)
+    assert "val/roc_auc" not in outcome.history[0]
+    assert outcome.test_confusion.shape == (5, 5)
+    with pytest.raises(TrainingError, match="val/roc_auc"):
+        trained("training.epochs=1", "training.metric=val/roc_auc", num_classes=5)
+
+
+def test_progress_is_told_within_an_epoch(monkeypatch):
+    monkeypatch.setattr(loop, "PROGRESS_EVERY_S", 0.0)
+    events = Remembered()
+    trained("training.epochs=2", events=events)
+    assert [told.step for told in events.told] == [*range(1, 10), *range(1, 10)]
+    assert events.told[0].num_steps == 9
+    assert events.told[-1].left_s == 0
+    assert all(0 <= told.accuracy <= 1 for told in events.told)
+
+
+def test_pretrained_vectors_are_where_the_embedding_starts():
+    config, data = tiny_experiment("training.epochs=1", "training.learning_rate=1e-12"), tiny_data()
+    matrix = np.full((30, 6), 0.25, dtype=np.float32)
+    found = np.arange(30) % 2 == 1
+    data = loop.TrainingData(data.splits, 2, 30, vectors=(matrix, found))
+    outcome = run_training(config, data, group=ALONE, events=Remembered())
+    table = outcome.weights["embedding.weight"]
+    torch.testing.assert_close(table[3], torch.full((6,), 0.25))
+    assert not torch.allclose(table[4], torch.full((6,), 0.25))

@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pytest
+
+from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.data.vocabulary import Vocabulary
+from rnnlane.errors import DataError
+from rnnlane.models.classifier import build_model
+from rnnlane.training.checkpoint import contiguous_weights
+from rnnlane.training.predictor import Predictor, save_bundle
+from support.tiny import tiny_experiment
+
+TEXTS = ["a fine film", "a dull film <br /> indeed", "", "zzz", "A FINE FILM", "a " * 1000]
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    config = tiny_experiment("text.max_length=20")
+    vocabulary = Vocabulary.fit({"a": 5, "film": 4, "fine": 3, "dull": 3}, VocabularyConfig())
+    model = build_model(config.model, vocabulary_size=len(vocabulary), num_classes=3, seed=4)
+    save_bundle(
+        tmp_path,
+        weights=contiguous_weights(model),
+        vocabulary=vocabulary.to_jsonl(),
+        text=config.text,
+        model=config.model,
+        class_names=("bad", "so so", "good"),
+    )
+    return tmp_path
+
+
+def test_each_text_gets_a_probability_for_each_class(bundle):
+    predictor = Predictor.load(bundle)
+    found = predictor.probabilities(TEXTS)
+    assert predictor.class_names == ("bad", "so so", "good")
+    assert found.shape == (6, 3)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    assert not np.allclose(found[0], found[1])
+
+
+def test_the_answer_for_a_text_does_not_depend_on_the_others(bundle):
+    predictor = Predictor.load(bundle)
+    together = predictor.probabilities(TEXTS)
+    for text, row in zip(TEXTS, together, strict=True):
+        np.testing.assert_allclose(predictor.probabilities([text])[0], row, atol=1e-6)
+    np.testing.assert_allclose(together[0], together[4], atol=1e-6)
+
+
+def test_no_texts_get_no_answers(bundle):
+    assert Predictor.load(bundle).probabilities([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.jsonl", "classifier.json"])
+def test_a_bundle_that_lacks_or_damages_a_file_is_refused(bundle, name):
+    content = (bundle / name).read_bytes()
+    (bundle / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError):
+        Predictor.load(bundle)
+    (bundle / name).unlink()
+    with pytest.raises(DataError):
+        Predictor.load(bundle)
+
+
+def test_a_bundle_of_another_format_is_refused(bundle):
+    file = bundle / "classifier.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    with pytest.raises(DataError, match="format"):
+        Predictor.load(bundle)

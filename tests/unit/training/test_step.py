@@ -1,0 +1,83 @@
+"""The gradient of a step is that of the global batch, whatever the number of workers."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from rnnlane.data.batches import make_batch
+from rnnlane.data.sampling import plan
+from rnnlane.models.classifier import build_model
+from rnnlane.training.feed import TrainFeed
+from rnnlane.training.group import WorkerGroup
+from rnnlane.training.step import Stepper
+from support.one_step import SGD, plain_gradient_step, weights_after_one_step
+from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
+
+ALONE = WorkerGroup(0, 1, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("step", [0, 8], ids=["full batch", "last, smaller batch"])
+def test_the_gradient_is_that_of_the_plain_model(step):
+    expected, loss, norm = plain_gradient_step(SGD, step)
+    weights, its_loss, its_norm, _ = weights_after_one_step(ALONE, SGD, step)
+    assert its_loss == pytest.approx(loss, abs=1e-6)
+    assert its_norm == pytest.approx(norm, rel=1e-5)
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(weights[name], tensor, atol=1e-6, err_msg=name)
+
+
+def test_clipping_scales_the_global_gradient():
+    whole, _, norm, _ = weights_after_one_step(ALONE, SGD)
+    config, data = tiny_experiment(*SGD), tiny_data()
+    start = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    before = {name: tensor.numpy().copy() for name, tensor in start.state_dict().items()}
+    stepper = Stepper(
+        start, torch.optim.SGD(start.parameters(), lr=1.0), config.training, group=ALONE
+    )
+    feed = TrainFeed(
+        data.splits["train"], config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=ALONE
+    )
+    stepper(next(feed.steps(1)), max_norm=norm / 2, rate=1.0)
+    for name, tensor in start.state_dict().items():
+        halved = before[name] + (whole[name] - before[name]) / 2
+        np.testing.assert_allclose(tensor.numpy(), halved, atol=1e-5, err_msg=name)
+
+
+def test_untouched_words_follow_the_dense_rule():
+    """Adam moves a word by its momentum in steps that do not hold it; a lazy rule would not."""
+    config, data = tiny_experiment(), tiny_data()
+    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    reference = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    stepper = Stepper(model, torch.optim.Adam(model.parameters()), config.training, group=ALONE)
+    dense = torch.optim.Adam(reference.parameters())
+    split = data.splits["train"]
+    feed = TrainFeed(split, config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=ALONE)
+    steps = plan(split.labels, split.lengths, global_batch_size=12, seed=0, epoch=1)
+    for batch, rows in zip(feed.steps(1), steps, strict=True):
+        stepper(batch, max_norm=None, rate=1e-3)
+        dense.zero_grad()
+        plain = make_batch(split, rows)
+        logits = reference(plain.token_ids, plain.lengths)
+        functional.cross_entropy(logits, plain.labels).backward()
+        dense.step()
+    for name, tensor in reference.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], tensor, atol=1e-5, rtol=1e-4)
+
+
+def test_a_step_that_is_not_finite_leaves_the_weights_alone():
+    config, data = tiny_experiment(*SGD), tiny_data()
+    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    stepper = Stepper(
+        model, torch.optim.SGD(model.parameters(), lr=1.0), config.training, group=ALONE
+    )
+    feed = TrainFeed(
+        data.splits["train"], config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=ALONE
+    )
+    batch = next(feed.steps(1))
+    with torch.no_grad():
+        model.embedding.weight[batch.touched[1]] = float("nan")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert stepper(batch, max_norm=1.0, rate=1.0).skipped
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], equal_nan=True)
