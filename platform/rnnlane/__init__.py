@@ -1,0 +1,25 @@
+"""rnnlane: distributed experiments for text classification with recurrent networks.
+
+>>> from rnnlane import load_experiment, train, predict
+>>> result = train(load_experiment("experiments/demo.yaml"))        # doctest: +SKIP
+>>> predict(["A film to remember."], run=result.run_id)             # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
+from rnnlane.errors import RnnlaneError
+from rnnlane.pipeline import evaluate, predict, prepare, train
+from rnnlane.runtime.observer import Observer
+
+__all__ = [
+    "ExperimentConfig",
+    "Observer",
+    "RnnlaneError",
+    "evaluate",
+    "experiment_from_mapping",
+    "load_experiment",
+    "predict",
+    "prepare",
+    "train",
+]

@@ -1,0 +1,5 @@
+"""`python -m rnnlane`."""
+
+from rnnlane.cli.main import main
+
+main()

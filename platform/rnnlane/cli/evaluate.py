@@ -1,0 +1,53 @@
+"""`rnnlane evaluate`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from rnnlane.cli import output
+from rnnlane.cli.options import Json, Overrides, Run, Verbose
+from rnnlane.cli.progress import observer_for
+from rnnlane.config import load_experiment
+from rnnlane.errors import ConfigError
+from rnnlane.pipeline import evaluate as evaluate_run
+
+OptionalExperiment = Annotated[
+    str | None,
+    typer.Argument(metavar="[EXPERIMENT]", help="Experiment file; default: the run's own."),
+]
+SplitName = Annotated[
+    Literal["train", "val", "test"], typer.Option("--split", help="Which rows to score.")
+]
+
+
+def evaluate(
+    experiment: OptionalExperiment = None,
+    run: Run = "latest",
+    split: SplitName = "test",
+    overrides: Overrides = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Score the model of a run on a split of the data it was trained on."""
+    if overrides and experiment is None:
+        raise ConfigError(
+            "--set needs an experiment file to act on, but none was given",
+            where="command line",
+            remedy="name the experiment before --run",
+        )
+    config = load_experiment(experiment, overrides or ()) if experiment else None
+    with observer_for(verbose=verbose) as observer:
+        found = evaluate_run(config, run=run, split=split, observer=observer)
+    if as_json:
+        output.write_json(found.as_dict())
+        return
+    rows = [[name, f"{value:.4f}"] for name, value in found.metrics.items()]
+    output.write_table(rows, title=f"run {found.run_id}, {found.split}: {found.num_rows:,} rows")
+    header = ["true \\ predicted", *found.class_names]
+    table = [
+        [name, *map(str, counts)]
+        for name, counts in zip(found.class_names, found.confusion, strict=True)
+    ]
+    output.write_table(table, header=header)

@@ -1,0 +1,89 @@
+"""The command `rnnlane`: its verbs, and what becomes of errors."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from rnnlane.cli import (
+    doctor,
+    evaluate,
+    output,
+    predict,
+    prepare,
+    runs,
+    schema,
+    train,
+    ui,
+    validate,
+)
+from rnnlane.errors import ConfigError, RnnlaneError
+
+app = typer.Typer(
+    name="rnnlane",
+    help="Distributed experiments for text classification with recurrent networks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (
+    validate.validate,
+    prepare.prepare,
+    train.train,
+    evaluate.evaluate,
+    predict.predict,
+    runs.runs,
+    ui.ui,
+    schema.schema,
+    doctor.doctor,
+):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Entry point: exit code 0, 2 for bad input, 1 for other failures, 130 when interrupted."""
+    if len(sys.argv) > 1 and not {"--help", "-h"} & set(sys.argv):
+        output.claim_stdout()
+    signal.signal(signal.SIGTERM, _interrupt)
+    as_json = "--json" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+    except RnnlaneError as error:
+        output.write_error(error, as_json=as_json)
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        if as_json:
+            output.write_json({"error": {"message": "interrupted", "where": None, "remedy": None}})
+        else:
+            output.note("interrupted")
+        code = 130
+    except BrokenPipeError:
+        code = 1
+    except Exception as error:
+        code = _usage_error(error, as_json=as_json)
+    sys.stderr.flush()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_error(error: Exception, *, as_json: bool) -> int:
+    """Click's own errors: an unknown verb or option, a missing argument. Others are defects."""
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
+        raise error
+    usage = ConfigError(
+        str(format_message()).rstrip("."), where="command line", remedy="see `rnnlane --help`"
+    )
+    output.write_error(usage, as_json=as_json)
+    return usage.exit_code
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Ends a terminated run as an interrupted one, so that its record says so."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Experiment = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="The experiment: a YAML file.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key, such as training.clip.max_norm=1.5; may be given several times.",
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show the stages, and what Ray has to say.")
+]
+Run = Annotated[
+    str, typer.Option("--run", metavar="RUN", help="A run's id, the start of it, name, or latest.")
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow store; default MLFLOW_TRACKING_URI, else the embedded one.",
+    ),
+]

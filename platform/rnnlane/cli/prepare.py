@@ -1,0 +1,52 @@
+"""`rnnlane prepare`."""
+
+from __future__ import annotations
+
+import time
+
+from rnnlane.cli import output
+from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
+from rnnlane.cli.progress import observer_for
+from rnnlane.config import load_experiment
+from rnnlane.pipeline import prepare as prepare_data
+
+
+def prepare(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Clean, tokenise, split and encode the reviews, or find that done already."""
+    config = load_experiment(experiment, overrides or ())
+    started = time.perf_counter()
+    with observer_for(verbose=verbose) as observer:
+        prepared = prepare_data(config, observer=observer)
+    elapsed_s = time.perf_counter() - started
+    manifest = prepared.manifest
+    if as_json:
+        output.write_json(
+            {
+                "prepared_path": prepared.path,
+                "data_fingerprint": prepared.fingerprint,
+                "elapsed_s": elapsed_s,
+                "manifest": manifest.model_dump(mode="json"),
+            }
+        )
+        return
+    rows = [
+        [
+            name,
+            f"{stats.num_rows:,}",
+            ", ".join(f"{label} {count:,}" for label, count in stats.class_counts.items()),
+            f"{stats.length_quantiles['p50']:.0f} / {stats.length_quantiles['max']:.0f}",
+            f"{stats.unknown_token_rate:.2%}",
+        ]
+        for name, stats in manifest.splits.items()
+    ]
+    header = ["split", "rows", "classes", "tokens, median / most", "unknown"]
+    output.write_table(rows, header=header, title=f"{prepared.path}  ({elapsed_s:.1f} s)")
+    for what in ("dropped", "merged", "repaired", "cut"):
+        counts = {why: number for why, number in getattr(manifest, what).items() if number}
+        if counts:
+            output.write(f"{what}: " + ", ".join(f"{why} {n:,}" for why, n in counts.items()))

@@ -1,0 +1,133 @@
+"""How a verb is coming along, on stderr: bars on a terminal, a line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from rnnlane.cli import output
+from rnnlane.runtime.observer import Observer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+    from rnnlane.training.loop import Progress
+
+
+def observer_for(*, verbose: bool) -> LineObserver | BarObserver:
+    """Bars where stderr is a terminal, else lines; both are context managers."""
+    return BarObserver(verbose=verbose) if sys.stderr.isatty() else LineObserver(verbose=verbose)
+
+
+class LineObserver(Observer):
+    """A line an epoch, and stages too where asked to be verbose."""
+
+    def __init__(self, *, verbose: bool):
+        self.verbose = verbose
+
+    def __enter__(self) -> LineObserver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def stage(self, text: str) -> None:
+        """Told only where verbose."""
+        if self.verbose:
+            output.note(f"{text} ...")
+
+    def epoch(self, history: list[dict[str, float]]) -> None:
+        """One line for the newest epoch."""
+        if history:
+            output.note(epoch_line(history[-1]))
+
+    def note(self, text: str) -> None:
+        """One line."""
+        output.note(text)
+
+
+class BarObserver(Observer):
+    """Bars that show rows prepared, and steps, loss, accuracy, rows/s and time left."""
+
+    def __init__(self, *, verbose: bool):
+        self.verbose = verbose
+        self._lock = threading.Lock()
+        self._tasks: dict[str, Any] = {}
+        self._bars = self._make_bars()
+
+    def _make_bars(self) -> Bars:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        return Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+
+    def __enter__(self) -> BarObserver:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def stage(self, text: str) -> None:
+        """A spinner until the next stage."""
+        with self._lock:
+            for task in self._tasks.values():
+                self._bars.remove_task(task)
+            self._tasks = {}
+            self._tasks[text] = self._bars.add_task(text, total=None, detail="")
+
+    def preparing(self, stage: str, done: int, total: int | None) -> None:
+        """A bar for each stage of prepare."""
+        self._show(stage, done, total, f"{done:,} rows")
+
+    def progress(self, progress: Progress) -> None:
+        """A bar for the epoch under way."""
+        self._show(
+            f"epoch {progress.epoch}/{progress.num_epochs}",
+            progress.step,
+            progress.num_steps,
+            f"loss {progress.loss:.4f}  accuracy {progress.accuracy:.4f}  "
+            f"{progress.rows_per_s:,.0f} rows/s  {_clock(progress.left_s)} left",
+        )
+
+    def epoch(self, history: list[dict[str, float]]) -> None:
+        """A line above the bars for each finished epoch."""
+        if history:
+            self._bars.console.print(epoch_line(history[-1]), highlight=False)
+
+    def note(self, text: str) -> None:
+        """A line above the bars."""
+        self._bars.console.print(text, highlight=False, markup=False)
+
+    def _show(self, name: str, done: int, total: int | None, detail: str) -> None:
+        with self._lock:
+            if name not in self._tasks:
+                for task in self._tasks.values():
+                    self._bars.remove_task(task)
+                self._tasks = {name: self._bars.add_task(name, total=total, detail=detail)}
+            self._bars.update(self._tasks[name], completed=done, total=total, detail=detail)
+
+
+def epoch_line(record: dict[str, float]) -> str:
+    """What a person wants to know of a finished epoch."""
+    return (
+        f"epoch {record['epoch']:.0f}  train loss {record['train/loss']:.4f} "
+        f"accuracy {record['train/accuracy']:.4f}  val loss {record['val/loss']:.4f} "
+        f"accuracy {record['val/accuracy']:.4f}  {record['throughput/rows_per_s']:,.0f} rows/s  "
+        f"clipped {record['grad_norm/clipped_fraction']:.1%}  {record['time/epoch_s']:.1f} s"
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,56 @@
+"""`rnnlane runs`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnnlane.cli import output
+from rnnlane.cli.options import Json, TrackingUri
+from rnnlane.pipeline import list_runs
+
+if TYPE_CHECKING:
+    from rnnlane.tracking.store import RunSummary
+
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Most runs to show.")]
+MlflowExperiment = Annotated[
+    str | None, typer.Option("--mlflow-experiment", help="Only the runs filed under this.")
+]
+METRICS = ("train/accuracy", "val/accuracy", "test/accuracy", "throughput/rows_per_s")
+
+
+def runs(
+    limit: Limit = 20,
+    mlflow_experiment: MlflowExperiment = None,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Show the newest runs; send what a run could not send while its server was away."""
+    found, sent = list_runs(
+        tracking_uri=tracking_uri, mlflow_experiment=mlflow_experiment, limit=limit
+    )
+    if sent:
+        output.note(f"sent {sent} records that the tracking server had missed")
+    if as_json:
+        output.write_json({"runs": [asdict(run) for run in found]})
+    elif not found:
+        output.write("no runs yet; `rnnlane train experiments/demo.yaml` makes one")
+    else:
+        header = ["run", "name", "status", "started", "took", "train", "val", "test", "rows/s"]
+        output.write_table([_row(run) for run in found], header=header)
+
+
+def _row(run: RunSummary) -> list[str]:
+    metrics = [_shown(run.metrics.get(key), key) for key in METRICS]
+    started = datetime.fromtimestamp(run.started_at).strftime("%Y-%m-%d %H:%M")
+    took = f"{run.duration_s:.0f} s" if run.duration_s is not None else ""
+    return [run.run_id[:8], run.name, run.status, started, took, *metrics]
+
+
+def _shown(value: float | None, key: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if key.endswith("per_s") else f"{value:.4f}"

@@ -1,0 +1,73 @@
+"""`rnnlane train`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnnlane.cli import output
+from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
+from rnnlane.cli.progress import observer_for
+from rnnlane.config import load_experiment
+from rnnlane.pipeline import train as train_experiment
+
+if TYPE_CHECKING:
+    from rnnlane.runtime.run import TrainResult
+
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, help="Short for --set runtime.num_workers; 0: this process."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with the newest run of this experiment if it was cut."),
+]
+
+
+def train(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    workers: Workers = None,
+    resume: Resume = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Prepare the reviews, train on DDP workers, test, and log the run and its model."""
+    settings = list(overrides or ())
+    if workers is not None:
+        settings.append(f"runtime.num_workers={workers}")
+    config = load_experiment(experiment, settings)
+    with observer_for(verbose=verbose) as observer:
+        result = train_experiment(config, resume=resume, observer=observer)
+    if as_json:
+        output.write_json(result.as_dict())
+    else:
+        _show(result, name=config.name)
+
+
+def _show(result: TrainResult, *, name: str) -> None:
+    best, last = result.metrics["best"], result.metrics["last"]
+    sample = result.sample
+    probability = sample["probabilities"][sample["label"]]
+    max_norm = result.clip["max_norm"]
+    rows = [
+        [
+            "accuracy",
+            f"train {best['train/accuracy']:.4f}   val {best['val/accuracy']:.4f}   "
+            f"test {best['test/accuracy']:.4f}   (epoch {result.best_epoch} of {result.epochs})",
+        ],
+        ["speed", f"{last['throughput/rows_per_s']:,.0f} rows/s in training"],
+        [
+            "clipping",
+            f"{result.clip['clipped_fraction']:.1%} of steps at {max_norm:.4g}"
+            if max_norm is not None
+            else "none",
+        ],
+        ["sample", f"{sample['label']} {probability:.1%}: {sample['text']}"],
+        ["run", f"{result.run_id} in {result.tracking_uri}"],
+        ["files", result.run_folder],
+        ["browse", "rnnlane ui"],
+        ["ask", f'rnnlane predict --run {result.run_id[:8]} "A film to remember."'],
+    ]
+    output.write_table(rows, title=f"{name}: finished")

@@ -1,0 +1,30 @@
+"""`rnnlane ui`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rnnlane.cli import output
+from rnnlane.cli.options import Json, TrackingUri
+
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on this machine.")]
+
+
+def ui(port: Port = 5000, tracking_uri: TrackingUri = None, as_json: Json = False) -> None:
+    """Open MLflow's pages on the store; an embedded store is served on loopback until Ctrl-C."""
+    from rnnlane.tracking.store import redacted, resolve_uri
+    from rnnlane.tracking.ui import serve_store
+
+    uri = resolve_uri(tracking_uri)
+    served = not uri.startswith(("http://", "https://"))
+    url = f"http://127.0.0.1:{port}" if served else redacted(uri)
+    if as_json:
+        output.write_json({"url": url, "tracking_uri": redacted(uri), "served_here": served})
+    else:
+        output.write(f"{url}   ({'Ctrl-C ends it' if served else 'the store is a server'})")
+    if served:
+        serve_store(uri, port=port)
+    else:
+        typer.launch(url)

@@ -1,0 +1,257 @@
+"""What rnnlane does, read top to bottom: prepare, train, evaluate, predict.
+
+Each function is a verb of the command line, and can be called from a notebook. torch, Ray and
+MLflow cost seconds to import, so each function imports what it needs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.fingerprint import config_fingerprint
+from rnnlane.config.load import load_experiment
+from rnnlane.config.paths import storage_root
+from rnnlane.errors import ConfigError
+from rnnlane.runtime.observer import Observer
+
+if TYPE_CHECKING:
+    from rnnlane.data.prepared import PreparedData
+    from rnnlane.runtime.run import TrainResult
+    from rnnlane.tracking.store import RunSummary
+
+
+def prepare(config: ExperimentConfig, *, observer: Observer | None = None) -> PreparedData:
+    """Cleans, tokenises, splits and encodes the reviews, or finds that done already.
+
+    Raises:
+        DataError: the source cannot be read or does not fit the experiment.
+        JobError: Ray cannot be started or reached.
+    """
+    from rnnlane.data.prepare import find_prepared
+    from rnnlane.data.prepare import prepare as prepare_on_ray
+
+    observer = observer or Observer()
+    storage = storage_root(config)
+    observer.stage("looking for prepared data")
+    found = find_prepared(config, storage=storage)
+    if found is not None:
+        return found
+    from rnnlane.runtime import cluster
+
+    observer.stage("starting Ray")
+    cluster.connect(config.runtime, verbose=observer.verbose)
+    observer.stage("preparing")
+    return prepare_on_ray(config, storage=storage, progress=observer.preparing)
+
+
+def train(
+    config: ExperimentConfig, *, resume: bool = False, observer: Observer | None = None
+) -> TrainResult:
+    """Prepares, trains, tests, and logs one run.
+
+    Args:
+        config: the experiment.
+        resume: go on with the newest run of this experiment and data, if it was cut off; answer
+            with its result, if it was finished.
+        observer: is told how it goes.
+
+    Raises:
+        RnnlaneError: bad input, too few resources, or training that cannot go on.
+    """
+    from rnnlane.runtime import cluster
+    from rnnlane.runtime.run_record import RunRecord
+
+    observer = observer or Observer()
+    store_ready = _in_background(_open_store, config)
+    prepared = prepare(config, observer=observer)
+    _refuse_unmeasured_metric(config, prepared)
+    store_ready.result()
+    identity = {
+        "config_fingerprint": config_fingerprint(config),
+        "data_fingerprint": prepared.fingerprint,
+    }
+    from rnnlane.runtime.run import TrainResult, execute_run
+
+    record = RunRecord.find(**identity) if resume else None
+    if record is not None and record.state == "finished" and record.result is not None:
+        observer.note(f"run {record.run_id} is finished already")
+        return TrainResult(**record.result)
+    if config.runtime.num_workers > 0:
+        observer.stage("starting Ray")
+        cluster.connect(config.runtime, verbose=observer.verbose)
+    record = record or RunRecord.create(config.name, **identity)
+    with record.locked():
+        return execute_run(config, prepared, record=record, observer=observer)
+
+
+def _open_store(config: ExperimentConfig) -> None:
+    """Imports MLflow and opens the store, which takes seconds, while the data is prepared."""
+    from rnnlane.tracking.store import check_store, resolve_uri
+
+    check_store(resolve_uri(config.tracking.uri))
+
+
+def _in_background(function: Any, *arguments: Any) -> Future[Any]:
+    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=function.__name__)
+    future = executor.submit(function, *arguments)
+    executor.shutdown(wait=False)
+    return future
+
+
+def _refuse_unmeasured_metric(config: ExperimentConfig, prepared: PreparedData) -> None:
+    num_classes = len(prepared.class_names)
+    if config.training.metric == "val/roc_auc" and num_classes != 2:
+        raise ConfigError(
+            f"val/roc_auc is measured for two classes, but the data has {num_classes}",
+            where="training.metric",
+            remedy="choose val/accuracy or val/macro_f1",
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a run's model does on a split.
+
+    Attributes:
+        run_id: MLflow's.
+        split: train, val or test.
+        num_rows: rows of the split.
+        metrics: loss, accuracy, macro_f1, and roc_auc for two classes.
+        class_names: in the order of the confusion matrix.
+        confusion: counts, rows true, columns predicted.
+    """
+
+    run_id: str
+    split: str
+    num_rows: int
+    metrics: dict[str, float]
+    class_names: tuple[str, ...]
+    confusion: list[list[int]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as ``--json`` prints them."""
+        return asdict(self)
+
+
+def evaluate(
+    config: ExperimentConfig | None = None,
+    *,
+    run: str = "latest",
+    split: Literal["train", "val", "test"] = "test",
+    observer: Observer | None = None,
+) -> Evaluation:
+    """Scores the model of a run on a split of its prepared data.
+
+    Args:
+        config: the experiment whose data to use; default: the run's own. Its data must be the
+            very data that the run was trained on, because token ids mean words only there.
+        run: id, unique prefix of an id, name, or "latest".
+        split: which rows.
+        observer: is told how it goes.
+
+    Raises:
+        ConfigError: no such run, or other data than the run's.
+    """
+    from rnnlane.tracking.store import download_artifacts, find_run, resolve_uri
+
+    observer = observer or Observer()
+    uri = resolve_uri(config.tracking.uri if config else None)
+    found = find_run(uri, run)
+    with tempfile.TemporaryDirectory() as scratch:
+        if config is None:
+            file = download_artifacts(uri, found.run_id, "experiment.yaml", Path(scratch))
+            config = load_experiment(file)
+        prepared = prepare(config, observer=observer)
+        expected = found.tags.get("rnnlane.data_fingerprint")
+        if prepared.fingerprint != expected:
+            raise ConfigError(
+                f"a model is scored on the data it was trained on ({expected}), "
+                f"but this experiment's data is {prepared.fingerprint}",
+                where=f"run {found.run_id}",
+                remedy="name the run's own experiment; for other texts use `rnnlane predict`",
+            )
+        predictor = _predictor(uri, found.run_id, Path(scratch))
+    return _evaluation(found.run_id, prepared, split, predictor)
+
+
+def _evaluation(run_id: str, prepared: PreparedData, split: str, predictor: Any) -> Evaluation:
+    from rnnlane.training.group import in_process
+    from rnnlane.training.metrics import confusion, score, summarise
+
+    num_classes = len(prepared.class_names)
+    rows = prepared.split(split)
+    scores = score(predictor.logits, rows, group=in_process())
+    return Evaluation(
+        run_id=run_id,
+        split=split,
+        num_rows=len(rows),
+        metrics=summarise(scores, num_classes=num_classes),
+        class_names=prepared.class_names,
+        confusion=confusion(scores, num_classes=num_classes).tolist(),
+    )
+
+
+def predict(
+    texts: Sequence[str], *, run: str = "latest", tracking_uri: str | None = None
+) -> list[dict[str, Any]]:
+    """Asks the model of a run.
+
+    Args:
+        texts: what to classify.
+        run: id, unique prefix of an id, name, or "latest".
+        tracking_uri: the MLflow store; default as for training.
+
+    Returns:
+        For each text ``text``, ``label`` and ``probabilities`` by class name.
+
+    Raises:
+        ConfigError: no such run, or it has no model.
+    """
+    from rnnlane.tracking.store import find_run, resolve_uri
+    from rnnlane.training.artifacts import answers
+
+    uri = resolve_uri(tracking_uri)
+    with tempfile.TemporaryDirectory() as scratch:
+        predictor = _predictor(uri, find_run(uri, run).run_id, Path(scratch))
+    return answers(texts, predictor, predictor.probabilities(texts))
+
+
+def _predictor(uri: str, run_id: str, scratch: Path) -> Any:
+    from rnnlane.tracking.store import download_model
+    from rnnlane.training.predictor import Predictor
+
+    return Predictor.load(download_model(uri, run_id, scratch))
+
+
+def list_runs(
+    *, tracking_uri: str | None = None, mlflow_experiment: str | None = None, limit: int = 20
+) -> tuple[list[RunSummary], int]:
+    """The newest runs of the store; first sends what earlier runs could not send.
+
+    Returns:
+        The runs, and how many records were sent.
+    """
+    from rnnlane.tracking import store
+
+    uri = store.resolve_uri(tracking_uri)
+    sent = send_pending(uri)
+    found = store.list_runs(uri, mlflow_experiment=mlflow_experiment, limit=limit)
+    return found, sent
+
+
+def send_pending(uri: str) -> int:
+    """Sends what finished runs could not send while the tracking server was away.
+
+    Returns:
+        How many records were sent.
+    """
+    from rnnlane.runtime.run_record import pending_outboxes
+    from rnnlane.tracking.mlflow_tracker import send_outbox
+
+    return sum(send_outbox(uri, outbox) for outbox in pending_outboxes())

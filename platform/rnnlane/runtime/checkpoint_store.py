@@ -1,0 +1,92 @@
+"""Where a run's checkpoints lie, on any filesystem that pyarrow knows, and which one is the newest.
+
+A run may take several attempts (worker loss, driver loss, resume). Each attempt has a folder of its
+own below the run's; a checkpoint holds all that a run needs, so the newest complete one is enough.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pyarrow import fs
+
+from rnnlane.training.checkpoint import STATE, is_complete
+
+
+class CheckpointStore:
+    """The checkpoints of one run.
+
+    Attributes:
+        root: folder or URI; attempts are folders below it.
+    """
+
+    def __init__(self, root: str):
+        self.root = root
+        self._filesystem, self._path = fs.FileSystem.from_uri(
+            root if "://" in root else Path(root).absolute().as_uri()
+        )
+
+    def next_attempt(self) -> str:
+        """Name of a folder that no attempt has used yet."""
+        used = {Path(info.path).name for info in self._list(self._path)}
+        number = 1
+        while f"attempt-{number}" in used:
+            number += 1
+        return f"attempt-{number}"
+
+    def fetch_latest(self, destination: Path) -> Path | None:
+        """Copies the newest complete checkpoint into an empty folder; None where there is none."""
+        candidates = []
+        for attempt in self._list(self._path):
+            for info in self._list(attempt.path):
+                position = self._position(info.path)
+                if position is not None:
+                    candidates.append((position, info.path))
+        for _, path in sorted(candidates, reverse=True):
+            target = destination / "checkpoint"
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir(parents=True)
+            fs.copy_files(
+                path,
+                str(target),
+                source_filesystem=self._filesystem,
+                destination_filesystem=fs.LocalFileSystem(),
+            )
+            if is_complete(target):
+                return target
+        return None
+
+    def add(self, attempt: str, write: Callable[[Path], None]) -> None:
+        """Adds a checkpoint to an attempt and keeps its newest two."""
+        folder = f"{self._path}/{attempt}"
+        kept = sorted(info.path for info in self._list(folder))
+        number = int(kept[-1].rsplit("_", 1)[1]) + 1 if kept else 0
+        with tempfile.TemporaryDirectory() as scratch:
+            write(Path(scratch))
+            target = f"{folder}/checkpoint_{number:06d}"
+            self._filesystem.create_dir(target)
+            fs.copy_files(
+                scratch,
+                target,
+                source_filesystem=fs.LocalFileSystem(),
+                destination_filesystem=self._filesystem,
+            )
+        for path in kept[:-1]:
+            self._filesystem.delete_dir(path)
+
+    def _list(self, path: str) -> list[fs.FileInfo]:
+        infos = self._filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return sorted(infos, key=lambda info: info.path)
+
+    def _position(self, path: str) -> tuple[int, int] | None:
+        """(epoch, step) of a checkpoint; None where it cannot be read."""
+        try:
+            with self._filesystem.open_input_stream(f"{path}/{STATE}") as stream:
+                state = json.loads(stream.read())
+            return int(state["epoch"]), int(state["step"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None

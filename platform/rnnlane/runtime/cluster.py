@@ -1,0 +1,94 @@
+"""The Ray that work runs on: found or started, with enough resources, and quiet."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from typing import Any
+
+from rnnlane.config.experiment import RuntimeConfig
+from rnnlane.errors import JobError, ResourceError
+
+# Ray Train asks its workers for news every 2 s by default, and waits that long once more at the
+# end of every run.
+_HEALTH_CHECK_INTERVAL_S = "0.2"
+
+
+def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
+    """Connects this process to Ray; does nothing where it is connected already.
+
+    ``RAY_ADDRESS`` names a cluster; without it a local Ray is started for this process alone. Its
+    dashboard stays on, because Ray Train's cleaner finds dead controllers through it.
+
+    Raises:
+        JobError: Ray cannot be started or reached.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _HEALTH_CHECK_INTERVAL_S)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if ray.is_initialized():
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    level = logging.INFO if verbose else logging.ERROR
+    options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
+    if not address:
+        wanted = math.ceil(config.num_workers * config.cpus_per_worker)
+        options |= {
+            "num_cpus": max(os.cpu_count() or 1, wanted),
+            "include_dashboard": True,
+            "dashboard_host": "127.0.0.1",
+        }
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+        raise JobError(
+            f"Ray cannot be {'reached' if address else 'started'}: {_first_line(error)}",
+            where=f"RAY_ADDRESS={address}" if address else "local Ray",
+            remedy="start the cluster, or unset RAY_ADDRESS to run on this machine"
+            if address
+            else "`rnnlane doctor` looks for the cause",
+        ) from error
+    if not verbose:
+        for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def disconnect() -> None:
+    """Ends this process's connection, and the local Ray that it started."""
+    import ray
+
+    ray.shutdown()
+
+
+def use_gpu(config: RuntimeConfig) -> bool:
+    """Whether the workers of this experiment get a GPU each on the connected Ray.
+
+    Raises:
+        ResourceError: the workers do not fit the cluster; with the arithmetic.
+    """
+    import ray
+
+    have = ray.cluster_resources()
+    workers = config.num_workers
+    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
+    if workers * config.cpus_per_worker > cpus:
+        raise ResourceError(
+            f"{workers} workers x {config.cpus_per_worker:g} CPUs = "
+            f"{workers * config.cpus_per_worker:g} CPUs, but Ray has {cpus:g}",
+            where="runtime.num_workers",
+            remedy="lower runtime.num_workers or runtime.cpus_per_worker, or add nodes",
+        )
+    if config.device == "gpu" and workers > gpus:
+        raise ResourceError(
+            f"{workers} workers x 1 GPU = {workers} GPUs, but Ray has {gpus:g}",
+            where="runtime.device",
+            remedy="lower runtime.num_workers, or set runtime.device to auto or cpu",
+        )
+    return config.device != "cpu" and gpus >= workers
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

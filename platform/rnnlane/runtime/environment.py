@@ -1,0 +1,81 @@
+"""What a run was made with: code, versions, hardware, Ray job."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+VERSIONED = ("rnnlane", "torch", "ray", "mlflow", "pyarrow", "nltk", "scikit-learn", "numpy")
+
+
+def describe_environment() -> dict[str, str]:
+    """Tags that say what a run was made with; what cannot be found out is left out."""
+    tags = {f"version.{name}": version for name, version in versions().items()}
+    tags["version.python"] = platform.python_version()
+    return tags | _git() | _hardware() | _ray_job()
+
+
+def versions() -> dict[str, str]:
+    """Installed version of each package that results depend on."""
+    found = {}
+    for name in VERSIONED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> dict[str, str]:
+    """Commit of the working directory, else of rnnlane's own checkout; and if files differ."""
+    for folder in (Path.cwd(), Path(__file__).parent):
+        commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")
+        if commit is not None:
+            changed = _output("git", "-C", str(folder), "status", "--porcelain")
+            return {"git.commit": commit, "git.dirty": str(bool(changed)).lower()}
+    return {}
+
+
+def _output(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _hardware() -> dict[str, str]:
+    tags = {"hardware.cpu": _cpu_model(), "hardware.num_cpus": str(os.cpu_count())}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    tags["hardware.memory_gib"] = f"{memory / 2**30:.1f}"
+    import torch
+
+    if torch.cuda.is_available():
+        tags["hardware.num_gpus"] = str(torch.cuda.device_count())
+        tags["hardware.gpu"] = torch.cuda.get_device_name(0)
+    return tags
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _ray_job() -> dict[str, str]:
+    import ray
+
+    if not ray.is_initialized():
+        return {}
+    return {
+        "ray.job_id": ray.get_runtime_context().get_job_id(),
+        "ray.num_nodes": str(sum(node["Alive"] for node in ray.nodes())),
+    }

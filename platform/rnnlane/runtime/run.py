@@ -1,0 +1,246 @@
+"""One training run, from its MLflow record's start to its end, whatever the end is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.paths import storage_root
+from rnnlane.data.prepared import SPLITS, PreparedData
+from rnnlane.models.vectors import load_vectors
+from rnnlane.runtime import cluster
+from rnnlane.runtime.checkpoint_store import CheckpointStore
+from rnnlane.runtime.environment import describe_environment
+from rnnlane.runtime.observer import Observer
+from rnnlane.runtime.run_record import RunRecord
+from rnnlane.runtime.trainer import train_here, train_on_ray
+from rnnlane.tracking.mlflow_tracker import MlflowTracker, RunSpec, start_run
+from rnnlane.tracking.store import redacted
+from rnnlane.training.artifacts import (
+    DataDescription,
+    answers,
+    clipped_fraction,
+    write_bundle,
+    write_inputs,
+    write_results,
+)
+from rnnlane.training.loop import Outcome, Progress, TrainingData
+from rnnlane.training.predictor import Predictor
+
+PREDICTOR = "rnnlane.training.predictor:Predictor"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run.
+
+    Attributes:
+        run_id: MLflow's.
+        tracking_uri: the MLflow store, without passwords.
+        config_fingerprint: identity of the experiment.
+        data_fingerprint: identity of the prepared data.
+        prepared_path: where the prepared data is.
+        model_uri: what ``mlflow.pyfunc.load_model`` takes.
+        metrics: the last epoch's by key, the test's as ``test/...``; below ``last`` and ``best``
+            the two epochs apart, both with the test's.
+        epochs: epochs trained.
+        best_epoch: the epoch that the model is of, from 1.
+        clip: max_norm, reason, clipped_fraction.
+        sample: the answer for the sample sentence.
+        run_folder: the run's local files.
+        is_tracked: whether the store has everything; else the rest waits in the outbox.
+    """
+
+    run_id: str
+    tracking_uri: str
+    config_fingerprint: str
+    data_fingerprint: str
+    prepared_path: str
+    model_uri: str
+    metrics: dict[str, Any]
+    epochs: int
+    best_epoch: int
+    clip: dict[str, Any]
+    sample: dict[str, Any]
+    run_folder: str
+    is_tracked: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as ``--json`` prints them."""
+        return asdict(self)
+
+
+def execute_run(
+    config: ExperimentConfig, prepared: PreparedData, *, record: RunRecord, observer: Observer
+) -> TrainResult:
+    """Trains, tests and logs one run; its status tells the truth whatever happens.
+
+    Ray must be connected where the experiment has workers. What can be refused is refused before
+    MLflow knows of the run.
+    """
+    try:
+        data = _training_data(config, prepared)
+        gpu = config.runtime.num_workers > 0 and cluster.use_gpu(config.runtime)
+        tracker = _start_tracking(config, prepared, record)
+    except BaseException:
+        record.discard_unstarted()
+        raise
+    record = record.update(run_id=tracker.run_id, state="running")
+    store = CheckpointStore(f"{storage_root(config)}/checkpoints/{record.key}")
+    told = _TrackedObserver(observer, tracker)
+    observer.stage("starting the workers")
+    try:
+        if config.runtime.num_workers > 0:
+            outcome = train_on_ray(config, data, store=store, observer=told, gpu=gpu)
+        else:
+            outcome = train_here(config, data, store=store, observer=told)
+        observer.stage("testing and logging the model")
+        result = _conclude(config, prepared, outcome, record=record, tracker=tracker)
+        result = _finish(result, tracker, observer)
+    except KeyboardInterrupt:
+        record.update(state="killed")
+        tracker.finish("KILLED", reason="interrupted")
+        observer.note(f"run {tracker.run_id} was interrupted; go on with --resume")
+        raise
+    except BaseException as error:
+        record.update(state="failed")
+        tracker.finish("FAILED", reason=str(error) or type(error).__name__)
+        raise
+    record.update(state="finished", result=result.as_dict())
+    return result
+
+
+class _TrackedObserver(Observer):
+    """Passes news on, and every epoch to the tracker first."""
+
+    def __init__(self, observer: Observer, tracker: MlflowTracker):
+        self._observer = observer
+        self._tracker = tracker
+
+    def progress(self, progress: Progress) -> None:
+        self._observer.progress(progress)
+
+    def epoch(self, history: list[dict[str, float]]) -> None:
+        self._tracker.log_history(history)
+        self._observer.epoch(history)
+
+    def note(self, text: str) -> None:
+        self._observer.note(text)
+
+
+def _finish(result: TrainResult, tracker: MlflowTracker, observer: Observer) -> TrainResult:
+    complete = tracker.finish("FINISHED")
+    if not complete:
+        observer.note(
+            "the tracking server has not got everything; the rest is kept in "
+            f"{result.run_folder} and sent by the next `rnnlane train` or `rnnlane runs`"
+        )
+    return replace(result, is_tracked=complete)
+
+
+def _start_tracking(
+    config: ExperimentConfig, prepared: PreparedData, record: RunRecord
+) -> MlflowTracker:
+    """Creates the MLflow run, or takes it up again, and logs what the run starts from."""
+    parameters = flattened(config.model_dump(mode="json", exclude={"tracking", "description"}))
+    tags = {
+        "rnnlane.config_fingerprint": record.config_fingerprint,
+        "rnnlane.data_fingerprint": record.data_fingerprint,
+        "rnnlane.run_key": record.key,
+        "rnnlane.experiment": config.name,
+        **({"mlflow.note.content": config.description} if config.description else {}),
+        **describe_environment(),
+        **config.tracking.tags,
+    }
+    spec = RunSpec(
+        name=config.tracking.run_name or config.name,
+        params=parameters,
+        tags=tags,
+        class_names=prepared.class_names,
+        predictor=PREDICTOR,
+    )
+    tracker = start_run(config.tracking, spec, outbox=record.outbox, resume_run_id=record.run_id)
+    inputs = record.folder / "inputs"
+    write_inputs(inputs, config, _description(prepared))
+    if record.run_id is None:
+        tracker.log_artifacts(inputs)
+    return tracker
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _description(prepared: PreparedData) -> DataDescription:
+    return DataDescription(
+        manifest=prepared.manifest.model_dump_json(indent=1),
+        vocabulary=prepared.vocabulary_text(),
+        class_names=prepared.class_names,
+    )
+
+
+def _training_data(config: ExperimentConfig, prepared: PreparedData) -> TrainingData:
+    vectors = None
+    if config.model.pretrained_vectors is not None:
+        vectors = load_vectors(
+            config.model.pretrained_vectors,
+            prepared.vocabulary().tokens,
+            embedding_dim=config.model.embedding_dim,
+        )
+    return TrainingData(
+        splits={name: prepared.split(name) for name in SPLITS},
+        num_classes=len(prepared.class_names),
+        vocabulary_size=prepared.manifest.vocabulary_size,
+        vectors=vectors,
+    )
+
+
+def _conclude(
+    config: ExperimentConfig,
+    prepared: PreparedData,
+    outcome: Outcome,
+    *,
+    record: RunRecord,
+    tracker: MlflowTracker,
+) -> TrainResult:
+    """Logs the test metrics, the pictures and the model, and says what came out."""
+    tracker.log_history(outcome.history)
+    bundle = write_bundle(record.folder / "model", config, _description(prepared), outcome)
+    predictor = Predictor.load(bundle)
+    write_results(record.folder / "results", config, outcome, predictor)
+    tracker.log_artifacts(record.folder / "results")
+    model_uri = tracker.log_model(bundle)
+    tracker.set_tags(
+        {
+            "rnnlane.best_epoch": str(outcome.best_epoch),
+            "rnnlane.clip_norm": str(outcome.clip["max_norm"]),
+            "rnnlane.clip_reason": outcome.clip["reason"],
+        }
+    )
+    best = outcome.history[outcome.best_epoch - 1]
+    test = {key: value for key, value in best.items() if key.startswith("test/")}
+    last = {**outcome.history[-1], **test}
+    sample = [config.sample_text]
+    return TrainResult(
+        run_id=tracker.run_id,
+        tracking_uri=redacted(tracker.tracking_uri),
+        config_fingerprint=record.config_fingerprint,
+        data_fingerprint=record.data_fingerprint,
+        prepared_path=prepared.path,
+        model_uri=model_uri,
+        metrics={**last, "last": last, "best": best},
+        epochs=len(outcome.history),
+        best_epoch=outcome.best_epoch,
+        clip={**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
+        sample=answers(sample, predictor, predictor.probabilities(sample))[0],
+        run_folder=str(record.folder),
+    )

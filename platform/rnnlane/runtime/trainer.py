@@ -1,0 +1,207 @@
+"""The driver's side of training: in this process, or on Ray Train workers that may be lost."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.errors import JobError, RnnlaneError
+from rnnlane.runtime.checkpoint_store import CheckpointStore
+from rnnlane.runtime.observer import Observer
+from rnnlane.runtime.worker import worker_loop
+from rnnlane.training.checkpoint import BEST
+from rnnlane.training.group import in_process
+from rnnlane.training.loop import Events, Outcome, Progress, TrainingData, run_training
+
+History = list[dict[str, float]]
+
+
+class _LocalEvents:
+    """Events of a loop that runs in the driver itself."""
+
+    def __init__(self, observer: Observer, store: CheckpointStore, attempt: str):
+        self._observer = observer
+        self._store = store
+        self._attempt = attempt
+
+    def progress(self, progress: Progress) -> None:
+        self._observer.progress(progress)
+
+    def epoch(self, history: History) -> None:
+        self._observer.epoch(history)
+
+    def checkpoint(self, write: Callable[[Path], None]) -> None:
+        self._store.add(self._attempt, write)
+
+
+def train_here(
+    config: ExperimentConfig, data: TrainingData, *, store: CheckpointStore, observer: Observer
+) -> Outcome:
+    """Trains in this process, going on from the newest checkpoint in the store if there is one."""
+    events: Events = _LocalEvents(observer, store, store.next_attempt())
+    with tempfile.TemporaryDirectory() as scratch:
+        start = store.fetch_latest(Path(scratch))
+        return run_training(config, data, group=in_process(), events=events, start=start)
+
+
+def train_on_ray(
+    config: ExperimentConfig,
+    data: TrainingData,
+    *,
+    store: CheckpointStore,
+    observer: Observer,
+    gpu: bool,
+) -> Outcome:
+    """Trains on ``runtime.num_workers`` Ray Train workers; Ray must be connected.
+
+    Ray Train itself restarts lost workers. A lost controller and a process group that could not be
+    set up are beyond it: then the whole attempt is made again from the newest checkpoint.
+
+    Raises:
+        JobError: more processes were lost than ``runtime.max_restarts`` allows.
+        RnnlaneError: whatever the worker loop raised.
+    """
+    import ray
+
+    shared = ray.put(data)
+    for restart in range(config.runtime.max_restarts + 1):
+        with _inbox(observer) as inbox:
+            setting = {
+                "config": config.model_dump(mode="json"),
+                "data": shared,
+                "inbox": inbox,
+                "start": _checkpoint_files(store),
+            }
+            try:
+                return _attempt(config, setting, store=store, gpu=gpu)
+            except _Lost as lost:
+                if restart == config.runtime.max_restarts:
+                    raise JobError(
+                        f"training was lost {restart + 1} times, and runtime.max_restarts is "
+                        f"{restart}: {lost}",
+                        remedy="look at Ray's logs, then go on with --resume",
+                    ) from lost
+                observer.note(f"training was lost ({lost}); going on from the last checkpoint")
+        time.sleep(min(30.0, 2.0**restart))
+    raise AssertionError("unreachable")
+
+
+class _Lost(Exception):  # noqa: N818 (caught by train_on_ray, never shown as an error)
+    """An attempt ended without a result, and another one may succeed."""
+
+
+def _attempt(
+    config: ExperimentConfig, setting: dict[str, Any], *, store: CheckpointStore, gpu: bool
+) -> Outcome:
+    """One ``TorchTrainer.fit()``."""
+    from ray.exceptions import RayError
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.exceptions import (
+        TrainingFailedError,
+        WorkerGroupError,
+    )
+
+    runtime = config.runtime
+    loop: Any = worker_loop  # Ray's annotation knows no return value, though it is passed on
+    trainer = TorchTrainer(
+        loop,
+        train_loop_config=setting,
+        torch_config=TorchConfig(timeout_s=int(runtime.collective_timeout_s)),
+        scaling_config=ScalingConfig(
+            num_workers=runtime.num_workers,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": runtime.cpus_per_worker, **({"GPU": 1} if gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=store.next_attempt(),
+            storage_path=store.root,
+            failure_config=FailureConfig(max_failures=runtime.max_restarts),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except WorkerGroupError as error:
+        causes = sorted(error.worker_failures.items())
+        cause = _last_line(causes[0][1]) if causes else _last_line(error)
+        raise JobError(
+            f"a worker failed more often than runtime.max_restarts "
+            f"({runtime.max_restarts}) allows: {cause}",
+            where=f"worker {causes[0][0]}" if causes else None,
+            remedy="run with -v to see the worker's log; then go on with --resume",
+        ) from error
+    except (TrainingFailedError, RayError) as error:
+        raise _Lost(_last_line(error)) from error
+    return _outcome(result)
+
+
+def _outcome(result: Any) -> Outcome:
+    returned = result.return_value
+    if "error" in returned:
+        error: RnnlaneError = returned["error"]
+        raise error
+    with result.checkpoint.as_directory() as folder:
+        weights = load_file(Path(folder) / BEST)
+    outcome: Outcome = replace(returned["outcome"], weights=weights)
+    return outcome
+
+
+def _checkpoint_files(store: CheckpointStore) -> Any:
+    """The newest checkpoint's files, in the object store for workers on other nodes; or None."""
+    import ray
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = store.fetch_latest(Path(scratch))
+        if folder is None:
+            return None
+        return ray.put({file.name: file.read_bytes() for file in sorted(folder.iterdir())})
+
+
+@contextlib.contextmanager
+def _inbox(observer: Observer) -> Iterator[Any]:
+    """A queue whose messages reach the observer, in order, on a thread of the driver."""
+    from ray.util.queue import Queue
+
+    inbox = Queue(actor_options={"num_cpus": 0})
+    thread = threading.Thread(target=_listen, args=(inbox, observer), daemon=True)
+    thread.start()
+    try:
+        yield inbox
+    finally:
+        with contextlib.suppress(Exception):
+            inbox.put(None)
+            thread.join(timeout=10)
+            inbox.shutdown(force=True)
+
+
+def _listen(inbox: Any, observer: Observer) -> None:
+    from ray.exceptions import RayError
+    from ray.util.queue import Empty
+
+    while True:
+        try:
+            message = inbox.get(timeout=60)
+        except Empty:
+            continue
+        except RayError:
+            return
+        if message is None:
+            return
+        if isinstance(message, Progress):
+            observer.progress(message)
+        else:
+            observer.epoch(message)
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -1,0 +1,209 @@
+"""Training on a real local Ray with two workers, by the command line and from Python."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from safetensors.numpy import load_file
+
+from support.command import (
+    checkpoints,
+    kill_everything,
+    rnnlane,
+    rnnlane_json,
+    start_rnnlane,
+    train_workers,
+    wait_until,
+    write_experiment,
+)
+
+# Long enough to be killed in the middle, with a checkpoint every fraction of a second.
+LONG = {
+    "data": {"source": {"kind": "generated", "num_rows": 3000}},
+    "model": {"embedding_dim": 24, "hidden_size": 24, "num_layers": 2, "dropout": 0.2},
+    "training": {"epochs": 4, "checkpoint_every_s": 0.4, "learning_rate": 0.003},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("train")
+
+
+@pytest.fixture(scope="module")
+def finished(folder):
+    """One ordinary run: its answer, and the home that it is in."""
+    home = folder / "ordinary"
+    experiment = write_experiment(folder)
+    return rnnlane_json(home, "train", str(experiment)), home, experiment
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folder):
+    """The run that interrupted ones must equal."""
+    home = folder / "uninterrupted"
+    experiment = write_experiment(folder, name="long", **LONG)
+    return rnnlane_json(home, "train", str(experiment)), home, experiment
+
+
+def weights_of(result: dict) -> dict:
+    return load_file(Path(result["run_folder"]) / "model" / "weights.safetensors")
+
+
+def assert_same_run(result: dict, expected: dict) -> None:
+    found, wanted = weights_of(result), weights_of(expected)
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert (found[name] == tensor).all(), name
+    for key in ("test/accuracy", "val/loss", "train/loss", "grad_norm/mean"):
+        assert result["metrics"][key] == expected["metrics"][key]
+
+
+def assert_one_whole_mlflow_run(result: dict, num_epochs: int) -> None:
+    client = MlflowClient(result["tracking_uri"])
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments)
+    assert [run.info.run_id for run in runs] == [result["run_id"]]
+    assert runs[0].info.status == "FINISHED"
+    for key in ("train/loss", "val/accuracy", "throughput/rows_per_s"):
+        steps = [point.step for point in client.get_metric_history(result["run_id"], key)]
+        assert steps == list(range(1, num_epochs + 1)), key
+
+
+def test_train_answers_with_what_a_program_needs(finished):
+    result, home, _ = finished
+    for key in ("run_id", "tracking_uri", "config_fingerprint", "data_fingerprint", "model_uri"):
+        assert isinstance(result[key], str)
+    assert Path(result["prepared_path"]).is_dir()
+    assert result["epochs"] == 2
+    for metrics in (result["metrics"], result["metrics"]["last"], result["metrics"]["best"]):
+        assert 0 <= metrics["test/accuracy"] <= 1
+        assert metrics["throughput/rows_per_s"] > 0
+    assert str(home) in result["tracking_uri"]
+
+
+def test_the_run_is_whole_in_mlflow(finished):
+    result, _, _ = finished
+    assert_one_whole_mlflow_run(result, num_epochs=2)
+    client = MlflowClient(result["tracking_uri"])
+    run = client.get_run(result["run_id"])
+    assert run.data.params["training.clip.max_norm"] == "3.0"
+    for tag in ("git.commit", "version.torch", "hardware.cpu", "ray.job_id"):
+        assert run.data.tags[tag]
+    assert run.data.tags["rnnlane.data_fingerprint"] == result["data_fingerprint"]
+    names = {item.path for item in client.list_artifacts(result["run_id"])}
+    assert {"experiment.yaml", "manifest.json", "vocabulary.jsonl", "figures"} <= names
+    figures = {item.path for item in client.list_artifacts(result["run_id"], "figures")}
+    expected = ("curves", "confusion", "gradient_norms", "confidence")
+    assert figures == {f"figures/{name}.png" for name in expected}
+
+
+def test_the_model_answers_by_the_command_line(finished, folder):
+    result, home, _ = finished
+    picture = folder / "answer.png"
+    answer = rnnlane_json(
+        home,
+        "predict",
+        "--run",
+        result["run_id"][:8],
+        "A wonderful film.",
+        "So dull.",
+        "--plot",
+        str(picture),
+    )
+    assert [each["text"] for each in answer["predictions"]] == ["A wonderful film.", "So dull."]
+    for each in answer["predictions"]:
+        assert set(each["probabilities"]) == {"negative", "positive"}
+        assert each["label"] == max(each["probabilities"], key=each["probabilities"].get)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_agrees_with_the_test_that_training_made(finished):
+    result, home, _ = finished
+    found = rnnlane_json(home, "evaluate", "--run", result["run_id"])
+    assert found["metrics"]["accuracy"] == result["metrics"]["test/accuracy"]
+    assert found["metrics"]["loss"] == pytest.approx(result["metrics"]["test/loss"], abs=1e-6)
+    assert sum(map(sum, found["confusion"])) == found["num_rows"] == 120
+
+
+def test_runs_lists_it(finished):
+    result, home, _ = finished
+    runs = rnnlane_json(home, "runs")["runs"]
+    assert [run["run_id"] for run in runs] == [result["run_id"]]
+    table = rnnlane(home, "runs").stdout
+    assert result["run_id"][:8] in table
+    assert "FINISHED" in table
+
+
+def test_resuming_a_finished_run_answers_with_it(finished):
+    result, home, experiment = finished
+    assert rnnlane_json(home, "train", str(experiment), "--resume") == result
+
+
+def test_one_process_and_two_workers_find_the_same(finished):
+    result, home, experiment = finished
+    alone = rnnlane_json(home.parent / "alone", "train", str(experiment), "--workers", "0")
+    assert alone["data_fingerprint"] == result["data_fingerprint"]
+    assert alone["config_fingerprint"] == result["config_fingerprint"]
+    found, wanted = weights_of(alone), weights_of(result)
+    for name, tensor in wanted.items():
+        assert abs(found[name] - tensor).max() < 1e-3, name
+
+
+def test_a_killed_worker_costs_nothing(uninterrupted, folder):
+    expected, _, experiment = uninterrupted
+    home, log = folder / "killed_worker", folder / "killed_worker.log"
+    driver = start_rnnlane(home, log, "train", str(experiment), "--json")
+    wait_until(lambda: len(checkpoints(home)) > 0, what="a checkpoint")
+    train_workers(driver.pid)[-1].kill()
+    assert driver.wait(timeout=300) == 0, log.read_text()
+    result = json.loads(log.read_text().splitlines()[-1])
+    assert_same_run(result, expected)
+    assert_one_whole_mlflow_run(result, num_epochs=4)
+
+
+def test_when_everything_is_killed_resume_goes_on_with_the_same_run(uninterrupted, folder):
+    expected, _, experiment = uninterrupted
+    home, log = folder / "killed_all", folder / "killed_all.log"
+    driver = start_rnnlane(home, log, "train", str(experiment))
+    wait_until(lambda: len(checkpoints(home)) > 1, what="two checkpoints")
+    kill_everything(driver)
+    result = rnnlane_json(home, "train", str(experiment), "--resume")
+    assert_same_run(result, expected)
+    assert_one_whole_mlflow_run(result, num_epochs=4)
+
+
+def test_an_interrupted_run_says_killed_and_can_be_resumed(uninterrupted, folder):
+    expected, _, experiment = uninterrupted
+    home, log = folder / "interrupted", folder / "interrupted.log"
+    driver = start_rnnlane(home, log, "train", str(experiment))
+    wait_until(lambda: len(checkpoints(home)) > 0, what="a checkpoint")
+    driver.terminate()
+    assert driver.wait(timeout=120) == 130
+    assert "--resume" in log.read_text()
+    client = MlflowClient(expected["tracking_uri"].replace("uninterrupted", "interrupted"))
+    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    assert [run.info.status for run in runs] == ["KILLED"]
+    result = rnnlane_json(home, "train", str(experiment), "--resume")
+    assert_same_run(result, expected)
+    assert_one_whole_mlflow_run(result, num_epochs=4)
+
+
+def test_workers_that_do_not_fit_are_refused_with_the_arithmetic(finished):
+    _, home, experiment = finished
+    done = rnnlane(
+        home,
+        "train",
+        str(experiment),
+        "--json",
+        "--set",
+        "runtime.device=gpu",
+        "--set",
+        "seed=0",
+    )
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert "2 workers x 1 GPU = 2 GPUs, but Ray has 0" in error["message"]
+    assert len(rnnlane_json(home, "runs")["runs"]) == 1
+    assert len(list((home / "runs").iterdir())) == 1

@@ -1,0 +1,101 @@
+"""The command line up to the point where something starts: no Ray, no MLflow."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+BASE = [sys.executable, "-m", "rnnlane"]
+GOOD = "name: x\ndata:\n  source: {kind: generated}\n"
+
+
+def command(*arguments, **keywords):
+    return subprocess.run(
+        [*BASE, *arguments], check=False, capture_output=True, text=True, **keywords
+    )
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(GOOD)
+    return str(file)
+
+
+def test_help_goes_to_stdout_and_names_every_verb():
+    done = command("--help")
+    assert done.returncode == 0
+    for verb in (
+        "validate",
+        "prepare",
+        "train",
+        "evaluate",
+        "predict",
+        "runs",
+        "ui",
+        "schema",
+        "doctor",
+    ):
+        assert verb in done.stdout
+
+
+def test_validate_says_name_and_fingerprint(experiment):
+    done = command("validate", experiment)
+    assert done.returncode == 0
+    assert "x, fingerprint" in done.stdout
+    found = json.loads(command("validate", experiment, "--json").stdout)
+    assert found["valid"] is True
+    assert found["config_fingerprint"] in done.stdout
+    assert found["config"]["training"]["epochs"] == 12
+
+
+def test_set_works_and_is_validated(experiment):
+    found = json.loads(
+        command("validate", experiment, "--set", "training.clip.max_norm=1.5", "--json").stdout
+    )
+    assert found["config"]["training"]["clip"]["max_norm"] == 1.5
+    done = command("validate", experiment, "--set", "training.clip.maxnorm=1.5")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "did you mean `max_norm`?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["validate", "none.yaml"],
+        ["train", "none.yaml"],
+        ["prepare", "none.yaml"],
+        ["evaluate", "none.yaml"],
+        ["validate"],
+        ["nonsense"],
+        ["validate", "--nonsense"],
+        ["predict", "--file", "none.txt"],
+        ["ui", "--port", "0"],
+        ["evaluate", "--set", "a=b"],
+    ],
+)
+def test_bad_input_is_one_line_exit_code_2_and_json_where_asked(arguments, tmp_path):
+    done = command(*arguments, cwd=tmp_path, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
+    as_json = command(*arguments, "--json", cwd=tmp_path, stdin=subprocess.DEVNULL)
+    assert as_json.returncode == 2
+    assert set(json.loads(as_json.stdout)["error"]) == {"message", "where", "remedy"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_without_texts_says_how_to_give_one():
+    done = command("predict", input="\n \n")
+    assert done.returncode == 2
+    assert "at least one text" in done.stderr
+
+
+def test_the_schema_is_json_and_documents_nested_keys():
+    schema = json.loads(command("schema").stdout)
+    assert schema == json.loads(command("schema", "--json").stdout)
+    assert "p-norm" in schema["$defs"]["ClipConfig"]["properties"]["norm_type"]["description"]
