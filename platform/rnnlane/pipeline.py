@@ -232,7 +232,7 @@ def _predictor(uri: str, run_id: str, scratch: Path) -> Any:
 def list_runs(
     *, tracking_uri: str | None = None, mlflow_experiment: str | None = None, limit: int = 20
 ) -> tuple[list[RunSummary], int]:
-    """The newest runs of the store; first sends what earlier runs could not send.
+    """The newest runs of the store, after :func:`settle_runs`.
 
     Returns:
         The runs, and how many records were sent.
@@ -240,18 +240,28 @@ def list_runs(
     from rnnlane.tracking import store
 
     uri = store.resolve_uri(tracking_uri)
-    sent = send_pending(uri)
+    sent = settle_runs(uri)
     found = store.list_runs(uri, mlflow_experiment=mlflow_experiment, limit=limit)
     return found, sent
 
 
-def send_pending(uri: str) -> int:
-    """Sends what finished runs could not send while the tracking server was away.
+def settle_runs(uri: str) -> int:
+    """Brings the store up to date with the runs of this machine whose driver is gone.
+
+    Sends what they could not send while the server was away, and gives a run whose driver was
+    killed without a word the status KILLED.
 
     Returns:
         How many records were sent.
     """
-    from rnnlane.runtime.run_record import pending_outboxes
-    from rnnlane.tracking.mlflow_tracker import send_outbox
+    from rnnlane.runtime.run_record import all_records
+    from rnnlane.tracking.mlflow_tracker import send_outbox, terminate_run
+    from rnnlane.tracking.store import redacted
 
-    return sum(send_outbox(uri, outbox) for outbox in pending_outboxes())
+    sent = 0
+    for record in all_records():
+        sent += send_outbox(uri, record.outbox)
+        if record.run_id and record.tracking_uri == redacted(uri) and record.is_orphaned:
+            record.update(state="killed")
+            terminate_run(uri, record.run_id, "KILLED", reason="its driver died")
+    return sent

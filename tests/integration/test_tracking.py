@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from rnnlane.config.experiment import TrackingConfig
-from rnnlane.errors import TrackingError
+from rnnlane.errors import ConfigError, TrackingError
 from rnnlane.tracking.client import open_client
 from rnnlane.tracking.mlflow_tracker import MlflowTracker, RunSpec, send_outbox, start_run
 from rnnlane.tracking.store import (
@@ -269,7 +269,7 @@ def test_runs_are_found_by_id_prefix_name_and_latest(sqlite: str, tmp_path: Path
     assert find_run(sqlite, "it's one") == oldest
     assert find_run(sqlite, "other") == newest
     assert find_run(sqlite, "latest") == newest
-    with pytest.raises(TrackingError) as caught:
+    with pytest.raises(ConfigError) as caught:
         find_run(sqlite, "othr")
     assert "other" in str(caught.value.remedy)
     with pytest.raises(TrackingError, match="there is no 'nowhere'"):
@@ -279,7 +279,7 @@ def test_runs_are_found_by_id_prefix_name_and_latest(sqlite: str, tmp_path: Path
 def test_a_store_that_is_not_there_has_no_runs_and_is_not_made(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert list_runs(uri, mlflow_experiment=None, limit=10) == []
-    with pytest.raises(TrackingError, match="the store is empty"):
+    with pytest.raises(ConfigError, match="the store is empty"):
         find_run(uri, "latest")
     assert list(tmp_path.iterdir()) == []
 

@@ -113,7 +113,8 @@ def _tokenize_text(
     tokens = processor(decoded)
     if not tokens:
         return None, bytes(KEY_BYTES), EMPTY_TEXT, invalid, cut
-    return tokens, content_key(processor.clean(decoded)), None, invalid, cut
+    # Texts that differ in spacing only are one text to the model.
+    return tokens, content_key("\0".join(tokens)), None, invalid, cut
 
 
 def _decode(text: bytes) -> tuple[str, bool]:

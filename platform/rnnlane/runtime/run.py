@@ -87,7 +87,9 @@ def execute_run(
     except BaseException:
         record.discard_unstarted()
         raise
-    record = record.update(run_id=tracker.run_id, state="running")
+    record = record.update(
+        run_id=tracker.run_id, tracking_uri=redacted(tracker.tracking_uri), state="running"
+    )
     store = CheckpointStore(f"{storage_root(config)}/checkpoints/{record.key}")
     told = _TrackedObserver(observer, tracker)
     observer.stage("starting the workers")

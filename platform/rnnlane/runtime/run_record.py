@@ -36,6 +36,7 @@ class RunRecord:
         created_at: seconds since the epoch.
         state: how it stands; "running" may also mean that its driver was killed.
         run_id: MLflow's; None before the run is there.
+        tracking_uri: the store that has it, without passwords.
         result: what `train` answered, once finished.
     """
 
@@ -45,6 +46,7 @@ class RunRecord:
     created_at: float
     state: RunState = "running"
     run_id: str | None = None
+    tracking_uri: str | None = None
     result: dict[str, Any] | None = field(default=None, repr=False)
 
     @classmethod
@@ -61,7 +63,7 @@ class RunRecord:
         """The newest run of this experiment on this data, whatever its state."""
         found = [
             record
-            for record in _all_records()
+            for record in all_records()
             if record.config_fingerprint == config_fingerprint
             and record.data_fingerprint == data_fingerprint
         ]
@@ -87,6 +89,17 @@ class RunRecord:
         """Removes the run's folder if MLflow never knew of the run."""
         if self.run_id is None:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether it says running, but its driver died without a word."""
+        if self.state != "running":
+            return False
+        try:
+            with self.locked():
+                return True
+        except JobError:
+            return False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -115,18 +128,12 @@ class RunRecord:
         scratch.replace(self.folder / "run.json")
 
 
-def pending_outboxes() -> list[Path]:
-    """Outboxes of runs that are over, oldest run first."""
-    over = [record for record in _all_records() if record.state != "running"]
-    over.sort(key=lambda record: record.created_at)
-    return [record.outbox for record in over if record.outbox.is_dir()]
-
-
-def _all_records() -> list[RunRecord]:
+def all_records() -> list[RunRecord]:
+    """Every run of this home, oldest first; records that cannot be read are passed over."""
     records = []
     for file in sorted((home() / "runs").glob("*/run.json")):
         try:
             records.append(RunRecord(**json.loads(file.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError):
             continue
-    return records
+    return sorted(records, key=lambda record: record.created_at)

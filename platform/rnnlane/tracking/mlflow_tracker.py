@@ -117,6 +117,18 @@ def send_outbox(uri: str, outbox: Path) -> int:
         box.close()
 
 
+def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> None:
+    """Gives a run whose driver is dead its true status.
+
+    Raises:
+        TrackingError: the store is away, or has no such run.
+    """
+    client = open_client(uri)
+    with store_errors(uri, f"cannot end the run {run_id}"):
+        client.set_tag(run_id, REASON_TAG, redacted(reason))
+        client.set_terminated(run_id, status)
+
+
 class MlflowTracker:
     """The Tracker of one MLflow run; see :class:`rnnlane.tracking.tracker.Tracker`."""
 

@@ -35,8 +35,9 @@ def save_model(bundle: Path, folder: Path, *, predictor: str, class_names: tuple
     import mlflow.pyfunc
 
     with TemporaryDirectory() as scratch, warnings.catch_warnings():
-        # MLflow asks for an example input, which a signature given in full does not need.
+        # MLflow asks for an example input and type hints; the signature is given in full instead.
         warnings.filterwarnings("ignore", message="(?s).*input example", category=UserWarning)
+        warnings.filterwarnings("ignore", message="(?s).*type hints", category=UserWarning)
         # MLflow keeps a folder's name, and refuses names with # or %.
         plain = shutil.copytree(bundle, Path(scratch) / BUNDLE)
         mlflow.pyfunc.save_model(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnlane.errors import TrackingError
+from rnnlane.errors import ConfigError, TrackingError
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
 from rnnlane.tracking.packaging import BUNDLE_PATH
 from rnnlane.tracking.uris import redacted, resolve_uri, sqlite_file
@@ -122,10 +122,11 @@ def find_run(uri: str, reference: str) -> RunSummary:
             newest), or ``latest``.
 
     Raises:
-        TrackingError: no run or several runs match, or the store cannot be read.
+        ConfigError: no run or several runs match.
+        TrackingError: the store cannot be read.
     """
     if _is_unborn(uri):
-        raise TrackingError(
+        raise ConfigError(
             f"a run must exist to be used, but the store is empty (asked for {reference!r})",
             where=redacted(uri),
             remedy="train one first, or set tracking.uri to the store that holds it",
@@ -213,10 +214,10 @@ def _summary(run: Run) -> RunSummary:
 
 def _no_single_run(
     uri: str, reference: str, *, several: bool, neighbours: list[RunSummary]
-) -> TrackingError:
+) -> ConfigError:
     ids = [run.run_id for run in neighbours]
     if several:
-        return TrackingError(
+        return ConfigError(
             f"a reference must mean one run, but {reference!r} begins {len(ids)} ids",
             where=redacted(uri),
             remedy=f"give more of the id: {', '.join(ids[:5])}",
@@ -224,7 +225,7 @@ def _no_single_run(
     names = list(dict.fromkeys(run.name for run in neighbours))
     near = difflib.get_close_matches(reference, names + ids, n=3, cutoff=0.5)
     hint = f"near it: {', '.join(near)}" if near else f"the newest are: {', '.join(names[:3])}"
-    return TrackingError(
+    return ConfigError(
         f"no run has the id or name {reference!r}",
         where=redacted(uri),
         remedy=hint if names else "the store holds no runs yet",

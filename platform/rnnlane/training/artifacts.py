@@ -71,7 +71,7 @@ def write_results(
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     names = predictor.class_names
-    save_curves(outcome.history, figures / "curves.png")
+    save_curves(outcome.history, figures / "curves.png", metric=config.training.metric)
     save_confusion(outcome.test_confusion, names, figures / "confusion.png")
     save_gradient_norms(
         outcome.norms,

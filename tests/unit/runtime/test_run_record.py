@@ -5,7 +5,7 @@ import time
 import pytest
 
 from rnnlane.errors import JobError
-from rnnlane.runtime.run_record import RunRecord, pending_outboxes
+from rnnlane.runtime.run_record import RunRecord
 
 IDENTITY = {"config_fingerprint": "c", "data_fingerprint": "d"}
 
@@ -73,10 +73,13 @@ def test_one_process_at_a_time_works_on_a_run():
             pass
 
 
-def test_outboxes_of_runs_that_are_over_are_pending_oldest_first():
-    records = [RunRecord.create("x", **IDENTITY) for _ in range(3)]
-    for record in records:
-        record.outbox.mkdir()
-    records[0].update(state="finished")
-    records[2].update(state="failed")
-    assert pending_outboxes() == [records[0].outbox, records[2].outbox]
+def test_a_run_whose_driver_died_is_orphaned():
+    record = RunRecord.create("x", **IDENTITY)
+    command = [sys.executable, "-c", HOLD, record.key]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout.readline() == "held\n"
+        assert not record.is_orphaned
+        driver.kill()
+        driver.wait()
+    assert record.is_orphaned
+    assert not record.update(state="finished").is_orphaned
