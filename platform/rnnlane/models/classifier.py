@@ -9,6 +9,9 @@ from rnnlane.config.experiment import ModelConfig
 from rnnlane.models.encoder import RecurrentEncoder
 from rnnlane.models.pooling import POOLINGS
 
+# torch's own 1.0 saturates the gates: on IMDB a 1-layer LSTM then needs an epoch more to learn.
+EMBEDDING_STD = 0.1
+
 
 class RecurrentBody(nn.Module):
     """Everything above the embedding.
@@ -50,6 +53,9 @@ class RecurrentClassifier(nn.Module):
     def __init__(self, config: ModelConfig, *, vocabulary_size: int, num_classes: int):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim, padding_idx=0)
+        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
+        with torch.no_grad():
+            self.embedding.weight[0] = 0.0
         self.body = RecurrentBody(config, num_classes=num_classes)
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
@@ -71,7 +77,8 @@ def build_model(
 ) -> RecurrentClassifier:
     """A new model on the CPU, its weights fixed by the seed.
 
-    The weights follow torch's default initialisation. The state of no random generator changes.
+    The weights follow torch's default initialisation, but the embedding's are ten times as small,
+    and an LSTM's forget gates start open. The state of no random generator changes.
 
     Args:
         config: the shape of the model; ``pretrained_vectors`` is left to the caller.

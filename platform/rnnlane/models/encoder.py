@@ -28,7 +28,11 @@ class RecurrentEncoder(nn.Module):
     """
 
     def __init__(self, config: ModelConfig):
-        """Makes the layers with torch's default initialisation."""
+        """Makes the layers with torch's default initialisation, and open forget gates.
+
+        Open forget gates: Jozefowicz, Zaremba and Sutskever, "An empirical exploration of
+        recurrent network architectures", ICML 2015.
+        """
         super().__init__()
         self.rnn = _CELLS[config.cell](
             config.embedding_dim,
@@ -38,6 +42,15 @@ class RecurrentEncoder(nn.Module):
             dropout=config.dropout,
             batch_first=True,
         )
+        if config.cell == "lstm":
+            self._open_forget_gates()
+
+    def _open_forget_gates(self) -> None:
+        hidden = self.rnn.hidden_size
+        with torch.no_grad():
+            for name, parameter in self.rnn.named_parameters():
+                if name.startswith("bias_ih"):
+                    parameter[hidden : 2 * hidden] = 1.0  # gates in order: input, forget, ...
 
     @property
     def output_size(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
+import threading
 from typing import Any
 
 from rnnlane.config.experiment import RuntimeConfig
@@ -41,6 +43,7 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
             "include_dashboard": True,
             "dashboard_host": "127.0.0.1",
         }
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
@@ -51,6 +54,9 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
             if address
             else "`rnnlane doctor` looks for the cause",
         ) from error
+    if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
+        # Ray's own handler aborts the process, and with it the record of how the run ended.
+        signal.signal(signal.SIGTERM, on_sigterm)
     if not verbose:
         for name in ("ray", "ray.data", "ray.train", "ray.tune"):
             logging.getLogger(name).setLevel(logging.ERROR)

@@ -131,13 +131,13 @@ def run_training(
     Raises:
         TrainingError: too many non-finite steps in a row, or a checkpoint that does not fit.
     """
-    with _cpu_settings(group):
+    with cpu_settings(group):
         return _Run(config, data, group, events).to_the_end(start)
 
 
 @contextmanager
-def _cpu_settings(group: WorkerGroup) -> Iterator[None]:
-    """One thread, denormals flushed: the flag holds for the calling thread only.
+def cpu_settings(group: WorkerGroup) -> Iterator[None]:
+    """On CPUs one thread, with denormals flushed: the flag holds for the calling thread only.
 
     Denormals slow a recurrent backward pass down several times over, and torch's own threads
     would not flush them; more processes, not more threads, use more cores.

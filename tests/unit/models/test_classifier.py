@@ -119,3 +119,19 @@ def test_logits_are_float32_under_autocast() -> None:
         logits = make_model(cell="rnn").body.head(torch.zeros(1, 4))
         assert logits.dtype == torch.bfloat16
         assert make_model(cell="rnn")(TOKEN_IDS, LENGTHS).dtype == torch.float32
+
+
+def test_the_embedding_starts_small_and_padding_at_zero() -> None:
+    model = build_model(ModelConfig(), vocabulary_size=3000, num_classes=2, seed=0)
+    assert 0.09 < model.embedding.weight[1:].std() < 0.11
+    assert not model.embedding.weight[0].any()
+
+
+def test_forget_gates_of_an_lstm_start_open_in_every_layer_and_direction() -> None:
+    config = ModelConfig(num_layers=2, bidirectional=True, hidden_size=5)
+    rnn = build_model(config, vocabulary_size=9, num_classes=2, seed=0).body.encoder.rnn
+    biases = [bias for name, bias in rnn.named_parameters() if name.startswith("bias_ih")]
+    assert len(biases) == 4
+    for bias in biases:
+        assert (bias[5:10] == 1.0).all()
+        assert not (bias[:5] == 1.0).any()
