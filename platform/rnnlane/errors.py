@@ -69,5 +69,9 @@ class TrainingError(RnnlaneError):
     """Training cannot go on: the numbers, not the machine, are at fault."""
 
 
+class CheckpointError(RnnlaneError):
+    """A checkpoint cannot be read, or is not of this experiment."""
+
+
 class JobError(RnnlaneError):
     """Ray gave up on the workers or on the job."""

@@ -17,7 +17,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.fingerprint import config_fingerprint
 from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import storage_root
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, JobError, TrackingError
 from rnnlane.runtime.observer import Observer
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def prepare(config: ExperimentConfig, *, observer: Observer | None = None) -> Pr
         DataError: the source cannot be read or does not fit the experiment.
         JobError: Ray cannot be started or reached.
     """
-    from rnnlane.data.prepare import find_prepared
+    from rnnlane.data.prepare import check_source, find_prepared
     from rnnlane.data.prepare import prepare as prepare_on_ray
 
     observer = observer or Observer()
@@ -42,6 +42,7 @@ def prepare(config: ExperimentConfig, *, observer: Observer | None = None) -> Pr
     found = find_prepared(config, storage=storage)
     if found is not None:
         return found
+    check_source(config)
     from rnnlane.runtime import cluster
 
     observer.stage("starting Ray")
@@ -66,9 +67,10 @@ def train(
     """
     from rnnlane.runtime import cluster
     from rnnlane.runtime.run_record import RunRecord
+    from rnnlane.tracking.uris import resolve_uri
 
     observer = observer or Observer()
-    store_ready = _in_background(_open_store, config)
+    store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
     prepared = prepare(config, observer=observer)
     _refuse_unmeasured_metric(config, prepared)
     store_ready.result()
@@ -79,22 +81,25 @@ def train(
     from rnnlane.runtime.run import TrainResult, execute_run
 
     record = RunRecord.find(**identity) if resume else None
-    if record is not None and record.state == "finished" and record.result is not None:
-        observer.note(f"run {record.run_id} is finished already")
-        return TrainResult(**record.result)
-    if config.runtime.num_workers > 0:
-        observer.stage("starting Ray")
-        cluster.connect(config.runtime, verbose=observer.verbose)
+    if resume and record is None:
+        observer.note("no run of this experiment and data to go on with; starting a new one")
     record = record or RunRecord.create(config.name, **identity)
-    with record.locked():
-        return execute_run(config, prepared, record=record, observer=observer)
+    with record.locked() as current:
+        if current.state == "finished" and current.result is not None:
+            observer.note(f"run {current.run_id} is finished already")
+            return TrainResult(**current.result)
+        if config.runtime.num_workers > 0:
+            observer.stage("starting Ray")
+            cluster.connect(config.runtime, verbose=observer.verbose)
+        return execute_run(config, prepared, record=current, observer=observer)
 
 
-def _open_store(config: ExperimentConfig) -> None:
+def _open_store(uri: str) -> None:
     """Imports MLflow and opens the store, which takes seconds, while the data is prepared."""
-    from rnnlane.tracking.store import check_store, resolve_uri
+    from rnnlane.tracking.store import check_store
 
-    check_store(resolve_uri(config.tracking.uri))
+    check_store(uri)
+    settle_runs(uri)
 
 
 def _in_background(function: Any, *arguments: Any) -> Future[Any]:
@@ -182,11 +187,14 @@ def evaluate(
 
 def _evaluation(run_id: str, prepared: PreparedData, split: str, predictor: Any) -> Evaluation:
     from rnnlane.training.group import in_process
+    from rnnlane.training.loop import cpu_settings
     from rnnlane.training.metrics import confusion, score, summarise
 
     num_classes = len(prepared.class_names)
     rows = prepared.split(split)
-    scores = score(predictor.logits, rows, group=in_process())
+    group = in_process("cpu")
+    with cpu_settings(group):
+        scores = score(predictor.logits, rows, group=group)
     return Evaluation(
         run_id=run_id,
         split=split,
@@ -256,12 +264,19 @@ def settle_runs(uri: str) -> int:
     """
     from rnnlane.runtime.run_record import all_records
     from rnnlane.tracking.mlflow_tracker import send_outbox, terminate_run
-    from rnnlane.tracking.store import redacted
+    from rnnlane.tracking.uris import store_identity
 
     sent = 0
     for record in all_records():
-        sent += send_outbox(uri, record.outbox)
-        if record.run_id and record.tracking_uri == redacted(uri) and record.is_orphaned:
-            record.update(state="killed")
-            terminate_run(uri, record.run_id, "KILLED", reason="its driver died")
+        try:
+            sent += send_outbox(uri, record.outbox)
+            if record.state != "running" or record.tracking_uri != store_identity(uri):
+                continue
+            with record.locked(timeout_s=0.0) as current:
+                if current.state == "running" and current.run_id is not None:
+                    terminate_run(uri, current.run_id, "KILLED", reason="its driver died")
+                    current.update(state="killed")
+        except (TrackingError, JobError):
+            # The store is away or does not know the run; or its driver lives.
+            continue
     return sent

@@ -1,6 +1,7 @@
 """Training on a real local Ray with two workers, by the command line and from Python."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -174,20 +175,40 @@ def test_when_everything_is_killed_resume_goes_on_with_the_same_run(uninterrupte
     assert_one_whole_mlflow_run(result, num_epochs=4)
 
 
-def test_an_interrupted_run_says_killed_and_can_be_resumed(uninterrupted, folder):
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=lambda sent: sent.name)
+def test_an_interrupted_run_says_killed_and_can_be_resumed(uninterrupted, folder, sent):
     expected, _, experiment = uninterrupted
-    home, log = folder / "interrupted", folder / "interrupted.log"
+    home, log = folder / sent.name, folder / f"{sent.name}.log"
     driver = start_rnnlane(home, log, "train", str(experiment))
     wait_until(lambda: len(checkpoints(home)) > 0, what="a checkpoint")
-    driver.terminate()
-    assert driver.wait(timeout=120) == 130
+    driver.send_signal(sent)
+    assert driver.wait(timeout=120) == 130, log.read_text()
     assert "--resume" in log.read_text()
-    client = MlflowClient(expected["tracking_uri"].replace("uninterrupted", "interrupted"))
-    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
-    assert [run.info.status for run in runs] == ["KILLED"]
+    assert [run["status"] for run in rnnlane_json(home, "runs")["runs"]] == ["KILLED"]
     result = rnnlane_json(home, "train", str(experiment), "--resume")
     assert_same_run(result, expected)
     assert_one_whole_mlflow_run(result, num_epochs=4)
+
+
+def test_a_run_that_died_after_its_last_epoch_is_concluded_by_resume(uninterrupted):
+    """As if the driver had been killed while it logged the model."""
+    expected, home, experiment = uninterrupted
+    record = next(home.glob("runs/*/run.json"))
+    values = json.loads(record.read_text())
+    record.write_text(json.dumps({**values, "state": "running", "result": None}))
+    result = rnnlane_json(home, "train", str(experiment), "--resume")
+    assert_same_run(result, expected)
+    assert_one_whole_mlflow_run(result, num_epochs=4)
+
+
+def test_a_killed_driver_leaves_a_run_that_runs_calls_killed(folder):
+    home, log = folder / "orphan", folder / "orphan.log"
+    experiment = write_experiment(folder, name="orphan", **LONG)
+    driver = start_rnnlane(home, log, "train", str(experiment), "--workers", "0")
+    wait_until(lambda: len(checkpoints(home)) > 0, what="a checkpoint")
+    assert [run["status"] for run in rnnlane_json(home, "runs")["runs"]] == ["RUNNING"]
+    kill_everything(driver)
+    assert [run["status"] for run in rnnlane_json(home, "runs")["runs"]] == ["KILLED"]
 
 
 def test_workers_that_do_not_fit_are_refused_with_the_arithmetic(finished):

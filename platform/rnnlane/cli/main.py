@@ -72,6 +72,9 @@ def _usage_error(error: Exception, *, as_json: bool) -> int:
     """Click's own errors: an unknown verb or option, a missing argument. Others are defects."""
     format_message = getattr(error, "format_message", None)
     if format_message is None:
+        if as_json:
+            message = f"{type(error).__name__}: {error}"
+            output.write_json({"error": {"message": message, "where": None, "remedy": None}})
         raise error
     usage = ConfigError(
         str(format_message()).rstrip("."), where="command line", remedy="see `rnnlane --help`"

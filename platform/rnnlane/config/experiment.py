@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 SAMPLE_TEXT = "The movie is visually stunning and the movie is very interesting."
 
@@ -18,6 +18,19 @@ PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 ValMetric = Literal["val/loss", "val/accuracy", "val/macro_f1", "val/roc_auc"]
+
+
+def _without_credentials(address: str) -> str:
+    # A secret may hold slashes, so all of the path is looked at.
+    if "@" in address.partition("://")[2].partition("?")[0]:
+        raise ValueError(
+            "an address may not hold credentials, because it is logged; "
+            "give them by the environment of the filesystem, such as AWS_ACCESS_KEY_ID"
+        )
+    return address
+
+
+Location = Annotated[str, AfterValidator(_without_credentials)]
 
 
 class Section(BaseModel):
@@ -38,11 +51,11 @@ class ImdbSource(Section):
 
 
 class _FileSource(Section):
-    path: str = Field(
+    path: Location = Field(
         description="A file, a folder, a glob (data/part-*.csv) or a URI of a filesystem that "
         "pyarrow knows (s3://, gs://, hdfs://). Relative to the working directory."
     )
-    test_path: str | None = Field(
+    test_path: Location | None = Field(
         None, description="Where the official test rows are; read the same way. For test: official."
     )
 
@@ -296,7 +309,7 @@ class RuntimeConfig(Section):
         "auto", description="auto: a GPU for each worker where the cluster has them, else CPUs."
     )
     cpus_per_worker: PositiveFloat = Field(1.0, description="CPUs that Ray sets aside a worker.")
-    storage_path: str | None = Field(
+    storage_path: Location | None = Field(
         None,
         description="Folder or pyarrow URI for prepared data and checkpoints; every node must "
         "reach it. Default: RNNLANE_HOME, else .rnnlane in the working directory.",

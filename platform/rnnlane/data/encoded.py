@@ -30,11 +30,6 @@ class EncodedSplit:
         """Tokens of each row: int64 [num_rows]."""
         return np.diff(self.offsets)
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory of the three arrays, in bytes."""
-        return self.token_ids.nbytes + self.offsets.nbytes + self.labels.nbytes
-
     def tokens_of(
         self, rows: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlane.config import ExperimentConfig
-from rnnlane.config.experiment import ImdbSource
+from rnnlane.config.experiment import GeneratedSource, ImdbSource
 from rnnlane.data import imdb
 from rnnlane.data.filesystems import Place
 from rnnlane.data.prepare_blocks import (
@@ -47,6 +47,7 @@ from rnnlane.data.prepared_writer import (
     remove_abandoned,
     write_vocabulary,
 )
+from rnnlane.data.readers import read_file
 from rnnlane.data.row_selection import Selection, select_rows
 from rnnlane.data.rows import BLOCK_BYTES
 from rnnlane.data.source_files import list_source, source_location
@@ -54,7 +55,7 @@ from rnnlane.data.text import TextProcessor
 from rnnlane.data.vocabulary import Vocabulary, merge_counts
 from rnnlane.errors import DataError, RnnlaneError
 
-__all__ = ["find_prepared", "prepare", "prepared_path"]
+__all__ = ["check_source", "find_prepared", "prepare", "prepared_path"]
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -80,6 +81,23 @@ def find_prepared(config: ExperimentConfig, *, storage: str) -> PreparedData | N
     if isinstance(source, ImdbSource) and imdb.needs_download(source.path):
         return None
     return find_finished(prepared_path(config, storage=storage))
+
+
+def check_source(config: ExperimentConfig) -> None:
+    """Reads one row of each kind of file that the source has, before anything is started for it.
+
+    Raises:
+        DataError: a column is missing, or the file is not what the experiment says it is.
+    """
+    source = config.data.source
+    if isinstance(source, ImdbSource | GeneratedSource):
+        return
+    files = {file.official_test: file for file in reversed(list_source(config.data))}
+    for official_test, file in sorted(files.items()):
+        rows = read_file(
+            source, file.place, columns=config.data.columns, official_test=official_test
+        )
+        next(rows, None)
 
 
 def prepare(

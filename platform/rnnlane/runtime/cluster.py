@@ -62,13 +62,6 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
             logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def disconnect() -> None:
-    """Ends this process's connection, and the local Ray that it started."""
-    import ray
-
-    ray.shutdown()
-
-
 def use_gpu(config: RuntimeConfig) -> bool:
     """Whether the workers of this experiment get a GPU each on the connected Ray.
 

@@ -124,7 +124,7 @@ def _store(tracking_uri: str | None) -> Finding:
         check_store(uri)
     except RnnlaneError as error:
         return Finding("MLflow store", False, error.message, error.remedy or "")
-    return Finding("MLflow store", True, f"{redacted(uri)} can be read and written")
+    return Finding("MLflow store", True, f"{redacted(uri)} answers")
 
 
 def _ray() -> Finding:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
+from rnnlane.data.filesystems import joined
 from rnnlane.data.prepared import SPLITS, PreparedData
 from rnnlane.models.vectors import load_vectors
 from rnnlane.runtime import cluster
@@ -17,7 +18,8 @@ from rnnlane.runtime.observer import Observer
 from rnnlane.runtime.run_record import RunRecord
 from rnnlane.runtime.trainer import train_here, train_on_ray
 from rnnlane.tracking.mlflow_tracker import MlflowTracker, RunSpec, start_run
-from rnnlane.tracking.store import redacted
+from rnnlane.tracking.store import find_tagged, redacted, resolve_uri
+from rnnlane.tracking.uris import store_identity
 from rnnlane.training.artifacts import (
     DataDescription,
     answers,
@@ -88,19 +90,19 @@ def execute_run(
         record.discard_unstarted()
         raise
     record = record.update(
-        run_id=tracker.run_id, tracking_uri=redacted(tracker.tracking_uri), state="running"
+        run_id=tracker.run_id, tracking_uri=store_identity(tracker.tracking_uri), state="running"
     )
-    store = CheckpointStore(f"{storage_root(config)}/checkpoints/{record.key}")
+    store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
     told = _TrackedObserver(observer, tracker)
-    observer.stage("starting the workers")
     try:
+        _log_inputs(config, prepared, record=record, tracker=tracker)
+        observer.stage("starting the workers")
         if config.runtime.num_workers > 0:
             outcome = train_on_ray(config, data, store=store, observer=told, gpu=gpu)
         else:
             outcome = train_here(config, data, store=store, observer=told)
         observer.stage("testing and logging the model")
         result = _conclude(config, prepared, outcome, record=record, tracker=tracker)
-        result = _finish(result, tracker, observer)
     except KeyboardInterrupt:
         record.update(state="killed")
         tracker.finish("KILLED", reason="interrupted")
@@ -110,8 +112,8 @@ def execute_run(
         record.update(state="failed")
         tracker.finish("FAILED", reason=str(error) or type(error).__name__)
         raise
-    record.update(state="finished", result=result.as_dict())
-    return result
+    record = record.update(state="finished", result=result.as_dict())
+    return _deliver(result, record=record, tracker=tracker, observer=observer)
 
 
 class _TrackedObserver(Observer):
@@ -132,20 +134,29 @@ class _TrackedObserver(Observer):
         self._observer.note(text)
 
 
-def _finish(result: TrainResult, tracker: MlflowTracker, observer: Observer) -> TrainResult:
-    complete = tracker.finish("FINISHED")
-    if not complete:
-        observer.note(
-            "the tracking server has not got everything; the rest is kept in "
-            f"{result.run_folder} and sent by the next `rnnlane train` or `rnnlane runs`"
-        )
-    return replace(result, is_tracked=complete)
+def _deliver(
+    result: TrainResult, *, record: RunRecord, tracker: MlflowTracker, observer: Observer
+) -> TrainResult:
+    """Waits until the store has everything; the run is finished even if that is in vain."""
+    try:
+        complete = tracker.finish("FINISHED")
+    except KeyboardInterrupt:
+        complete = False
+    if complete:
+        return result
+    observer.note(
+        f"the tracking server has not got everything; the rest is kept in {result.run_folder} "
+        "and sent by the next `rnnlane train` or `rnnlane runs`"
+    )
+    result = replace(result, is_tracked=False)
+    record.update(result=result.as_dict())
+    return result
 
 
 def _start_tracking(
     config: ExperimentConfig, prepared: PreparedData, record: RunRecord
 ) -> MlflowTracker:
-    """Creates the MLflow run, or takes it up again, and logs what the run starts from."""
+    """Creates the MLflow run, or takes it up again."""
     parameters = flattened(config.model_dump(mode="json", exclude={"tracking", "description"}))
     tags = {
         "rnnlane.config_fingerprint": record.config_fingerprint,
@@ -163,12 +174,21 @@ def _start_tracking(
         class_names=prepared.class_names,
         predictor=PREDICTOR,
     )
-    tracker = start_run(config.tracking, spec, outbox=record.outbox, resume_run_id=record.run_id)
+    run_id = record.run_id
+    if run_id is None:
+        # A driver that died at the wrong moment may have left the run without knowing its id.
+        uri = resolve_uri(config.tracking.uri)
+        run_id = find_tagged(uri, "rnnlane.run_key", record.key)
+    return start_run(config.tracking, spec, outbox=record.outbox, resume_run_id=run_id)
+
+
+def _log_inputs(
+    config: ExperimentConfig, prepared: PreparedData, *, record: RunRecord, tracker: MlflowTracker
+) -> None:
     inputs = record.folder / "inputs"
-    write_inputs(inputs, config, _description(prepared))
-    if record.run_id is None:
+    if not inputs.exists():
+        write_inputs(inputs, config, _description(prepared))
         tracker.log_artifacts(inputs)
-    return tracker
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

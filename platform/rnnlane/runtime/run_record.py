@@ -22,6 +22,9 @@ from filelock import FileLock, Timeout
 from rnnlane.config.paths import home
 from rnnlane.errors import JobError
 
+# Longer than another process takes to look whether a run's driver is alive.
+LOCK_TIMEOUT_S = 3.0
+
 RunState = Literal["running", "finished", "failed", "killed"]
 
 
@@ -36,7 +39,7 @@ class RunRecord:
         created_at: seconds since the epoch.
         state: how it stands; "running" may also mean that its driver was killed.
         run_id: MLflow's; None before the run is there.
-        tracking_uri: the store that has it, without passwords.
+        tracking_uri: identity of the store that has it.
         result: what `train` answered, once finished.
     """
 
@@ -90,27 +93,16 @@ class RunRecord:
         if self.run_id is None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    @property
-    def is_orphaned(self) -> bool:
-        """Whether it says running, but its driver died without a word."""
-        if self.state != "running":
-            return False
-        try:
-            with self.locked():
-                return True
-        except JobError:
-            return False
-
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Holds the run for this process.
+    def locked(self, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[RunRecord]:
+        """Holds the run for this process; gives the record as it is on disk by then.
 
         Raises:
-            JobError: another process works on it.
+            JobError: another process works on it, and still does after ``timeout_s``.
         """
         lock = FileLock(self.folder / "lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=timeout_s)
         except Timeout:
             raise JobError(
                 "a run is worked on by one process at a time, but another one holds this run",
@@ -118,7 +110,7 @@ class RunRecord:
                 remedy="wait for it, or train without --resume for a run of its own",
             ) from None
         try:
-            yield
+            yield _read(self.folder / "run.json") or self
         finally:
             lock.release()
 
@@ -132,8 +124,14 @@ def all_records() -> list[RunRecord]:
     """Every run of this home, oldest first; records that cannot be read are passed over."""
     records = []
     for file in sorted((home() / "runs").glob("*/run.json")):
-        try:
-            records.append(RunRecord(**json.loads(file.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError):
-            continue
+        record = _read(file)
+        if record is not None:
+            records.append(record)
     return sorted(records, key=lambda record: record.created_at)
+
+
+def _read(file: Path) -> RunRecord | None:
+    try:
+        return RunRecord(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

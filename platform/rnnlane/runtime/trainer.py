@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
+import signal
 import tempfile
 import threading
 import time
@@ -23,6 +26,9 @@ from rnnlane.training.group import in_process
 from rnnlane.training.loop import Events, Outcome, Progress, TrainingData, run_training
 
 History = list[dict[str, float]]
+
+
+logger = logging.getLogger(__name__)
 
 
 class _LocalEvents:
@@ -50,7 +56,9 @@ def train_here(
     events: Events = _LocalEvents(observer, store, store.next_attempt())
     with tempfile.TemporaryDirectory() as scratch:
         start = store.fetch_latest(Path(scratch))
-        return run_training(config, data, group=in_process(), events=events, start=start)
+        return run_training(
+            config, data, group=in_process(config.runtime.device), events=events, start=start
+        )
 
 
 def train_on_ray(
@@ -63,8 +71,9 @@ def train_on_ray(
 ) -> Outcome:
     """Trains on ``runtime.num_workers`` Ray Train workers; Ray must be connected.
 
-    Ray Train itself restarts lost workers. A lost controller and a process group that could not be
-    set up are beyond it: then the whole attempt is made again from the newest checkpoint.
+    Ray Train itself restarts lost workers, up to ``runtime.max_restarts`` times. A lost controller
+    and a process group that could not be set up are beyond it: then the whole attempt is made again
+    from the newest checkpoint, as often.
 
     Raises:
         JobError: more processes were lost than ``runtime.max_restarts`` allows.
@@ -116,7 +125,7 @@ def _attempt(
     trainer = TorchTrainer(
         loop,
         train_loop_config=setting,
-        torch_config=TorchConfig(timeout_s=int(runtime.collective_timeout_s)),
+        torch_config=TorchConfig(timeout_s=math.ceil(runtime.collective_timeout_s)),
         scaling_config=ScalingConfig(
             num_workers=runtime.num_workers,
             use_gpu=gpu,
@@ -130,7 +139,8 @@ def _attempt(
         ),
     )
     try:
-        result = trainer.fit()
+        with _own_interrupt():
+            result: Any = trainer.fit()
     except WorkerGroupError as error:
         causes = sorted(error.worker_failures.items())
         cause = _last_line(causes[0][1]) if causes else _last_line(error)
@@ -142,16 +152,36 @@ def _attempt(
         ) from error
     except (TrainingFailedError, RayError) as error:
         raise _Lost(_last_line(error)) from error
-    return _outcome(result)
+    return _outcome(result.return_value, store)
 
 
-def _outcome(result: Any) -> Outcome:
-    returned = result.return_value
+@contextlib.contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Lets Ctrl-C end as one: Ray Train's handler stops the workers, but then exits with code 0."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+
+def _outcome(returned: dict[str, Any], store: CheckpointStore) -> Outcome:
     if "error" in returned:
         error: RnnlaneError = returned["error"]
         raise error
-    with result.checkpoint.as_directory() as folder:
-        weights = load_file(Path(folder) / BEST)
+    # Not the attempt's own checkpoint: one that took up a finished run made none.
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = store.fetch_latest(Path(scratch))
+        if folder is None:
+            raise JobError(
+                "a finished run must have a checkpoint, but there is none",
+                where=store.root,
+                remedy="check that every node reaches runtime.storage_path",
+            )
+        weights = load_file(folder / BEST)
     outcome: Outcome = replace(returned["outcome"], weights=weights)
     return outcome
 
@@ -170,9 +200,12 @@ def _checkpoint_files(store: CheckpointStore) -> Any:
 @contextlib.contextmanager
 def _inbox(observer: Observer) -> Iterator[Any]:
     """A queue whose messages reach the observer, in order, on a thread of the driver."""
+    import ray
     from ray.util.queue import Queue
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    inbox = Queue(actor_options={"num_cpus": 0})
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    inbox = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     thread = threading.Thread(target=_listen, args=(inbox, observer), daemon=True)
     thread.start()
     try:
@@ -197,10 +230,14 @@ def _listen(inbox: Any, observer: Observer) -> None:
             return
         if message is None:
             return
-        if isinstance(message, Progress):
-            observer.progress(message)
-        else:
-            observer.epoch(message)
+        try:
+            if isinstance(message, Progress):
+                observer.progress(message)
+            else:
+                observer.epoch(message)
+        except Exception:
+            # Epochs are told again in full with the next one, and at the end.
+            logger.exception("a message from the workers could not be handled")
 
 
 def _last_line(error: BaseException) -> str:

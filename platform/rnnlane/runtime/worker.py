@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayError
+
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.errors import RnnlaneError
+from rnnlane.errors import TrainingError
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import Progress, TrainingData, run_training
 
@@ -41,7 +44,10 @@ class RayEvents:
             ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
     def _send(self, message: Any) -> None:
-        if self._is_first:
+        if not self._is_first:
+            return
+        # News may be lost with the driver's node: each message about epochs holds all of them.
+        with contextlib.suppress(RayError):
             self._inbox.put_nowait(message)
 
 
@@ -54,8 +60,9 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
             checkpoint to go on from, or None).
 
     Returns:
-        ``outcome`` without weights, which the last checkpoint has; or ``error``. An error of the
-        experiment is returned, not raised, because Ray would restart the workers for it.
+        ``outcome`` without weights, which the last checkpoint has; or ``error``. A TrainingError
+        is returned, not raised, because Ray would restart the workers for it; it comes of numbers
+        that all workers share, so that all of them return.
     """
     import ray
     import ray.train
@@ -74,7 +81,7 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
         start = _start_folder(setting["start"], Path(scratch))
         try:
             outcome = run_training(config, data, group=group, events=events, start=start)
-        except RnnlaneError as error:
+        except TrainingError as error:
             return {"error": error}
     return {"outcome": replace(outcome, weights={})}
 

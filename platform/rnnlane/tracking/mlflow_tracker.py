@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,15 +119,16 @@ def send_outbox(uri: str, outbox: Path) -> int:
 
 
 def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> None:
-    """Gives a run whose driver is dead its true status.
+    """Gives a run whose driver is dead its true status, unless it has one.
 
     Raises:
         TrackingError: the store is away, or has no such run.
     """
     client = open_client(uri)
     with store_errors(uri, f"cannot end the run {run_id}"):
-        client.set_tag(run_id, REASON_TAG, redacted(reason))
-        client.set_terminated(run_id, status)
+        if client.get_run(run_id).info.status == "RUNNING":
+            client.set_tag(run_id, REASON_TAG, redacted(reason))
+            client.set_terminated(run_id, status)
 
 
 class MlflowTracker:
@@ -157,6 +159,7 @@ class MlflowTracker:
         self._sender = sender
         self._outbox = sender.outbox
         self._logged = logged
+        self._history_lock = threading.Lock()
         self._is_complete: bool | None = None
         self._system_metrics = None
         if config.system_metrics:
@@ -173,6 +176,10 @@ class MlflowTracker:
 
     def log_history(self, history: Sequence[Mapping[str, float]]) -> None:
         """See Tracker; the call that is the first to give a value sets its time."""
+        with self._history_lock:
+            self._log_new(history)
+
+    def _log_new(self, history: Sequence[Mapping[str, float]]) -> None:
         for entry in history:
             step = int(entry["epoch"])
             values = {

@@ -46,8 +46,9 @@ def save_model(bundle: Path, folder: Path, *, predictor: str, class_names: tuple
             artifacts={BUNDLE: str(plain)},
             model_config={"predictor": predictor},
             signature=_signature(class_names),
+            # Without rnnlane, which is on no public index: an installer would take a stranger's.
             # Given, not inferred: to infer them MLflow loads the model in a new process.
-            pip_requirements=[_pinned("rnnlane"), _pinned("torch"), _pinned("mlflow")],
+            pip_requirements=[_pinned("torch"), _pinned("mlflow")],
         )
 
 

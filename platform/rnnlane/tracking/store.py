@@ -119,7 +119,7 @@ def find_run(uri: str, reference: str) -> RunSummary:
     Args:
         uri: the store.
         reference: a run's id, the first 6 or more characters of one, a run's name (of several the
-            newest), or ``latest``.
+            newest), or ``latest``: the newest that is finished.
 
     Raises:
         ConfigError: no run or several runs match.
@@ -135,7 +135,8 @@ def find_run(uri: str, reference: str) -> RunSummary:
     with store_errors(uri, "cannot look for the run"):
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         if reference == LATEST:
-            found = _search(client, experiments, limit=1)
+            where = "attributes.status = 'FINISHED'"
+            found = _search(client, experiments, limit=1, where=where)
         else:
             found = _by_id(client, experiments, reference) or _search(
                 client, experiments, limit=1, where=f"attributes.run_name = {_quoted(reference)}"
@@ -144,6 +145,22 @@ def find_run(uri: str, reference: str) -> RunSummary:
             return found[0]
         neighbours = found or _search(client, experiments, limit=_NUM_NEIGHBOURS)
     raise _no_single_run(uri, reference, several=bool(found), neighbours=neighbours)
+
+
+def find_tagged(uri: str, key: str, value: str) -> str | None:
+    """Id of the newest run with that tag; None where there is none.
+
+    Raises:
+        TrackingError: the store cannot be read.
+    """
+    if _is_unborn(uri):
+        return None
+    client = open_client(uri)
+    with store_errors(uri, "cannot look for the run"):
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        where = f"tags.`{key}` = {_quoted(value)}"
+        found = _search(client, experiments, limit=1, where=where)
+    return found[0].run_id if found else None
 
 
 def download_artifacts(uri: str, run_id: str, path: str, destination: Path) -> Path:

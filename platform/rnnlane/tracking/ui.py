@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -25,10 +26,17 @@ def serve_store(uri: str, *, port: int) -> None:
                 where=f"127.0.0.1:{port}",
                 remedy="choose another one with --port",
             ) from None
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+    ]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # By the environment: the command line of a process is open to every user of the machine.
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
     try:
-        code = subprocess.run(command, check=False).returncode
+        code = subprocess.run(command, env=environment, check=False).returncode
     except KeyboardInterrupt:
         return
     if code != 0:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rnnlane.errors import TrainingError
+from rnnlane.errors import CheckpointError
 from rnnlane.training.clipping import ClipChoice
 
 WEIGHTS, BEST, OPTIMIZER = "weights.safetensors", "best.safetensors", "optimizer.safetensors"
@@ -105,12 +105,12 @@ def load_checkpoint(
         Where the run stands, and the weights of its best epoch so far.
 
     Raises:
-        TrainingError: the checkpoint is of another format or does not fit the model.
+        CheckpointError: the checkpoint is of another format or does not fit the model.
     """
     try:
         plain = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if plain.pop("format", None) != FORMAT:
-            raise TrainingError(
+            raise CheckpointError(
                 f"a checkpoint must be of format {FORMAT}",
                 where=str(folder),
                 remedy="resume with the version of rnnlane that wrote it, or start a new run",
@@ -123,7 +123,7 @@ def load_checkpoint(
         _restore_optimizer(optimizer, load_file(folder / OPTIMIZER))
         best = load_file(folder / BEST) if (folder / BEST).exists() else None
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise TrainingError(
+        raise CheckpointError(
             f"the checkpoint cannot be used: {str(error).splitlines()[0]}",
             where=str(folder),
             remedy="start a new run without --resume",

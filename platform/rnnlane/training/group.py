@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from rnnlane.errors import ResourceError
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class WorkerGroup:
         """Whether this worker speaks for the group."""
         return self.rank == 0
 
+    def copy_from_first_(self, values: Tensor) -> None:
+        """Replaces ``values`` by the first worker's; every worker must call it."""
+        if self.world_size > 1:
+            dist.broadcast(values, src=0)
+
     def sum_(self, values: Tensor) -> Tensor:
         """Replaces ``values`` by their sum over the workers; every worker must call it."""
         if self.world_size > 1:
@@ -35,7 +43,21 @@ class WorkerGroup:
         return values
 
 
-def in_process() -> WorkerGroup:
-    """The group of a run without Ray Train: this process alone."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return WorkerGroup(rank=0, world_size=1, device=device)
+def in_process(device: Literal["auto", "cpu", "gpu"]) -> WorkerGroup:
+    """The group of a run without Ray Train: this process alone.
+
+    Args:
+        device: auto takes a GPU if there is one.
+
+    Raises:
+        ResourceError: a GPU is wanted, but torch sees none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if device == "gpu" and not has_gpu:
+        raise ResourceError(
+            "runtime.device gpu needs a GPU, but torch sees none",
+            where="runtime.device",
+            remedy="set it to auto or cpu",
+        )
+    chosen = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
+    return WorkerGroup(rank=0, world_size=1, device=chosen)

@@ -175,6 +175,7 @@ class _Run:
             group=group,
         )
         self.state = TrainState()
+        self.rate = config.training.learning_rate
         self.best: dict[str, Tensor] | None = None
 
     def _build_model(self) -> RecurrentClassifier:
@@ -186,7 +187,11 @@ class _Run:
         )
         if self.data.vectors is not None:
             apply_vectors(model, *self.data.vectors)
-        return model.to(self.group.device)
+        model = model.to(self.group.device)
+        for tensor in model.state_dict().values():
+            # The same seed need not give the same numbers on CPUs of another kind.
+            self.group.copy_from_first_(tensor)
+        return model
 
     def to_the_end(self, start: Path | None) -> Outcome:
         if start is not None:
@@ -236,10 +241,11 @@ class _Run:
         for batch in self.feed.steps(state.epoch, start=state.step):
             fed_at = time.perf_counter()
             self._seed_step(epoch=state.epoch, step=state.step)
+            self.rate = self._next_rate()
             result = stepper(
                 batch,
                 max_norm=state.clip.max_norm,
-                rate=self._rate(),
+                rate=self.rate,
                 save=fed_at - saved_at > config.checkpoint_every_s,
             )
             now = time.perf_counter()
@@ -253,7 +259,7 @@ class _Run:
                 told_at = now
             mark = time.perf_counter()
 
-    def _rate(self) -> float:
+    def _next_rate(self) -> float:
         """Learning rate of the step that comes next."""
         state, num_steps = self.state, self.feed.num_steps
         return learning_rate(
@@ -277,7 +283,7 @@ class _Run:
         state = self.state
         started = time.perf_counter()
         scores = self._score("val")
-        record = epoch_record(state, num_rows=self.feed.num_rows, next_rate=self._rate())
+        record = epoch_record(state, num_rows=self.feed.num_rows, rate=self.rate)
         record["time/validation_s"] = time.perf_counter() - started
         for key, value in summarise(scores, num_classes=self.data.num_classes).items():
             record[f"val/{key}"] = value

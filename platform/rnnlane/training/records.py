@@ -52,14 +52,18 @@ def add_step(
     state.clipped += not result.skipped and max_norm is not None and result.norm > max_norm
 
 
-def epoch_record(state: TrainState, *, num_rows: int, next_rate: float) -> dict[str, float]:
+def epoch_record(state: TrainState, *, num_rows: int, rate: float) -> dict[str, float]:
     """Metrics of the epoch under way, all of whose steps are done.
 
     Args:
         state: the epoch's sums.
         num_rows: rows of the epoch over all workers.
-        next_rate: learning rate of the step that comes next.
+        rate: learning rate of the last step.
     """
+    assert state.clip is not None
+    clip = {"max_norm": state.clip.max_norm} if state.clip.max_norm is not None else {}
+    if state.epoch == 1:
+        clip |= {f"trial_norm_{name}": value for name, value in state.clip.trial.items()}
     norms = np.array(state.norms[-state.step :])
     return {
         "epoch": float(state.epoch),
@@ -68,7 +72,8 @@ def epoch_record(state: TrainState, *, num_rows: int, next_rate: float) -> dict[
         **{f"grad_norm/{name}": value for name, value in norm_statistics(norms).items()},
         "grad_norm/clipped_fraction": state.clipped / state.step,
         "grad_norm/nonfinite_steps": float(state.nonfinite),
-        "learning_rate": next_rate,
+        **{f"clip/{name}": value for name, value in clip.items()},
+        "learning_rate": rate,
         "throughput/rows_per_s": num_rows / state.elapsed_s,
         "throughput/tokens_per_s": state.num_tokens / state.elapsed_s,
         "throughput/padding_share": 1.0 - state.num_tokens / state.num_positions,

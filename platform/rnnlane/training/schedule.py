@@ -15,7 +15,9 @@ History = Sequence[Mapping[str, float]]
 
 
 def is_better(metric: ValMetric, value: float, than: float) -> bool:
-    """Whether a value of the metric improves on another; a loss improves by falling."""
+    """Whether a value of the metric improves on another; a loss falls, and anything beats NaN."""
+    if math.isnan(than):
+        return not math.isnan(value)
     return value < than if metric.endswith("loss") else value > than
 
 

@@ -93,12 +93,19 @@ def test_an_error_of_an_override_names_the_override():
         (["data.source.kind=csv", "data.source.num_rows=5"], ["path", "required"]),
         (["training.clip.max_norm=.inf"], ["inf"]),
         (["training.learning_rate=-1"], ["greater than 0", "-1"]),
+        (["runtime.storage_path=s3://KEY:SEC/RET@bucket/x"], ["credentials", "AWS_ACCESS_KEY_ID"]),
     ],
 )
 def test_rules_are_stated_with_the_value_received(overrides, words):
     message = refusal(*overrides).message
     for word in words:
         assert word in message
+
+
+def test_a_refused_secret_is_not_repeated():
+    error = refusal("data.source={kind: csv, path: 's3://KEY:SEC/RET@bucket/x'}")
+    assert "credentials" in error.message
+    assert "RET" not in error.message
 
 
 def test_overrides_apply_in_order_and_read_yaml_values():

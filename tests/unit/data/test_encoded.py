@@ -21,10 +21,6 @@ def test_len_and_lengths_count_rows_and_tokens(split: EncodedSplit) -> None:
     assert split.lengths.tolist() == [2, 1, 3]
 
 
-def test_num_bytes_is_the_memory_of_the_arrays(split: EncodedSplit) -> None:
-    assert split.num_bytes == 6 * 4 + 4 * 8 + 3 * 8
-
-
 @pytest.mark.parametrize(
     ("rows", "tokens", "lengths"),
     [

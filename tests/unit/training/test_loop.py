@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlane.errors import TrainingError
+from rnnlane.errors import CheckpointError, TrainingError
 from rnnlane.training import loop
 from rnnlane.training.checkpoint import is_complete
 from rnnlane.training.group import WorkerGroup
@@ -73,9 +73,9 @@ def test_a_damaged_checkpoint_is_known_and_refused(tmp_path):
     shutil.copytree(good, cut)
     (cut / "weights.safetensors").write_bytes((cut / "weights.safetensors").read_bytes()[:-7])
     assert not is_complete(cut)
-    with pytest.raises(TrainingError, match="checkpoint cannot be used"):
+    with pytest.raises(CheckpointError, match="checkpoint cannot be used"):
         trained(start=cut)
-    with pytest.raises(TrainingError, match="checkpoint cannot be used"):
+    with pytest.raises(CheckpointError, match="checkpoint cannot be used"):
         trained("model.hidden_size=7", start=good)
 
 

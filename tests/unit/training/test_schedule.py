@@ -59,6 +59,12 @@ def test_the_first_of_equal_epochs_is_the_best():
     assert best_epoch("val/loss", history) == 0
 
 
+@pytest.mark.parametrize("metric", ["val/loss", "val/accuracy"])
+def test_any_value_beats_nan(metric):
+    history = [{metric: value} for value in (float("nan"), 0.5, float("nan"))]
+    assert best_epoch(metric, history) == 1
+
+
 def test_stopping_waits_for_its_patience():
     config = tiny_experiment("training.early_stopping=2").training
     history = [{"val/accuracy": value} for value in (0.5, 0.7, 0.7)]
