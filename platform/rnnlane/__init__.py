@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
 from rnnlane.errors import RnnlaneError
-from rnnlane.pipeline import evaluate, predict, prepare, train
+from rnnlane.pipeline import evaluate, list_runs, predict, prepare, train
 from rnnlane.runtime.observer import Observer
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "RnnlaneError",
     "evaluate",
     "experiment_from_mapping",
+    "list_runs",
     "load_experiment",
     "predict",
     "prepare",

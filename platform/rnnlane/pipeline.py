@@ -149,6 +149,7 @@ def evaluate(
     *,
     run: str = "latest",
     split: Literal["train", "val", "test"] = "test",
+    tracking_uri: str | None = None,
     observer: Observer | None = None,
 ) -> Evaluation:
     """Scores the model of a run on a split of its prepared data.
@@ -158,6 +159,7 @@ def evaluate(
             very data that the run was trained on, because token ids mean words only there.
         run: id, unique prefix of an id, name, or "latest".
         split: which rows.
+        tracking_uri: the MLflow store; default the experiment's, else as for training.
         observer: is told how it goes.
 
     Raises:
@@ -166,7 +168,7 @@ def evaluate(
     from rnnlane.tracking.store import download_artifacts, find_run, resolve_uri
 
     observer = observer or Observer()
-    uri = resolve_uri(config.tracking.uri if config else None)
+    uri = resolve_uri(tracking_uri or (config.tracking.uri if config else None))
     found = find_run(uri, run)
     with tempfile.TemporaryDirectory() as scratch:
         if config is None:

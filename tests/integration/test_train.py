@@ -175,7 +175,11 @@ def test_when_everything_is_killed_resume_goes_on_with_the_same_run(uninterrupte
     assert_one_whole_mlflow_run(result, num_epochs=4)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=lambda sent: sent.name)
+@pytest.mark.parametrize(
+    "sent",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    ids=["SIGINT", "SIGTERM"],
+)
 def test_an_interrupted_run_says_killed_and_can_be_resumed(uninterrupted, folder, sent):
     expected, _, experiment = uninterrupted
     home, log = folder / sent.name, folder / f"{sent.name}.log"
@@ -201,6 +205,7 @@ def test_a_run_that_died_after_its_last_epoch_is_concluded_by_resume(uninterrupt
     assert_one_whole_mlflow_run(result, num_epochs=4)
 
 
+@pytest.mark.slow
 def test_a_killed_driver_leaves_a_run_that_runs_calls_killed(folder):
     home, log = folder / "orphan", folder / "orphan.log"
     experiment = write_experiment(folder, name="orphan", **LONG)

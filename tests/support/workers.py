@@ -1,5 +1,6 @@
 """Real process groups without Ray: each worker is a process of its own, joined by gloo."""
 
+import os
 import pickle
 import tempfile
 import traceback
@@ -39,5 +40,6 @@ def _worker(
     except BaseException:
         traceback.print_exc()
         raise
-    finally:
-        dist.destroy_process_group()
+    dist.destroy_process_group()
+    # gloo's threads may abort the process while it is torn down, after all work is done.
+    os._exit(0)

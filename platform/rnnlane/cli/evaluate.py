@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from rnnlane.cli import output
-from rnnlane.cli.options import Json, Overrides, Run, Verbose
+from rnnlane.cli.options import Json, Overrides, Run, TrackingUri, Verbose
 from rnnlane.cli.progress import observer_for
 from rnnlane.config import load_experiment
 from rnnlane.errors import ConfigError
@@ -27,6 +27,7 @@ def evaluate(
     run: Run = "latest",
     split: SplitName = "test",
     overrides: Overrides = None,
+    tracking_uri: TrackingUri = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -39,7 +40,9 @@ def evaluate(
         )
     config = load_experiment(experiment, overrides or ()) if experiment else None
     with observer_for(verbose=verbose) as observer:
-        found = evaluate_run(config, run=run, split=split, observer=observer)
+        found = evaluate_run(
+            config, run=run, split=split, tracking_uri=tracking_uri, observer=observer
+        )
     if as_json:
         output.write_json(found.as_dict())
         return

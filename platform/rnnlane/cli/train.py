@@ -43,10 +43,12 @@ def train(
     if as_json:
         output.write_json(result.as_dict())
     else:
-        _show(result, name=config.name)
+        # Where the experiment names the store, the other verbs must be told of it.
+        store = f" --tracking-uri {result.tracking_uri}" if config.tracking.uri else ""
+        _show(result, name=config.name, store=store)
 
 
-def _show(result: TrainResult, *, name: str) -> None:
+def _show(result: TrainResult, *, name: str, store: str) -> None:
     best, last = result.metrics["best"], result.metrics["last"]
     sample = result.sample
     probability = sample["probabilities"][sample["label"]]
@@ -67,7 +69,7 @@ def _show(result: TrainResult, *, name: str) -> None:
         ["sample", f"{sample['label']} {probability:.1%}: {sample['text']}"],
         ["run", f"{result.run_id} in {result.tracking_uri}"],
         ["files", result.run_folder],
-        ["browse", "rnnlane ui"],
-        ["ask", f'rnnlane predict --run {result.run_id[:8]} "A film to remember."'],
+        ["browse", f"rnnlane ui{store}"],
+        ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "A film to remember."'],
     ]
     output.write_table(rows, title=f"{name}: finished")

@@ -17,8 +17,9 @@ from rnnlane.runtime.environment import describe_environment
 from rnnlane.runtime.observer import Observer
 from rnnlane.runtime.run_record import RunRecord
 from rnnlane.runtime.trainer import train_here, train_on_ray
-from rnnlane.tracking.mlflow_tracker import MlflowTracker, RunSpec, start_run
+from rnnlane.tracking.mlflow_tracker import RunSpec, start_run
 from rnnlane.tracking.store import find_tagged, redacted, resolve_uri
+from rnnlane.tracking.tracker import Tracker
 from rnnlane.tracking.uris import store_identity
 from rnnlane.training.artifacts import (
     DataDescription,
@@ -119,7 +120,7 @@ def execute_run(
 class _TrackedObserver(Observer):
     """Passes news on, and every epoch to the tracker first."""
 
-    def __init__(self, observer: Observer, tracker: MlflowTracker):
+    def __init__(self, observer: Observer, tracker: Tracker):
         self._observer = observer
         self._tracker = tracker
 
@@ -135,7 +136,7 @@ class _TrackedObserver(Observer):
 
 
 def _deliver(
-    result: TrainResult, *, record: RunRecord, tracker: MlflowTracker, observer: Observer
+    result: TrainResult, *, record: RunRecord, tracker: Tracker, observer: Observer
 ) -> TrainResult:
     """Waits until the store has everything; the run is finished even if that is in vain."""
     try:
@@ -153,9 +154,7 @@ def _deliver(
     return result
 
 
-def _start_tracking(
-    config: ExperimentConfig, prepared: PreparedData, record: RunRecord
-) -> MlflowTracker:
+def _start_tracking(config: ExperimentConfig, prepared: PreparedData, record: RunRecord) -> Tracker:
     """Creates the MLflow run, or takes it up again."""
     parameters = flattened(config.model_dump(mode="json", exclude={"tracking", "description"}))
     tags = {
@@ -183,7 +182,7 @@ def _start_tracking(
 
 
 def _log_inputs(
-    config: ExperimentConfig, prepared: PreparedData, *, record: RunRecord, tracker: MlflowTracker
+    config: ExperimentConfig, prepared: PreparedData, *, record: RunRecord, tracker: Tracker
 ) -> None:
     inputs = record.folder / "inputs"
     if not inputs.exists():
@@ -232,7 +231,7 @@ def _conclude(
     outcome: Outcome,
     *,
     record: RunRecord,
-    tracker: MlflowTracker,
+    tracker: Tracker,
 ) -> TrainResult:
     """Logs the test metrics, the pictures and the model, and says what came out."""
     tracker.log_history(outcome.history)

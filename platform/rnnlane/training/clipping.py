@@ -37,7 +37,7 @@ class ClipChoice:
     trial: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the checkpoint."""
+        """Plain values, for JSON."""
         return asdict(self)
 
 
