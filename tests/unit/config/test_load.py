@@ -62,7 +62,7 @@ def test_an_experiment_is_frozen():
 def test_an_unknown_key_is_refused_with_the_nearest_valid_one(override, key, suggestion):
     error = refusal(override)
     assert f"`{key}`" in error.message
-    assert suggestion in error.remedy
+    assert error.remedy == f"did you mean `{suggestion}`?"
     assert override.partition("=")[0] in error.where
 
 
