@@ -14,8 +14,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from pyarrow import ArrowException
+from pyarrow.fs import LocalFileSystem
 
 from rnnlane.data.filesystems import Place, open_place, readable_errors, redacted
 from rnnlane.data.prepared import (
@@ -129,3 +131,6 @@ def _discard(folder: Place) -> None:
     """Leaves the folder for a later sweep where it cannot be removed now."""
     with contextlib.suppress(OSError, ArrowException):
         folder.remove_folder()
+        if isinstance(folder.filesystem, LocalFileSystem):
+            # Refuses to remove what holds the draft of another process.
+            Path(folder.path).parent.rmdir()

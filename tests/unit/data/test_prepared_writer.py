@@ -66,7 +66,7 @@ def test_a_draft_goes_away_when_its_writer_fails(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     def fail() -> None:
-        with draft_folder(str(tmp_path)) as folder:
+        with draft_folder(str(tmp_path / "x")) as folder:
             write_vocabulary(folder, "half")
             raise error
 
@@ -93,6 +93,13 @@ def test_damaged_data_is_prepared_again(tmp_path: Path, caplog: pytest.LogCaptur
     assert finish(tmp_path, text="new") == "new"
 
 
+def test_a_failed_writer_leaves_the_drafts_of_others(tmp_path: Path) -> None:
+    with draft_folder(str(tmp_path)) as other:
+        with pytest.raises(KeyboardInterrupt), draft_folder(str(tmp_path)):
+            raise KeyboardInterrupt
+        assert names_in(tmp_path) == [other.name]
+
+
 def test_drafts_of_the_dead_are_removed_after_a_day_and_no_others(tmp_path: Path) -> None:
     finish(tmp_path)
     used = next(name for name in names_in(tmp_path) if name.startswith("data-"))
@@ -117,8 +124,11 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(prepared_writer.Place, "write_bytes", full)
-    with pytest.raises(DataError, match="no space left"), draft_folder(str(tmp_path)) as folder:
-        write_vocabulary(folder, "x")
+    with (
+        pytest.raises(DataError, match="no space left"),
+        draft_folder(str(tmp_path / "x")) as draft,
+    ):
+        write_vocabulary(draft, "x")
     assert names_in(tmp_path) == []
 
 
