@@ -85,7 +85,8 @@ def train_on_ray(
     for restart in range(config.runtime.max_restarts + 1):
         with _inbox(observer) as inbox:
             setting = {
-                "config": config.model_dump(mode="json"),
+                # Without the store's address, which may hold a password; workers never log to it.
+                "config": config.model_dump(mode="json", exclude={"tracking"}),
                 "data": shared,
                 "inbox": inbox,
                 "start": _checkpoint_files(store),
