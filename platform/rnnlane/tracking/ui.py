@@ -26,13 +26,8 @@ def serve_store(uri: str, *, port: int) -> None:
                 where=f"127.0.0.1:{port}",
                 remedy="choose another one with --port",
             ) from None
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-    ]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
     # By the environment: the command line of a process is open to every user of the machine.
     environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
     try:
