@@ -46,7 +46,7 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+    except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
         raise JobError(
             f"Ray cannot be {'reached' if address else 'started'}: {_first_line(error)}",
             where=f"RAY_ADDRESS={address}" if address else "local Ray",
