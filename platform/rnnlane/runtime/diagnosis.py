@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from rnnlane.config.experiment import RuntimeConfig
+from rnnlane.config.experiment import RuntimeConfig, TrackingConfig
 from rnnlane.config.paths import home
 from rnnlane.errors import RnnlaneError
 
@@ -121,10 +121,10 @@ def _store(tracking_uri: str | None) -> Finding:
 
     try:
         uri = resolve_uri(tracking_uri)
-        check_store(uri)
+        check_store(uri, mlflow_experiment=TrackingConfig().mlflow_experiment)
     except RnnlaneError as error:
         return Finding("MLflow store", False, error.message, error.remedy or "")
-    return Finding("MLflow store", True, f"{redacted(uri)} answers")
+    return Finding("MLflow store", True, f"{redacted(uri)} can be read and written")
 
 
 def _ray() -> Finding:
