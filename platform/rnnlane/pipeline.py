@@ -78,6 +78,7 @@ def train(
         "config_fingerprint": config_fingerprint(config),
         "data_fingerprint": prepared.fingerprint,
     }
+    # Only now: it imports torch, and bad data should be told of before those seconds.
     from rnnlane.runtime.run import TrainResult, execute_run
 
     record = RunRecord.find(**identity) if resume else None
