@@ -8,35 +8,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from rnnlane.config.search import SearchConfig
+from rnnlane.config.section import (
+    Fraction,
+    Location,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    Section,
+    ValMetric,
+)
 
 SAMPLE_TEXT = "The movie is visually stunning and the movie is very interesting."
-
-Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-ValMetric = Literal["val/loss", "val/accuracy", "val/macro_f1", "val/roc_auc"]
-
-
-def _without_credentials(address: str) -> str:
-    # A secret may hold slashes, so all of the path is looked at.
-    if "@" in address.partition("://")[2].partition("?")[0]:
-        raise ValueError(
-            "an address may not hold credentials, because it is logged; "
-            "give them by the environment of the filesystem, such as AWS_ACCESS_KEY_ID"
-        )
-    return address
-
-
-Location = Annotated[str, AfterValidator(_without_credentials)]
-
-
-class Section(BaseModel):
-    """A frozen part of an experiment that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class ImdbSource(Section):
@@ -243,6 +229,9 @@ class ClipConfig(Section):
         "fixed", description="fixed: at max_norm. none: off. auto: measured by a trial run."
     )
     max_norm: PositiveFloat = Field(3.0, description="Largest norm let through; for policy fixed.")
+    of_mean: PositiveFloat = Field(
+        1.0, description="For policy auto: max_norm is so many times the mean (or percentile)."
+    )
     norm_type: Literal[1, 2, "inf"] = Field(2, description="Which p-norm of the gradient.")
     statistic: Literal["mean", "percentile"] = Field(
         "mean",
@@ -252,6 +241,15 @@ class ClipConfig(Section):
     trial_steps: PositiveInt = Field(
         200, description="For policy auto: unclipped steps of the trial run, at most an epoch."
     )
+
+    @model_validator(mode="after")
+    def _multiple_is_of_a_measured_norm(self) -> Self:
+        if self.of_mean != 1.0 and self.policy != "auto":
+            raise ValueError(
+                f"of_mean acts with policy auto, but got (of_mean={self.of_mean:g}, "
+                f"policy={self.policy})"
+            )
+        return self
 
 
 class ScheduleConfig(Section):
@@ -272,6 +270,12 @@ class TrainingConfig(Section):
     """The optimisation."""
 
     epochs: PositiveInt = Field(12, description="Passes over the train split.")
+    seed: int | None = Field(
+        None,
+        ge=0,
+        description="Fixes first weights, batches and dropout, with the same splits; default: the "
+        "experiment's seed.",
+    )
     global_batch_size: PositiveInt = Field(32, description="Rows a step, over all workers.")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="Update rule.")
     learning_rate: PositiveFloat = Field(1e-3, description="First learning rate.")
@@ -356,6 +360,9 @@ class ExperimentConfig(Section):
     training: TrainingConfig = TrainingConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
+    search: SearchConfig | None = Field(
+        None, description="What `rnnlane tune` varies; other verbs take no notice of it."
+    )
     sample_text: str = Field(
         SAMPLE_TEXT, min_length=1, description="The sentence of the confidence picture."
     )

@@ -15,12 +15,32 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+_NOT_COMPUTED = {"runtime", "tracking", "description"}
+_BUDGETS = {
+    "num_trials",
+    "time_budget_s",
+    "workers_per_trial",
+    "cpus_per_worker",
+    "gpus_per_worker",
+    "max_concurrent",
+    "max_retries",
+}
+
+
 def config_fingerprint(config: ExperimentConfig) -> str:
     """Identity of what an experiment computes.
 
     Leaves out ``runtime`` and ``tracking`` (where it runs and is logged), so that a run can be
-    resumed with other workers, and ``description``.
+    resumed with other workers, ``search`` and ``description``.
     """
-    return fingerprint(
-        config.model_dump(mode="json", exclude={"runtime", "tracking", "description"})
-    )
+    return fingerprint(config.model_dump(mode="json", exclude=_NOT_COMPUTED | {"search"}))
+
+
+def search_fingerprint(config: ExperimentConfig) -> str:
+    """Identity of a search: as of its experiment, and what varies how.
+
+    Leaves out what it may spend, so that a search can be resumed with more trials or time.
+    """
+    assert config.search is not None
+    search = config.search.model_dump(mode="json", exclude=_BUDGETS)
+    return fingerprint({"experiment": config_fingerprint(config), "search": search})

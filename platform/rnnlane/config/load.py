@@ -58,7 +58,8 @@ def experiment_from_mapping(
         lines: 1-based line of each key path in that source.
 
     Raises:
-        ConfigError: a rule is broken; the first broken one is named, and how many more there are.
+        ConfigError: a rule is broken, by the experiment or by what its ``search.space`` can make
+            of it; the first broken one is named, and how many more there are.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(
@@ -73,9 +74,23 @@ def experiment_from_mapping(
         _assign(merged, path, value, override)
         places[path] = f"--set {override}"
     try:
-        return ExperimentConfig.model_validate(merged)
+        config = ExperimentConfig.model_validate(merged)
     except ValidationError as error:
         raise _config_error(error, origin, places) from None
+    if config.search is not None:
+        _check_space(config, origin, places)
+    return config
+
+
+def _check_space(config: ExperimentConfig, origin: str, places: Mapping[KeyPath, str]) -> None:
+    # Late, because space validates each trial through this module.
+    from rnnlane.config.space_check import check_space
+
+    try:
+        check_space(config)
+    except ConfigError as error:
+        where = _located(_split(error.where or "search"), origin, places)
+        raise ConfigError(error.message, where=where, remedy=error.remedy) from None
 
 
 def _copied(value: Any) -> Any:
@@ -88,7 +103,7 @@ def _copied(value: Any) -> Any:
 
 def _parse_override(override: str) -> tuple[KeyPath, Any]:
     key, equals, text = override.partition("=")
-    path = tuple(key.strip().split("."))
+    path = _split(key.strip())
     if not equals or not all(path):
         raise ConfigError(
             f"an override must read dotted.key=value, but got {override!r}",
@@ -97,6 +112,12 @@ def _parse_override(override: str) -> tuple[KeyPath, Any]:
         )
     value, _ = parse_yaml(text, origin=f"--set {override}")
     return path, value
+
+
+def _split(dotted: str) -> KeyPath:
+    parts = tuple(dotted.split("."))
+    is_varied_key = parts[:2] == ("search", "space") and len(parts) > 2
+    return (*parts[:2], ".".join(parts[2:])) if is_varied_key else parts
 
 
 def _assign(values: dict[str, Any], path: KeyPath, value: Any, override: str) -> None:
@@ -124,9 +145,13 @@ def _config_error(
     if len(problems) > 1:
         others = sorted({".".join(_key_path(other["loc"])) or origin for other in problems[1:]})
         message += f"; {len(problems) - 1} more: {', '.join(others)}"
-    dotted = ".".join(path)
+    return ConfigError(message, where=_located(path, origin, places), remedy=remedy)
+
+
+def _located(path: KeyPath, origin: str, places: Mapping[KeyPath, str]) -> str:
+    """The dotted key after the place of its innermost part that has one."""
     place = next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), origin)
-    return ConfigError(message, where=f"{place} {dotted}".strip(), remedy=remedy)
+    return f"{place} {'.'.join(path)}".strip()
 
 
 def _explain(problem: dict[str, Any], path: KeyPath) -> tuple[str, str | None]:
@@ -193,12 +218,18 @@ def _tag(model: type[BaseModel]) -> str | None:
 
 def _keys_beside(path: KeyPath) -> list[str]:
     """The valid keys at the place of the last part of ``path``."""
-    models: list[type[BaseModel]] = [ExperimentConfig]
+    annotations: list[Any] = [ExperimentConfig]
     for part in path[:-1]:
-        models = [
-            member
-            for model in models
-            if part in model.model_fields
-            for member in _members(model.model_fields[part].annotation)
-        ]
-    return sorted({key for model in models for key in model.model_fields})
+        annotations = [inner for outer in annotations for inner in _inside(outer, part)]
+    return sorted({key for part in annotations for m in _members(part) for key in m.model_fields})
+
+
+def _inside(annotation: Any, key: str) -> list[Any]:
+    """What can stand at a key of a section or of a mapping."""
+    if get_origin(annotation) is dict:
+        return [get_args(annotation)[1]]
+    return [
+        model.model_fields[key].annotation
+        for model in _members(annotation)
+        if key in model.model_fields
+    ]

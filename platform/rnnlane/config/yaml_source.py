@@ -50,8 +50,9 @@ def parse_yaml(text: str, *, origin: str) -> tuple[Any, dict[KeyPath, int]]:
     Raises:
         ConfigError: it is not YAML, uses an unsafe tag, or gives a key twice.
     """
-    loader = _Loader(text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         lines: dict[KeyPath, int] = {}
         if node is None:
@@ -70,7 +71,8 @@ def parse_yaml(text: str, *, origin: str) -> tuple[Any, dict[KeyPath, int]]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"not valid YAML: {reason}", where=origin) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _collect_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], origin: str) -> None:

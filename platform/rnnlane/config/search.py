@@ -1,0 +1,286 @@
+"""The ``search`` section: what may vary, what counts as better, and what it may cost."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from rnnlane.config.section import (
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    ValMetric,
+)
+from rnnlane.config.yaml_source import parse_yaml
+from rnnlane.errors import ConfigError
+
+Distribution = Literal["choice", "uniform", "loguniform", "randint", "steps"]
+
+_ARGUMENTS: dict[Distribution, tuple[str, ...]] = {
+    "choice": (),
+    "uniform": ("low", "high"),
+    "loguniform": ("low", "high"),
+    "randint": ("low", "high"),
+    "steps": ("low", "high", "step"),
+}
+_MAX_STEPS = 10_000
+_EXAMPLES = "a mapping such as {choice: [32, 64]} or a call such as loguniform(1e-4, 1e-2)"
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def same_value(left: Any, right: Any) -> bool:
+    """Whether two plain values are the same; unlike ``==`` it tells 1 from true."""
+    return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
+
+
+def shown_value(value: Any) -> str:
+    """A plain value as YAML reads it within a call or a list."""
+    if isinstance(value, str):
+        return value if _is_plain(value) else _quoted(value)
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return repr(value)
+
+
+def _is_plain(text: str) -> bool:
+    try:
+        return text.isprintable() and bool(parse_yaml(f"[{text}]", origin="")[0] == [text])
+    except ConfigError:
+        return False
+
+
+def _quoted(text: str) -> str:
+    dumped: str = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf)
+    return dumped.rstrip("\n")
+
+
+class Variation(Section):
+    """What one key may be: exactly one distribution, and when the key applies at all."""
+
+    choice: tuple[Any, ...] | None = Field(None, description="One of these values.", min_length=1)
+    uniform: tuple[_Finite, _Finite] | None = Field(None, description="[low, high], evenly.")
+    loguniform: tuple[_Finite, _Finite] | None = Field(
+        None, description="[low, high], evenly on a logarithmic scale; low > 0."
+    )
+    randint: tuple[int, int] | None = Field(
+        None, description="[low, high], whole numbers, both ends included."
+    )
+    steps: tuple[_Finite, _Finite, _Finite] | None = Field(
+        None, description="[low, high, step]: low, low + step, ... up to high."
+    )
+    when: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="The key is varied only where each of these keys has one of these values; "
+        "else it keeps the experiment's own value.",
+    )
+
+    @field_validator("uniform", "loguniform", "randint", "steps", mode="before")
+    @classmethod
+    def _has_its_arguments(cls, value: Any, info: Any) -> Any:
+        names = _ARGUMENTS[info.field_name]
+        if isinstance(value, list | tuple) and len(value) != len(names):
+            raise ValueError(
+                f"{info.field_name} takes ({', '.join(names)}), but got {_call('', value)}"
+            )
+        return value
+
+    @field_validator("choice")
+    @classmethod
+    def _choices_differ(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        choices = value or ()
+        _check_scalars(choices)
+        for index, item in enumerate(choices):
+            if any(same_value(item, earlier) for earlier in choices[:index]):
+                raise ValueError(f"choices must differ, but got {shown_value(item)} twice")
+        return value
+
+    @field_validator("when")
+    @classmethod
+    def _conditions_are_plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for allowed in value.values():
+            _check_scalars(allowed)
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_possible_distribution(self) -> Self:
+        given = [name for name in _ARGUMENTS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"exactly one of {', '.join(_ARGUMENTS)} must be given, "
+                f"but got {' and '.join(given) or 'none'}"
+            )
+        if self.choice is None:
+            self._check_range(*self.arguments)
+        return self
+
+    def _check_range(self, low: float, high: float, step: float = 1) -> None:
+        if self.loguniform is not None and low <= 0:
+            raise ValueError(f"low > 0 must hold, but got (low={_number(low)})")
+        if low > high:
+            raise ValueError(
+                f"low <= high must hold, but got (low={_number(low)}, high={_number(high)})"
+            )
+        if step <= 0:
+            raise ValueError(f"step > 0 must hold, but got (step={_number(step)})")
+        if self.steps is not None and (high - low) / step >= _MAX_STEPS:
+            raise ValueError(
+                f"steps must give at most {_MAX_STEPS:,} values, "
+                f"but got {self.describe()}; take a larger step or uniform"
+            )
+
+    @property
+    def distribution(self) -> Distribution:
+        """Which one it is."""
+        return next(name for name in _ARGUMENTS if getattr(self, name) is not None)
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """The choices, or low, high and for steps the step."""
+        arguments: tuple[Any, ...] = getattr(self, self.distribution)
+        return arguments
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether it draws from a range of real numbers rather than from listed values."""
+        return self.distribution in {"uniform", "loguniform"}
+
+    @property
+    def values(self) -> Sequence[Any]:
+        """All values it can take, in order; whole numbers are ints. Not for a continuous one."""
+        assert not self.is_continuous
+        if self.choice is not None:
+            return self.choice
+        low, high, *rest = self.arguments
+        step = rest[0] if rest else 1
+        if all(float(number).is_integer() for number in (low, high, step)):
+            return range(int(low), int(high) + 1, int(step))
+        # Decimals of the shortest text keep 0.1 + 2 x 0.1 at the 0.3 that its author means.
+        start, end, stride = (Decimal(repr(number)) for number in (low, high, step))
+        return tuple(float(start + n * stride) for n in range(int((end - start) // stride) + 1))
+
+    def can_be(self, value: Any) -> bool:
+        """Whether a draw can be exactly ``value``; never so for a continuous one."""
+        if self.is_continuous:
+            return False
+        values = self.values
+        if not isinstance(values, range):
+            return any(same_value(value, item) for item in values)
+        # A float would be looked for by walking the whole range.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and float(value).is_integer() and int(value) in values
+
+    def describe(self) -> str:
+        """The call notation, with its conditions after it."""
+        text = _call(self.distribution, self.arguments)
+        conditions = [f"{key} in {_call('', allowed)}" for key, allowed in self.when.items()]
+        return f"{text} when {' and '.join(conditions)}" if conditions else text
+
+
+def _check_scalars(values: Sequence[Any]) -> None:
+    for value in values:
+        if not (value is None or isinstance(value, bool | int | float | str)):
+            raise ValueError(
+                f"a value must be null, true, false, a number or text, but got {value!r}"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"a number must be finite, but got {value}")
+
+
+def _call(name: str, arguments: Sequence[Any]) -> str:
+    show = shown_value if name in {"choice", ""} else _number
+    return f"{name}({', '.join(show(argument) for argument in arguments)})"
+
+
+def _number(value: float) -> str:
+    return repr(int(value)) if abs(value) < 1e15 and float(value).is_integer() else repr(value)
+
+
+def _from_call(value: Any) -> Any:
+    """``loguniform(1e-4, 1e-2)`` -> ``{"loguniform": [1e-4, 1e-2]}``; a mapping stays as it is."""
+    if isinstance(value, Mapping | Variation):
+        return value
+    match = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", value, re.S) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"what a key may be must be {_EXAMPLES}, but got {value!r}")
+    name, text = match.groups()
+    if name not in _ARGUMENTS:
+        raise ValueError(f"unknown distribution `{name}`; known: {', '.join(_ARGUMENTS)}")
+    try:
+        arguments, _ = parse_yaml(f"[{text}]", origin=name)
+    except ConfigError:
+        raise ValueError(
+            f"the arguments of a call must be values with commas, but got {value!r}"
+        ) from None
+    return {name: arguments}
+
+
+_SpaceValue = Annotated[
+    Variation, BeforeValidator(_from_call, json_schema_input_type=str | Variation)
+]
+
+
+class SearchConfig(Section):
+    """What `rnnlane tune` varies, how it chooses, and how much it may spend."""
+
+    space: dict[str, _SpaceValue] = Field(
+        description="For each dotted key of the experiment what it may be, such as "
+        "`model.hidden_size: {choice: [32, 64]}` or `training.learning_rate: "
+        "loguniform(1e-4, 1e-2)`.",
+        min_length=1,
+    )
+    algorithm: Literal["grid", "random", "optuna"] = Field(
+        "optuna", description="grid: every combination. optuna: TPE, which learns from trials."
+    )
+    scheduler: Literal["none", "asha", "median"] = Field(
+        "asha",
+        description="Which trials are cut short: those outside the best 1/reduction_factor at "
+        "epochs grace_epochs, grace_epochs x reduction_factor, ... (asha), or those below the "
+        "median of the others (median).",
+    )
+    grace_epochs: PositiveInt = Field(1, description="Epochs that every trial gets.")
+    reduction_factor: int = Field(3, ge=2, description="For asha: one in so many goes on.")
+    metric: ValMetric | None = Field(None, description="What counts; default: training.metric.")
+    mode: Literal["min", "max"] | None = Field(
+        None, description="Which way is better; default: min for a loss, else max."
+    )
+    num_trials: PositiveInt = Field(20, description="Trials in all; for grid at most.")
+    time_budget_s: PositiveFloat | None = Field(
+        None, description="Seconds after which running trials are cut, over all attempts."
+    )
+    max_epochs: PositiveInt | None = Field(
+        None, description="Epochs of a trial that is not cut short; default: training.epochs."
+    )
+    workers_per_trial: PositiveInt = Field(
+        1, description="DDP workers a trial; 1 shares warm processes between trials."
+    )
+    cpus_per_worker: PositiveFloat = Field(1.0, description="CPUs that Ray sets aside a worker.")
+    gpus_per_worker: NonNegativeFloat | None = Field(
+        None,
+        description="GPUs a worker; 0.25 puts four on one GPU. Default: as runtime.device says.",
+    )
+    max_concurrent: PositiveInt | None = Field(
+        None, description="Trials at once; default: as many as fit."
+    )
+    max_retries: int = Field(
+        1, ge=0, description="Times a failed trial goes on from its checkpoint before it counts."
+    )
+    finalists: PositiveInt = Field(
+        3, description="Best trials that are trained again with other seeds, if repeats > 1."
+    )
+    repeats: PositiveInt = Field(
+        1, description="Seeds that a finalist is judged by, its first included."
+    )
+
+
+def natural_mode(metric: str) -> Literal["min", "max"]:
+    """Which way a metric is better."""
+    return "min" if metric.endswith("loss") else "max"

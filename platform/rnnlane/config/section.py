@@ -1,0 +1,33 @@
+"""What the sections of an experiment are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+ValMetric = Literal["val/loss", "val/accuracy", "val/macro_f1", "val/roc_auc"]
+
+
+def _without_credentials(address: str) -> str:
+    # A secret may hold slashes, so all of the path is looked at.
+    if "@" in address.partition("://")[2].partition("?")[0]:
+        raise ValueError(
+            "an address may not hold credentials, because it is logged; "
+            "give them by the environment of the filesystem, such as AWS_ACCESS_KEY_ID"
+        )
+    return address
+
+
+Location = Annotated[str, AfterValidator(_without_credentials)]
+
+
+class Section(BaseModel):
+    """A frozen part of an experiment that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

@@ -1,0 +1,252 @@
+"""The search space: which settings a trial can have, and that each of them is a valid experiment.
+
+A condition (``when``) makes a tree of the space: a key is drawn only where it applies, so two
+trials that compute the same never differ in a key that neither of them uses.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.load import experiment_from_mapping
+from rnnlane.config.search import SearchConfig, Variation, natural_mode, same_value
+from rnnlane.errors import ConfigError
+
+Params = dict[str, Any]
+Space = Mapping[str, Variation]
+
+MAX_DATA_VARIANTS = 32
+MAX_GRID = 100_000
+
+
+def objective(config: ExperimentConfig) -> tuple[str, bool]:
+    """The metric that counts, and whether a larger one is better."""
+    metric = search_of(config).metric or config.training.metric
+    return metric, natural_mode(metric) == "max"
+
+
+def ordered_keys(space: Space) -> list[str]:
+    """The varied keys in the file's order, but those that a condition names before the others.
+
+    Raises:
+        ConfigError: conditions go round in a circle.
+    """
+    order: list[str] = []
+
+    def visit(key: str, path: tuple[str, ...]) -> None:
+        if key in path:
+            circle = " -> ".join([*path[path.index(key) :], key])
+            raise refusal(key, f"conditions may not form a circle, but got {circle}")
+        if key not in order:
+            for parent in space[key].when:
+                if parent in space:
+                    visit(parent, (*path, key))
+            order.append(key)
+
+    for key in space:
+        visit(key, ())
+    return order
+
+
+def draw(config: ExperimentConfig, choose: Callable[[str, Variation], Any]) -> Params:
+    """One setting of the keys that apply.
+
+    Args:
+        config: an experiment with a search.
+        choose: gives a value to a key; asked only for keys that apply, parents first.
+    """
+    space = search_of(config).space
+    params: Params = {}
+    for key in ordered_keys(space):
+        if applies(config, key, params):
+            params[key] = choose(key, space[key])
+    return params
+
+
+def trial_experiment(
+    config: ExperimentConfig, params: Mapping[str, Any], *, seed: int | None = None
+) -> ExperimentConfig:
+    """The experiment of one trial, validated like a hand-written one.
+
+    Args:
+        config: an experiment with a search.
+        params: the drawn values by dotted key.
+        seed: becomes ``training.seed``; the splits stay those of the experiment's own seed.
+
+    Raises:
+        ConfigError: the values break a rule.
+    """
+    search = search_of(config)
+    settings = {
+        "training.epochs": search.max_epochs,
+        "training.metric": search.metric,
+        "training.seed": seed,
+    }
+    values = config.model_dump(exclude={"search"})
+    for key, value in settings.items():
+        if value is not None:
+            _put(values, key, value)
+    for key, value in params.items():
+        _put(values, key, value)
+    return experiment_from_mapping(values, origin=f"a trial of {config.name}")
+
+
+def grid(config: ExperimentConfig) -> list[Params]:
+    """Every distinct combination, in the file's order of keys and values, the last key fastest.
+
+    Raises:
+        ConfigError: a key is continuous, or there are more than 100,000 combinations.
+    """
+    space = search_of(config).space
+    for key, variation in space.items():
+        if variation.is_continuous:
+            raise refusal(
+                key,
+                f"algorithm grid needs listed values, but got {variation.describe()}",
+                remedy="use choice or steps, or algorithm random or optuna",
+            )
+    values = {key: variation.values for key, variation in space.items()}
+    found = list(islice(combinations(config, ordered_keys(space), values), MAX_GRID + 1))
+    if len(found) > MAX_GRID:
+        raise ConfigError(
+            f"a grid may have at most {MAX_GRID:,} combinations, but got more",
+            where="search.algorithm",
+            remedy="name fewer values, or use algorithm random or optuna",
+        )
+
+    def rank(params: Params) -> list[int]:
+        return [values[key].index(params[key]) if key in params else -1 for key in space]
+
+    return sorted(found, key=rank)
+
+
+def num_trials(config: ExperimentConfig) -> int:
+    """Trials that the search is to have, if its time budget lets it."""
+    search = search_of(config)
+    return (
+        min(len(grid(config)), search.num_trials)
+        if search.algorithm == "grid"
+        else search.num_trials
+    )
+
+
+def data_variants(config: ExperimentConfig) -> list[ExperimentConfig]:
+    """A trial's experiment for each distinct prepared data set that the space asks for.
+
+    Raises:
+        ConfigError: there are more than 32.
+    """
+    space = search_of(config).space
+    text_keys = [key for key in ordered_keys(space) if key.startswith("text.")]
+    probed: dict[str, Sequence[Any]] = {key: probes(space, key) for key in space}
+    options = {**probed, **{key: space[key].values for key in text_keys}}
+    others = {key: values[0] for key, values in probed.items()}
+    concerned = with_ancestors(space, text_keys)
+    variants: dict[tuple[str, ...], Params] = {}
+    for params in islice(combinations(config, concerned, options), MAX_GRID):
+        # Type and text of each value, because 1 and true are equal keys of a mapping.
+        identity = tuple(repr(value_of(config, key, params)) for key in text_keys)
+        variants.setdefault(identity, params)
+    if len(variants) > MAX_DATA_VARIANTS:
+        raise refusal(
+            max(text_keys, key=lambda key: len(space[key].values)),
+            f"a search may prepare at most {MAX_DATA_VARIANTS} data sets, but the values of "
+            f"{', '.join(text_keys)} make at least {len(variants)}",
+            remedy="name fewer values for the text keys",
+        )
+    return [
+        trial_experiment(config, completed(config, params, others)) for params in variants.values()
+    ]
+
+
+def search_of(config: ExperimentConfig) -> SearchConfig:
+    """The search section.
+
+    Raises:
+        ConfigError: the experiment has none.
+    """
+    if config.search is None:
+        raise ConfigError(
+            f"a search needs a `search` section, but {config.name} has none",
+            where="search",
+            remedy="add `search:` with `space:`; `rnnlane schema` lists the keys",
+        )
+    return config.search
+
+
+def refusal(key: str, message: str, *, remedy: str | None = None) -> ConfigError:
+    """An error that stands at a key of the space."""
+    return ConfigError(message, where=f"search.space.{key}", remedy=remedy)
+
+
+def value_of(config: ExperimentConfig, key: str, params: Params) -> Any:
+    """A key's value in a trial: drawn, else the experiment's own."""
+    if key in params:
+        return params[key]
+    return functools.reduce(getattr, key.split("."), config)
+
+
+def applies(config: ExperimentConfig, key: str, params: Params) -> bool:
+    """Whether a varied key's conditions hold."""
+    return all(
+        any(same_value(value_of(config, parent, params), value) for value in allowed)
+        for parent, allowed in search_of(config).space[key].when.items()
+    )
+
+
+def combinations(
+    config: ExperimentConfig,
+    keys: Sequence[str],
+    options: Mapping[str, Sequence[Any]],
+    params: Params | None = None,
+) -> Iterator[Params]:
+    """All settings of ``keys``, which stand parents first, each only where it applies."""
+    params = params or {}
+    if not keys:
+        yield params
+    elif not applies(config, keys[0], params):
+        yield from combinations(config, keys[1:], options, params)
+    else:
+        for value in options[keys[0]]:
+            yield from combinations(config, keys[1:], options, {**params, keys[0]: value})
+
+
+def with_ancestors(space: Space, keys: Sequence[str]) -> list[str]:
+    """The keys and those that decide whether they apply, parents first."""
+    needed = set(keys)
+    order = ordered_keys(space)
+    for key in reversed(order):
+        if key in needed:
+            needed.update(space[key].when)
+    return [key for key in order if key in needed]
+
+
+def probes(space: Space, key: str) -> list[Any]:
+    """Its choices, or its ends and, where conditions name it, a value on each side of them."""
+    variation = space[key]
+    if variation.is_continuous:
+        return list(dict.fromkeys(variation.arguments))
+    if variation.choice is not None:
+        return list(variation.choice)
+    values = variation.values
+    named = [value for other in space.values() for value in other.when.get(key, ())]
+    others = [value for value in islice(values, len(named) + 1) if value not in named][:1]
+    inside = [value for value in named if variation.can_be(value)]
+    return sorted({values[0], values[-1], *inside, *(others if named else ())})
+
+
+def completed(config: ExperimentConfig, params: Params, others: Params) -> Params:
+    """``params`` and, of ``others``, the keys that then apply."""
+    values = {**others, **params}
+    return draw(config, lambda key, _: values[key])
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *sections, leaf = key.split(".")
+    for section in sections:
+        values = values[section]
+    values[leaf] = value

@@ -1,0 +1,279 @@
+"""Refuses an impossible search space before anything starts, naming the key at fault."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import random
+from collections.abc import Sequence
+from itertools import islice
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.search import natural_mode, same_value, shown_value
+from rnnlane.config.section import Section
+from rnnlane.config.space import (
+    MAX_GRID,
+    Params,
+    applies,
+    combinations,
+    completed,
+    data_variants,
+    grid,
+    objective,
+    ordered_keys,
+    probes,
+    refusal,
+    search_of,
+    trial_experiment,
+    value_of,
+    with_ancestors,
+)
+from rnnlane.errors import ConfigError
+
+_MAX_COMBINATIONS = 2_000
+_MAX_VALUES_TRIED = 50
+
+_NOT_VARIED = {
+    "name": "it only labels the runs",
+    "description": "it only labels the runs",
+    "sample_text": "it does not change what is learned",
+    "seed": "trials on different splits cannot be compared; search.repeats tries several seeds",
+    "data": "trials on different rows cannot be compared",
+    "training.seed": "the luckiest seed is no finding; search.repeats tries several",
+    "training.epochs": "search.max_epochs and the scheduler decide it",
+    "training.metric": "trials judged by different metrics cannot be compared; search.metric names "
+    "the one that counts",
+    "runtime": "it does not change what is learned; search.workers_per_trial and the keys beside "
+    "it say what a trial runs on",
+    "tracking": "it does not change what is learned",
+    "search": "it rules the search itself",
+}
+
+
+def check_space(config: ExperimentConfig) -> None:
+    """Refuses a space that can make an invalid experiment, or more than can be prepared.
+
+    Combinations of the keys' extreme values are validated: all of them up to 2,000, else 2,000
+    that hold each value of each key.
+
+    Raises:
+        ConfigError: names the key at fault, as ``search.space.<key>``, and the values.
+    """
+    space = search_of(config).space
+    for key in space:
+        _check_known(key, f"search.space.{key}")
+        _check_may_vary(key)
+    for key in ordered_keys(space):
+        _check_conditions(config, key)
+        _check_continuous(config, key)
+    _check_fixed_settings(config)
+    if search_of(config).algorithm == "grid":
+        grid(config)
+    for params in _combinations_to_try(config):
+        if _problem(config, params) is not None:
+            raise _blame(config, params)
+    data_variants(config)
+
+
+def _check_known(key: str, where: str) -> None:
+    known = _fields()
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+        remedy = f"did you mean `{near[0]}`?" if near else "`rnnlane schema` lists the keys"
+        raise ConfigError(f"unknown key `{key}`", where=where, remedy=remedy)
+    if known[key] is None:
+        inner = [name for name in known if name.startswith(f"{key}.")]
+        raise ConfigError(
+            f"a key that holds a value is needed, but `{key}` is a section",
+            where=where,
+            remedy=f"name one of its keys: {', '.join(inner)}",
+        )
+
+
+def _check_may_vary(key: str) -> None:
+    for fixed, reason in _NOT_VARIED.items():
+        if key == fixed or key.startswith(f"{fixed}."):
+            raise refusal(key, f"`{key}` may not vary: {reason}", remedy="take it out of the space")
+
+
+def _check_conditions(config: ExperimentConfig, key: str) -> None:
+    space = search_of(config).space
+    for parent, allowed in space[key].when.items():
+        _check_known(parent, f"search.space.{key}")
+        for value in allowed:
+            if not _can_take(config, parent, value):
+                can_be = space[parent].describe() if parent in space else "no such value"
+                raise refusal(
+                    key,
+                    f"a condition must name values that its key can take, but {parent} is never "
+                    f"{shown_value(value)}: it is {can_be}",
+                    remedy="mend `when`; a condition needs a key with listed values",
+                )
+    _enabling(config, key)
+
+
+def _can_take(config: ExperimentConfig, key: str, value: Any) -> bool:
+    variation = search_of(config).space.get(key)
+    if variation is None:
+        return _accepts(key, value)
+    is_own = bool(variation.when) and same_value(value, value_of(config, key, {}))
+    return is_own or variation.can_be(value)
+
+
+def _enabling(config: ExperimentConfig, key: str) -> Params:
+    """A setting of its ancestors under which a key applies.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    space = search_of(config).space
+    ancestors = [name for name in with_ancestors(space, [key]) if name != key]
+    options = {name: probes(space, name) for name in ancestors}
+    for params in islice(combinations(config, ancestors, options), MAX_GRID):
+        if applies(config, key, params):
+            return params
+    own = [f"{name} is {shown_value(value_of(config, name, {}))}" for name in space[key].when]
+    raise refusal(
+        key,
+        "a varied key must apply to some trial, but its conditions never hold together: "
+        f"{space[key].describe()}, while in the experiment {', '.join(own)}",
+        remedy="mend `when`, vary the keys that it names, or take the key out of the space",
+    )
+
+
+def _check_continuous(config: ExperimentConfig, key: str) -> None:
+    variation = search_of(config).space[key]
+    if not variation.is_continuous:
+        return
+    shown = variation.describe()
+    listed = "use choice, randint or steps"
+    if key.startswith("text."):
+        raise refusal(
+            key,
+            f"each value of a text key needs prepared data of its own, but got {shown}",
+            remedy=listed,
+        )
+    low, high = variation.arguments
+    # An odd place within the range, which a whole-number key refuses though it takes both ends.
+    inside = low + 0.381966 * (high - low)
+    if _accepts(key, low) and _accepts(key, high) and not _accepts(key, inside):
+        raise refusal(
+            key, f"{key} does not take every number in between, but got {shown}", remedy=listed
+        )
+
+
+def _check_fixed_settings(config: ExperimentConfig) -> None:
+    metric, _ = objective(config)
+    mode = search_of(config).mode
+    if mode not in {None, natural_mode(metric)}:
+        raise ConfigError(
+            f"{metric} is better at its {natural_mode(metric)}, but got mode {mode}",
+            where="search.mode",
+            remedy="leave `mode` out",
+        )
+
+
+def _combinations_to_try(config: ExperimentConfig) -> list[Params]:
+    space = search_of(config).space
+    probed: dict[str, Sequence[Any]] = {key: probes(space, key) for key in space}
+    every = combinations(config, ordered_keys(space), probed)
+    first = list(islice(every, _MAX_COMBINATIONS + 1))
+    if len(first) <= _MAX_COMBINATIONS:
+        return first
+    forced = [
+        {**_enabling(config, key), key: value} for key, values in probed.items() for value in values
+    ]
+    forced += [{} for _ in range(_MAX_COMBINATIONS - len(forced))]
+    # Seeded, so that a space is refused each time or never.
+    generator = random.Random(0)  # noqa: S311
+    return [
+        completed(config, params, {key: generator.choice(values) for key, values in probed.items()})
+        for params in forced
+    ]
+
+
+def _problem(config: ExperimentConfig, params: Params) -> str | None:
+    """The rule that an experiment with these values breaks."""
+    try:
+        trial_experiment(config, params)
+    except ConfigError as error:
+        return error.message
+    return None
+
+
+def _blame(config: ExperimentConfig, params: Params) -> ConfigError:
+    """Explains a combination that breaks a rule by as few of its values as break it."""
+    blamed = dict(params)
+    for key in params:
+        rest = {other: value for other, value in blamed.items() if other != key}
+        if rest and _problem(config, rest) is not None:
+            blamed = rest
+    culprit, condition, cured = _find_condition(config, params, blamed)
+    remedy = f"leave {_shown(culprit, params)} out, or give the key a `when`"
+    if condition is not None:
+        blamed = {**blamed, condition: params[condition]}
+        listed = ", ".join(shown_value(value) for value in cured)
+        remedy = f"add `when: {{{condition}: [{listed}]}}`"
+    others = " and ".join(_shown(key, params) for key in blamed if key != culprit)
+    values = _shown(culprit, params) + (f" with {others}" if others else "")
+    return refusal(culprit, f"{values} breaks a rule: {_problem(config, blamed)}", remedy=remedy)
+
+
+def _shown(key: str, params: Params) -> str:
+    return f"{key}={shown_value(params[key])}"
+
+
+def _find_condition(
+    config: ExperimentConfig, params: Params, blamed: Params
+) -> tuple[str, str | None, list[Any]]:
+    """The key at fault, and a key whose other values would make its value valid.
+
+    Of several pairs the one whose condition leaves the most values is taken, and one on whole
+    numbers or words before one on fractions. Without any, the key drawn last is at fault.
+    """
+    space = search_of(config).space
+    found: list[tuple[str, str | None, list[Any]]] = []
+    for culprit in blamed:
+        for other in params:
+            is_descendant = culprit in with_ancestors(space, [other])
+            if other == culprit or is_descendant or space[other].is_continuous:
+                continue
+            values = list(islice(space[other].values, _MAX_VALUES_TRIED))
+            cured = [v for v in values if _problem(config, {**blamed, other: v}) is None]
+            if cured and params[other] not in cured:
+                found.append((culprit, other, cured))
+
+    def rank(pair: tuple[str, str | None, list[Any]]) -> tuple[bool, int]:
+        return not any(isinstance(value, float) for value in pair[2]), len(pair[2])
+
+    return max(found, key=rank, default=(list(blamed)[-1], None, []))
+
+
+@functools.cache
+def _fields(model: type[Section] = ExperimentConfig) -> dict[str, FieldInfo | None]:
+    """All dotted keys of an experiment; None stands for a section."""
+    found: dict[str, FieldInfo | None] = {}
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            found[name] = None
+            found |= {f"{name}.{key}": value for key, value in _fields(inner).items()}
+        else:
+            found[name] = field
+    return found
+
+
+def _accepts(key: str, value: Any) -> bool:
+    """Whether a value is of a key's type and range, whatever the other keys are."""
+    field = _fields()[key]
+    assert field is not None
+    annotation: Any = Annotated[field.annotation, field]
+    try:
+        TypeAdapter(annotation).validate_python(value)
+    except ValidationError:
+        return False
+    return True
