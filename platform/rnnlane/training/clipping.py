@@ -84,11 +84,14 @@ def choose_clip(config: ClipConfig, trial_norms: npt.NDArray[np.float64] | None)
     else:
         value = float(np.percentile(finite, config.percentile))
         what = f"percentile {config.percentile:g}"
+    times = "" if config.of_mean == 1.0 else f"{config.of_mean:.4g} x "
     reason = (
-        f"policy auto: {what} of {len(finite)} unclipped gradient norms is {value:.4g} "
+        f"policy auto: {times}{what} of {len(finite)} unclipped gradient norms, {value:.4g} "
         f"(median {np.median(finite):.4g}, largest {finite.max():.4g})"
     )
-    return ClipChoice(value, reason, {"count": float(len(finite)), **norm_statistics(finite)})
+    return ClipChoice(
+        config.of_mean * value, reason, {"count": float(len(finite)), **norm_statistics(finite)}
+    )
 
 
 def norm_statistics(norms: npt.NDArray[np.float64]) -> dict[str, float]:

@@ -45,7 +45,7 @@ class TrainingData:
     """What the workers learn from; the arrays may be read-only and shared between workers.
 
     Attributes:
-        splits: train, val and test.
+        splits: train, val and test; without test, as in a search, nothing is tested.
         num_classes: number of labels.
         vocabulary_size: number of token ids.
         vectors: pretrained vectors float32 [V, E] and which tokens have one: bool [V].
@@ -93,13 +93,13 @@ class Outcome:
     """What a finished run has found; alike on every worker.
 
     Attributes:
-        history: one record for each epoch; the best one's has the test metrics as well.
+        history: one record for each epoch; the best one's has the test metrics as well, if tested.
         best_epoch: its number, from 1.
         weights: of the best epoch.
         losses: float64 [steps of the run], mean over each global batch.
         norms: float64 [steps of the run], gradient norms before clipping.
         clip: max_norm, reason, and the trial's statistics.
-        test_confusion: int64 [C, C], rows true, columns predicted.
+        test_confusion: int64 [C, C], rows true, columns predicted; zeros without a test split.
     """
 
     history: list[dict[str, float]]
@@ -165,12 +165,13 @@ class _Run:
         self.data = data
         self.group = group
         self.events = events
+        self.seed = config.seed if config.training.seed is None else config.training.seed
         self.model = self._build_model()
         self.optimizer = build_optimizer(self.model, config.training)
         self.feed = TrainFeed(
             data.splits["train"],
             config.training,
-            seed=config.seed,
+            seed=self.seed,
             vocabulary_size=data.vocabulary_size,
             group=group,
         )
@@ -183,7 +184,7 @@ class _Run:
             self.config.model,
             vocabulary_size=self.data.vocabulary_size,
             num_classes=self.data.num_classes,
-            seed=self.config.seed,
+            seed=self.seed,
         )
         if self.data.vectors is not None:
             apply_vectors(model, *self.data.vectors)
@@ -231,7 +232,7 @@ class _Run:
     def _seed_step(self, *, epoch: int, step: int) -> None:
         """Makes dropout a function of place and time, so that no random state need be kept."""
         if self.config.model.dropout > 0:
-            place = (self.config.seed, epoch, step, self.group.rank)
+            place = (self.seed, epoch, step, self.group.rank)
             torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def _train_epoch(self, stepper: Stepper) -> None:
@@ -335,12 +336,16 @@ class _Run:
         state = self.state
         assert self.best is not None
         assert state.clip is not None
-        self.model.load_state_dict(self.best)
-        scores = self._score("test")
         best = best_epoch(self.config.training.metric, state.history)
-        summary = summarise(scores, num_classes=self.data.num_classes)
         history = [dict(record) for record in state.history]
-        history[best].update({f"test/{key}": value for key, value in summary.items()})
+        num_classes = self.data.num_classes
+        test_confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+        if "test" in self.data.splits:
+            self.model.load_state_dict(self.best)
+            scores = self._score("test")
+            summary = summarise(scores, num_classes=num_classes)
+            history[best].update({f"test/{key}": value for key, value in summary.items()})
+            test_confusion = confusion(scores, num_classes=num_classes)
         return Outcome(
             history=history,
             best_epoch=best + 1,
@@ -348,5 +353,5 @@ class _Run:
             losses=np.array(state.losses),
             norms=np.array(state.norms),
             clip=state.clip.as_dict(),
-            test_confusion=confusion(scores, num_classes=self.data.num_classes),
+            test_confusion=test_confusion,
         )

@@ -27,6 +27,16 @@ def test_a_percentile_may_be_asked_for():
     assert choose_clip(config, NORMS).max_norm == 2.5
 
 
+@pytest.mark.parametrize("of_mean", [0.25, 8.0])
+def test_the_clip_value_may_be_a_multiple_of_what_was_measured(of_mean):
+    choice = choose_clip(ClipConfig(policy="auto", of_mean=of_mean), NORMS)
+    assert choice.max_norm == of_mean * 4.0
+    assert choice.trial["mean"] == 4.0
+    assert f"{of_mean:g} x the mean of 4" in choice.reason
+    median = ClipConfig(policy="auto", statistic="percentile", percentile=50, of_mean=of_mean)
+    assert choose_clip(median, NORMS).max_norm == of_mean * 2.5
+
+
 def test_norms_that_are_not_finite_do_not_count():
     choice = choose_clip(ClipConfig(policy="auto"), np.array([1.0, np.nan, 3.0, np.inf]))
     assert choice.max_norm == 2.0

@@ -1,5 +1,6 @@
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,31 @@ def test_two_runs_of_one_experiment_are_bit_identical():
     assert same_weights(one, other)
     assert timeless(one.history) == timeless(other.history)
     assert not same_weights(one, trained(*DEEP, "seed=1"))
+
+
+def test_a_training_seed_stands_in_for_the_experiments_own():
+    one = trained(*DEEP, "seed=7")
+    assert same_weights(one, trained(*DEEP, "seed=3", "training.seed=7"))
+    assert not same_weights(one, trained(*DEEP, "seed=7", "training.seed=3"))
+    # Zero is a seed too.
+    assert same_weights(trained(*DEEP), trained(*DEEP, "seed=7", "training.seed=0"))
+
+
+def test_without_a_test_split_a_run_is_the_same_but_for_the_test():
+    whole = trained(*DEEP)
+    config, data = tiny_experiment(*DEEP), tiny_data()
+    splits = {name: split for name, split in data.splits.items() if name != "test"}
+    untested = run_training(config, replace(data, splits=splits), group=ALONE, events=Remembered())
+    assert same_weights(whole, untested)
+    assert not any(key.startswith("test/") for record in untested.history for key in record)
+    kept = [
+        {key: value for key, value in record.items() if not key.startswith("test/")}
+        for record in whole.history
+    ]
+    assert kept != whole.history
+    assert timeless(untested.history) == timeless(kept)
+    assert untested.best_epoch == whole.best_epoch
+    assert untested.test_confusion.tolist() == [[0, 0], [0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +125,15 @@ def test_auto_clipping_takes_the_mean_norm_of_an_unclipped_trial():
     assert unclipped.clip["max_norm"] is None
     assert unclipped.history[0]["grad_norm/clipped_fraction"] == 0
     assert outcome.history[0]["grad_norm/mean"] > 0
+
+
+def test_auto_clipping_may_take_a_multiple_of_that_mean():
+    once, thrice = (
+        trained("training.clip.policy=auto", "training.epochs=1", f"training.clip.of_mean={n}").clip
+        for n in (1, 3)
+    )
+    assert thrice["trial"] == once["trial"]
+    assert thrice["max_norm"] == pytest.approx(3 * once["max_norm"])
 
 
 def test_the_trial_leaves_no_trace_in_the_run():
