@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +64,7 @@ def save_curves(
             highest.
     """
     best = _best_epoch(history, metric)
-    with _picture(path, width=10, height=4) as figure:
+    with picture(path, width=10, height=4) as figure:
         panels = figure.subplots(1, 2)
         for axes, quantity in zip(panels, ("accuracy", "loss"), strict=True):
             for split, colour, marker in (("train", BLUE, "o"), ("val", VERMILION, "s")):
@@ -100,9 +100,9 @@ def save_gradient_norms(
     norms = np.asarray(norms, dtype=np.float64).ravel()
     drawn = norms[np.isfinite(norms) & (norms > 0)]
     left_out = f", {len(norms) - len(drawn):,} left out" if len(drawn) < len(norms) else ""
-    with _picture(path, width=8, height=4.6) as figure:
+    with picture(path, width=8, height=4.6) as figure:
         axes = figure.subplots()
-        _logarithmic(axes)
+        logarithmic(axes)
         if len(drawn):
             _histogram(axes, drawn)
         else:
@@ -133,7 +133,7 @@ def save_confusion(matrix: npt.NDArray[np.integer], class_names: Sequence[str], 
     num_rows = int(counts.sum())
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.4 + 0.5 * len(counts)
-    with _picture(path, width=side + 1.4, height=side) as figure:
+    with picture(path, width=side + 1.4, height=side) as figure:
         axes = figure.subplots()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         _write_cells(axes, counts, shares)
@@ -164,7 +164,7 @@ def save_confidence(
     num_texts, num_classes = probabilities.shape
     names = [_shortened(name) for name in class_names]
     height = (1.5 + 0.32 * num_classes) * num_texts
-    with _picture(path, width=8, height=height) as figure:
+    with picture(path, width=8, height=height) as figure:
         panels = figure.subplots(num_texts, 1, squeeze=False)[:, 0]
         for axes, text, row in zip(panels, texts, probabilities, strict=True):
             colours = [BLUE if index == row.argmax() else PALE for index in range(num_classes)]
@@ -180,7 +180,7 @@ def save_confidence(
 
 
 @contextmanager
-def _picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
+def picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
     """A figure, sized in inches, that pyplot knows nothing of; written when the block ends."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -210,12 +210,20 @@ def _best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> int | No
     return max(points, key=lambda point: (sign * point[0], -point[1]))[1]
 
 
-def _logarithmic(axes: Axes) -> None:
+def logarithmic(axes: Axes, *, which: Literal["x", "y"] = "x") -> None:
+    """Makes one axis logarithmic, with plain numbers at its ticks."""
     from matplotlib.ticker import LogFormatter
 
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+    class Plain(LogFormatter):
+        """Writes 0.6 where LogFormatter writes 6e-01."""
+
+        def _num_to_string(self, x: float, vmin: float, vmax: float) -> str:  # noqa: ARG002
+            return f"{x:g}"
+
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(Plain(minor_thresholds=(2, 0.5)))
 
 
 def _histogram(axes: Axes, norms: npt.NDArray[np.float64]) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import TrackingError
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
-from rnnlane.tracking.delivery import MlflowDestination, logged_steps
+from rnnlane.tracking.delivery import (
+    REASON_TAG,
+    MlflowDestination,
+    child_runs,
+    logged_steps,
+    reopen_run,
+)
 from rnnlane.tracking.outbox import Kind, Outbox, OutboxUnavailableError
 from rnnlane.tracking.packaging import MODEL_PATH, save_model
 from rnnlane.tracking.sender import Sender, send_all
@@ -32,8 +37,6 @@ Point = tuple[str, int]
 ParamValue = str | int | float | bool | None
 
 MAX_VALUE_CHARS = 6000
-MAX_PARAMS_PER_CALL = 100
-REASON_TAG = "rnnlane.reason"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,23 @@ def start_run(
             the outbox is another process's or holds records for another store. Nothing was
             started.
     """
+    tracker, _, _ = open_run(config, spec, outbox=outbox, resume_run_id=resume_run_id)
+    return tracker
+
+
+def open_run(
+    config: TrackingConfig, spec: RunSpec, *, outbox: Path, resume_run_id: str | None = None
+) -> tuple[MlflowTracker, Sender, MlflowDestination]:
+    """What :func:`start_run` does, for runs that have trials below them.
+
+    Returns:
+        The run; the sender, which also takes records of the trials; and where it sends them, which
+        knows the trials of a reopened run.
+
+    Raises:
+        ConfigError: see start_run.
+        TrackingError: see start_run.
+    """
     uri = resolve_uri(config.uri)
     box = Outbox(outbox, store=store_identity(uri))
     try:
@@ -84,13 +104,15 @@ def start_run(
             run, logged = _create_run(client, uri, config=config, spec=spec), set[Point]()
         else:
             run, logged = _reopen_run(client, uri, run_id=resume_run_id)
+            with store_errors(uri, "cannot list the trials of the run"):
+                destination.find_trials(resume_run_id)
     except BaseException:
         box.close()
         raise
     sender = Sender(box, destination)
     tracker = MlflowTracker(run.info.run_id, config=config, spec=spec, sender=sender, logged=logged)
     tracker.log_params({k: v for k, v in spec.params.items() if k not in run.data.params})
-    return tracker
+    return tracker, sender, destination
 
 
 def send_outbox(uri: str, outbox: Path) -> int:
@@ -119,16 +141,19 @@ def send_outbox(uri: str, outbox: Path) -> int:
 
 
 def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> None:
-    """Gives a run whose driver is dead its true status, unless it has one.
+    """Gives a run whose driver is dead, and its trials, their true status, unless they have one.
 
     Raises:
         TrackingError: the store is away, or has no such run.
     """
     client = open_client(uri)
     with store_errors(uri, f"cannot end the run {run_id}"):
-        if client.get_run(run_id).info.status == "RUNNING":
-            client.set_tag(run_id, REASON_TAG, redacted(reason))
-            client.set_terminated(run_id, status)
+        run = client.get_run(run_id)
+        # The run itself comes last: cut off before, this begins again.
+        for one in [*child_runs(client, run), run]:
+            if one.info.status == "RUNNING":
+                client.set_tag(one.info.run_id, REASON_TAG, redacted(reason))
+                client.set_terminated(one.info.run_id, status)
 
 
 class MlflowTracker:
@@ -170,26 +195,14 @@ class MlflowTracker:
 
     def log_params(self, params: Mapping[str, ParamValue]) -> None:
         """Logs flat values as text, each cut to ``MAX_VALUE_CHARS``; one may be logged once."""
-        texts = list(_texts(params).items())
-        for start in range(0, len(texts), MAX_PARAMS_PER_CALL):
-            self._write("params", dict(texts[start : start + MAX_PARAMS_PER_CALL]))
+        if params:
+            self._write("params", as_texts(params))
 
     def log_history(self, history: Sequence[Mapping[str, float]]) -> None:
         """See Tracker; the call that is the first to give a value sets its time."""
         with self._history_lock:
-            self._log_new(history)
-
-    def _log_new(self, history: Sequence[Mapping[str, float]]) -> None:
-        for entry in history:
-            step = int(entry["epoch"])
-            values = {
-                key: float(value)
-                for key, value in entry.items()
-                if key != "epoch" and (key, step) not in self._logged
-            }
-            if values:
+            for step, values in new_values(history, self._logged):
                 self._log_metrics(values, step)
-                self._logged.update((key, step) for key in values)
 
     def log_artifacts(self, folder: Path, artifact_path: str | None = None) -> None:
         """See Tracker."""
@@ -211,7 +224,7 @@ class MlflowTracker:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """See Tracker."""
         if tags:
-            self._write("tags", _texts(tags))
+            self._write("tags", as_texts(tags))
 
     def finish(self, status: RunStatus, *, reason: str | None = None) -> bool:
         """See Tracker; waits up to ``flush_timeout_s`` for a store that is away.
@@ -245,8 +258,7 @@ class MlflowTracker:
         self._write("metrics", {"step": step, "values": dict(values)})
 
     def _write(self, kind: Kind, content: Mapping[str, Any]) -> None:
-        self._outbox.append(kind, content, run_id=self.run_id, time_ms=time.time_ns() // 1_000_000)
-        self._sender.notify()
+        self._sender.write(kind, content, run_id=self.run_id)
 
 
 def _create_run(client: MlflowClient, uri: str, *, config: TrackingConfig, spec: RunSpec) -> Run:
@@ -254,7 +266,7 @@ def _create_run(client: MlflowClient, uri: str, *, config: TrackingConfig, spec:
 
     experiment = experiment_id(client, uri=uri, name=config.mlflow_experiment)
     with store_errors(uri, "cannot create a run"):
-        tags = resolve_tags(_texts({**config.tags, **spec.tags}))
+        tags = resolve_tags(as_texts({**config.tags, **spec.tags}))
         return client.create_run(experiment, tags=tags, run_name=spec.name)
 
 
@@ -272,11 +284,31 @@ def _reopen_run(client: MlflowClient, uri: str, *, run_id: str) -> tuple[Run, se
             for key in sorted(run.data.metrics)
             for step in logged_steps(client, run_id, key=key)
         }
-        client.update_run(run_id, status="RUNNING")
-        if REASON_TAG in run.data.tags:
-            client.delete_tag(run_id, REASON_TAG)
+        reopen_run(client, run)
     return run, logged
 
 
-def _texts(values: Mapping[str, ParamValue]) -> dict[str, str]:
+def as_texts(values: Mapping[str, ParamValue]) -> dict[str, str]:
+    """Params or tags as MLflow takes them: without secrets, cut to ``MAX_VALUE_CHARS``."""
     return {key: redacted(str(value))[:MAX_VALUE_CHARS] for key, value in values.items()}
+
+
+def new_values(
+    history: Sequence[Mapping[str, float]], logged: set[Point]
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Step and values of the epochs that have something not yet logged.
+
+    Args:
+        history: as :meth:`MlflowTracker.log_history` takes it.
+        logged: key and step of what was logged; what was given out and dealt with is added.
+    """
+    for entry in history:
+        step = int(entry["epoch"])
+        values = {
+            key: float(value)
+            for key, value in entry.items()
+            if key != "epoch" and (key, step) not in logged
+        }
+        if values:
+            yield step, values
+            logged.update((key, step) for key in values)

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from rnnlane.errors import TrackingError
 
-Kind = Literal["params", "metrics", "tags", "artifacts", "finish"]
+Kind = Literal["create", "params", "metrics", "tags", "artifacts", "finish"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Record:
     Attributes:
         number: position in the outbox, from 1, without gaps.
         kind: which of MLflow's writes it is.
-        run_id: the MLflow run.
+        run_id: the MLflow run, or a :func:`~rnnlane.tracking.delivery.trial_address`, which stands
+            for one that may not be there yet.
         time_ms: when it was written down, in milliseconds since 1970.
         content: what JSON can hold (also NaN and infinities); depends on the kind.
     """

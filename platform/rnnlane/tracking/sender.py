@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Protocol
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol
 
-from rnnlane.tracking.outbox import Outbox, Record
+from rnnlane.tracking.outbox import Kind, Outbox, Record
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,11 @@ class Sender:
         self._thread = threading.Thread(target=self._run, name="tracking-sender", daemon=True)
         self._thread.start()
 
+    def write(self, kind: Kind, content: Mapping[str, Any], *, run_id: str) -> None:
+        """Writes a record of what happens now down; it is sent as soon as can be."""
+        self.outbox.append(kind, content, run_id=run_id, time_ms=time.time_ns() // 1_000_000)
+        self.notify()
+
     def notify(self) -> None:
         """Says that there is a new record."""
         with self._wake:
@@ -88,13 +95,22 @@ class Sender:
     def drain(self, timeout_s: float) -> bool:
         """Waits until all is sent or put aside; tries at once if it was waiting to try again.
 
+        Args:
+            timeout_s: without a record sent. A store that only has much to take is waited for.
+
         Returns:
             False if the time was up before.
         """
         with self._wake:
             self._hurry = True
             self._wake.notify_all()
-            return self._wake.wait_for(lambda: self.outbox.head() is None, timeout_s)
+            while (head := self.outbox.head()) is not None:
+                if not self._wake.wait_for(partial(self._has_left, head), timeout_s):
+                    return False
+            return True
+
+    def _has_left(self, record: Record) -> bool:
+        return self.outbox.head() is not record
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """Ends the thread; one that hangs in a request is left behind and ends with the process."""
@@ -117,11 +133,10 @@ class Sender:
             again = False
             if outage is not None:
                 outage.num_sent += 1
-            if self.outbox.head() is None:
-                if outage is not None:
+                if self.outbox.head() is None:
                     outage.end()
                     outage = None
-                self.notify()
+            self.notify()
 
     def _next(self) -> Record | None:
         with self._wake:

@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 LATEST = "latest"
+NO_TRIALS = "tags.`mlflow.parentRunId` IS NULL"
+# Searches and their trials have a kind, and leave no model.
+HAS_MODEL = "tags.`rnnlane.kind` IS NULL"
 MIN_PREFIX_CHARS = 6
 _NUM_NEIGHBOURS = 200
 
@@ -83,13 +86,16 @@ def check_store(uri: str, *, mlflow_experiment: str | None = None) -> None:
             client.set_experiment_tag(experiment, "rnnlane.checked", "true")
 
 
-def list_runs(uri: str, *, mlflow_experiment: str | None, limit: int) -> list[RunSummary]:
-    """The newest runs, newest first, children of searches included.
+def list_runs(
+    uri: str, *, mlflow_experiment: str | None, limit: int, with_trials: bool = False
+) -> list[RunSummary]:
+    """The newest runs, newest first.
 
     Args:
         uri: the store; a SQLite file that is not there holds no runs and is not made.
         mlflow_experiment: only of this MLflow experiment; None: of all.
         limit: at most so many; at least 1.
+        with_trials: also the trials of searches.
 
     Raises:
         TrackingError: the store cannot be read, or has no such experiment.
@@ -110,7 +116,8 @@ def list_runs(uri: str, *, mlflow_experiment: str | None, limit: int) -> list[Ru
             remedy="set tracking.mlflow_experiment to one that has runs",
         )
     with store_errors(uri, "cannot list the runs"):
-        return _search(client, [e.experiment_id for e in experiments], limit=limit)
+        ids = [experiment.experiment_id for experiment in experiments]
+        return _search(client, ids, limit=limit, where="" if with_trials else NO_TRIALS)
 
 
 def find_run(uri: str, reference: str) -> RunSummary:
@@ -119,7 +126,7 @@ def find_run(uri: str, reference: str) -> RunSummary:
     Args:
         uri: the store.
         reference: a run's id, the first 6 or more characters of one, a run's name (of several the
-            newest), or ``latest``: the newest that is finished.
+            newest), or ``latest``: the newest that is finished and no search or trial of one.
 
     Raises:
         ConfigError: no run or several runs match.
@@ -135,7 +142,7 @@ def find_run(uri: str, reference: str) -> RunSummary:
     with store_errors(uri, "cannot look for the run"):
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         if reference == LATEST:
-            where = "attributes.status = 'FINISHED'"
+            where = f"attributes.status = 'FINISHED' AND {HAS_MODEL}"
             found = _search(client, experiments, limit=1, where=where)
         else:
             found = _by_id(client, experiments, reference) or _search(
@@ -238,6 +245,12 @@ def _no_single_run(
             f"a reference must mean one run, but {reference!r} begins {len(ids)} ids",
             where=redacted(uri),
             remedy=f"give more of the id: {', '.join(ids[:5])}",
+        )
+    if reference == LATEST:
+        return ConfigError(
+            "`latest` is the newest finished run of `rnnlane train`, but there is none",
+            where=redacted(uri),
+            remedy="train one first, or name a run",
         )
     names = list(dict.fromkeys(run.name for run in neighbours))
     near = difflib.get_close_matches(reference, names + ids, n=3, cutoff=0.5)

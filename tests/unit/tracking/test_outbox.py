@@ -41,6 +41,13 @@ def test_a_record_is_on_the_disk_before_append_returns(tmp_path: Path) -> None:
     assert (tmp_path / "journal.jsonl").read_bytes().count(b"\n") == 1
 
 
+def test_a_record_of_a_trial_that_has_no_run_yet_survives_reopening(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, store=STORE)
+    content = {"name": "trial 1", "tags": {"a": "b"}, "params": {"model.cell": "lstm"}}
+    written = outbox.append("create", content, run_id="0123abcd/trial/1", time_ms=5)
+    assert reopened(outbox).pending() == [written]
+
+
 def test_what_was_marked_is_not_pending_after_reopening(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, store=STORE)
     first, second = add(outbox, 1), add(outbox, 2)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -126,6 +127,18 @@ def test_drain_gives_up_on_a_store_that_stays_away(outbox: Outbox) -> None:
     assert not sender.drain(0.05)
     sender.stop()
     assert len(outbox.pending()) == 1
+
+
+def test_drain_waits_for_a_store_that_only_has_much_to_take(outbox: Outbox) -> None:
+    class Slow(Store):
+        def deliver(self, record: Record, *, again: bool) -> None:
+            time.sleep(0.02)
+            super().deliver(record, again=again)
+
+    add(outbox, 60)
+    sender = Sender(outbox, Slow())
+    assert sender.drain(0.6)
+    sender.stop()
 
 
 def test_drain_does_not_wait_for_the_next_planned_attempt(
