@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
 from rnnlane.errors import RnnlaneError
-from rnnlane.pipeline import evaluate, list_runs, predict, prepare, train
+from rnnlane.pipeline import evaluate, list_runs, predict, prepare, train, tune
 from rnnlane.runtime.observer import Observer
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "predict",
     "prepare",
     "train",
+    "tune",
 ]

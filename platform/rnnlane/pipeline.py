@@ -1,4 +1,4 @@
-"""What rnnlane does, read top to bottom: prepare, train, evaluate, predict.
+"""What rnnlane does, read top to bottom: prepare, train, tune, evaluate, predict.
 
 Each function is a verb of the command line, and can be called from a notebook. torch, Ray and
 MLflow cost seconds to import, so each function imports what it needs.
@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.fingerprint import config_fingerprint
+from rnnlane.config.fingerprint import config_fingerprint, fingerprint, search_fingerprint
 from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import storage_root
+from rnnlane.config.space import data_variants, num_trials
 from rnnlane.errors import ConfigError, JobError, TrackingError
 from rnnlane.runtime.observer import Observer
 
 if TYPE_CHECKING:
     from rnnlane.data.prepared import PreparedData
     from rnnlane.runtime.run import TrainResult
+    from rnnlane.runtime.search_results import SearchResult
     from rnnlane.tracking.store import RunSummary
 
 
@@ -93,6 +95,65 @@ def train(
             observer.stage("starting Ray")
             cluster.connect(config.runtime, verbose=observer.verbose)
         return execute_run(config, prepared, record=current, observer=observer)
+
+
+def tune(
+    config: ExperimentConfig, *, resume: bool = False, observer: Observer | None = None
+) -> SearchResult:
+    """Searches what the experiment's ``search`` section says, and logs the search and its trials.
+
+    Args:
+        config: an experiment with a search.
+        resume: go on with the newest search of this experiment and data: trials that ended are not
+            run again, others go on after their last epoch.
+        observer: is told how it goes.
+
+    Raises:
+        RnnlaneError: bad input, too few resources, or a search that cannot go on.
+    """
+    from rnnlane.runtime import cluster
+    from rnnlane.runtime.run_record import RunRecord
+    from rnnlane.tracking.uris import resolve_uri
+
+    if config.search is None:
+        raise ConfigError(
+            "a search needs a `search` section, but the experiment has none",
+            where="search",
+            remedy="say what may vary; experiments/search-quick.yaml is an example",
+        )
+    observer = observer or Observer()
+    store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
+    variants = data_variants(config)
+    prepared = [prepare(variant, observer=observer) for variant in variants]
+    for variant, data in zip(variants, prepared, strict=True):
+        _refuse_unmeasured_metric(variant, data)
+    store_ready.result()
+    identity = {
+        "config_fingerprint": search_fingerprint(config),
+        "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
+    }
+    # Only now: it imports torch, and bad data should be told of before those seconds.
+    from rnnlane.runtime.search import data_key, execute_search
+    from rnnlane.runtime.search_results import SearchResult
+
+    record = RunRecord.find(**identity) if resume else None
+    if resume and record is None:
+        observer.note("no search of this experiment and data to go on with; starting a new one")
+    record = record or RunRecord.create(config.name, **identity)
+    with record.locked() as current:
+        if current.state == "finished" and current.result is not None:
+            answer = SearchResult(**current.result)
+            if answer.num_trials >= num_trials(config):
+                observer.note(f"search {current.run_id} is finished already")
+                return answer
+        observer.stage("starting Ray")
+        workers = {
+            "num_workers": config.search.workers_per_trial,
+            "cpus_per_worker": config.search.cpus_per_worker,
+        }
+        cluster.connect(config.runtime.model_copy(update=workers), verbose=observer.verbose)
+        by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
+        return execute_search(config, by_key, record=current, observer=observer)
 
 
 def _open_store(uri: str) -> None:
@@ -241,7 +302,11 @@ def _predictor(uri: str, run_id: str, scratch: Path) -> Any:
 
 
 def list_runs(
-    *, tracking_uri: str | None = None, mlflow_experiment: str | None = None, limit: int = 20
+    *,
+    tracking_uri: str | None = None,
+    mlflow_experiment: str | None = None,
+    limit: int = 20,
+    with_trials: bool = False,
 ) -> tuple[list[RunSummary], int]:
     """The newest runs of the store, after :func:`settle_runs`.
 
@@ -252,7 +317,9 @@ def list_runs(
 
     uri = store.resolve_uri(tracking_uri)
     sent = settle_runs(uri)
-    found = store.list_runs(uri, mlflow_experiment=mlflow_experiment, limit=limit)
+    found = store.list_runs(
+        uri, mlflow_experiment=mlflow_experiment, limit=limit, with_trials=with_trials
+    )
     return found, sent
 
 

@@ -65,6 +65,8 @@ def test_libraries_stay_where_they_belong(path):
             assert part == "tracking", f"{place} imports {name}"
         if name.startswith(("ray.train", "ray.tune", "ray.job_submission")):
             assert part == "runtime", f"{place} imports {name}"
+        if top == "optuna":
+            assert part == "runtime", f"{place} imports {name}"
         if name.startswith("ray.data"):
             assert part == "runtime" or place in {"data/sources.py", "data/prepare.py"}
         if top in {"torch", "ray"}:

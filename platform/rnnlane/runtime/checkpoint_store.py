@@ -78,6 +78,11 @@ class CheckpointStore:
         for path in kept[:-1]:
             self._filesystem.delete_dir(path)
 
+    def delete(self) -> None:
+        """Removes all checkpoints; does nothing where there are none."""
+        if self._filesystem.get_file_info(self._path).type != fs.FileType.NotFound:
+            self._filesystem.delete_dir(self._path)
+
     def _list(self, path: str) -> list[fs.FileInfo]:
         infos = self._filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return sorted(infos, key=lambda info: info.path)

@@ -14,7 +14,7 @@ from rnnlane.errors import JobError, ResourceError
 
 # Ray Train asks its workers for news every 2 s by default, and waits that long once more at the
 # end of every run.
-_HEALTH_CHECK_INTERVAL_S = "0.2"
+HEALTH_CHECK_INTERVAL_S = "0.2"
 
 
 def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
@@ -27,7 +27,7 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
         JobError: Ray cannot be started or reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", _HEALTH_CHECK_INTERVAL_S)
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_CHECK_INTERVAL_S)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
@@ -87,6 +87,42 @@ def use_gpu(config: RuntimeConfig) -> bool:
             remedy="lower runtime.num_workers, or set runtime.device to auto or cpu",
         )
     return config.device != "cpu" and gpus >= workers
+
+
+def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
+    """How many trials fit the connected Ray at once.
+
+    Args:
+        num_workers: of a trial.
+        cpus: of a worker.
+        gpus: of a worker; may be a fraction.
+
+    Raises:
+        ResourceError: not even one fits; with the arithmetic.
+    """
+    import ray
+
+    have = ray.cluster_resources()
+    fitting = []
+    for name, each in (("CPU", cpus), ("GPU", gpus)):
+        if each <= 0:
+            continue
+        needed, there = num_workers * each, have.get(name, 0.0)
+        if needed > there:
+            raise ResourceError(
+                f"a trial needs {num_workers} workers x {each:g} {name}s = {needed:g} {name}s, "
+                f"but Ray has {there:g}",
+                where="search.workers_per_trial",
+                remedy=f"lower search.workers_per_trial or search.{name.lower()}s_per_worker, "
+                "or add nodes",
+            )
+        fitting.append(int((there + 1e-9) // needed))
+    return min(fitting)
+
+
+def worker_resources(cpus: float, gpus: float) -> dict[str, float]:
+    """What Ray sets aside for one worker."""
+    return {"CPU": cpus, **({"GPU": gpus} if gpus > 0 else {})}
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rnnlane.tracking.trials import SearchRecord
     from rnnlane.training.loop import Progress
 
 
@@ -24,6 +25,9 @@ class Observer:
 
     def epoch(self, history: list[dict[str, float]]) -> None:
         """Records of all finished epochs; called after each."""
+
+    def searching(self, search: SearchRecord) -> None:
+        """How a search stands; called whenever a trial starts, has an epoch, or ends."""
 
     def note(self, text: str) -> None:
         """Something that a person should know, in a sentence."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -84,7 +84,7 @@ def execute_run(
     MLflow knows of the run.
     """
     try:
-        data = _training_data(config, prepared)
+        data = training_data(config, prepared)
         gpu = config.runtime.num_workers > 0 and cluster.use_gpu(config.runtime)
         tracker = _start_tracking(config, prepared, record)
     except BaseException:
@@ -99,7 +99,11 @@ def execute_run(
         _log_inputs(config, prepared, record=record, tracker=tracker)
         observer.stage("starting the workers")
         if config.runtime.num_workers > 0:
-            outcome = train_on_ray(config, data, store=store, observer=told, gpu=gpu)
+            import ray
+
+            outcome = train_on_ray(
+                config, ray.put(data), store=store, observer=told, gpus_per_worker=float(gpu)
+            )
         else:
             outcome = train_here(config, data, store=store, observer=told)
         observer.stage("testing and logging the model")
@@ -209,7 +213,14 @@ def _description(prepared: PreparedData) -> DataDescription:
     )
 
 
-def _training_data(config: ExperimentConfig, prepared: PreparedData) -> TrainingData:
+def training_data(
+    config: ExperimentConfig, prepared: PreparedData, *, splits: Sequence[str] = SPLITS
+) -> TrainingData:
+    """Reads prepared data, and pretrained vectors where the model wants them.
+
+    Raises:
+        DataError: a file cannot be read or does not fit.
+    """
     vectors = None
     if config.model.pretrained_vectors is not None:
         vectors = load_vectors(
@@ -218,7 +229,7 @@ def _training_data(config: ExperimentConfig, prepared: PreparedData) -> Training
             embedding_dim=config.model.embedding_dim,
         )
     return TrainingData(
-        splits={name: prepared.split(name) for name in SPLITS},
+        splits={name: prepared.split(name) for name in splits},
         num_classes=len(prepared.class_names),
         vocabulary_size=prepared.manifest.vocabulary_size,
         vectors=vectors,

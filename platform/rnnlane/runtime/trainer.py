@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import signal
 import tempfile
 import threading
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.errors import JobError, RnnlaneError
+from rnnlane.runtime import cluster
 from rnnlane.runtime.checkpoint_store import CheckpointStore
 from rnnlane.runtime.observer import Observer
 from rnnlane.runtime.worker import worker_loop
@@ -63,13 +65,15 @@ def train_here(
 
 def train_on_ray(
     config: ExperimentConfig,
-    data: TrainingData,
+    data: Any,
     *,
     store: CheckpointStore,
     observer: Observer,
-    gpu: bool,
+    gpus_per_worker: float,
 ) -> Outcome:
     """Trains on ``runtime.num_workers`` Ray Train workers; Ray must be connected.
+
+    ``data`` is a reference to the TrainingData in Ray's object store.
 
     Ray Train itself restarts lost workers, up to ``runtime.max_restarts`` times. A lost controller
     and a process group that could not be set up are beyond it: then the whole attempt is made again
@@ -79,20 +83,17 @@ def train_on_ray(
         JobError: more processes were lost than ``runtime.max_restarts`` allows.
         RnnlaneError: whatever the worker loop raised.
     """
-    import ray
-
-    shared = ray.put(data)
     for restart in range(config.runtime.max_restarts + 1):
         with _inbox(observer) as inbox:
             setting = {
                 # Without the store's address, which may hold a password; workers never log to it.
                 "config": config.model_dump(mode="json", exclude={"tracking"}),
-                "data": shared,
+                "data": data,
                 "inbox": inbox,
                 "start": _checkpoint_files(store),
             }
             try:
-                return _attempt(config, setting, store=store, gpu=gpu)
+                return _attempt(config, setting, store=store, gpus_per_worker=gpus_per_worker)
             except _Lost as lost:
                 if restart == config.runtime.max_restarts:
                     raise JobError(
@@ -110,7 +111,11 @@ class _Lost(Exception):  # noqa: N818 (caught by train_on_ray, never shown as an
 
 
 def _attempt(
-    config: ExperimentConfig, setting: dict[str, Any], *, store: CheckpointStore, gpu: bool
+    config: ExperimentConfig,
+    setting: dict[str, Any],
+    *,
+    store: CheckpointStore,
+    gpus_per_worker: float,
 ) -> Outcome:
     """One ``TorchTrainer.fit()``."""
     from ray.exceptions import RayError
@@ -129,8 +134,8 @@ def _attempt(
         torch_config=TorchConfig(timeout_s=math.ceil(runtime.collective_timeout_s)),
         scaling_config=ScalingConfig(
             num_workers=runtime.num_workers,
-            use_gpu=gpu,
-            resources_per_worker={"CPU": runtime.cpus_per_worker, **({"GPU": 1} if gpu else {})},
+            use_gpu=gpus_per_worker > 0,
+            resources_per_worker=cluster.worker_resources(runtime.cpus_per_worker, gpus_per_worker),
         ),
         run_config=RunConfig(
             name=store.next_attempt(),
@@ -140,7 +145,7 @@ def _attempt(
         ),
     )
     try:
-        with _own_interrupt():
+        with _own_interrupt(), _ray_found_by_cleaner():
             result: Any = trainer.fit()
     except WorkerGroupError as error:
         causes = sorted(error.worker_failures.items())
@@ -167,6 +172,28 @@ def _own_interrupt() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
+
+
+@contextlib.contextmanager
+def _ray_found_by_cleaner() -> Iterator[None]:
+    """Tells Ray Train's cleaner, which gives back what a stopped run held, which Ray it is part of.
+
+    Without an address it looks for Ray among the machine's processes, and gives up where there are
+    several. Train has no public way to set its processes' environment.
+    """
+    import ray
+    from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
+
+    ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
+    before = os.environ.get("RAY_ADDRESS")
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["RAY_ADDRESS"]
+        else:
+            os.environ["RAY_ADDRESS"] = before
 
 
 def _outcome(returned: dict[str, Any], store: CheckpointStore) -> Outcome:
