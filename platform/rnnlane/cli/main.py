@@ -17,6 +17,7 @@ from rnnlane.cli import (
     runs,
     schema,
     train,
+    tune,
     ui,
     validate,
 )
@@ -33,6 +34,7 @@ for verb in (
     validate.validate,
     prepare.prepare,
     train.train,
+    tune.tune,
     evaluate.evaluate,
     predict.predict,
     runs.runs,

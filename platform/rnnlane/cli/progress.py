@@ -7,11 +7,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from rnnlane.cli import output
+from rnnlane.cli.search_table import clock, search_line, search_table, trial_line
 from rnnlane.runtime.observer import Observer
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-
+    from rnnlane.tracking.trials import SearchRecord
     from rnnlane.training.loop import Progress
 
 
@@ -21,10 +21,11 @@ def observer_for(*, verbose: bool) -> LineObserver | BarObserver:
 
 
 class LineObserver(Observer):
-    """A line an epoch, and stages too where asked to be verbose."""
+    """A line an epoch or a trial, and stages too where asked to be verbose."""
 
     def __init__(self, *, verbose: bool):
         self.verbose = verbose
+        self._told: set[str] | None = None
 
     def __enter__(self) -> LineObserver:
         return self
@@ -42,6 +43,16 @@ class LineObserver(Observer):
         if history:
             output.note(epoch_line(history[-1]))
 
+    def searching(self, search: SearchRecord) -> None:
+        """One line for each trial that ends; those of an earlier attempt were told by it."""
+        ended = [trial for trial in search.trials if trial.ended_at is not None]
+        if self._told is None:
+            self._told = {trial.key for trial in ended}
+        for trial in ended:
+            if trial.key not in self._told:
+                self._told.add(trial.key)
+                output.note(trial_line(search, trial))
+
     def note(self, text: str) -> None:
         """One line."""
         output.note(text)
@@ -56,11 +67,22 @@ class BarObserver(Observer):
         self._tasks: dict[str, Any] = {}
         self._bars = self._make_bars()
 
-    def _make_bars(self) -> Bars:
+    def _make_bars(self) -> Any:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        return Progress(
+        class Bars(Progress):
+            """Bars, with a table above them where there is one."""
+
+            table: Any = None
+
+            def get_renderables(self) -> Any:
+                """See Progress."""
+                if self.table is not None:
+                    yield self.table
+                yield from super().get_renderables()
+
+        return Bars(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -96,13 +118,18 @@ class BarObserver(Observer):
             progress.step,
             progress.num_steps,
             f"loss {progress.loss:.4f}  accuracy {progress.accuracy:.4f}  "
-            f"{progress.rows_per_s:,.0f} rows/s  {_clock(progress.left_s)} left",
+            f"{progress.rows_per_s:,.0f} rows/s  {clock(progress.left_s)} left",
         )
 
     def epoch(self, history: list[dict[str, float]]) -> None:
         """A line above the bars for each finished epoch."""
         if history:
             self._bars.console.print(epoch_line(history[-1]), highlight=False)
+
+    def searching(self, search: SearchRecord) -> None:
+        """A table of the running and the best trials, and a bar."""
+        self._bars.table = search_table(search)
+        self._show("trials", search.num_ended, search.num_planned, search_line(search))
 
     def note(self, text: str) -> None:
         """A line above the bars."""
@@ -125,9 +152,3 @@ def epoch_line(record: dict[str, float]) -> str:
         f"accuracy {record['val/accuracy']:.4f}  {record['throughput/rows_per_s']:,.0f} rows/s  "
         f"clipped {record['grad_norm/clipped_fraction']:.1%}  {record['time/epoch_s']:.1f} s"
     )
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

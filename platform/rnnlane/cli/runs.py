@@ -19,18 +19,23 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Most runs to s
 MlflowExperiment = Annotated[
     str | None, typer.Option("--mlflow-experiment", help="Only the runs filed under this.")
 ]
+Trials = Annotated[bool, typer.Option("--trials", help="Also show the trials of searches.")]
 METRICS = ("train/accuracy", "val/accuracy", "test/accuracy", "throughput/rows_per_s")
 
 
 def runs(
     limit: Limit = 20,
     mlflow_experiment: MlflowExperiment = None,
+    trials: Trials = False,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
     """Show the newest runs; send what a run could not send while its server was away."""
     found, sent = list_runs(
-        tracking_uri=tracking_uri, mlflow_experiment=mlflow_experiment, limit=limit
+        tracking_uri=tracking_uri,
+        mlflow_experiment=mlflow_experiment,
+        limit=limit,
+        with_trials=trials,
     )
     if sent:
         output.note(f"sent {sent} records that the tracking server had missed")

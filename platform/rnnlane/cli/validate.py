@@ -21,3 +21,7 @@ def validate(experiment: Experiment, overrides: Overrides = None, as_json: Json 
         )
         return
     output.write(f"{experiment} is valid: {config.name}, fingerprint {config_fingerprint(config)}")
+    if config.search is not None:
+        output.write("`rnnlane tune` would vary:")
+        for key, variation in config.search.space.items():
+            output.write(f"  {key}: {variation.describe()}")

@@ -1,0 +1,89 @@
+"""How a search stands: a table for a terminal, a line a trial elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rnnlane.tracking.trials import SearchRecord, TrialRecord
+
+NUM_BEST_SHOWN, NUM_RUNNING_SHOWN = 8, 8
+
+
+def trial_line(search: SearchRecord, trial: TrialRecord) -> str:
+    """What a person wants to know of a trial that has ended."""
+    value = f"{search.metric} {_number(trial.value)} at epoch {trial.best_epoch}"
+    parts = [
+        f"trial {trial.number} {trial.state} after {_count(trial.num_epochs, 'epoch')}",
+        "" if trial.value is None else value,
+        trial.reason,
+        settings(trial.params),
+        f"[{search_line(search)}]",
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def search_line(search: SearchRecord) -> str:
+    """How far the search is, in a few words."""
+    winner = search.winner
+    best = "" if winner is None else f", best {_number(winner.score)} (trial {winner.number})"
+    left = "" if search.left_s is None else f", about {clock(search.left_s)} left"
+    return f"{search.num_ended}/{search.num_planned} trials{best}{left}"
+
+
+def search_table(search: SearchRecord) -> Table:
+    """The trials that run and the best ones, with what varies."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    keys = list(search.space)
+    table = Table(
+        title=f"{search.name}: {search_line(search)}", box=box.SIMPLE, title_justify="left"
+    )
+    for name in ("trial", "state", search.metric, "epochs"):
+        table.add_column(name, no_wrap=True)
+    for key in keys:
+        table.add_column(_short_key(key, keys), overflow="fold")
+    running = [trial for trial in search.trials if trial.state == "running"]
+    best = [trial for trial in search.ranked() if trial.state != "running"]
+    for trial in (*running[:NUM_RUNNING_SHOWN], *best[:NUM_BEST_SHOWN]):
+        style = "bold" if trial.number == search.best else None
+        cells = [str(trial.number), trial.state, _number(trial.score), str(trial.num_epochs)]
+        table.add_row(*cells, *(escape(_value(trial.params, key)) for key in keys), style=style)
+    return table
+
+
+def settings(params: Mapping[str, Any]) -> str:
+    """Sampled values in one line."""
+    return " ".join(f"{key}={_value(params, key)}" for key in params)
+
+
+def clock(seconds: float) -> str:
+    """12:34, or 1:23:45."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def _value(params: Mapping[str, Any], key: str) -> str:
+    value = params.get(key, "-")
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _short_key(key: str, keys: list[str]) -> str:
+    """The last part of a dotted key, where that is enough to tell it from the others."""
+    last = key.rsplit(".", 1)[-1]
+    is_unique = sum(other.rsplit(".", 1)[-1] == last for other in keys) == 1
+    return last if is_unique else key

@@ -1,0 +1,82 @@
+"""`rnnlane tune`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnnlane.cli import output
+from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
+from rnnlane.cli.progress import observer_for
+from rnnlane.config import load_experiment
+from rnnlane.pipeline import tune as tune_experiment
+
+if TYPE_CHECKING:
+    from rnnlane.runtime.search_results import SearchResult
+
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with the newest search of this file if it was cut."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", help="Also write the winner's experiment there."),
+]
+
+
+def tune(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    best: Output = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Search what the file's `search` section varies, and hand back the winner's experiment."""
+    config = load_experiment(experiment, list(overrides or ()))
+    with observer_for(verbose=verbose) as observer:
+        result = tune_experiment(config, resume=resume, observer=observer)
+    if best is not None and result.best_config is not None:
+        shutil.copyfile(result.best_config, best)
+    if as_json:
+        output.write_json(result.as_dict())
+    else:
+        _show(result, name=config.name)
+    if result.best is None:
+        raise typer.Exit(1)
+
+
+def _show(result: SearchResult, *, name: str) -> None:
+    trials = (
+        f"{result.num_trials}: {result.num_pruned} pruned, {result.num_cut} cut by the time "
+        f"budget, {result.num_failed} failed; {result.epochs_trained} epochs in "
+        f"{result.elapsed_s:,.0f} s"
+    )
+    rows = [["trials", trials]]
+    if result.best is not None and result.clip is not None:
+        rows += [
+            ["winner", f"trial {result.best['number']}, {result.best['value']:.4f}"],
+            ["", ", ".join(f"{key}={_short(v)}" for key, v in result.best["params"].items())],
+            ["clipping", _clipping(result)],
+            ["train it", f"rnnlane train {result.best_config}"],
+        ]
+    rows += [
+        ["report", result.report],
+        ["run", f"{result.run_id} in {result.tracking_uri}"],
+    ]
+    output.write_table(rows, title=f"{name}: finished")
+
+
+def _clipping(result: SearchResult) -> str:
+    assert result.clip is not None
+    max_norm = result.clip["max_norm"]
+    if max_norm is None:
+        return "none"
+    return f"{result.clip['clipped_fraction']:.1%} of steps at {max_norm:.4g}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
