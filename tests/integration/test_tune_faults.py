@@ -1,0 +1,230 @@
+"""Searches that are killed, interrupted, or whose trials fail."""
+
+import json
+import os
+import signal
+
+import pytest
+from mlflow import MlflowClient
+
+from support.command import (
+    kill_everything,
+    rnnlane,
+    rnnlane_json,
+    start_rnnlane,
+    wait_until,
+)
+from support.search import (
+    assert_mlflow_tells_the_truth,
+    assert_went_on_from,
+    book,
+    is_in_mid_search,
+    mark_checkpoints,
+    mlflow_runs,
+    resume,
+    run_folder,
+    table,
+    trial_processes,
+    write_search,
+)
+
+pytestmark = pytest.mark.slow
+
+# Trials of some seconds, so that they can be killed in the middle.
+LONG = {
+    "data": {"source": {"kind": "generated", "num_rows": 2500}},
+    "model": {"embedding_dim": 16, "num_layers": 2, "dropout": 0.2},
+    "training": {"epochs": 9, "clip": {"policy": "auto", "trial_steps": 8}},
+}
+SEARCH = {
+    "num_trials": 8,
+    "space": {
+        "training.learning_rate": "loguniform(1e-4, 1e-2)",
+        "model.hidden_size": "choice(16, 24)",
+    },
+}
+MARK_S = 1000.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _interrupts_are_heeded():
+    """A shell lets what it starts in the background, and all below that, ignore Ctrl-C."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("tune_faults")
+
+
+@pytest.fixture(scope="module")
+def experiment(folder):
+    return write_search(folder, search=SEARCH, **LONG)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folder, experiment):
+    """The search that interrupted ones must equal."""
+    return rnnlane_json(folder / "uninterrupted", "tune", str(experiment))
+
+
+def answer(log):
+    """The one line of JSON among what was told."""
+    return json.loads(next(line for line in log.read_text().splitlines() if line[:1] == "{"))
+
+
+def start(home, experiment):
+    log = home.parent / f"{home.name}.log"
+    driver = start_rnnlane(home, log, "tune", str(experiment), "--json")
+    wait_until(lambda: is_in_mid_search(home) or driver.poll() is not None, what="mid-search")
+    assert driver.poll() is None, log.read_text()
+    return driver, log
+
+
+def resume_and_compare(home, experiment, expected):
+    """Goes on with a search that was cut off, which must equal one that was not."""
+    before = book(run_folder(home))
+    mark_checkpoints(home, elapsed_s=MARK_S)
+    result, told = resume(home, experiment)
+    after = book(result["run_folder"])
+    assert_went_on_from(before, after)
+    assert "going on: " in told
+    cut_off = [number for number, trial in enumerate(before) if trial.end == "running"]
+    assert len(cut_off) == 1
+    trial = after[cut_off[0]]
+    new = trial.history[len(before[cut_off[0]].history) :]
+    marked = [record for record in new if record["time/epoch_s"] >= MARK_S]
+    # Its next epoch went on from the checkpoint, unless it was the verdict that was missing.
+    assert len(marked) == min(1, len(new))
+    assert table(result) == table(expected)
+    assert result["epochs_trained"] == expected["epochs_trained"]
+    assert_mlflow_tells_the_truth(result)
+
+
+def test_a_search_can_be_resumed_after_its_driver_was_killed(uninterrupted, folder, experiment):
+    home = folder / "driver"
+    driver, _ = start(home, experiment)
+    driver.kill()
+    driver.wait(timeout=30)
+    resume_and_compare(home, experiment, uninterrupted)
+
+
+def test_a_search_can_be_resumed_after_everything_was_killed(uninterrupted, folder, experiment):
+    home = folder / "everything"
+    driver, _ = start(home, experiment)
+    kill_everything(driver)
+    statuses = {run["status"] for run in rnnlane_json(home, "runs")["runs"]}
+    assert "RUNNING" not in statuses
+    assert "KILLED" in statuses
+    resume_and_compare(home, experiment, uninterrupted)
+
+
+def test_a_search_ends_as_if_no_trial_had_been_killed(uninterrupted, folder, experiment):
+    home = folder / "actor"
+    driver, log = start(home, experiment)
+    for process in trial_processes(driver.pid):
+        process.kill()
+    assert driver.wait(timeout=600) == 0, log.read_text()
+    result = answer(log)
+    assert table(result) == table(uninterrupted)
+    assert_mlflow_tells_the_truth(result)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_an_interrupted_search_says_killed_and_can_be_resumed(
+    uninterrupted, folder, experiment, sent
+):
+    home = folder / sent.name
+    driver, log = start(home, experiment)
+    if sent == signal.SIGINT:
+        # As a terminal does: Ctrl-C goes to all that the command has started.
+        os.killpg(driver.pid, sent)
+    else:
+        driver.send_signal(sent)
+    assert driver.wait(timeout=120) == 130, log.read_text()
+    assert "--resume" in log.read_text()
+    parent, children = mlflow_runs(f"sqlite:///{home}/mlflow.db")
+    assert parent.info.status == "KILLED"
+    ends = [trial.end for trial in book(run_folder(home))]
+    statuses = [children[key].info.status for key in sorted(children)]
+    assert statuses == ["KILLED" if end == "running" else "FINISHED" for end in ends]
+    resume_and_compare(home, experiment, uninterrupted)
+
+
+def test_trials_that_fail_are_tried_again_and_then_said_to_have_failed(folder):
+    """A learning rate that gives NaN; the search goes on and the answer counts it."""
+    home = folder / "nan"
+    home.mkdir()
+    experiment = write_search(
+        home,
+        model={"cell": "rnn"},
+        training={"max_nonfinite_steps": 2, "clip": {"policy": "none"}},
+        search={
+            "algorithm": "grid",
+            "scheduler": "none",
+            "space": {"training.learning_rate": "choice(0.01, 1e38, 0.02)"},
+        },
+    )
+    done = rnnlane(home / "home", "tune", str(experiment), "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["num_trials"], result["num_failed"]) == (3, 1)
+    assert "trial 1 failed" in done.stderr
+    assert_mlflow_tells_the_truth(result)
+    _, children = mlflow_runs(result["tracking_uri"])
+    failed = [run for run in children.values() if run.info.status == "FAILED"]
+    assert "not finite" in failed[0].data.tags["rnnlane.reason"]
+    assert "\n" not in failed[0].data.tags["rnnlane.reason"]
+
+
+def test_a_trial_whose_process_is_killed_again_and_again_fails_alone(folder, experiment):
+    home = folder / "again"
+    driver, log = start(home, experiment)
+    doomed = len(book(run_folder(home))) - 1
+
+    def kill_until_failed():
+        trials = book(run_folder(home))
+        if trials[doomed].end != "running":
+            return True
+        for process in trial_processes(driver.pid):
+            process.kill()
+        return False
+
+    wait_until(kill_until_failed, what="the trial's end")
+    assert driver.wait(timeout=600) == 0, log.read_text()
+    result = answer(log)
+    assert (result["num_trials"], result["num_failed"]) == (8, 1)
+    assert book(result["run_folder"])[doomed].end == "failed"
+    assert_mlflow_tells_the_truth(result)
+    _, children = mlflow_runs(result["tracking_uri"])
+    failed = [run for run in children.values() if run.info.status == "FAILED"]
+    assert failed[0].data.tags["rnnlane.reason"]
+
+
+def test_a_search_whose_trials_all_fail_says_so(folder):
+    home = folder / "all"
+    home.mkdir()
+    experiment = write_search(
+        home,
+        model={"cell": "rnn"},
+        training={"max_nonfinite_steps": 1, "clip": {"policy": "none"}},
+        search={
+            "num_trials": 2,
+            "max_retries": 0,
+            "space": {"training.learning_rate": "choice(1e37, 1e38)"},
+        },
+    )
+    done = rnnlane(home / "home", "tune", str(experiment), "--json")
+    assert done.returncode == 1, done.stderr
+    result = json.loads(done.stdout)
+    assert result["best"] is None
+    assert result["best_config"] is None
+    assert result["num_failed"] == result["num_trials"] == 2
+    assert "none of the 2 trials succeeded" in done.stderr
+    parent, children = mlflow_runs(result["tracking_uri"])
+    assert {run.info.status for run in children.values()} == {"FAILED"}
+    client = MlflowClient(result["tracking_uri"])
+    names = {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert {"trials.csv", "report.html"} <= names
