@@ -147,11 +147,9 @@ def tune(
                 observer.note(f"search {current.run_id} is finished already")
                 return answer
         observer.stage("starting Ray")
-        workers = {
-            "num_workers": config.search.workers_per_trial,
-            "cpus_per_worker": config.search.cpus_per_worker,
-        }
-        cluster.connect(config.runtime.model_copy(update=workers), verbose=observer.verbose)
+        # A local Ray gets the machine's CPUs and no more: what does not fit them is refused.
+        no_workers = config.runtime.model_copy(update={"num_workers": 0})
+        cluster.connect(no_workers, verbose=observer.verbose)
         by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
         return execute_search(config, by_key, record=current, observer=observer)
 

@@ -229,10 +229,10 @@ def _clip(search: SearchRecord) -> list[str]:
         both = (evidence.values_of(trials) for trials in (clipped, none[0].trials))
         best, without = (evidence.best_of(search, values) for values in both)
         gain = (best - without) * (1 if search.is_larger_better else -1)
-        verdict = "better" if gain >= 0 else "worse"
+        verdict = f"{abs(gain):.4f} {'better' if gain > 0 else 'worse'}" if gain else "no better"
         said.append(f"The best of {_many(len(clipped), 'clipped trial')} reached {best:.4f}, that "
                     f"of {len(none[0].trials)} without clipping {without:.4f}: clipping was "
-                    f"{abs(gain):.4f} {verdict}.")  # fmt: skip
+                    f"{verdict}.")  # fmt: skip
     return said
 
 

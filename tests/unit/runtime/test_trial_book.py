@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
 from rnnlane.config.space import grid
 from rnnlane.errors import ConfigError
-from rnnlane.runtime import trial_book
+from rnnlane.runtime import trial_book, trial_study
 from rnnlane.runtime.trial_book import TrialBook, open_book, open_seed_book
 from rnnlane.tracking.trials import SearchRecord, TrialRecord
 
@@ -182,13 +182,14 @@ def test_a_search_killed_anywhere_finds_what_an_uninterrupted_one_does(
 
 @pytest.mark.parametrize("algorithm", ["random", "optuna"])
 def test_a_trial_cut_off_while_drawn_is_drawn_on_alike(tmp_path, monkeypatch, algorithm):
-    config = search_with(algorithm, "none", num_trials=4)
+    num_before = trial_study.NUM_STARTUP_TRIALS
+    config = search_with(algorithm, "none", num_trials=num_before + 1)
     start = tmp_path / "start.sqlite"
     book = open_book(start, config, key="s")
     # Past the random trials, so that TPE draws jointly.
-    for _ in range(3):
+    for _ in range(num_before):
         end(book, book.issue().number, [0.5])
-    drawn, lives, real = [], [], trial_book._suggest
+    drawn, lives, real = [], [], trial_study._suggest
 
     def suggest(*arguments):
         if lives == [len(drawn)]:
@@ -196,7 +197,7 @@ def test_a_trial_cut_off_while_drawn_is_drawn_on_alike(tmp_path, monkeypatch, al
         drawn.append(arguments[1])
         return real(*arguments)
 
-    monkeypatch.setattr(trial_book, "_suggest", suggest)
+    monkeypatch.setattr(trial_study, "_suggest", suggest)
     given = []
     for num_before_death in (None, 0, 1, 3, 5):
         file = tmp_path / f"{num_before_death}.sqlite"
