@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -106,8 +107,11 @@ def resume_and_compare(home, experiment, expected):
 def test_a_search_can_be_resumed_after_its_driver_was_killed(uninterrupted, folder, experiment):
     home = folder / "driver"
     driver, _ = start(home, experiment)
+    trials = trial_processes(driver.pid)
     driver.kill()
     driver.wait(timeout=30)
+    # Until Ray ends it, a trial without a driver may finish its epoch and write a checkpoint.
+    psutil.wait_procs(trials, timeout=60)
     resume_and_compare(home, experiment, uninterrupted)
 
 

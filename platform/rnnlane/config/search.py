@@ -271,7 +271,7 @@ class SearchConfig(Section):
         None, description="Trials at once; default: as many as fit."
     )
     max_retries: int = Field(
-        1, ge=0, description="Times a failed trial goes on from its checkpoint before it counts."
+        3, ge=0, description="Times a failed trial goes on from its checkpoint before it counts."
     )
     finalists: PositiveInt = Field(
         3, description="Best trials that are trained again with other seeds, if repeats > 1."

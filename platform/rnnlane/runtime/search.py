@@ -190,9 +190,11 @@ class _Search(TrialListener):
         self._work_on(self._trials, datasets)
         if self._settings.repeats > 1:
             finalists = _distinct(self.found().ranked())[: self._settings.finalists]
-            self._observer.note(
-                f"training the best {len(finalists)} again with "
-                f"{self._settings.repeats - 1} other seeds each"
+            seeds = self._settings.repeats - 1
+            self.noticed(
+                f"training the best {len(finalists)} again with {seeds} other seeds each"
+                if self._left_s() > 0
+                else "the time budget leaves nothing for other seeds of the best trials"
             )
             self._seeds = open_seed_book(
                 self._file, self._config, key=self._record.key, finalists=finalists
@@ -279,20 +281,22 @@ class _Search(TrialListener):
         self._done_checkpoints += [
             trial.key for trial in book.records() if trial.state != "running"
         ]
-        budget_s = self._settings.time_budget_s
         run_trials(
             book,
             places=self._places,
             datasets=datasets,
             order=self._order,
-            deadline=(
-                math.inf if budget_s is None else time.monotonic() + budget_s - self._elapsed_s()
-            ),
+            deadline=time.monotonic() + self._left_s(),
             scratch=self._record.folder / "ray-tune",
             listener=self,
         )
         book.stop_clock()
         self._sweep()
+
+    def _left_s(self) -> float:
+        """What the time budget leaves."""
+        budget_s = self._settings.time_budget_s
+        return math.inf if budget_s is None else budget_s - self._elapsed_s()
 
     def _elapsed_s(self) -> float:
         return self._trials.elapsed_s + (self._seeds.elapsed_s if self._seeds else 0.0)
