@@ -201,6 +201,14 @@ class ModelConfig(Section):
     dropout: Probability = Field(
         0.0, description="Share of units dropped between recurrent layers; needs two layers."
     )
+    embedding_dropout: Probability = Field(
+        0.0,
+        description="Share of the embedding's numbers dropped, the same ones for every token of a "
+        "text.",
+    )
+    head_dropout: Probability = Field(
+        0.0, description="Share of what pooling gives that is dropped before the linear layer."
+    )
     pooling: Literal["last", "mean", "max"] = Field(
         "last",
         description="What the classifier sees: each direction's final state, or the mean or "
@@ -211,6 +219,11 @@ class ModelConfig(Section):
         description="File of word vectors in GloVe's text format; its width must be embedding_dim. "
         "Words it lacks keep their random start.",
     )
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether a step draws random masks."""
+        return max(self.dropout, self.embedding_dropout, self.head_dropout) > 0
 
     @model_validator(mode="after")
     def _dropout_has_a_place(self) -> Self:

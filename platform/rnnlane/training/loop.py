@@ -231,7 +231,7 @@ class _Run:
 
     def _seed_step(self, *, epoch: int, step: int) -> None:
         """Makes dropout a function of place and time, so that no random state need be kept."""
-        if self.config.model.dropout > 0:
+        if self.config.model.has_dropout:
             place = (self.seed, epoch, step, self.group.rank)
             torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 

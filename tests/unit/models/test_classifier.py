@@ -135,3 +135,21 @@ def test_forget_gates_of_an_lstm_start_open_in_every_layer_and_direction() -> No
     for bias in biases:
         assert (bias[5:10] == 1.0).all()
         assert not (bias[:5] == 1.0).any()
+
+
+def test_embedding_dropout_drops_whole_dimensions_of_a_text_while_training() -> None:
+    model = make_model(embedding_dropout=0.5, embedding_dim=64)
+    thinned = model.body._thinned(torch.ones(3, 7, 64))
+    assert set(thinned.unique().tolist()) == {0.0, 2.0}
+    assert (thinned == thinned[:, :1]).all()
+    assert not (thinned[0] == thinned[1]).all()
+    assert 0.3 < (thinned == 0).float().mean() < 0.7
+
+
+@pytest.mark.parametrize("key", ["embedding_dropout", "head_dropout"])
+def test_dropout_acts_only_while_training(key: str) -> None:
+    model = make_model(**{key: 0.5}, hidden_size=32, embedding_dim=32)
+    assert not torch.equal(model(TOKEN_IDS, LENGTHS), model(TOKEN_IDS, LENGTHS))
+    model.eval()
+    plain = make_model(hidden_size=32, embedding_dim=32)
+    assert torch.equal(model(TOKEN_IDS, LENGTHS), plain(TOKEN_IDS, LENGTHS))

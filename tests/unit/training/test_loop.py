@@ -31,6 +31,16 @@ def test_two_runs_of_one_experiment_are_bit_identical():
     assert not same_weights(one, trained(*DEEP, "seed=1"))
 
 
+@pytest.mark.parametrize("key", ["embedding_dropout", "head_dropout"])
+def test_masks_are_a_function_of_the_step(key):
+    setting = f"model.{key}=0.4"
+    torch.manual_seed(1)
+    one = trained(setting)
+    torch.manual_seed(2)
+    assert same_weights(one, trained(setting))
+    assert not same_weights(one, trained())
+
+
 def test_a_training_seed_stands_in_for_the_experiments_own():
     one = trained(*DEEP, "seed=7")
     assert same_weights(one, trained(*DEEP, "seed=3", "training.seed=7"))
