@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
 from rnnlane.errors import RnnlaneError
-from rnnlane.pipeline import evaluate, list_runs, predict, prepare, train, tune
+from rnnlane.pipeline import baseline, evaluate, list_runs, predict, prepare, train, tune
 from rnnlane.runtime.observer import Observer
 
 __all__ = [
     "ExperimentConfig",
     "Observer",
     "RnnlaneError",
+    "baseline",
     "evaluate",
     "experiment_from_mapping",
     "list_runs",

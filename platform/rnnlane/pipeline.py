@@ -1,4 +1,4 @@
-"""What rnnlane does, read top to bottom: prepare, train, tune, evaluate, predict.
+"""What rnnlane does, read top to bottom: prepare, train, baseline, tune, evaluate, predict.
 
 Each function is a verb of the command line, and can be called from a notebook. torch, Ray and
 MLflow cost seconds to import, so each function imports what it needs.
@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.fingerprint import config_fingerprint, fingerprint, search_fingerprint
+from rnnlane.config.fingerprint import (
+    baseline_fingerprint,
+    config_fingerprint,
+    fingerprint,
+    search_fingerprint,
+)
 from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import storage_root
 from rnnlane.config.space import data_variants, num_trials
@@ -23,6 +28,7 @@ from rnnlane.runtime.observer import Observer
 
 if TYPE_CHECKING:
     from rnnlane.data.prepared import PreparedData
+    from rnnlane.runtime.baseline import BaselineResult
     from rnnlane.runtime.run import TrainResult
     from rnnlane.runtime.search_results import SearchResult
     from rnnlane.tracking.store import RunSummary
@@ -95,6 +101,35 @@ def train(
             observer.stage("starting Ray")
             cluster.connect(config.runtime, verbose=observer.verbose)
         return execute_run(config, prepared, record=current, observer=observer)
+
+
+def baseline(config: ExperimentConfig, *, observer: Observer | None = None) -> BaselineResult:
+    """Fits TF-IDF and a logistic regression on the experiment's prepared data, and logs the run.
+
+    Raises:
+        RnnlaneError: bad input, or a store that is away.
+    """
+    from rnnlane.runtime.run_record import RunRecord
+    from rnnlane.tracking.uris import resolve_uri
+
+    observer = observer or Observer()
+    store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
+    prepared = prepare(config, observer=observer)
+    store_ready.result()
+    # Only now: it imports torch, and bad data should be told of before those seconds.
+    from rnnlane.runtime.baseline import execute_baseline
+
+    named = config.tracking.model_copy(
+        update={"run_name": config.tracking.run_name or f"{config.name}-baseline"}
+    )
+    config = config.model_copy(update={"tracking": named})
+    record = RunRecord.create(
+        f"{config.name}-baseline",
+        config_fingerprint=baseline_fingerprint(config),
+        data_fingerprint=prepared.fingerprint,
+    )
+    with record.locked() as current:
+        return execute_baseline(config, prepared, record=current, observer=observer)
 
 
 def tune(

@@ -9,6 +9,7 @@ from types import FrameType
 import typer
 
 from rnnlane.cli import (
+    baseline,
     doctor,
     evaluate,
     output,
@@ -34,6 +35,7 @@ for verb in (
     validate.validate,
     prepare.prepare,
     train.train,
+    baseline.baseline,
     tune.tune,
     evaluate.evaluate,
     predict.predict,

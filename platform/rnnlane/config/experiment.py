@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from rnnlane.config.baseline import BaselineConfig
 from rnnlane.config.search import SearchConfig
 from rnnlane.config.section import (
     Fraction,
@@ -202,9 +203,7 @@ class ModelConfig(Section):
         0.0, description="Share of units dropped between recurrent layers; needs two layers."
     )
     embedding_dropout: Probability = Field(
-        0.0,
-        description="Share of the embedding's numbers dropped, the same ones for every token of a "
-        "text.",
+        0.0, description="Share of embedding dimensions dropped, the same ones all over a text."
     )
     head_dropout: Probability = Field(
         0.0, description="Share of what pooling gives that is dropped before the linear layer."
@@ -373,6 +372,7 @@ class ExperimentConfig(Section):
     training: TrainingConfig = TrainingConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
+    baseline: BaselineConfig = BaselineConfig()
     search: SearchConfig | None = Field(
         None, description="What `rnnlane tune` varies; other verbs take no notice of it."
     )

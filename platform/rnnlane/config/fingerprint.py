@@ -15,7 +15,7 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_NOT_COMPUTED = {"runtime", "tracking", "description"}
+_NOT_COMPUTED = {"runtime", "tracking", "description", "baseline"}
 _BUDGETS = {
     "num_trials",
     "time_budget_s",
@@ -31,9 +31,15 @@ def config_fingerprint(config: ExperimentConfig) -> str:
     """Identity of what an experiment computes.
 
     Leaves out ``runtime`` and ``tracking`` (where it runs and is logged), so that a run can be
-    resumed with other workers, ``search`` and ``description``.
+    resumed with other workers, ``baseline``, ``search`` and ``description``.
     """
     return fingerprint(config.model_dump(mode="json", exclude=_NOT_COMPUTED | {"search"}))
+
+
+def baseline_fingerprint(config: ExperimentConfig) -> str:
+    """Identity of the baseline of an experiment; no model or training setting has a part in it."""
+    fitted = {"name", "seed", "data", "text", "baseline", "sample_text"}
+    return fingerprint(config.model_dump(mode="json", include=fitted))
 
 
 def search_fingerprint(config: ExperimentConfig) -> str:

@@ -46,7 +46,8 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options)
-    except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:
+        # A node that does not come up in time is a bare Exception of Ray's.
         raise JobError(
             f"Ray cannot be {'reached' if address else 'started'}: {_first_line(error)}",
             where=f"RAY_ADDRESS={address}" if address else "local Ray",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -86,7 +86,7 @@ def execute_run(
     try:
         data = training_data(config, prepared)
         gpu = config.runtime.num_workers > 0 and cluster.use_gpu(config.runtime)
-        tracker = _start_tracking(config, prepared, record)
+        tracker = start_tracking(config, prepared, record)
     except BaseException:
         record.discard_unstarted()
         raise
@@ -96,7 +96,7 @@ def execute_run(
     store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
     told = _TrackedObserver(observer, tracker)
     try:
-        _log_inputs(config, prepared, record=record, tracker=tracker)
+        log_inputs(config, prepared, record=record, tracker=tracker)
         observer.stage("starting the workers")
         if config.runtime.num_workers > 0:
             import ray
@@ -158,9 +158,24 @@ def _deliver(
     return result
 
 
-def _start_tracking(config: ExperimentConfig, prepared: PreparedData, record: RunRecord) -> Tracker:
-    """Creates the MLflow run, or takes it up again."""
-    parameters = flattened(config.model_dump(mode="json", exclude={"tracking", "description"}))
+def start_tracking(
+    config: ExperimentConfig,
+    prepared: PreparedData,
+    record: RunRecord,
+    *,
+    left_out: Collection[str] = ("baseline",),
+) -> Tracker:
+    """Creates the MLflow run, or takes it up again.
+
+    Args:
+        config: its sections become the run's params.
+        prepared: what the run learns from.
+        record: the run's record on this machine.
+        left_out: sections that say nothing about this run.
+    """
+    parameters = flattened(
+        config.model_dump(mode="json", exclude={"tracking", "description", *left_out})
+    )
     tags = {
         "rnnlane.config_fingerprint": record.config_fingerprint,
         "rnnlane.data_fingerprint": record.data_fingerprint,
@@ -185,12 +200,13 @@ def _start_tracking(config: ExperimentConfig, prepared: PreparedData, record: Ru
     return start_run(config.tracking, spec, outbox=record.outbox, resume_run_id=run_id)
 
 
-def _log_inputs(
+def log_inputs(
     config: ExperimentConfig, prepared: PreparedData, *, record: RunRecord, tracker: Tracker
 ) -> None:
+    """Logs what a run starts from, once."""
     inputs = record.folder / "inputs"
     if not inputs.exists():
-        write_inputs(inputs, config, _description(prepared))
+        write_inputs(inputs, config, describe_data(prepared))
         tracker.log_artifacts(inputs)
 
 
@@ -205,7 +221,8 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _description(prepared: PreparedData) -> DataDescription:
+def describe_data(prepared: PreparedData) -> DataDescription:
+    """What the artifacts say of the prepared data."""
     return DataDescription(
         manifest=prepared.manifest.model_dump_json(indent=1),
         vocabulary=prepared.vocabulary_text(),
@@ -246,7 +263,13 @@ def _conclude(
 ) -> TrainResult:
     """Logs the test metrics, the pictures and the model, and says what came out."""
     tracker.log_history(outcome.history)
-    bundle = write_bundle(record.folder / "model", config, _description(prepared), outcome)
+    bundle = write_bundle(
+        record.folder / "model",
+        config,
+        describe_data(prepared),
+        weights=outcome.weights,
+        model=config.model.model_dump(mode="json"),
+    )
     predictor = Predictor.load(bundle)
     write_results(record.folder / "results", config, outcome, predictor)
     tracker.log_artifacts(record.folder / "results")

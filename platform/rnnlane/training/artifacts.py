@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import yaml
+from torch import Tensor
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.tracking.figures import (
@@ -21,6 +23,8 @@ from rnnlane.tracking.figures import (
 from rnnlane.tracking.store import redacted
 from rnnlane.training.loop import Outcome
 from rnnlane.training.predictor import Predictor, save_bundle
+
+Confusion = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,21 @@ def write_inputs(folder: Path, config: ExperimentConfig, data: DataDescription) 
 
 
 def write_bundle(
-    folder: Path, config: ExperimentConfig, data: DataDescription, outcome: Outcome
+    folder: Path,
+    config: ExperimentConfig,
+    data: DataDescription,
+    *,
+    weights: Mapping[str, Tensor],
+    model: Mapping[str, Any],
 ) -> Path:
-    """Writes the classifier of the best epoch, as :class:`Predictor` reads it."""
+    """Writes a classifier as :class:`Predictor` reads it; see :func:`save_bundle`."""
     folder.mkdir(parents=True, exist_ok=True)
     save_bundle(
         folder,
-        weights=outcome.weights,
+        weights=weights,
         vocabulary=data.vocabulary,
         text=config.text,
-        model=config.model,
+        model=model,
         class_names=data.class_names,
     )
     return folder
@@ -70,9 +79,8 @@ def write_results(
     """Writes the pictures, and the numbers behind them as ``results.json``."""
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    names = predictor.class_names
     save_curves(outcome.history, figures / "curves.png", metric=config.training.metric)
-    save_confusion(outcome.test_confusion, names, figures / "confusion.png")
+    probabilities = save_answers(figures, config, outcome.test_confusion, predictor)
     save_gradient_norms(
         outcome.norms,
         figures / "gradient_norms.png",
@@ -80,8 +88,6 @@ def write_results(
         clipped_fraction=clipped_fraction(outcome),
         source=outcome.clip["reason"],
     )
-    probabilities = predictor.probabilities([config.sample_text])
-    save_confidence([config.sample_text], probabilities, names, figures / "confidence.png")
     numbers: dict[str, Any] = {
         "best_epoch": outcome.best_epoch,
         "clip": {**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
@@ -90,6 +96,21 @@ def write_results(
         "sample": answers([config.sample_text], predictor, probabilities),
     }
     (folder / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+
+
+def save_answers(
+    figures: Path, config: ExperimentConfig, test_confusion: Confusion, predictor: Predictor
+) -> npt.NDArray[np.float64]:
+    """Draws the confusion on test and the confidence for the sample sentence.
+
+    Returns:
+        The probabilities of the sample sentence: float64 [1, C].
+    """
+    names = predictor.class_names
+    save_confusion(test_confusion, names, figures / "confusion.png")
+    probabilities = predictor.probabilities([config.sample_text])
+    save_confidence([config.sample_text], probabilities, names, figures / "confidence.png")
+    return probabilities
 
 
 def clipped_fraction(outcome: Outcome) -> float:

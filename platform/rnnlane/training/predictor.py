@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnlane.config.experiment import ModelConfig, TextConfig
 from rnnlane.data.batches import make_batch
@@ -19,7 +20,8 @@ from rnnlane.data.encoded import EncodedSplit
 from rnnlane.data.text import TextProcessor, load_stop_words
 from rnnlane.data.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.errors import DataError
-from rnnlane.models.classifier import RecurrentClassifier, build_model
+from rnnlane.models.classifier import build_model
+from rnnlane.models.linear import LinearClassifier
 from rnnlane.training.metrics import length_batches
 
 WEIGHTS, VOCABULARY, CLASSIFIER = "weights.safetensors", "vocabulary.jsonl", "classifier.json"
@@ -32,10 +34,19 @@ def save_bundle(
     weights: Mapping[str, Tensor],
     vocabulary: str,
     text: TextConfig,
-    model: ModelConfig,
+    model: Mapping[str, Any],
     class_names: Sequence[str],
 ) -> None:
-    """Writes all that a classifier needs to answer for texts into an existing folder."""
+    """Writes all that a classifier needs to answer for texts into an existing folder.
+
+    Args:
+        folder: that exists.
+        weights: of the model, by name.
+        vocabulary: as JSON lines.
+        text: how texts become tokens.
+        model: the shape: a dumped ModelConfig, or of a linear one ``num_words`` and ``num_ngrams``.
+        class_names: by label.
+    """
     save_file(dict(weights), folder / WEIGHTS)
     (folder / VOCABULARY).write_text(vocabulary, encoding="utf-8")
     description = {
@@ -43,7 +54,7 @@ def save_bundle(
         "class_names": list(class_names),
         "text": text.model_dump(mode="json"),
         "stop_words": sorted(load_stop_words(text.stop_words)),
-        "model": model.model_dump(mode="json"),
+        "model": dict(model),
     }
     (folder / CLASSIFIER).write_text(
         json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8"
@@ -59,7 +70,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: RecurrentClassifier,
+        model: nn.Module,
         vocabulary: Vocabulary,
         processor: TextProcessor,
         *,
@@ -89,11 +100,10 @@ class Predictor:
             vocabulary = Vocabulary.from_jsonl((folder / VOCABULARY).read_text(encoding="utf-8"))
             text = TextConfig.model_validate(description["text"])
             class_names = tuple(description["class_names"])
-            model = build_model(
-                ModelConfig.model_validate(description["model"]),
+            model = _empty_model(
+                description["model"],
                 vocabulary_size=len(vocabulary),
                 num_classes=len(class_names),
-                seed=0,
             )
             model.load_state_dict(load_file(folder / WEIGHTS))
             processor = TextProcessor(text, frozenset(description["stop_words"]))
@@ -137,3 +147,15 @@ class Predictor:
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         tokens = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
         return EncodedSplit(tokens, offsets, np.zeros(len(rows), dtype=np.int64))
+
+
+def _empty_model(shape: Mapping[str, Any], *, vocabulary_size: int, num_classes: int) -> nn.Module:
+    """A model of that shape, for weights to be loaded into."""
+    if "num_ngrams" in shape:
+        return LinearClassifier(vocabulary_size=vocabulary_size, num_classes=num_classes, **shape)
+    return build_model(
+        ModelConfig.model_validate(shape),
+        vocabulary_size=vocabulary_size,
+        num_classes=num_classes,
+        seed=0,
+    )

@@ -30,6 +30,8 @@ def test_help_goes_to_stdout_and_names_every_verb():
         "validate",
         "prepare",
         "train",
+        "baseline",
+        "tune",
         "evaluate",
         "predict",
         "runs",

@@ -1,0 +1,40 @@
+"""`rnnlane baseline`."""
+
+from __future__ import annotations
+
+from rnnlane.cli import output
+from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
+from rnnlane.cli.progress import observer_for
+from rnnlane.config import load_experiment
+from rnnlane.pipeline import baseline as fit_baseline
+
+
+def baseline(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Fit TF-IDF and a logistic regression on the same data: what a recurrent model must beat."""
+    config = load_experiment(experiment, overrides or ())
+    with observer_for(verbose=verbose) as observer:
+        result = fit_baseline(config, observer=observer)
+    if as_json:
+        output.write_json(result.as_dict())
+        return
+    accuracy = "   ".join(
+        f"{split} {result.metrics[f'{split}/accuracy']:.4f}" for split in ("train", "val", "test")
+    )
+    sample = result.sample
+    rows = [
+        ["accuracy", accuracy],
+        ["macro F1", f"test {result.metrics['test/macro_f1']:.4f}"],
+        ["fit", f"{result.num_ngrams:,} words and pairs in {result.fit_s:.1f} s"],
+        [
+            "sample",
+            f"{sample['label']} {max(sample['probabilities'].values()):.1%}: {sample['text']}",
+        ],
+        ["run", f"{result.run_id} in {result.tracking_uri}"],
+        ["ask", f'rnnlane predict --run {result.run_id[:8]} "A film to remember."'],
+    ]
+    output.write_table(rows, title=f"{config.name}, linear baseline: finished")

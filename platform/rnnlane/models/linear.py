@@ -1,0 +1,178 @@
+"""What recurrent models have to beat: TF-IDF of words and word pairs -> logistic regression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from rnnlane.config.baseline import BaselineConfig
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+Ints = npt.NDArray[np.int64]
+
+
+class LinearClassifier(nn.Module):
+    """A linear classifier of encoded rows, called as a recurrent one is.
+
+    Word a is n-gram a, and the pair of words a and b is n-gram V + V * a + b.
+
+    Attributes:
+        ngrams: int64 [F], sorted; the n-grams that count.
+        idf: float64 [F], inverse document frequency on the train split.
+        weight: float64 [C, F].
+        bias: float64 [C].
+    """
+
+    ngrams: Tensor
+    idf: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(
+        self, *, num_ngrams: int, num_classes: int, vocabulary_size: int, num_words: int
+    ) -> None:
+        """Makes room for what :func:`fit_linear` finds or a file holds.
+
+        Args:
+            num_ngrams: F.
+            num_classes: C.
+            vocabulary_size: V, padding and unknown token included.
+            num_words: words of the longest n-gram, 1 or 2.
+        """
+        super().__init__()
+        self._vocabulary_size = vocabulary_size
+        self._num_words = num_words
+        self.register_buffer("ngrams", torch.zeros(num_ngrams, dtype=torch.int64))
+        self.register_buffer("idf", torch.zeros(num_ngrams, dtype=torch.float64))
+        self.register_buffer("weight", torch.zeros(num_classes, num_ngrams, dtype=torch.float64))
+        self.register_buffer("bias", torch.zeros(num_classes, dtype=torch.float64))
+
+    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Classifies rows.
+
+        Args:
+            token_ids: int64 [B, T], in [0, V), padded on the right.
+            lengths: int64 [B], each in [1, T].
+
+        Returns:
+            Logits, float64 [B, C]; their softmax is what the regression says.
+        """
+        is_token = np.arange(token_ids.shape[1]) < lengths.numpy()[:, None]
+        tokens = token_ids.numpy()[is_token]
+        offsets = np.concatenate([[0], np.cumsum(lengths.numpy())])
+        rows, ngrams = ngrams_of(
+            tokens, offsets, vocabulary_size=self._vocabulary_size, num_words=self._num_words
+        )
+        counts = _counts(rows, ngrams, known=self.ngrams.numpy(), num_rows=len(lengths))
+        features = _tfidf(self.idf.numpy()).transform(counts)
+        return torch.from_numpy(features @ self.weight.numpy().T + self.bias.numpy())
+
+
+def fit_linear(
+    tokens: npt.NDArray[np.int32],
+    offsets: Ints,
+    labels: Ints,
+    *,
+    config: BaselineConfig,
+    vocabulary_size: int,
+    num_classes: int,
+) -> LinearClassifier:
+    """Fits TF-IDF weights (sublinear counts, L2-normed rows) and a logistic regression.
+
+    Wang and Manning, "Baselines and bigrams", ACL 2012, is where the strength of such models on
+    sentiment comes from.
+
+    Args:
+        tokens: int32 [num_tokens] of all rows, one row after the other.
+        offsets: int64 [N + 1]; row i is ``tokens[offsets[i]:offsets[i + 1]]``.
+        labels: int64 [N], in [0, C).
+        config: which n-grams count, and how strongly weights are held down.
+        vocabulary_size: V.
+        num_classes: C.
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.linear_model import LogisticRegression
+
+    rows, ngrams = ngrams_of(
+        tokens, offsets, vocabulary_size=vocabulary_size, num_words=config.num_words
+    )
+    known = _frequent(rows, ngrams, min_rows=config.min_rows)
+    counts = _counts(rows, ngrams, known=known, num_rows=len(labels))
+    tfidf = TfidfTransformer(sublinear_tf=True).fit(counts)
+    regression = LogisticRegression(C=config.inverse_strength, max_iter=1000)
+    regression.fit(tfidf.transform(counts), labels)
+    model = LinearClassifier(
+        num_ngrams=len(known),
+        num_classes=num_classes,
+        vocabulary_size=vocabulary_size,
+        num_words=config.num_words,
+    )
+    model.ngrams.copy_(torch.from_numpy(known))
+    model.idf.copy_(torch.from_numpy(tfidf.idf_))
+    _copy_regression(regression, model)
+    return model
+
+
+def ngrams_of(
+    tokens: npt.NDArray[Any], offsets: Ints, *, vocabulary_size: int, num_words: int
+) -> tuple[Ints, Ints]:
+    """Every occurrence of a word or a pair of words.
+
+    Returns:
+        The row and the n-gram of each: int64 [M] and int64 [M]. No pair spans two rows.
+    """
+    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    words = tokens.astype(np.int64)
+    if num_words == 1:
+        return rows, words
+    in_one_row = rows[1:] == rows[:-1]
+    pairs = vocabulary_size + words[:-1] * vocabulary_size + words[1:]
+    return np.concatenate([rows, rows[1:][in_one_row]]), np.concatenate([words, pairs[in_one_row]])
+
+
+def _frequent(rows: Ints, ngrams: Ints, *, min_rows: int) -> Ints:
+    """The n-grams that stand in at least so many rows, sorted: int64 [F]."""
+    order = np.lexsort((rows, ngrams))
+    sorted_rows, sorted_ngrams = rows[order], ngrams[order]
+    is_new = np.ones(len(order), dtype=np.bool_)
+    is_new[1:] = (np.diff(sorted_ngrams) != 0) | (np.diff(sorted_rows) != 0)
+    found, num_rows = np.unique(sorted_ngrams[is_new], return_counts=True)
+    return found[num_rows >= min_rows]
+
+
+def _counts(rows: Ints, ngrams: Ints, *, known: Ints, num_rows: int) -> csr_matrix:
+    """How often each row has each known n-gram: float64 [num_rows, F]."""
+    from scipy.sparse import csr_matrix
+
+    columns = np.searchsorted(known, ngrams)
+    is_known = columns < len(known)
+    is_known[is_known] = known[columns[is_known]] == ngrams[is_known]
+    places = rows[is_known], columns[is_known]
+    # Occurrences at the same place are summed.
+    return csr_matrix((np.ones(len(places[0])), places), shape=(num_rows, len(known)))
+
+
+def _tfidf(idf: npt.NDArray[np.float64]) -> TfidfTransformer:
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    tfidf = TfidfTransformer(sublinear_tf=True)
+    tfidf.idf_ = idf
+    return tfidf
+
+
+def _copy_regression(regression: Any, model: LinearClassifier) -> None:
+    """scikit-learn keeps one row for two classes, and none for a class without rows."""
+    weight, bias = regression.coef_, regression.intercept_
+    if len(regression.classes_) == 2:
+        weight = np.concatenate([np.zeros_like(weight), weight])
+        bias = np.concatenate([np.zeros_like(bias), bias])
+    model.bias.fill_(-torch.inf)
+    model.bias[regression.classes_] = torch.from_numpy(bias)
+    model.weight[regression.classes_] = torch.from_numpy(weight)

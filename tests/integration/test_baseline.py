@@ -1,0 +1,26 @@
+"""The linear baseline as a run like any other."""
+
+from mlflow import MlflowClient
+
+from support.command import rnnlane_json, write_experiment
+
+
+def test_the_baseline_is_a_run_like_any_other(tmp_path):
+    home = tmp_path / "home"
+    experiment = str(write_experiment(tmp_path))
+    result = rnnlane_json(home, "baseline", experiment)
+    client = MlflowClient(result["tracking_uri"])
+    run = client.get_run(result["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/accuracy"] == result["metrics"]["test/accuracy"]
+    assert run.data.params["baseline.num_words"] == "2"
+    assert not [key for key in run.data.params if key.startswith(("model.", "training."))]
+    names = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"experiment.yaml", "manifest.json", "figures", "model"} <= names
+    scored = rnnlane_json(home, "evaluate", "--run", result["run_id"])
+    assert scored["metrics"]["accuracy"] == result["metrics"]["test/accuracy"]
+    asked = rnnlane_json(home, "predict", "--run", result["run_id"], result["sample"]["text"])
+    assert asked["predictions"] == [result["sample"]]
+    words = rnnlane_json(home, "baseline", experiment, "--set", "baseline.num_words=1")
+    assert words["num_ngrams"] < result["num_ngrams"]
+    assert words["data_fingerprint"] == result["data_fingerprint"]
