@@ -74,6 +74,7 @@ def train(
         RnnlaneError: bad input, too few resources, or training that cannot go on.
     """
     from rnnlane.runtime import cluster
+    from rnnlane.runtime.run_marker import marker_line
     from rnnlane.runtime.run_record import RunRecord
     from rnnlane.tracking.uris import resolve_uri
 
@@ -95,8 +96,10 @@ def train(
     record = record or RunRecord.create(config.name, **identity)
     with record.locked() as current:
         if current.state == "finished" and current.result is not None:
-            observer.note(f"run {current.run_id} is finished already")
-            return TrainResult(**current.result)
+            result = TrainResult(**current.result)
+            observer.note(marker_line(result.run_id, result.tracking_uri))
+            observer.note("the run is finished already")
+            return result
         if config.runtime.num_workers > 0:
             observer.stage("starting Ray")
             cluster.connect(config.runtime, verbose=observer.verbose)
@@ -147,6 +150,7 @@ def tune(
         RnnlaneError: bad input, too few resources, or a search that cannot go on.
     """
     from rnnlane.runtime import cluster
+    from rnnlane.runtime.run_marker import marker_line
     from rnnlane.runtime.run_record import RunRecord
     from rnnlane.tracking.uris import resolve_uri
 
@@ -179,7 +183,8 @@ def tune(
         if current.state == "finished" and current.result is not None:
             answer = SearchResult(**current.result)
             if answer.num_trials >= num_trials(config):
-                observer.note(f"search {current.run_id} is finished already")
+                observer.note(marker_line(answer.run_id, answer.tracking_uri))
+                observer.note("the search is finished already")
                 return answer
         observer.stage("starting Ray")
         # A local Ray gets the machine's CPUs and no more: what does not fit them is refused.

@@ -12,11 +12,13 @@ from rnnlane.cli import (
     baseline,
     doctor,
     evaluate,
+    jobs,
     output,
     predict,
     prepare,
     runs,
     schema,
+    submit,
     train,
     tune,
     ui,
@@ -39,12 +41,14 @@ for verb in (
     tune.tune,
     evaluate.evaluate,
     predict.predict,
+    submit.submit,
     runs.runs,
     ui.ui,
     schema.schema,
     doctor.doctor,
 ):
     app.command()(verb)
+app.add_typer(jobs.app)
 
 
 def main() -> None:

@@ -34,3 +34,11 @@ TrackingUri = Annotated[
         help="MLflow store; default MLFLOW_TRACKING_URI, else the embedded one.",
     ),
 ]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        help="The cluster's dashboard, http://HOST:8265; default RAY_ADDRESS where it is such.",
+    ),
+]

@@ -29,6 +29,19 @@ def write(text: str) -> None:
     target.flush()
 
 
+def write_piece(text: str) -> None:
+    """Writes a piece of somebody else's text to stdout, as it is."""
+    target = _stdout or sys.stdout
+    target.write(text)
+    target.flush()
+
+
+def write_error_piece(text: str) -> None:
+    """Writes a piece of somebody else's text to stderr, as it is."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
 def write_json(value: Mapping[str, Any]) -> None:
     """Writes one JSON object on a line of its own; numbers that JSON lacks become null."""
     write(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False))

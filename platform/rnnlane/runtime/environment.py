@@ -15,7 +15,7 @@ def describe_environment() -> dict[str, str]:
     """Tags that say what a run was made with; what cannot be found out is left out."""
     tags = {f"version.{name}": version for name, version in versions().items()}
     tags["version.python"] = platform.python_version()
-    return tags | _git() | _hardware() | _ray_job()
+    return tags | git_state() | _hardware() | _ray_job()
 
 
 def versions() -> dict[str, str]:
@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _git() -> dict[str, str]:
+def git_state() -> dict[str, str]:
     """Commit of the working directory, else of rnnlane's own checkout; and if files differ."""
     for folder in (Path.cwd(), Path(__file__).parent):
         commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")

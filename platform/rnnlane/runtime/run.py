@@ -15,6 +15,7 @@ from rnnlane.runtime import cluster
 from rnnlane.runtime.checkpoint_store import CheckpointStore
 from rnnlane.runtime.environment import describe_environment
 from rnnlane.runtime.observer import Observer
+from rnnlane.runtime.run_marker import marker_line
 from rnnlane.runtime.run_record import RunRecord
 from rnnlane.runtime.trainer import train_here, train_on_ray
 from rnnlane.tracking.mlflow_tracker import RunSpec, start_run
@@ -93,6 +94,7 @@ def execute_run(
     record = record.update(
         run_id=tracker.run_id, tracking_uri=store_identity(tracker.tracking_uri), state="running"
     )
+    observer.note(marker_line(tracker.run_id, tracker.tracking_uri))
     store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
     told = _TrackedObserver(observer, tracker)
     try:

@@ -20,6 +20,7 @@ from rnnlane.runtime.checkpoint_store import CheckpointStore
 from rnnlane.runtime.environment import describe_environment
 from rnnlane.runtime.observer import Observer
 from rnnlane.runtime.run import PREDICTOR, flattened, training_data
+from rnnlane.runtime.run_marker import marker_line
 from rnnlane.runtime.run_record import RunRecord
 from rnnlane.runtime.search_results import SearchResult, describe_result, write_search_results
 from rnnlane.runtime.trial_book import Ticket, TrialBook, open_book, open_seed_book
@@ -62,6 +63,7 @@ def execute_search(
         tracking_uri=store_identity(tracker.parent.tracking_uri),
         state="running",
     )
+    observer.note(marker_line(tracker.parent.run_id, tracker.parent.tracking_uri))
     search = _Search(config, record=record, tracker=tracker, observer=observer, places=places)
     try:
         found = search.run(datasets)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from rnnlane.errors import TrackingError
+from rnnlane.tracking.credentials import FILE_VARIABLE, use_credentials_file
 from rnnlane.tracking.uris import redacted, sqlite_file
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def one_line(error: Exception) -> str:
 def _prepare_process() -> None:
     for name, value in _PROCESS_SETTINGS.items():
         os.environ.setdefault(name, value)
+    use_credentials_file()
     import mlflow  # noqa: F401  (its import sets the log levels anew)
 
     for name, level in _LOG_LEVELS.items():
@@ -190,7 +192,10 @@ def _remedy(uri: str, error: Exception) -> str:
         return "check that the folder exists, is writable and not full"
     status = _http_status(error) or 503
     if status == 401:
-        return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        return (
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or name a file with them "
+            f"by {FILE_VARIABLE}"
+        )
     if status < 500:
         return "check the address, the account's rights and the server's --allowed-hosts"
     return "check the address, and that the server runs"
