@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rnnlane.cli import output
+from rnnlane.cli.job_watch import answer, watch
 from rnnlane.cli.options import Address, Json
-from rnnlane.cli.submit import answer, watch
 
 if TYPE_CHECKING:
     from rnnlane.runtime.job_client import JobClient

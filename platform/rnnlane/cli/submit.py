@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
 from rnnlane.cli import output
+from rnnlane.cli.job_watch import answer, tell_how_to_go_on, watch
 from rnnlane.cli.options import Address, Experiment, Json, Overrides
 from rnnlane.config import load_experiment
-
-if TYPE_CHECKING:
-    from rnnlane.runtime.job_client import Job, JobClient
 
 
 class RuntimeEnv(StrEnum):
@@ -77,41 +75,3 @@ def submit(  # noqa: PLR0913, PLR0917 (typer reads the options from it)
         output.write_json(answer(client, client.job(job.submission_id)))
     else:
         tell_how_to_go_on(job.submission_id, hint)
-
-
-def watch(client: JobClient, submission_id: str, *, hint: str, as_json: bool) -> NoReturn:
-    """Passes a job's log on to its end, and exits with its exit code."""
-    from rnnlane.runtime.job_log import follow
-
-    write = output.write_error_piece if as_json else output.write_piece
-    try:
-        job = follow(client, submission_id, write=write, note=output.note)
-        code = job.process_exit_code
-    except KeyboardInterrupt:
-        output.note("detached; the job goes on")
-        tell_how_to_go_on(submission_id, hint)
-        job, code = client.job(submission_id), 130
-    if as_json:
-        output.write_json(answer(client, job))
-    elif job.is_final:
-        output.note(f"job {submission_id} {job.status.lower()}")
-    raise typer.Exit(code)
-
-
-def answer(client: JobClient, job: Job) -> dict[str, Any]:
-    """A job and its run, as ``--json`` prints them."""
-    from rnnlane.runtime.run_marker import find_marker
-
-    marker = find_marker(client.log(job.submission_id))
-    return {
-        **job.as_dict(),
-        "run_id": marker.run_id if marker else None,
-        "tracking_uri": marker.tracking_uri if marker else None,
-        "run_url": marker.url if marker else None,
-    }
-
-
-def tell_how_to_go_on(submission_id: str, hint: str) -> None:
-    """Says how to follow a job and how to stop it."""
-    for what, verb in (("follow it", "logs -f"), ("stop it", "stop")):
-        output.note(f"{what}: {' '.join(f'rnnlane jobs {verb} {submission_id} {hint}'.split())}")

@@ -125,6 +125,12 @@ def check(theirs: Versions, *, address: str, with_packages: bool) -> None:
         )
 
 
+def other_rnnlane(theirs: Versions) -> str | None:
+    """The version of rnnlane that is installed on the cluster, if it is not the one here."""
+    version = theirs.packages.get("rnnlane")
+    return None if version == here().packages.get("rnnlane") else version
+
+
 def pins() -> list[str]:
     """``name==version`` of each requirement as it is installed here; Ray itself is left out.
 

@@ -54,43 +54,51 @@ def submit(
     """
     environment = job_environment(config, os.environ, credentials_file=order.credentials_file)
     files = files_for(config)
-    identity = job_identity(config)
     content = digest(config, files)
+    identity = job_identity(config)
     earlier = [job for job in client.jobs() if job.metadata.get("rnnlane.job") == identity]
     found = None if order.again else _found(earlier, content)
     if found is not None:
-        note(f"job {found.submission_id} is {found.status.lower()} already; --again runs it anew")
+        note(f"found the job, {found.status.lower()} already; --again runs it anew")
         return found
-    with_packages = order.runtime_env == "cluster"
-    theirs = job_versions.ask(client)
-    job_versions.check(theirs, address=client.address, with_packages=with_packages)
+    _check_versions(client, order, note)
     submission_id = f"{identity}-{1 + max((_attempt(job) for job in earlier), default=0)}"
     facts = {"rnnlane.submission_id": submission_id, "rnnlane.user": _user(), **git_state()}
+    runtime_env: dict[str, Any] = {"env_vars": environment}
+    if order.runtime_env == "pip":
+        runtime_env["pip"] = job_versions.pins()
     with tempfile.TemporaryDirectory() as scratch:
         write_package(Path(scratch), config, files, tags=facts)
         try:
             client.submit(
                 submission_id,
                 entrypoint=entrypoint(config, resume=not order.again),
-                runtime_env={
-                    "working_dir": scratch,
-                    "env_vars": environment,
-                    **({} if with_packages else {"pip": job_versions.pins()}),
-                },
-                metadata={
-                    "rnnlane.job": identity,
-                    "rnnlane.experiment": config.name,
-                    "rnnlane.verb": _verb(config),
-                    "rnnlane.fingerprint": _fingerprint(config),
-                    "rnnlane.content": content,
-                    **facts,
-                },
+                runtime_env={**runtime_env, "working_dir": scratch},
+                metadata={**_metadata(config), "rnnlane.content": content, **facts},
             )
         except JobError as error:
             if "already exists" not in error.message:
                 raise
-            note(f"job {submission_id} was sent by somebody else just now")
+            note("somebody else sent it at the same moment")
     return client.job(submission_id)
+
+
+def _check_versions(client: JobClient, order: Order, note: Callable[[str], None]) -> None:
+    theirs = job_versions.ask(client)
+    with_packages = order.runtime_env == "cluster"
+    job_versions.check(theirs, address=client.address, with_packages=with_packages)
+    if other := job_versions.other_rnnlane(theirs):
+        note(f"the cluster has rnnlane {other} installed; the job runs the source from here")
+
+
+def _metadata(config: ExperimentConfig) -> dict[str, str]:
+    """What `rnnlane jobs` goes by."""
+    return {
+        "rnnlane.job": job_identity(config),
+        "rnnlane.experiment": config.name,
+        "rnnlane.verb": _verb(config),
+        "rnnlane.fingerprint": _fingerprint(config),
+    }
 
 
 def job_identity(config: ExperimentConfig) -> str:
