@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from rnnlane.config.experiment import RuntimeConfig
-from rnnlane.errors import JobError, ResourceError
+from rnnlane.errors import ConfigError, JobError, ResourceError
 
 # Ray Train asks its workers for news every 2 s by default, and waits that long once more at the
 # end of every run.
@@ -24,6 +24,7 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     dashboard stays on, because Ray Train's cleaner finds dead controllers through it.
 
     Raises:
+        ConfigError: ``RAY_ADDRESS`` is the address of a dashboard.
         JobError: Ray cannot be started or reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -34,6 +35,12 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     if ray.is_initialized():
         return
     address = os.environ.get("RAY_ADDRESS")
+    if address and address.startswith(("http://", "https://")):
+        raise ConfigError(
+            "a driver joins a cluster by HOST:PORT, but RAY_ADDRESS is where jobs are sent",
+            where="RAY_ADDRESS",
+            remedy="send the experiment with `rnnlane submit`, or unset it to run on this machine",
+        )
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
     if not address:

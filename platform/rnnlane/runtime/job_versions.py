@@ -7,9 +7,11 @@ that rnnlane depends on within the range that it is tested with.
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 import secrets
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,6 +42,7 @@ class Versions:
     packages: Mapping[str, str]
 
 
+@functools.cache
 def here() -> Versions:
     """What this process runs on."""
     found = {_normal(item.metadata["Name"]): item.version for item in metadata.distributions()}
@@ -57,7 +60,7 @@ def ask(client: JobClient) -> Versions:
     encoded = json.dumps(_PROBE)
     client.submit(
         probe_id,
-        entrypoint=f"python -c {_quoted(f'exec({encoded})')}",
+        entrypoint=f"python -c {shlex.quote(f'exec({encoded})')}",
         runtime_env={},
         metadata={"rnnlane.verb": "probe"},
     )
@@ -175,9 +178,3 @@ def _minor(version: str) -> str:
 
 def _normal(name: Any) -> str:
     return str(name).lower().replace("_", "-").replace(".", "-")
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)

@@ -38,11 +38,20 @@ def data_files(config, **keywords):
     return [file.target for file in files if not file.target.startswith("rnnlane/")]
 
 
-def test_the_package_goes_along_without_what_python_made_of_it():
+def test_the_package_goes_along():
     targets = [file.target for file in files_for(experiment())]
     assert {"rnnlane/__main__.py", "rnnlane/cli/submit.py", "rnnlane/py.typed"} <= set(targets)
     assert all(target.startswith("rnnlane/") for target in targets)
-    assert not any("__pycache__" in target for target in targets)
+
+
+def test_what_python_made_of_the_package_stays(tmp_path, monkeypatch):
+    package = tmp_path / "rnnlane"
+    (package / "cli" / "__pycache__").mkdir(parents=True)
+    for name in ("__init__.py", "cli/submit.py", "cli/__pycache__/submit.cpython-311.pyc"):
+        (package / name).touch()
+    monkeypatch.setattr("rnnlane.__file__", str(package / "__init__.py"))
+    targets = [file.target for file in files_for(experiment())]
+    assert targets == ["rnnlane/__init__.py", "rnnlane/cli/submit.py"]
 
 
 def test_what_is_written_runs_without_an_installation(tmp_path):
