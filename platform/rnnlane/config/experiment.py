@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rnnlane.config.baseline import BaselineConfig
+from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
 from rnnlane.config.section import (
     Fraction,
@@ -315,29 +316,6 @@ class TrainingConfig(Section):
     )
 
 
-class RuntimeConfig(Section):
-    """Where and on how many processes it runs; does not change what is computed."""
-
-    num_workers: int = Field(
-        2, ge=0, description="DDP workers; 0 trains in this process, without Ray Train."
-    )
-    device: Literal["auto", "cpu", "gpu"] = Field(
-        "auto", description="auto: a GPU for each worker where the cluster has them, else CPUs."
-    )
-    cpus_per_worker: PositiveFloat = Field(1.0, description="CPUs that Ray sets aside a worker.")
-    storage_path: Location | None = Field(
-        None,
-        description="Folder or pyarrow URI for prepared data and checkpoints; every node must "
-        "reach it. Default: RNNLANE_HOME, else .rnnlane in the working directory.",
-    )
-    max_restarts: int = Field(
-        3, ge=0, description="Times a run goes on from its last checkpoint after a lost process."
-    )
-    collective_timeout_s: PositiveFloat = Field(
-        300.0, description="Seconds a worker waits for the others before it counts them as lost."
-    )
-
-
 class TrackingConfig(Section):
     """The MLflow store."""
 
@@ -382,10 +360,10 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        workers = max(1, self.runtime.num_workers)
+        workers = max(1, self.runtime.max_workers)
         if self.training.global_batch_size < workers:
             raise ValueError(
-                "training.global_batch_size must be at least runtime.num_workers, but got "
+                "training.global_batch_size must be at least the most workers, but got "
                 f"({self.training.global_batch_size}, {workers})"
             )
         if self.model.pretrained_vectors and self.text.tokenizer == "characters":

@@ -260,7 +260,9 @@ class SearchConfig(Section):
         None, description="Epochs of a trial that is not cut short; default: training.epochs."
     )
     workers_per_trial: PositiveInt = Field(
-        1, description="DDP workers a trial; 1 shares warm processes between trials."
+        1,
+        description="DDP workers a trial, a fixed number; 1 shares warm processes between trials. "
+        "runtime.num_workers is for `rnnlane train`.",
     )
     cpus_per_worker: PositiveFloat = Field(1.0, description="CPUs that Ray sets aside a worker.")
     gpus_per_worker: NonNegativeFloat | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -14,9 +15,14 @@ NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 ValMetric = Literal["val/loss", "val/accuracy", "val/macro_f1", "val/roc_auc"]
 
 
+_SECRET_OPTION = re.compile(r"secret|passw|token|key|credential|sig(nature)?$", re.IGNORECASE)
+
+
 def _without_credentials(address: str) -> str:
-    # A secret may hold slashes, so all of the path is looked at.
-    if "@" in address.partition("://")[2].partition("?")[0]:
+    # A secret may hold slashes, so all of the path is looked at; options may hold URIs themselves.
+    names = [option.partition("=")[0] for option in address.partition("?")[2].split("&")]
+    is_uri = "://" in address
+    if is_uri and ("@" in address or any(_SECRET_OPTION.search(name) for name in names)):
         raise ValueError(
             "an address may not hold credentials, because it is logged; "
             "give them by the environment of the filesystem, such as AWS_ACCESS_KEY_ID"
