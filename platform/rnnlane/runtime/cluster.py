@@ -9,7 +9,7 @@ import signal
 import threading
 from typing import Any
 
-from rnnlane.config.experiment import RuntimeConfig
+from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import ConfigError, JobError, ResourceError
 
 # Ray Train asks its workers for news every 2 s by default, and waits that long once more at the
@@ -44,7 +44,7 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
     if not address:
-        wanted = math.ceil(config.num_workers * config.cpus_per_worker)
+        wanted = math.ceil(config.min_workers * config.cpus_per_worker)
         options |= {
             "num_cpus": max(os.cpu_count() or 1, wanted),
             "include_dashboard": True,
@@ -79,7 +79,7 @@ def use_gpu(config: RuntimeConfig) -> bool:
     import ray
 
     have = ray.cluster_resources()
-    workers = config.num_workers
+    workers = config.min_workers
     cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
     if workers * config.cpus_per_worker > cpus:
         raise ResourceError(
@@ -126,6 +126,34 @@ def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
             )
         fitting.append(int((there + 1e-9) // needed))
     return min(fitting)
+
+
+def alive_nodes() -> dict[str, str]:
+    """Host name and address of each node of the connected Ray that is alive, by node id."""
+    import ray
+
+    return {
+        node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+
+
+def is_large_enough(config: RuntimeConfig, gpus_per_worker: float) -> bool:
+    """Whether the nodes of the connected Ray have what the workers need, in use or not."""
+    import ray
+
+    have = ray.cluster_resources()
+    needed = worker_resources(config.cpus_per_worker, gpus_per_worker)
+    return all(config.min_workers * each <= have.get(name, 0.0) for name, each in needed.items())
+
+
+def room(config: RuntimeConfig, gpus_per_worker: float) -> str:
+    """What the workers of a run need at least, in words."""
+    each = f"{config.cpus_per_worker:g} CPUs"
+    if gpus_per_worker > 0:
+        each += f" and {gpus_per_worker:g} GPUs"
+    return f"{config.min_workers} workers x {each}"
 
 
 def worker_resources(cpus: float, gpus: float) -> dict[str, float]:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from rnnlane.config.experiment import RuntimeConfig, TrackingConfig
+from rnnlane.config.experiment import TrackingConfig
 from rnnlane.config.paths import home
+from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import RnnlaneError
 
 LEAST_FREE_GIB = 2.0

@@ -11,7 +11,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.runtime.checkpoint_store import CheckpointStore
 from rnnlane.runtime.cluster import HEALTH_CHECK_INTERVAL_S
 from rnnlane.runtime.observer import Observer
-from rnnlane.runtime.trainer import train_here, train_on_ray
+from rnnlane.runtime.trainer import train_here
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,9 @@ def run_trial(setting: dict[str, Any], *, datasets: dict[str, Any]) -> None:
     if config.runtime.num_workers == 1:
         train_here(config, ray.get(data), store=store, observer=_Reporter())
         return
+    # Late: a trial with one worker has no use for Ray Train.
+    from rnnlane.runtime.ray_trainer import train_on_ray
+
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_CHECK_INTERVAL_S)
     reporter = _Reporter()
     outcome = train_on_ray(

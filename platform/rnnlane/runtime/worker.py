@@ -32,6 +32,10 @@ class RayEvents:
         """Tells the driver; the first worker speaks for all."""
         self._send(list(history))
 
+    def note(self, text: str) -> None:
+        """Tells the driver; the first worker speaks for all."""
+        self._send(text)
+
     def checkpoint(self, write: Callable[[Path], None]) -> None:
         """Stores a checkpoint; a barrier over the workers."""
         import ray.train
@@ -77,6 +81,8 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
     )
     data: TrainingData = ray.get(setting["data"])
     events = RayEvents(setting["inbox"], is_first=group.is_first)
+    if config.runtime.is_elastic:
+        events.note(f"training with num_workers {group.world_size}")
     with tempfile.TemporaryDirectory() as scratch:
         start = _start_folder(setting["start"], Path(scratch))
         try:
