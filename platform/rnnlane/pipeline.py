@@ -40,6 +40,7 @@ def prepare(config: ExperimentConfig, *, observer: Observer | None = None) -> Pr
     Raises:
         DataError: the source cannot be read or does not fit the experiment.
         JobError: Ray cannot be started or reached.
+        ResourceError: a node of the cluster does not reach the storage.
     """
     from rnnlane.data.prepare import check_source, find_prepared
     from rnnlane.data.prepare import prepare as prepare_on_ray
@@ -52,9 +53,11 @@ def prepare(config: ExperimentConfig, *, observer: Observer | None = None) -> Pr
         return found
     check_source(config)
     from rnnlane.runtime import cluster
+    from rnnlane.runtime.storage_check import check_storage
 
     observer.stage("starting Ray")
     cluster.connect(config.runtime, verbose=observer.verbose)
+    check_storage(config)
     observer.stage("preparing")
     return prepare_on_ray(config, storage=storage, progress=observer.preparing)
 
@@ -100,7 +103,7 @@ def train(
             observer.note(marker_line(result.run_id, result.tracking_uri))
             observer.note("the run is finished already")
             return result
-        if config.runtime.num_workers > 0:
+        if config.runtime.max_workers > 0:
             observer.stage("starting Ray")
             cluster.connect(config.runtime, verbose=observer.verbose)
         return execute_run(config, prepared, record=current, observer=observer)

@@ -63,7 +63,7 @@ class CheckpointStore:
     def add(self, attempt: str, write: Callable[[Path], None]) -> None:
         """Adds a checkpoint to an attempt and keeps its newest two."""
         folder = f"{self._path}/{attempt}"
-        kept = sorted(info.path for info in self._list(folder))
+        kept = [info.path for info in self._list(folder) if "checkpoint_" in info.base_name]
         number = int(kept[-1].rsplit("_", 1)[1]) + 1 if kept else 0
         with tempfile.TemporaryDirectory() as scratch:
             write(Path(scratch))

@@ -17,7 +17,8 @@ from rnnlane.runtime.environment import describe_environment
 from rnnlane.runtime.observer import Observer
 from rnnlane.runtime.run_marker import marker_line
 from rnnlane.runtime.run_record import RunRecord
-from rnnlane.runtime.trainer import train_here, train_on_ray
+from rnnlane.runtime.storage_check import check_storage
+from rnnlane.runtime.trainer import train_here
 from rnnlane.tracking.mlflow_tracker import RunSpec, start_run
 from rnnlane.tracking.store import find_tagged, redacted, resolve_uri
 from rnnlane.tracking.tracker import Tracker
@@ -86,7 +87,10 @@ def execute_run(
     """
     try:
         data = training_data(config, prepared)
-        gpu = config.runtime.num_workers > 0 and cluster.use_gpu(config.runtime)
+        on_ray = config.runtime.max_workers > 0
+        gpu = on_ray and cluster.use_gpu(config.runtime)
+        if on_ray:
+            check_storage(config)
         tracker = start_tracking(config, prepared, record)
     except BaseException:
         record.discard_unstarted()
@@ -100,8 +104,10 @@ def execute_run(
     try:
         log_inputs(config, prepared, record=record, tracker=tracker)
         observer.stage("starting the workers")
-        if config.runtime.num_workers > 0:
+        if on_ray:
             import ray
+
+            from rnnlane.runtime.ray_trainer import train_on_ray
 
             outcome = train_on_ray(
                 config, ray.put(data), store=store, observer=told, gpus_per_worker=float(gpu)

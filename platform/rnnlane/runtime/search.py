@@ -23,6 +23,7 @@ from rnnlane.runtime.run import PREDICTOR, flattened, training_data
 from rnnlane.runtime.run_marker import marker_line
 from rnnlane.runtime.run_record import RunRecord
 from rnnlane.runtime.search_results import SearchResult, describe_result, write_search_results
+from rnnlane.runtime.storage_check import check_storage
 from rnnlane.runtime.trial_book import Ticket, TrialBook, open_book, open_seed_book
 from rnnlane.runtime.trial_runner import TrialListener, TrialPlaces, run_trials
 from rnnlane.runtime.trial_worker import TrialOrder
@@ -53,6 +54,7 @@ def execute_search(
     """
     try:
         places = trial_places(config)
+        check_storage(config)
         datasets = _shared_data(config, prepared)
         tracker = _start_tracking(config, record)
     except BaseException:
