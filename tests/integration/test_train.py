@@ -11,10 +11,10 @@ from safetensors.numpy import load_file
 from support.command import (
     checkpoints,
     kill_everything,
+    ray_processes,
     rnnlane,
     rnnlane_json,
     start_rnnlane,
-    train_workers,
     wait_until,
     write_experiment,
 )
@@ -157,8 +157,22 @@ def test_a_killed_worker_costs_nothing(uninterrupted, folder):
     home, log = folder / "killed_worker", folder / "killed_worker.log"
     driver = start_rnnlane(home, log, "train", str(experiment), "--json")
     wait_until(lambda: len(checkpoints(home)) > 0, what="a checkpoint")
-    train_workers(driver.pid)[-1].kill()
+    ray_processes(driver.pid, "RayTrainWorker")[-1].kill()
     assert driver.wait(timeout=300) == 0, log.read_text()
+    result = json.loads(log.read_text().splitlines()[-1])
+    assert_same_run(result, expected)
+    assert_one_whole_mlflow_run(result, num_epochs=4)
+
+
+def test_a_killed_controller_costs_nothing(uninterrupted, folder):
+    expected, _, experiment = uninterrupted
+    home, log = folder / "killed_controller", folder / "killed_controller.log"
+    driver = start_rnnlane(home, log, "train", str(experiment), "--json")
+    wait_until(lambda: len(checkpoints(home)) > 0, what="a checkpoint")
+    [controller] = ray_processes(driver.pid, "TrainController")
+    controller.kill()
+    assert driver.wait(timeout=300) == 0, log.read_text()
+    assert "Ray Train's controller died; going on from the last checkpoint" in log.read_text()
     result = json.loads(log.read_text().splitlines()[-1])
     assert_same_run(result, expected)
     assert_one_whole_mlflow_run(result, num_epochs=4)

@@ -42,12 +42,12 @@ def rnnlane_json(home: Path, *arguments: str, **extra: str) -> dict[str, Any]:
     return json.loads(lines[0])
 
 
-def start_rnnlane(home: Path, log: Path, *arguments: str) -> subprocess.Popen:
+def start_rnnlane(home: Path, log: Path, *arguments: str, **extra: str) -> subprocess.Popen:
     """Starts the command in a process group of its own; what it prints goes to ``log``."""
     with log.open("w") as target:
         return subprocess.Popen(
             [sys.executable, "-m", "rnnlane", *arguments],
-            env=command_environment(home),
+            env=command_environment(home, **extra),
             cwd=home.parent,
             stdout=target,
             stderr=subprocess.STDOUT,
@@ -66,12 +66,12 @@ def wait_until(condition: Callable[[], Any], *, timeout_s: float = 180, what: st
     raise AssertionError(f"waited {timeout_s} s in vain for {what}")
 
 
-def train_workers(driver: int) -> list[psutil.Process]:
-    """The Ray Train worker processes of a driver."""
+def ray_processes(driver: int, name: str) -> list[psutil.Process]:
+    """The processes of a driver's local Ray that run actors of a class."""
     workers = []
     for process in psutil.Process(driver).children(recursive=True):
         try:
-            if "RayTrainWorker" in " ".join(process.cmdline()):
+            if name in " ".join(process.cmdline()):
                 workers.append(process)
         except psutil.Error:
             continue

@@ -1,0 +1,165 @@
+"""A node of the cluster is lost while it trains, and another one comes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from safetensors.numpy import load_file
+
+from support.command import checkpoints, command_environment, wait_until, write_experiment
+from support.nodes import RayNodes
+
+TESTS = Path(__file__).parents[1]
+EPOCHS = 3
+CHANGES = {
+    "data": {"source": {"kind": "generated", "num_rows": 1500}},
+    "model": {"embedding_dim": 16, "hidden_size": 16, "num_layers": 2, "dropout": 0.2},
+    "training": {"epochs": EPOCHS, "checkpoint_every_s": 0.5, "learning_rate": 0.003},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("elastic")
+
+
+@pytest.fixture(scope="module")
+def nodes(folder):
+    """A head; each test adds the other node."""
+    nodes = RayNodes(folder)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    try:
+        nodes.start_head()
+        yield nodes
+    finally:
+        nodes.stop()
+
+
+class Run:
+    """A run under way, whose workers write down what they take."""
+
+    def __init__(self, folder: Path, nodes: RayNodes, name: str, *, slow: bool = True, **runtime):
+        self.home, self.records = folder / name, folder / f"{name}-records"
+        self.log = folder / f"{name}.log"
+        self.seen: set[str] = set()
+        self.records.mkdir()
+        if slow:
+            (self.records / "slow").touch()
+        experiment = write_experiment(folder, name=name, runtime=runtime, **{**CHANGES, "seed": 1})
+        environment = command_environment(self.home, RECORD_FOLDER=str(self.records))
+        with self.log.open("w") as log:
+            self.driver = subprocess.Popen(
+                [sys.executable, "-m", "support.recorded_train", "train", str(experiment)],
+                env={**environment, **nodes.environment},
+                cwd=folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_for_workers(self, world_size: int) -> None:
+        """Returns when a group of that size trains that did not when last waited for."""
+
+        def has_begun() -> bool:
+            assert self.driver.poll() is None, self.log.read_text()
+            groups = {file.name.rpartition("-rank-")[0] for file in self.records.glob("attempt-*")}
+            new = {name for name in groups - self.seen if name.endswith(f"-of-{world_size}")}
+            self.seen |= new
+            return bool(new)
+
+        wait_until(has_begun, what=f"{world_size} workers: {self.log}")
+
+    def result(self) -> dict:
+        (self.records / "slow").unlink(missing_ok=True)
+        assert self.driver.wait(timeout=240) == 0, self.log.read_text()
+        record = next(self.home.glob("runs/*/run.json"))
+        return json.loads(record.read_text())["result"]
+
+    def taken(self) -> dict[tuple[int, int], list[int]]:
+        """The row ids of each (epoch, step) that the final weights come from.
+
+        A group of workers counts up to the step that the next one began with, for that one began
+        with a checkpoint made before the step.
+        """
+        groups: dict[str, list[list]] = {}
+        for file in self.records.glob("attempt-*"):
+            group = file.name.rpartition("-rank-")[0]
+            lines = [json.loads(line) for line in file.read_text().splitlines()]
+            groups.setdefault(group, []).append(lines)
+        groups = dict(sorted(groups.items(), key=lambda item: item[1][0][0][3]))
+        starts = [min(tuple(line[:2]) for line in ranks[0]) for ranks in groups.values()]
+        ends = [*starts[1:], (EPOCHS + 1, 0)]
+        taken: dict[tuple[int, int], list[int]] = {}
+        for (group, ranks), start, end in zip(groups.items(), starts, ends, strict=True):
+            assert len(ranks) == int(group.rpartition("-of-")[2])
+            for rank in ranks:
+                # Epoch 0 is the trial run that measures gradient norms.
+                lines = [line for line in rank if start <= tuple(line[:2]) < end and line[0] > 0]
+                for epoch, step, rows, _ in lines:
+                    taken.setdefault((epoch, step), []).extend(rows)
+        return taken
+
+
+def assert_every_row_once_an_epoch(run: Run, result: dict) -> None:
+    manifest = json.loads((Path(result["prepared_path"]) / "manifest.json").read_text())
+    num_rows = manifest["splits"]["train"]["num_rows"]
+    taken = run.taken()
+    for epoch in range(1, EPOCHS + 1):
+        steps = [step for at, step in sorted(taken) if at == epoch]
+        assert steps == list(range(-(-num_rows // 32)))
+        counts = Counter(row for at, rows in taken.items() if at[0] == epoch for row in rows)
+        assert counts == Counter(range(num_rows)), epoch
+
+
+def assert_one_whole_mlflow_run(result: dict) -> None:
+    client = MlflowClient(result["tracking_uri"])
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments)
+    assert [run.info.run_id for run in runs] == [result["run_id"]]
+    assert runs[0].info.status == "FINISHED"
+    points = client.get_metric_history(result["run_id"], "train/loss")
+    assert [point.step for point in points] == list(range(1, EPOCHS + 1))
+
+
+def weights(result: dict) -> dict:
+    return load_file(Path(result["run_folder"]) / "model" / "weights.safetensors")
+
+
+def test_an_elastic_run_goes_on_with_fewer_and_grows_again(nodes, folder):
+    node = nodes.add()
+    run = Run(folder, nodes, "elastic", num_workers=[1, 2], device="cpu", resize_every_s=2.0)
+    run.wait_for_workers(2)
+    wait_until(lambda: len(checkpoints(run.home)) > 1, what="checkpoints")
+    nodes.kill(node)
+    run.wait_for_workers(1)
+    wait_until(lambda: len(checkpoints(run.home)) > 3, what="checkpoints of one worker")
+    node = nodes.add()
+    run.wait_for_workers(2)
+    result = run.result()
+    assert_every_row_once_an_epoch(run, result)
+    assert_one_whole_mlflow_run(result)
+    nodes.kill(node)
+
+
+def test_a_fixed_size_waits_for_the_node_and_ends_with_the_same_weights(nodes, folder):
+    node = nodes.add()
+    plain = Run(folder, nodes, "plain", slow=False, num_workers=2, device="cpu")
+    expected = plain.result()
+    run = Run(folder, nodes, "fixed", num_workers=2, device="cpu")
+    run.wait_for_workers(2)
+    wait_until(lambda: len(checkpoints(run.home)) > 1, what="checkpoints")
+    nodes.kill(node)
+    wait_until(lambda: "restart 1 of 3" in run.log.read_text(), what="the note of a restart")
+    node = nodes.add()
+    result = run.result()
+    found, wanted = weights(result), weights(expected)
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert (found[name] == tensor).all(), name
+    assert_every_row_once_an_epoch(run, result)
+    assert_one_whole_mlflow_run(result)
+    nodes.kill(node)

@@ -1,0 +1,130 @@
+"""A Ray cluster of several nodes on this host, whose nodes can be killed and added."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from support.command import wait_until
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class RayNodes:
+    """A head and other nodes, each with its own processes and one CPU.
+
+    Attributes:
+        address: for RAY_ADDRESS.
+        environment: what a driver needs to connect.
+    """
+
+    def __init__(self, folder: Path):
+        # Ray's sockets lie below its folder, and their paths must be short.
+        self._folder = Path(f"/tmp/rnnlane-{secrets.token_hex(3)}")
+        self._folder.mkdir(mode=0o700)
+        token = folder / "token"
+        token.write_text(secrets.token_hex(32))
+        self._shared = {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            # A dead node is noticed in seconds, not in the better part of a minute.
+            "RAY_health_check_period_ms": "2000",
+            "RAY_health_check_failure_threshold": "3",
+        }
+        self._log = folder / "ray.log"
+        self._port = free_port()
+        self._nodes: list[subprocess.Popen] = []
+        self.address = f"127.0.0.1:{self._port}"
+        self.environment = {**self._shared, "RAY_ADDRESS": self.address}
+
+    def start_head(self) -> None:
+        self._start(
+            "--head",
+            f"--port={self._port}",
+            f"--temp-dir={self._folder}",
+            "--include-dashboard=true",
+            "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={free_port()}",
+            f"--ray-client-server-port={free_port()}",
+        )
+
+    def add(self, *, hidden: Path | None = None, **environment: str) -> subprocess.Popen:
+        """Starts a node, whose workers have some more environment variables.
+
+        With a ``hidden`` folder, which needs root, the node has another, empty one in its place.
+        """
+        return self._start(f"--address={self.address}", hidden=hidden, **environment)
+
+    def _start(
+        self, *options: str, hidden: Path | None = None, **environment: str
+    ) -> subprocess.Popen:
+        hide = 'mount -t tmpfs none "$0" && exec "$@"'
+        command = [
+            *(["unshare", "--mount", "sh", "-c", hide, str(hidden)] if hidden else []),
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
+            *("--num-cpus=1", "--num-gpus=0", "--node-ip-address=127.0.0.1"),
+            *("--object-store-memory=100000000", "--disable-usage-stats"),
+            *options,
+        ]
+        before = self.alive()
+        with self._log.open("a") as log:
+            node = subprocess.Popen(
+                command,
+                env={**os.environ, **self._shared, **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._nodes.append(node)
+
+        def has_joined() -> bool:
+            assert node.poll() is None, self._log.read_text()
+            return bool(self.alive() - before)
+
+        wait_until(has_joined, what="a node", timeout_s=120)
+        return node
+
+    def alive(self) -> set[str]:
+        """Ids of the nodes that Ray takes for alive, which a dead one is for a while."""
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", self._port)) != 0:
+                return set()
+        code = (
+            "from ray._raylet import GcsClient; "
+            f"nodes = GcsClient(address='{self.address}').get_all_node_info(timeout=5); "
+            "print(*(key.hex() for key, node in nodes.items() if node.state == 0))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, **self._shared},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return set(done.stdout.split()) if done.returncode == 0 else set()
+
+    def kill(self, node: subprocess.Popen) -> None:
+        """``kill -9`` of all processes of a node, as a power cut would."""
+        doomed = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
+        for process in doomed:
+            try:
+                process.send_signal(signal.SIGKILL)
+            except psutil.Error:
+                continue
+        psutil.wait_procs(doomed, timeout=30)
+        node.wait(timeout=30)
+        self._nodes.remove(node)
+
+    def stop(self) -> None:
+        for node in reversed(list(self._nodes)):
+            self.kill(node)
+        subprocess.run(["rm", "-rf", str(self._folder)], check=False)

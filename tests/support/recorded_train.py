@@ -1,0 +1,65 @@
+"""``rnnlane train`` whose workers write down the row ids that they take: run as a module.
+
+RECORD_FOLDER gets a file for each attempt, number of workers and rank, with a line a step. While it
+holds a file called ``slow``, a step takes at least a second.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rnnlane.cli.main import main
+from rnnlane.data.sampling import share
+from rnnlane.runtime import ray_trainer, worker
+from rnnlane.training.feed import TrainFeed
+
+
+def recording_loop(folder: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The worker loop, with a feed that writes down what it gives."""
+
+    def loop(setting: dict[str, Any]) -> dict[str, Any]:
+        return record(setting, Path(folder))
+
+    return loop
+
+
+def record(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
+    import ray.train
+
+    context = ray.train.get_context()
+    attempt = f"{context.get_experiment_name()}-of-{context.get_world_size()}"
+    file = folder / f"{attempt}-rank-{context.get_world_rank()}"
+    plain_steps, plain_batch = TrainFeed.steps, TrainFeed._step_batch
+    taken: list[list[int]] = []
+
+    def step_batch(self: TrainFeed, rows: Any) -> Any:
+        group = self._group
+        mine = share(rows, self._split.labels, rank=group.rank, world_size=group.world_size)
+        taken.append(mine.tolist())
+        return plain_batch(self, rows)
+
+    def steps(self: TrainFeed, epoch: int, *, start: int = 0) -> Any:
+        for step, batch in enumerate(plain_steps(self, epoch, start=start), start=start):
+            with file.open("a") as lines:
+                lines.write(json.dumps([epoch, step, taken[-1], time.time()]) + "\n")
+            if (folder / "slow").exists():
+                time.sleep(1)
+            yield batch
+
+    TrainFeed.steps, TrainFeed._step_batch = steps, step_batch  # type: ignore[method-assign]
+    try:
+        return worker.worker_loop(setting)
+    finally:
+        TrainFeed.steps, TrainFeed._step_batch = plain_steps, plain_batch  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    from support import recorded_train
+
+    # By its name in a module that workers can import, not as part of __main__.
+    ray_trainer.worker_loop = recorded_train.recording_loop(os.environ["RECORD_FOLDER"])
+    sys.exit(main())
