@@ -44,7 +44,9 @@ def prepare(config: ExperimentConfig, *, observer: Observer | None = None) -> Pr
     """
     from rnnlane.data.prepare import check_source, find_prepared
     from rnnlane.data.prepare import prepare as prepare_on_ray
+    from rnnlane.runtime.cluster import check_address
 
+    check_address()
     observer = observer or Observer()
     storage = storage_root(config)
     observer.stage("looking for prepared data")
@@ -81,6 +83,7 @@ def train(
     from rnnlane.runtime.run_record import RunRecord
     from rnnlane.tracking.uris import resolve_uri
 
+    cluster.check_address()
     observer = observer or Observer()
     store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
     prepared = prepare(config, observer=observer)
@@ -163,6 +166,7 @@ def tune(
             where="search",
             remedy="say what may vary; experiments/search-quick.yaml is an example",
         )
+    cluster.check_address()
     observer = observer or Observer()
     store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
     variants = data_variants(config)

@@ -5,10 +5,12 @@ import random
 import time
 import urllib.request
 
+import psutil
 import pytest
 import yaml
 
 from support.command import rnnlane, rnnlane_json, start_rnnlane, wait_until
+from support.listening import beyond_loopback, family, listening
 
 QUEUES = {"Rechnung/€": "invoice amount", "Störung": "broken error", "Lob & Dank": "thanks great"}
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -129,6 +131,9 @@ def test_ui_serves_the_store_on_loopback(tmp_path, free_port):
 
     try:
         wait_until(answers, timeout_s=60, what="the pages")
+        sockets = listening(family(psutil.Process(server.pid)))
+        assert ("127.0.0.1", free_port) in sockets
+        assert beyond_loopback(sockets) == {}
     finally:
         server.terminate()
         time.sleep(1)

@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnnlane.cli import output
-from rnnlane.cli.options import Json, TrackingUri
+from rnnlane.cli.options import CredentialsFile, Json, TrackingUri
+from rnnlane.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rnnlane.runtime.diagnosis import Finding
+
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Look at a cluster instead: the address of its dashboard, http://HOST:8265.",
+    ),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="PLACE",
+        help="With --cluster: folder or URI that every node must reach; default: where its jobs "
+        "keep their things.",
+    ),
+]
 
 
-def doctor(tracking_uri: TrackingUri = None, as_json: Json = False) -> None:
-    """Look at versions, disk, Ray, GPUs, store and data, and say what to do about each problem."""
-    from rnnlane.runtime.diagnosis import diagnose
-
+def doctor(
+    cluster: Cluster = None,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    credentials_file: CredentialsFile = None,
+    as_json: Json = False,
+) -> None:
+    """Look at this machine, or at a cluster, and say what to do about each problem."""
     findings = []
-    for finding in diagnose(tracking_uri):
+    for finding in _findings(cluster, storage, tracking_uri, credentials_file):
         findings.append(finding)
         if not as_json:
             mark = "ok     " if finding.ok else "PROBLEM"
@@ -26,3 +55,25 @@ def doctor(tracking_uri: TrackingUri = None, as_json: Json = False) -> None:
         output.write_json({"ok": ok, "findings": [asdict(finding) for finding in findings]})
     if not ok:
         raise typer.Exit(1)
+
+
+def _findings(
+    cluster: str | None,
+    storage: str | None,
+    tracking_uri: str | None,
+    credentials_file: str | None,
+) -> Iterator[Finding]:
+    if cluster is not None:
+        from rnnlane.runtime.cluster_diagnosis import Question, diagnose_cluster
+
+        uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or None
+        return diagnose_cluster(cluster, Question(uri, storage, credentials_file))
+    if storage is not None or credentials_file is not None:
+        raise ConfigError(
+            "--storage and --credentials-file are places on a cluster, but no cluster is given",
+            where="--cluster",
+            remedy="add --cluster http://HOST:8265",
+        )
+    from rnnlane.runtime.diagnosis import diagnose
+
+    return diagnose(tracking_uri)

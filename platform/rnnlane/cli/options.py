@@ -42,3 +42,12 @@ Address = Annotated[
         help="The cluster's dashboard, http://HOST:8265; default RAY_ADDRESS where it is such.",
     ),
 ]
+CredentialsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--credentials-file",
+        metavar="PATH",
+        help="File on the cluster, in MLflow's format, with the account for the MLflow server. "
+        "Only the path is sent.",
+    ),
+]

@@ -9,7 +9,7 @@ import typer
 
 from rnnlane.cli import output
 from rnnlane.cli.job_watch import answer, tell_how_to_go_on, watch
-from rnnlane.cli.options import Address, Experiment, Json, Overrides
+from rnnlane.cli.options import Address, CredentialsFile, Experiment, Json, Overrides
 from rnnlane.config import load_experiment
 
 
@@ -30,15 +30,6 @@ Packages = Annotated[
         "--runtime-env",
         help="cluster: the cluster has the packages that rnnlane depends on. pip: it has Ray only; "
         "the versions installed here are installed there for the job.",
-    ),
-]
-CredentialsFile = Annotated[
-    str | None,
-    typer.Option(
-        "--credentials-file",
-        metavar="PATH",
-        help="File on the cluster, in MLflow's format, with the account for the MLflow server. "
-        "Only the path is sent.",
     ),
 ]
 

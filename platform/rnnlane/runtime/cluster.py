@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import ConfigError, JobError, ResourceError
+from rnnlane.tracking.uris import redacted
 
 # Ray Train asks its workers for news every 2 s by default, and waits that long once more at the
 # end of every run.
 HEALTH_CHECK_INTERVAL_S = "0.2"
+
+
+def check_address() -> None:
+    """Refuses, before anything is started, a RAY_ADDRESS that no driver can connect to.
+
+    Raises:
+        ConfigError: it is the address of a dashboard, which takes jobs.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address.startswith(("http://", "https://")):
+        raise ConfigError(
+            "a driver connects to a Ray's own address, HOST:6379, but got "
+            f"{redacted(address)!r}, which takes jobs",
+            where="RAY_ADDRESS",
+            remedy="send experiments there by `rnnlane submit`, or unset RAY_ADDRESS to run here",
+        )
 
 
 def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
@@ -24,9 +43,10 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     dashboard stays on, because Ray Train's cleaner finds dead controllers through it.
 
     Raises:
-        ConfigError: ``RAY_ADDRESS`` is the address of a dashboard.
+        ConfigError: RAY_ADDRESS names a dashboard.
         JobError: Ray cannot be started or reached.
     """
+    check_address()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_CHECK_INTERVAL_S)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -35,12 +55,6 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     if ray.is_initialized():
         return
     address = os.environ.get("RAY_ADDRESS")
-    if address and address.startswith(("http://", "https://")):
-        raise ConfigError(
-            "a driver joins a cluster by HOST:PORT, but RAY_ADDRESS is where jobs are sent",
-            where="RAY_ADDRESS",
-            remedy="send the experiment with `rnnlane submit`, or unset it to run on this machine",
-        )
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
     if not address:
@@ -52,22 +66,54 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
         }
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(**options)
+        with contextlib.nullcontext() if address else _on_loopback():
+            ray.init(**options)
     except Exception as error:
         # A node that does not come up in time is a bare Exception of Ray's.
-        raise JobError(
-            f"Ray cannot be {'reached' if address else 'started'}: {_first_line(error)}",
-            where=f"RAY_ADDRESS={address}" if address else "local Ray",
-            remedy="start the cluster, or unset RAY_ADDRESS to run on this machine"
-            if address
-            else "`rnnlane doctor` looks for the cause",
-        ) from error
+        raise _unconnected(error, address) from error
     if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
         # Ray's own handler aborts the process, and with it the record of how the run ended.
         signal.signal(signal.SIGTERM, on_sigterm)
     if not verbose:
         for name in ("ray", "ray.data", "ray.train", "ray.tune"):
             logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _unconnected(error: Exception, address: str | None) -> JobError:
+    if not address:
+        return JobError(
+            f"Ray cannot be started: {_first_line(error)}",
+            where="local Ray",
+            remedy="`rnnlane doctor` looks for the cause",
+        )
+    if "InvalidAuthToken" in f"{error} {error.__cause__}":
+        return JobError(
+            "the cluster asks for its token, but got none or a wrong one",
+            where=f"RAY_ADDRESS={address}",
+            remedy="set RAY_AUTH_MODE=token, and name a file that holds the cluster's token by "
+            "RAY_AUTH_TOKEN_PATH (default ~/.ray/auth_token)",
+        )
+    return JobError(
+        f"Ray cannot be reached: {_first_line(error)}",
+        where=f"RAY_ADDRESS={address}",
+        remedy="start the cluster, or unset RAY_ADDRESS to run on this machine",
+    )
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Has Ray take 127.0.0.1 for this machine's address, as it does by itself on macOS.
+
+    Else its processes serve metrics on every interface, and ask for no token there.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def use_gpu(config: RuntimeConfig) -> bool:

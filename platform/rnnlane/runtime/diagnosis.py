@@ -46,7 +46,7 @@ def diagnose(tracking_uri: str | None) -> Iterator[Finding]:
         _disk,
         _shared_memory,
         _imdb,
-        lambda: _store(tracking_uri),
+        lambda: store_finding(tracking_uri),
         _ray,
         _gpus,
     ]
@@ -117,7 +117,8 @@ def _imdb() -> Finding:
     return Finding("IMDB reviews", True, found)
 
 
-def _store(tracking_uri: str | None) -> Finding:
+def store_finding(tracking_uri: str | None) -> Finding:
+    """Whether an MLflow store can be used from here; default as for training."""
     from rnnlane.tracking.store import check_store, redacted, resolve_uri
 
     try:

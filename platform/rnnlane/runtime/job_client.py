@@ -72,14 +72,16 @@ class Job:
         return {**asdict(self), "experiment": self.experiment}
 
 
-def resolve_address(given: str | None) -> str:
+def resolve_address(given: str | None, *, option: str = "--address") -> str:
     """The address of a cluster's dashboard: ``given``, else RAY_ADDRESS where that is http(s).
+
+    ``option`` is where it is given, for the error.
 
     Raises:
         ConfigError: neither names one, or it holds credentials.
     """
     address = given or os.environ.get("RAY_ADDRESS") or ""
-    where = "--address" if given or not address else "RAY_ADDRESS"
+    where = option if given or not address else "RAY_ADDRESS"
     try:
         parts = urlsplit(address)
         valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -96,7 +98,7 @@ def resolve_address(given: str | None) -> str:
             "jobs go to the address of a cluster's dashboard, http://HOST:8265, but got "
             f"{address or 'none'!r}",
             where=where,
-            remedy="give --address http://HOST:8265, or set RAY_ADDRESS to it",
+            remedy=f"give {option} http://HOST:8265, or set RAY_ADDRESS to it",
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import platform
-import secrets
 import shlex
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -20,11 +18,11 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from rnnlane.errors import ConfigError, JobError
+from rnnlane.errors import ConfigError
+from rnnlane.runtime.job_answer import ask_cluster
 from rnnlane.runtime.job_client import JobClient
 
-PROBE_TIMEOUT_S = 120.0
-_POLL_S = 0.3
+_MARK = "rnnlane-probe "
 # Python's standard library only: it runs where nothing of ours may be installed.
 _PROBE = """
 import json, platform
@@ -56,35 +54,9 @@ def ask(client: JobClient) -> Versions:
         JobError: the cluster starts no job.
         ConfigError: it has no `python` for jobs.
     """
-    probe_id = f"rnnlane-probe-{secrets.token_hex(4)}"
     encoded = json.dumps(_PROBE)
-    client.submit(
-        probe_id,
-        entrypoint=f"python -c {shlex.quote(f'exec({encoded})')}",
-        runtime_env={},
-        metadata={"rnnlane.verb": "probe"},
-    )
-    deadline = time.monotonic() + PROBE_TIMEOUT_S
-    while not (job := client.job(probe_id)).is_final:
-        if time.monotonic() > deadline:
-            raise JobError(
-                f"a cluster must start a job within {PROBE_TIMEOUT_S:g} s, but {probe_id} is still "
-                f"{job.status}: {job.message}",
-                where=client.address,
-                remedy="look at the cluster's own logs",
-            )
-        time.sleep(_POLL_S)
-    log = client.log(probe_id)
-    client.forget(probe_id)
-    for line in log.splitlines():
-        if line.startswith("rnnlane-probe "):
-            return Versions(**json.loads(line.partition(" ")[2]))
-    last = (log.strip().splitlines() or [job.message or job.status])[-1]
-    raise ConfigError(
-        f"a job's `python` must run there, but: {last}",
-        where=client.address,
-        remedy="start the cluster with its Python environment first on PATH",
-    )
+    entrypoint = f"python -c {shlex.quote(f'exec({encoded})')}"
+    return Versions(**ask_cluster(client, entrypoint=entrypoint, mark=_MARK))
 
 
 def requirements() -> list[Requirement]:

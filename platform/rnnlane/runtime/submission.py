@@ -127,27 +127,41 @@ def job_environment(
     Raises:
         ConfigError: an address holds credentials, or a path means nothing on another machine.
     """
-    _refuse_secrets(config.model_dump(mode="json"))
+    refuse_secrets(config.model_dump(mode="json"))
     _refuse_temporary_places(config)
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)}
     uri = environ.get("MLFLOW_TRACKING_URI")
     if uri and config.tracking.uri is None:
-        variables["MLFLOW_TRACKING_URI"] = _sendable(uri)
-    if credentials_file is not None:
-        if not credentials_file.startswith(("/", "~/")):
-            raise ConfigError(
-                "a credentials file is named by its absolute path on the cluster, but got "
-                f"{credentials_file!r}",
-                where="--credentials-file",
-                remedy="put the file on the head's machine and give its path there",
-            )
-        variables[FILE_VARIABLE] = credentials_file
-    return variables
+        variables["MLFLOW_TRACKING_URI"] = sendable_store(uri)
+    return variables | account_variables(credentials_file)
 
 
-def _sendable(uri: str) -> str:
+def account_variables(credentials_file: str | None) -> dict[str, str]:
+    """By which a job finds the account for MLflow: names a file there, and holds no secret.
+
+    Raises:
+        ConfigError: the file's path means nothing on another machine.
+    """
+    if credentials_file is None:
+        return {}
+    if not credentials_file.startswith(("/", "~/")):
+        raise ConfigError(
+            "a credentials file is named by its absolute path on the cluster, but got "
+            f"{credentials_file!r}",
+            where="--credentials-file",
+            remedy="put the file on the head's machine and give its path there",
+        )
+    return {FILE_VARIABLE: credentials_file}
+
+
+def sendable_store(uri: str) -> str:
+    """An MLflow store that a job on another machine can use.
+
+    Raises:
+        ConfigError: it is a file here, or its address holds credentials.
+    """
     resolve_uri(uri)
-    _refuse_secrets({"MLFLOW_TRACKING_URI": uri})
+    refuse_secrets({"MLFLOW_TRACKING_URI": uri})
     if sqlite_file(uri) is not None:
         raise ConfigError(
             f"a job's MLflow store must be reachable from the cluster, but {uri!r} is a file here",
@@ -157,10 +171,15 @@ def _sendable(uri: str) -> str:
     return uri
 
 
-def _refuse_secrets(values: Mapping[str, Any], prefix: str = "") -> None:
+def refuse_secrets(values: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuses addresses with credentials, however deep they stand in what is to be sent.
+
+    Raises:
+        ConfigError: names the first one by its dotted key.
+    """
     for key, value in values.items():
         if isinstance(value, Mapping):
-            _refuse_secrets(value, f"{prefix}{key}.")
+            refuse_secrets(value, f"{prefix}{key}.")
         elif isinstance(value, str) and "://" in value and redacted(value) != value:
             raise ConfigError(
                 f"what a job is sent may hold no credentials, but got {redacted(value)!r}",

@@ -84,6 +84,8 @@ def test_set_works_and_is_validated(experiment):
         ["validate", "--nonsense"],
         ["predict", "--file", "none.txt"],
         ["ui", "--port", "0"],
+        ["doctor", "--cluster", "head"],
+        ["doctor", "--storage", "/data"],
         ["evaluate", "--set", "a=b"],
     ],
 )
