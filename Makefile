@@ -23,8 +23,8 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest -m "slow or gpu"
 
 lint: $(READY)
-	$(BIN)/ruff check platform tests
-	$(BIN)/ruff format --check platform tests
+	$(BIN)/ruff check platform tests cluster
+	$(BIN)/ruff format --check platform tests cluster
 	$(BIN)/mypy
 
 bench: $(READY)

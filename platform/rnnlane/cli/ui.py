@@ -8,18 +8,28 @@ import typer
 
 from rnnlane.cli import output
 from rnnlane.cli.options import Json, TrackingUri
+from rnnlane.config.experiment import TrackingConfig
 
+DEFAULT_EXPERIMENT = TrackingConfig().mlflow_experiment
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on this machine.")]
+MlflowExperiment = Annotated[
+    str, typer.Option("--mlflow-experiment", help="Opened at once where the store is a server.")
+]
 
 
-def ui(port: Port = 5000, tracking_uri: TrackingUri = None, as_json: Json = False) -> None:
+def ui(
+    port: Port = 5000,
+    mlflow_experiment: MlflowExperiment = DEFAULT_EXPERIMENT,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
     """Open MLflow's pages on the store; an embedded store is served on loopback until Ctrl-C."""
     from rnnlane.tracking.store import redacted, resolve_uri
-    from rnnlane.tracking.ui import serve_store
+    from rnnlane.tracking.ui import experiment_page, serve_store
 
     uri = resolve_uri(tracking_uri)
     served = not uri.startswith(("http://", "https://"))
-    url = f"http://127.0.0.1:{port}" if served else redacted(uri)
+    url = f"http://127.0.0.1:{port}" if served else experiment_page(uri, mlflow_experiment)
     if as_json:
         output.write_json({"url": url, "tracking_uri": redacted(uri), "served_here": served})
     else:

@@ -8,6 +8,27 @@ import subprocess
 import sys
 
 from rnnlane.errors import TrackingError
+from rnnlane.tracking.client import open_client, store_errors
+from rnnlane.tracking.uris import without_secrets
+
+
+def experiment_page(uri: str, mlflow_experiment: str) -> str:
+    """Address of the page of an experiment's runs on a server; never with credentials.
+
+    The server's first page where there is no such experiment, and where this process may not ask:
+    the browser has a log-in of its own.
+    """
+    page = without_secrets(uri)
+    try:
+        client = open_client(uri)
+        with store_errors(uri, f"cannot look for MLflow's experiment {mlflow_experiment!r}"):
+            found = client.get_experiment_by_name(mlflow_experiment)
+    except TrackingError:
+        found = None
+    if found is None:
+        return page
+    # MLflow 3 shows an experiment as one of language models unless told otherwise.
+    return f"{page}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning"
 
 
 def serve_store(uri: str, *, port: int) -> None:

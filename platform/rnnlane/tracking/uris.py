@@ -69,3 +69,8 @@ def redacted(text: str) -> str:
     the last ``@`` of an address goes, since a password may hold ``/``, ``:`` and ``@`` itself.
     """
     return _QUERY_SECRET.sub(r"\1***", _USER_INFO.sub("***@", text))
+
+
+def without_secrets(uri: str) -> str:
+    """The address of a server as a browser takes it: no user, no password, no query."""
+    return _USER_INFO.sub("", uri).partition("?")[0].rstrip("/")

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlane.errors import ConfigError
-from rnnlane.tracking.uris import redacted, resolve_uri, sqlite_file, store_identity
+from rnnlane.tracking.uris import (
+    redacted,
+    resolve_uri,
+    sqlite_file,
+    store_identity,
+    without_secrets,
+)
 
 # What may stand in a password that somebody forgot to percent-encode.
 passwords = st.text(
@@ -94,3 +100,10 @@ def test_a_store_is_the_same_with_other_credentials_and_from_another_folder(
     assert store_identity("http://a:b@h") == store_identity("http://c:d@h") != "http://h2"
     monkeypatch.chdir(tmp_path)
     assert store_identity("sqlite:///mlflow.db") == str(tmp_path / "mlflow.db")
+
+
+@given(user=passwords, password=passwords)
+def test_a_browser_gets_an_address_without_credentials(user: str, password: str) -> None:
+    uri = f"https://{user}:{password}@host:5000/mlflow/?access_token=abc"
+    assert without_secrets(uri) == "https://host:5000/mlflow"
+    assert without_secrets("http://host:5000") == "http://host:5000"
