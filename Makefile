@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-slow lint bench clean
+.PHONY: setup demo test test-slow test-hosts lint bench clean
 
 setup: $(READY)
 
@@ -20,7 +20,10 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not slow and not gpu"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m "slow or gpu"
+	$(BIN)/python -m pytest -m "(slow or gpu) and not hosts"
+
+test-hosts: $(READY)
+	$(BIN)/python -m pytest -m hosts
 
 lint: $(READY)
 	$(BIN)/ruff check platform tests cluster

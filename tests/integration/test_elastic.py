@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from safetensors.numpy import load_file
 
 from support.command import checkpoints, command_environment, wait_until, write_experiment
 from support.nodes import RayNodes
+from support.recorded_rows import assert_every_row_once_an_epoch
 
 TESTS = Path(__file__).parents[1]
 EPOCHS = 3
@@ -79,41 +79,6 @@ class Run:
         record = next(self.home.glob("runs/*/run.json"))
         return json.loads(record.read_text())["result"]
 
-    def taken(self) -> dict[tuple[int, int], list[int]]:
-        """The row ids of each (epoch, step) that the final weights come from.
-
-        A group of workers counts up to the step that the next one began with, for that one began
-        with a checkpoint made before the step.
-        """
-        groups: dict[str, list[list]] = {}
-        for file in self.records.glob("attempt-*"):
-            group = file.name.rpartition("-rank-")[0]
-            lines = [json.loads(line) for line in file.read_text().splitlines()]
-            groups.setdefault(group, []).append(lines)
-        groups = dict(sorted(groups.items(), key=lambda item: item[1][0][0][3]))
-        starts = [min(tuple(line[:2]) for line in ranks[0]) for ranks in groups.values()]
-        ends = [*starts[1:], (EPOCHS + 1, 0)]
-        taken: dict[tuple[int, int], list[int]] = {}
-        for (group, ranks), start, end in zip(groups.items(), starts, ends, strict=True):
-            assert len(ranks) == int(group.rpartition("-of-")[2])
-            for rank in ranks:
-                # Epoch 0 is the trial run that measures gradient norms.
-                lines = [line for line in rank if start <= tuple(line[:2]) < end and line[0] > 0]
-                for epoch, step, rows, _ in lines:
-                    taken.setdefault((epoch, step), []).extend(rows)
-        return taken
-
-
-def assert_every_row_once_an_epoch(run: Run, result: dict) -> None:
-    manifest = json.loads((Path(result["prepared_path"]) / "manifest.json").read_text())
-    num_rows = manifest["splits"]["train"]["num_rows"]
-    taken = run.taken()
-    for epoch in range(1, EPOCHS + 1):
-        steps = [step for at, step in sorted(taken) if at == epoch]
-        assert steps == list(range(-(-num_rows // 32)))
-        counts = Counter(row for at, rows in taken.items() if at[0] == epoch for row in rows)
-        assert counts == Counter(range(num_rows)), epoch
-
 
 def assert_one_whole_mlflow_run(result: dict) -> None:
     client = MlflowClient(result["tracking_uri"])
@@ -140,7 +105,7 @@ def test_an_elastic_run_goes_on_with_fewer_and_grows_again(nodes, folder):
     node = nodes.add()
     run.wait_for_workers(2)
     result = run.result()
-    assert_every_row_once_an_epoch(run, result)
+    assert_every_row_once_an_epoch(run.records, result, epochs=EPOCHS)
     assert_one_whole_mlflow_run(result)
     nodes.kill(node)
 
@@ -160,6 +125,6 @@ def test_a_fixed_size_waits_for_the_node_and_ends_with_the_same_weights(nodes, f
     assert found.keys() == wanted.keys()
     for name, tensor in wanted.items():
         assert (found[name] == tensor).all(), name
-    assert_every_row_once_an_epoch(run, result)
+    assert_every_row_once_an_epoch(run.records, result, epochs=EPOCHS)
     assert_one_whole_mlflow_run(result)
     nodes.kill(node)

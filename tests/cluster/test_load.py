@@ -1,0 +1,28 @@
+"""More jobs at once than the cluster has room for."""
+
+import pytest
+
+from support.submitted import Submission, assert_one_whole_run
+
+pytestmark = [pytest.mark.slow, pytest.mark.hosts]
+
+NUM_JOBS = 8
+EPOCHS = 2
+
+
+def test_eight_jobs_at_once_queue_and_all_end(cluster, uninterrupted):
+    cluster.wait_for_nodes(3)
+    jobs = [
+        Submission(
+            cluster,
+            f"queued-{number}",
+            training={"epochs": EPOCHS, "seed": number},
+            # Two of them want the whole cluster.
+            runtime={"num_workers": 2 if number in {2, 5} else 1},
+        )
+        for number in range(NUM_JOBS)
+    ]
+    codes = {job.name: job.exit_code(timeout_s=900) for job in jobs}
+    assert set(codes.values()) == {0}, {job.name: job.text for job in jobs if codes[job.name]}
+    for job in jobs:
+        assert_one_whole_run(cluster, job.name, epochs=EPOCHS)
