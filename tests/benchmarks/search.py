@@ -235,7 +235,7 @@ def main() -> None:
         if arguments.what == "overhead":
             overhead(arguments.trials or 50)
         elif arguments.what == "stopping":
-            stopping(arguments.trials or 18)
+            stopping(arguments.trials or 30)
         else:
             clip(arguments.clauses, arguments.learning_rate)
     print(f"{time.perf_counter() - started:.0f} s; load after {os.getloadavg()[0]:.2f}")

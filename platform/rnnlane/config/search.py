@@ -247,7 +247,7 @@ class SearchConfig(Section):
         "median of the others (median).",
     )
     grace_epochs: PositiveInt = Field(1, description="Epochs that every trial gets.")
-    reduction_factor: int = Field(3, ge=2, description="For asha: one in so many goes on.")
+    reduction_factor: int = Field(2, ge=2, description="For asha: one in so many goes on.")
     metric: ValMetric | None = Field(None, description="What counts; default: training.metric.")
     mode: Literal["min", "max"] | None = Field(
         None, description="Which way is better; default: min for a loss, else max."
