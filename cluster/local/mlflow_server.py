@@ -20,6 +20,7 @@ _TIMEOUT_S = 60.0
 # A password is hashed at each request otherwise, which costs a core more than the request itself.
 # A changed password or right takes so long to hold everywhere.
 _AUTH_CACHE_S = 30
+_WORKER_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class MlflowServer:
                 *("--host", "127.0.0.1", "--port", str(self.port)),
                 *("--workers", str(self.num_workers), "--serve-artifacts"),
                 *("--artifacts-destination", str(self.folder / "artifacts")),
+                # By default a worker that is busy for 5 s is killed; on a machine under load all
+                # are, for ever, while they import MLflow.
+                *("--uvicorn-opts", f"--timeout-worker-healthcheck {_WORKER_TIMEOUT_S}"),
                 *("--allowed-hosts", f"127.0.0.1:{self.port},localhost:{self.port}"),
             ],
             environment=self._environment(mark),

@@ -17,7 +17,7 @@ from rnnlane.errors import JobError, ResourceError
 
 # Every process of a cluster inherits it, also those whose parent died.
 MARK = "RNNLANE_LOCAL_CLUSTER"
-START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 300.0
 END_TIMEOUT_S = 45.0
 _LOG_LINES = 3
 

@@ -32,6 +32,8 @@ class Cluster:
         self.head = RayHead(folder, MLFLOW_TRACKING_URI=self.server.uri)
         self.laptop = folder / "laptop"
         self.laptop.mkdir()
+
+    def wait(self) -> None:
         self.head.wait()
         self.server.wait()
 
@@ -91,8 +93,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     (cluster.laptop / "reviews").mkdir()
     lines = [f"{text} number {n},{label}" for n in range(80) for text, label in ROWS]
     (cluster.laptop / "reviews" / "rows.csv").write_text("\n".join(["text,label", *lines]))
-    yield cluster
-    cluster.stop()
+    try:
+        cluster.wait()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +119,7 @@ def test_a_job_trains_on_the_cluster_and_names_its_run(
     assert first["stderr"].count("\nepoch 1 ") == 1
     assert list((cluster.head.home / "prepared").iterdir())
     assert not (cluster.laptop / "home").exists()
+    assert "rnnlane-probe" not in cluster.head.get("/api/jobs/"), "it left its probe behind"
 
 
 def test_sent_twice_it_is_one_job_and_again_makes_another_run(
@@ -267,7 +273,3 @@ def test_an_address_where_nobody_is_and_a_job_that_nobody_knows(cluster: Cluster
     code, _, err = cluster.command("jobs", "logs", "-f", "nope")
     assert (code, err.count("\n")) == (2, 1)
     assert "knows no job 'nope'" in err
-
-
-def test_probes_leave_nothing_behind(cluster: Cluster, first: dict[str, Any]) -> None:
-    assert "rnnlane-probe" not in cluster.head.get("/api/jobs/")

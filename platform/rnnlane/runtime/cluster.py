@@ -13,6 +13,7 @@ from typing import Any
 
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import ConfigError, JobError, ResourceError
+from rnnlane.runtime.capacity import capacity
 from rnnlane.tracking.uris import redacted
 
 # Ray Train asks its workers for news every 2 s by default, and waits that long once more at the
@@ -122,10 +123,9 @@ def use_gpu(config: RuntimeConfig) -> bool:
     Raises:
         ResourceError: the workers do not fit the cluster; with the arithmetic.
     """
-    import ray
-
-    have = ray.cluster_resources()
     workers = config.min_workers
+    bundle = worker_resources(config.cpus_per_worker, float(config.device == "gpu"))
+    have = capacity(bundle, workers)
     cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
     if workers * config.cpus_per_worker > cpus:
         raise ResourceError(
@@ -154,9 +154,7 @@ def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
     Raises:
         ResourceError: not even one fits; with the arithmetic.
     """
-    import ray
-
-    have = ray.cluster_resources()
+    have = capacity(worker_resources(cpus, gpus), num_workers)
     fitting = []
     for name, each in (("CPU", cpus), ("GPU", gpus)):
         if each <= 0:

@@ -16,6 +16,7 @@ import yaml
 from rnnlane.config import ExperimentConfig, config_fingerprint
 from rnnlane.config.fingerprint import search_fingerprint
 from rnnlane.errors import ConfigError
+from rnnlane.runtime.capacity import WAIT_VARIABLE
 from rnnlane.tracking.uris import redacted
 
 HOME = "/var/lib/rnnlane"
@@ -26,6 +27,7 @@ NAMESPACE = "rnnlane"
 USER_ID = 1000
 BUILT_IN_STOP_WORDS = {"off", "english", "english_keep_negations"}
 LARGEST_STANDING = 8
+WAIT_FOR_NODES_S = 900
 HEAD_MEMORY = WORKER_MEMORY = "4Gi"
 # KubeRay allows 47 characters: it makes the names of clusters and Services from a job's.
 _LONGEST_NAME = 47
@@ -255,16 +257,17 @@ def _cluster_spec(
             "securityContext": _container_security(),
             "resources": _resources(cpu="500m", memory="1Gi"),
         }
+    waits = autoscaling and experiment is None
     spec["headGroupSpec"] = {
         # No work on the head: what a worker does there would take the driver with it.
         "rayStartParams": {"num-cpus": "0"},
-        "template": _head(image, experiment),
+        "template": _head(image, experiment, waits=waits),
     }
     spec["workerGroupSpecs"] = [_worker_group(group, image) for group in groups]
     return spec
 
 
-def _head(image: str, experiment: str | None) -> Manifest:
+def _head(image: str, experiment: str | None, *, waits: bool) -> Manifest:
     mounts = [_mount("storage", HOME), _mount("credentials", f"{SECRETS}/mlflow", read_only=True)]
     volumes = [_storage(), _credentials()]
     if experiment is not None:
@@ -278,6 +281,8 @@ def _head(image: str, experiment: str | None) -> Manifest:
         {"name": "RNNLANE_CREDENTIALS_FILE", "value": f"{SECRETS}/mlflow/mlflow_credentials"},
         {"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow:5000"},
     ]
+    if waits:
+        head["env"].append({"name": WAIT_VARIABLE, "value": str(WAIT_FOR_NODES_S)})
     head["volumeMounts"] = mounts
     return _pod(head, volumes)
 

@@ -48,6 +48,7 @@ def test_every_node_has_the_token_and_no_dashboard_is_open(cluster):
         commands = [text for text in cluster[f"{who}_start_ray_commands"] if "ray start" in text]
         assert len(commands) == 1
         assert "RAY_AUTH_MODE=token ray start" in commands[0]
+        assert ("RNNLANE_WAIT_FOR_NODES_S=" in commands[0]) == (who == "head")
         assert ("--dashboard-host=127.0.0.1" in commands[0]) == (who == "head")
     assert "0.0.0.0" not in json.dumps(cluster)
 

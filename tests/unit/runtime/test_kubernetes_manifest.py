@@ -141,3 +141,9 @@ def test_what_no_pod_can_have_is_refused(override, where):
 
 def test_absolute_paths_and_addresses_are_let_through():
     job("data.source={kind: csv, path: 's3://bucket/a.csv'}", "runtime.storage_path=/mnt/x")
+
+
+def test_only_a_cluster_that_grows_lets_runs_wait_for_nodes():
+    assert "RNNLANE_WAIT_FOR_NODES_S" in as_yaml([cluster_manifest(PLACE)])
+    assert "RNNLANE_WAIT_FOR_NODES_S" not in as_yaml([cluster_manifest(Placement("x", queue="q"))])
+    assert "RNNLANE_WAIT_FOR_NODES_S" not in as_yaml([job()[1]])

@@ -1,0 +1,59 @@
+"""Nodes that are not there yet: asking Ray's autoscaler for them, and waiting."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+
+from rnnlane.errors import ConfigError
+
+# Set where a cluster's head is started, since only the cluster knows whether nodes can come.
+WAIT_VARIABLE = "RNNLANE_WAIT_FOR_NODES_S"
+_LOOK_EVERY_S = 2.0
+
+
+def capacity(bundle: Mapping[str, float], count: int) -> dict[str, float]:
+    """Amount of each resource, such as CPU and GPU, that the connected Ray has.
+
+    Where the cluster says that its autoscaler brings nodes, asks it for room for the bundles and
+    waits until they fit or the time is over: it would otherwise refuse a run for want of workers
+    that nobody has asked for. The request stands until the next one or the driver's end.
+
+    Args:
+        bundle: what one worker needs.
+        count: of workers.
+
+    Raises:
+        ConfigError: the cluster's waiting time is no number of seconds.
+    """
+    import ray
+
+    have: dict[str, float] = ray.cluster_resources()
+    wait_s = _wait_s()
+    if wait_s <= 0 or _fits(have, bundle, count):
+        return have
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=[dict(bundle)] * count)
+    end = time.monotonic() + wait_s
+    while not _fits(have, bundle, count) and time.monotonic() < end:
+        time.sleep(_LOOK_EVERY_S)
+        have = ray.cluster_resources()
+    return have
+
+
+def _fits(have: Mapping[str, float], bundle: Mapping[str, float], count: int) -> bool:
+    return all(have.get(name, 0.0) >= each * count for name, each in bundle.items())
+
+
+def _wait_s() -> float:
+    text = os.environ.get(WAIT_VARIABLE) or "0"
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(
+            f"{WAIT_VARIABLE} must be a number of seconds, but got {text!r}",
+            where=WAIT_VARIABLE,
+            remedy="for example 900; unset it where no autoscaler brings nodes",
+        ) from None
