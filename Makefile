@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Two test files at a time: most of their seconds are processes that start and wait.
+TWO_FILES := -n 2 --dist loadfile
 
 .PHONY: setup demo test test-slow test-hosts lint bench clean
 
@@ -17,10 +19,10 @@ demo: $(READY)
 	$(BIN)/rnnlane train experiments/demo.yaml
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest $(TWO_FILES) -m "not slow and not gpu"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m "(slow or gpu) and not hosts"
+	$(BIN)/python -m pytest $(TWO_FILES) -m "(slow or gpu) and not hosts"
 
 test-hosts: $(READY)
 	$(BIN)/python -m pytest -m hosts

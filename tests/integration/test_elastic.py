@@ -14,6 +14,8 @@ from support.command import checkpoints, command_environment, wait_until, write_
 from support.nodes import RayNodes
 from support.recorded_rows import assert_every_row_once_an_epoch
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 EPOCHS = 3
 CHANGES = {

@@ -16,6 +16,8 @@ from support.guarded_head import clean_environment, start_head
 from support.listening import beyond_loopback, family, listening
 from support.store_with_accounts import StoreWithAccounts
 
+pytestmark = pytest.mark.slow
+
 # What a browser needs to show the page that asks for the token, and what a load balancer asks.
 PUBLIC = {
     "/",
@@ -286,7 +288,6 @@ def test_doctor_names_a_wrong_token(head, tmp_path):
     assert "wrong" in done["findings"][-1]["found"]
 
 
-@pytest.mark.slow
 def test_doctor_is_loud_about_an_open_cluster():
     head = start_head(is_guarded=False)
     try:

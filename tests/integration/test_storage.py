@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 from support.command import rnnlane, rnnlane_json, start_rnnlane, wait_until, write_experiment
 from support.nodes import RayNodes
 
+pytestmark = pytest.mark.slow
+
 KEY, SECRET = "AKIAEXAMPLEKEY", "an-example-secret-key"
 AWS = {
     "AWS_ACCESS_KEY_ID": KEY,

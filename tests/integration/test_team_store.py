@@ -29,6 +29,8 @@ from support.command import wait_until
 from support.many_writers import NUM_KEYS, NUM_PROCESSES, NUM_STEPS, NUM_THREADS, value_of
 from support.team_server import TeamServer, log_in
 
+pytestmark = pytest.mark.slow
+
 NUM_POINTS = NUM_PROCESSES * NUM_THREADS * NUM_STEPS * NUM_KEYS
 API = "/api/2.0/mlflow"
 
@@ -54,7 +56,6 @@ def finished_run(name: str, mlflow_experiment: str, tmp_path: Path) -> str:
     return tracker.run_id
 
 
-@pytest.mark.slow
 def test_32_writers_lose_nothing_and_double_nothing_while_the_server_is_killed(
     team: TeamServer, tmp_path: Path
 ) -> None:
