@@ -116,7 +116,7 @@ def status(url: str, *, login: str | None = None, host: str | None = None) -> in
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
     try:
         with urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=30
+            urllib.request.Request(url, headers=headers), timeout=120
         ) as got:
             return got.status
     except urllib.error.HTTPError as error:

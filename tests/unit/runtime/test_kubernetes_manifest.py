@@ -147,3 +147,10 @@ def test_only_a_cluster_that_grows_lets_runs_wait_for_nodes():
     assert "RNNLANE_WAIT_FOR_NODES_S" in as_yaml([cluster_manifest(PLACE)])
     assert "RNNLANE_WAIT_FOR_NODES_S" not in as_yaml([cluster_manifest(Placement("x", queue="q"))])
     assert "RNNLANE_WAIT_FOR_NODES_S" not in as_yaml([job()[1]])
+
+
+def test_an_elastic_run_lets_its_cluster_grow_from_the_fewest_workers():
+    _, ray_job = job("runtime.num_workers=[1, 4]")
+    group = workers(ray_job)
+    assert (group["replicas"], group["minReplicas"], group["maxReplicas"]) == (1, 1, 4)
+    assert ray_job["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"] is True
