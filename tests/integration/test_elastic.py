@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parents[1]
 EPOCHS = 3
 CHANGES = {
-    "data": {"source": {"kind": "generated", "num_rows": 1500}},
+    "data": {"source": {"kind": "generated", "num_rows": 3000}},
     "model": {"embedding_dim": 16, "hidden_size": 16, "num_layers": 2, "dropout": 0.2},
     "training": {"epochs": EPOCHS, "checkpoint_every_s": 0.5, "learning_rate": 0.003},
 }

@@ -43,7 +43,7 @@ class RayHead:
         self.temporary = Path(tempfile.mkdtemp(prefix="rnl-"))
         gcs, self.port, agent, client = free_ports(4)
         self.address = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head"]
         command += [f"--port={gcs}", f"--dashboard-port={self.port}", "--num-cpus=2"]
         command += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
         command += ["--dashboard-host=127.0.0.1", f"--temp-dir={self.temporary}"]
@@ -57,6 +57,7 @@ class RayHead:
             "RNNLANE_HOME": str(self.home),
             **environment,
         }
+        # Not --block: that ends the head where its server of Ray Client is slow to start.
         with (folder / "head.log").open("w") as log:
             self._process = subprocess.Popen(
                 command, env=own, stdout=log, stderr=log, start_new_session=True
@@ -74,7 +75,7 @@ class RayHead:
 
     def wait(self) -> None:
         def answers() -> bool:
-            assert self._process.poll() is None, (self.folder / "head.log").read_text()
+            assert not self._process.poll(), (self.folder / "head.log").read_text()
             with contextlib.suppress(OSError):
                 return "ALIVE" in self.get("/nodes?view=summary") and bool(self.get("/api/jobs/"))
             return False
@@ -83,13 +84,13 @@ class RayHead:
 
     def stop(self) -> None:
         """Ends the processes of this head and no other's, and removes its folder."""
-        mine = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        self._process.wait()
+        mine = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if str(self.temporary) in " ".join(process.cmdline()):
-                    mine.append(process)
-        self._process.kill()
-        self._process.wait()
+                    mine += [process, *process.children(recursive=True)]
         for process in mine:
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -113,6 +114,8 @@ class AccountServer:
         settings = folder / "auth.ini"
         settings.write_text(
             "[mlflow]\ndefault_permission = NO_PERMISSIONS\nadmin_username = admin\n"
+            # Else a password is hashed at each request, which costs more than the request.
+            "auth_cache_ttl_seconds = 30\n"
             f"database_uri = sqlite:///{folder / 'accounts.db'}\n"
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
         )

@@ -76,22 +76,24 @@ class RayNodes:
             *options,
         ]
         before = self.alive()
-        with self._log.open("a") as log:
-            node = subprocess.Popen(
-                command,
-                env={**os.environ, **self._shared, **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+        for _ in range(3):
+            with self._log.open("a") as log:
+                node = subprocess.Popen(
+                    command,
+                    env={**os.environ, **self._shared, **environment},
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            self._nodes.append(node)
+            wait_until(
+                lambda node=node: node.poll() is not None or self.alive() - before,
+                what=f"a node: {self._log}",
             )
-        self._nodes.append(node)
-
-        def has_joined() -> bool:
-            assert node.poll() is None, self._log.read_text()
-            return bool(self.alive() - before)
-
-        wait_until(has_joined, what="a node", timeout_s=120)
-        return node
+            if node.poll() is None:
+                return node
+            # On a busy machine Ray gives up on a node that it starts.
+        raise AssertionError(self._log.read_text())
 
     def alive(self) -> set[str]:
         """Ids of the nodes that Ray takes for alive, which a dead one is for a while."""
@@ -114,6 +116,9 @@ class RayNodes:
 
     def kill(self, node: subprocess.Popen) -> None:
         """``kill -9`` of all processes of a node, as a power cut would."""
+        self._nodes.remove(node)
+        if node.poll() is not None:
+            return
         doomed = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
         for process in doomed:
             try:
@@ -122,7 +127,6 @@ class RayNodes:
                 continue
         psutil.wait_procs(doomed, timeout=30)
         node.wait(timeout=30)
-        self._nodes.remove(node)
 
     def stop(self) -> None:
         for node in reversed(list(self._nodes)):

@@ -192,12 +192,10 @@ def is_large_enough(config: RuntimeConfig, gpus_per_worker: float) -> bool:
     return all(config.min_workers * each <= have.get(name, 0.0) for name, each in needed.items())
 
 
-def room(config: RuntimeConfig, gpus_per_worker: float) -> str:
-    """What the workers of a run need at least, in words."""
-    each = f"{config.cpus_per_worker:g} CPUs"
-    if gpus_per_worker > 0:
-        each += f" and {gpus_per_worker:g} GPUs"
-    return f"{config.min_workers} workers x {each}"
+def worker_needs(config: RuntimeConfig, gpus_per_worker: float) -> str:
+    """What Ray sets aside for one worker, in words."""
+    gpus = f" and {gpus_per_worker:g} GPUs" if gpus_per_worker > 0 else ""
+    return f"{config.cpus_per_worker:g} CPUs{gpus}"
 
 
 def worker_resources(cpus: float, gpus: float) -> dict[str, float]:

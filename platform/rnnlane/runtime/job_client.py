@@ -185,6 +185,8 @@ class JobClient:
             yield
         except AuthenticationError as error:
             raise _not_let_in(self.address, error) from None
+        except aiohttp.WSServerHandshakeError as error:
+            raise _refused(self.address, error, error.status, submission_id) from None
         except (OSError, requests.RequestException, aiohttp.ClientError) as error:
             raise UnreachableError(
                 f"the cluster does not answer: {_reason(error)}",
@@ -192,7 +194,9 @@ class JobClient:
                 remedy="check the address, and that the cluster's dashboard runs",
             ) from None
         except RuntimeError as error:
-            raise _refused(self.address, error, submission_id) from None
+            found = _STATUS_CODE.search(str(error))
+            status = int(found.group(1)) if found else 0
+            raise _refused(self.address, error, status, submission_id) from None
 
 
 def _connect(address: str) -> Any:
@@ -276,11 +280,11 @@ def _not_let_in(address: str, error: Exception) -> ConfigError:
 
 
 def _refused(
-    address: str, error: RuntimeError, submission_id: str | None
+    address: str, error: Exception, status: int, submission_id: str | None
 ) -> JobError | ConfigError:
     """A request that reached a server, and was not granted."""
-    found = _STATUS_CODE.search(str(error))
-    status = int(found.group(1)) if found else 0
+    if status in {401, 403}:
+        return _not_let_in(address, error)
     if status == 404 and submission_id is not None:
         return ConfigError(
             f"the cluster knows no job {submission_id!r}",

@@ -122,7 +122,7 @@ class _Reader:
         return position + len(piece)
 
 
-def wait_for_end(source: JobSource, submission_id: str, *, timeout_s: float = 120.0) -> Job:
+def wait_for_end(source: JobSource, submission_id: str, *, timeout_s: float = 300.0) -> Job:
     """The job once its state is final, or after ``timeout_s`` as it stands then."""
     deadline = time.monotonic() + timeout_s
     while not (job := source.job(submission_id)).is_final and time.monotonic() < deadline:

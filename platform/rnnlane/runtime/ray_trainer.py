@@ -63,7 +63,7 @@ def train_on_ray(
         RnnlaneError: whatever the worker loop raised.
     """
     policy = RestartPolicy(config.runtime.max_restarts)
-    room = cluster.room(config.runtime, gpus_per_worker)
+    each = cluster.worker_needs(config.runtime, gpus_per_worker)
     nodes = cluster.alive_nodes()
     while True:
         _wait_for_nodes(config.runtime, gpus_per_worker, observer)
@@ -73,7 +73,7 @@ def train_on_ray(
             )
         except (TrainingFailedError, RayError, OSError) as error:
             nodes = _tell_lost_nodes(nodes, observer)
-            restart = policy.decide(describe_loss(error, room=room))
+            restart = policy.decide(describe_loss(error, each=each))
         if restart.note:
             observer.note(restart.note)
         time.sleep(restart.wait_s)
@@ -83,7 +83,8 @@ def _wait_for_nodes(runtime: RuntimeConfig, gpus_per_worker: float, observer: Ob
     """Returns when the cluster is large enough, with what it is used for left out."""
     if cluster.is_large_enough(runtime, gpus_per_worker):
         return
-    observer.note(f"waiting for nodes: {cluster.room(runtime, gpus_per_worker)} are needed")
+    each = cluster.worker_needs(runtime, gpus_per_worker)
+    observer.note(f"waiting for nodes: {runtime.min_workers} workers x {each} are needed")
     while not cluster.is_large_enough(runtime, gpus_per_worker):
         time.sleep(1.0)
 

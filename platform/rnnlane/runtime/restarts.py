@@ -90,17 +90,18 @@ class RestartPolicy:
         )
 
 
-def describe_loss(error: TrainingFailedError | RayError | OSError, *, room: str) -> Loss:
+def describe_loss(error: TrainingFailedError | RayError | OSError, *, each: str) -> Loss:
     """What an error of Ray Train means for the run.
 
     Args:
         error: what ``TorchTrainer.fit()`` raised; an OSError comes of reading checkpoints.
-        room: what the workers need, as in "2 workers x 1 CPU".
+        each: what a worker needs, as in "1 CPUs".
     """
     if isinstance(error, ControllerError):
         cause = error.controller_failure
         if isinstance(cause, WorkerGroupStartupTimeoutError):
-            return Loss(f"the cluster has no room for {room}", is_want_of_room=True)
+            what = f"the cluster has no room for {cause.num_workers} workers x {each}"
+            return Loss(what, is_want_of_room=True)
         what = f"the workers could not be set up: {last_line(cause)}"
     elif isinstance(error, PreemptionError):
         what = "a node is being taken away"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -20,8 +21,9 @@ from rnnlane.runtime.job_package import EXPERIMENT_FILE, digest, files_for, writ
 from rnnlane.tracking.credentials import FILE_VARIABLE
 from rnnlane.tracking.uris import redacted, resolve_uri, sqlite_file
 
-# Ray gives a stopped job 3 s; MLflow is to hear of the end as well.
-STOP_WAIT_S = 60
+# Ray gives a stopped job 3 s. MLflow is to hear of the end first, for which the driver waits up to
+# tracking.flush_timeout_s.
+STOP_MARGIN_S = 30
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def job_environment(
     """
     refuse_secrets(config.model_dump(mode="json"))
     _refuse_temporary_places(config)
-    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)}
+    stop_wait_s = math.ceil(config.tracking.flush_timeout_s) + STOP_MARGIN_S
+    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(stop_wait_s)}
     uri = environ.get("MLFLOW_TRACKING_URI")
     if uri and config.tracking.uri is None:
         variables["MLFLOW_TRACKING_URI"] = sendable_store(uri)

@@ -13,7 +13,7 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from rnnlane.errors import JobError
 from rnnlane.runtime.restarts import Loss, RestartPolicy, describe_loss
 
-ROOM = "2 workers x 1 CPUs"
+EACH = "1 CPUs"
 DIED = Loss("worker 1 died")
 FULL = Loss("the cluster has no room for 2 workers x 1 CPUs", is_want_of_room=True)
 
@@ -83,9 +83,9 @@ DEAD = WorkerHealthCheckFailedError("no health", RayActorError())
     ],
 )
 def test_a_loss_is_named_by_what_died_first(error, what):
-    assert describe_loss(error, room=ROOM) == Loss(what)
+    assert describe_loss(error, each=EACH) == Loss(what)
 
 
 def test_workers_that_find_no_room_have_lost_nothing():
     error = ControllerError(WorkerGroupStartupTimeoutError(2))
-    assert describe_loss(error, room=ROOM) == FULL
+    assert describe_loss(error, each=EACH) == FULL

@@ -130,7 +130,7 @@ def test_accounts_go_by_reference_only():
         "RNNLANE_CREDENTIALS_FILE": "/home/me/mlflow.ini",
     }
     found = job_environment(experiment(), environ, credentials_file="/etc/rnnlane/mlflow.ini")
-    assert found.pop("RAY_JOB_STOP_WAIT_TIME_S")
+    assert found.pop("RAY_JOB_STOP_WAIT_TIME_S") == "90", "longer than the driver waits for MLflow"
     assert found == {
         "MLFLOW_TRACKING_URI": "http://mlflow:5000",
         "RNNLANE_CREDENTIALS_FILE": "/etc/rnnlane/mlflow.ini",
