@@ -3,7 +3,7 @@
 import pytest
 
 from support.host_cluster import HOSTS, HostCluster
-from support.hosts import Hosts, why_not
+from support.hosts import Hosts, remove_hosts, why_not
 from support.submitted import Submission, assert_ended_well
 
 
@@ -12,15 +12,12 @@ def cluster():
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)
-    hosts = None
     try:
-        hosts = Hosts(HOSTS)
-        cluster = HostCluster(hosts)
+        cluster = HostCluster(Hosts(HOSTS))
         cluster.start()
         yield cluster
     finally:
-        if hosts is not None:
-            hosts.close()
+        remove_hosts()
 
 
 @pytest.fixture(scope="session")

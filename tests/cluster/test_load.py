@@ -2,6 +2,7 @@
 
 import pytest
 
+from support.command import wait_until
 from support.submitted import Submission, assert_one_whole_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.hosts]
@@ -22,7 +23,12 @@ def test_eight_jobs_at_once_queue_and_all_end(cluster, uninterrupted):
         )
         for number in range(NUM_JOBS)
     ]
-    codes = {job.name: job.exit_code(timeout_s=900) for job in jobs}
+
+    def num_ended() -> int:
+        return sum(job.has_ended() for job in jobs)
+
+    wait_until(lambda: num_ended() == NUM_JOBS, timeout_s=900, what="the end of all")
+    codes = {job.name: job.exit_code() for job in jobs}
     assert set(codes.values()) == {0}, {job.name: job.text for job in jobs if codes[job.name]}
     for job in jobs:
         assert_one_whole_run(cluster, job.name, epochs=EPOCHS)

@@ -53,9 +53,9 @@ class Host:
 
     def _plug(self, switch: str) -> None:
         inside = ["ip", "-n", self._namespace]
-        _do("ip", "-n", switch, "link", "add", self.name, "type", "veth", "peer", "name",
+        _do("ip", "-n", switch, "link", "add", "name", self.name, "type", "veth", "peer", "name",
             INTERFACE, "netns", self._namespace)  # fmt: skip
-        _do("ip", "-n", switch, "link", "set", self.name, "master", "switch", "up")
+        _do("ip", "-n", switch, "link", "set", "dev", self.name, "master", "switch", "up")
         _do(*inside, "link", "set", "lo", "up")
         _do(*inside, "link", "set", INTERFACE, "up")
         _do(*inside, "address", "add", f"{self.address}/24", "dev", INTERFACE)
@@ -108,6 +108,8 @@ class Host:
             capture_output=True,
             text=True,
             timeout=timeout_s,
+            # A signal to the tests' group is not for the daemons that this leaves behind.
+            start_new_session=True,
         )
 
     def processes(self, *words: str) -> list[psutil.Process]:
@@ -130,11 +132,11 @@ class Host:
 
     def cut(self) -> None:
         """Pulls the cable at the switch; connections notice nothing but silence."""
-        _do("ip", "-n", self._switch, "link", "set", self.name, "down")
+        _do("ip", "-n", self._switch, "link", "set", "dev", self.name, "down")
 
     def join(self) -> None:
         """Plugs the cable in again."""
-        _do("ip", "-n", self._switch, "link", "set", self.name, "up")
+        _do("ip", "-n", self._switch, "link", "set", "dev", self.name, "up")
 
     def narrow(self, kbit_per_s: int = 2000) -> None:
         """A thin line to this host: training takes as long as a test needs, on any machine."""
@@ -153,7 +155,7 @@ class Host:
 
 
 class Hosts:
-    """Hosts on one switch; :meth:`close` ends whatever runs on them.
+    """Hosts on one switch; :func:`remove_hosts` ends whatever runs on them.
 
     Attributes:
         folder: of all of them; its path is short, as Ray's sockets need it.
@@ -164,7 +166,7 @@ class Hosts:
         self.folder = _folder(os.getpid())
         self.folder.mkdir(mode=0o700)
         self._switch = _make(_namespace(os.getpid(), "switch"))
-        _do("ip", "-n", self._switch, "link", "add", "switch", "type", "bridge")
+        _do("ip", "-n", self._switch, "link", "add", "name", "switch", "type", "bridge")
         _do("ip", "-n", self._switch, "link", "set", "switch", "up")
         self._by_name: dict[str, Host] = {}
         for number, name in enumerate(names, start=1):
@@ -178,9 +180,10 @@ class Hosts:
     def __getitem__(self, name: str) -> Host:
         return self._by_name[name]
 
-    def close(self) -> None:
-        """Kills every process of every host and removes the hosts and their files."""
-        _remove_of(os.getpid())
+
+def remove_hosts() -> None:
+    """Kills every process of every host of this process, and removes the hosts and their files."""
+    _remove_of(os.getpid())
 
 
 def _folder(pid: int) -> Path:

@@ -97,9 +97,16 @@ class Submission:
         wait_until(has_begun, timeout_s=400, what=f"checkpoints: {self._out}")
         self.mark("checkpoints")
 
+    def has_ended(self) -> bool:
+        if self._command.poll() is None:
+            return False
+        if "end" not in self.seconds:
+            self.mark("end")
+        return True
+
     def exit_code(self, *, timeout_s: float = 500) -> int:
-        code = self._command.wait(timeout=timeout_s)
-        self.mark("end")
+        wait_until(self.has_ended, timeout_s=timeout_s, what=f"the end of: {self._out}")
+        code = self._command.returncode
         print(f"{self.name}: {self.seconds}")
         return code
 
