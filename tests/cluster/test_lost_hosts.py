@@ -60,7 +60,7 @@ def test_a_cut_link_is_told_of_and_outlived(whole, uninterrupted):
     job.mark("joined")
     job.wait_for("restart 1 of 3")
     assert_ended_well(job)
-    assert worker.address in job.out or "imed out" in job.out, job.out
+    assert "lost its connection to another; going on from the last checkpoint" in job.out
     assert_same_weights(job, uninterrupted)
     assert_one_whole_run(whole, job.name)
 
@@ -82,18 +82,21 @@ def test_an_elastic_run_goes_on_with_fewer_and_grows_again(whole, uninterrupted)
         RAY_ADDRESS=f"{whole.head.address}:{RAY_PORT}",
     )
 
-    def wait_for(attempt: int, world_size: int) -> None:
+    def wait_for(attempts: str, world_size: int) -> None:
         def has_begun() -> bool:
             assert driver.poll() is None, log.read_text()
-            file = records / f"attempt-{attempt}-of-{world_size}-rank-0"
-            return file.exists() and len(file.read_text().splitlines()) > 3
+            return any(records.glob(f"attempt-{attempts}-of-{world_size}-rank-0"))
 
         wait_until(has_begun, timeout_s=300, what=f"{world_size} workers: {log}")
 
-    wait_for(attempt=1, world_size=2)
+    wait_for("1", world_size=2)
+    wait_until(
+        lambda: any((whole.home / "checkpoints").glob("elastic-*/*/*/state.json")),
+        what=f"a checkpoint: {log}",
+    )
     whole.kill_node(worker)
-    wait_for(attempt=2, world_size=1)
-    wait_for(attempt=2, world_size=2)
+    wait_for("[2-9]", world_size=1)
+    wait_for("[2-9]", world_size=2)
     (records / "slow").unlink()
     assert driver.wait(timeout=300) == 0, log.read_text()
     result = json.loads(log.read_text().splitlines()[-1])
