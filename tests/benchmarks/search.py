@@ -148,14 +148,15 @@ def stopping(num_trials: int) -> None:
             config = experiment(
                 f"stopping-{scheduler}-{seed}",
                 seed=seed,
+                data={"source": {"kind": "generated", "num_rows": 4000}, "val": 0.3, "test": 0.1},
                 model={"cell": "lstm", "embedding_dim": 16},
-                training={"epochs": 9, "clip": {"policy": "none"}},
+                training={"epochs": 8, "clip": {"policy": "none"}},
                 search={
                     "space": {
                         "model.hidden_size": "choice(8, 16, 32)",
                         "model.num_layers": "randint(1, 2)",
                         "model.pooling": "choice(last, mean, max)",
-                        "training.learning_rate": "loguniform(3e-4, 3e-2)",
+                        "training.learning_rate": "loguniform(1e-3, 2e-2)",
                     },
                     "algorithm": "random",
                     "scheduler": scheduler,
@@ -235,7 +236,7 @@ def main() -> None:
         if arguments.what == "overhead":
             overhead(arguments.trials or 50)
         elif arguments.what == "stopping":
-            stopping(arguments.trials or 30)
+            stopping(arguments.trials or 24)
         else:
             clip(arguments.clauses, arguments.learning_rate)
     print(f"{time.perf_counter() - started:.0f} s; load after {os.getloadavg()[0]:.2f}")

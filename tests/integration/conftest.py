@@ -1,6 +1,15 @@
+import signal
 import socket
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_are_heeded():
+    """A shell lets what it starts in the background, and all below that, ignore Ctrl-C."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture

@@ -47,14 +47,6 @@ SEARCH = {
 MARK_S = 1000.0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _interrupts_are_heeded():
-    """A shell lets what it starts in the background, and all below that, ignore Ctrl-C."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tune_faults")

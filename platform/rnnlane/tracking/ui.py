@@ -50,7 +50,12 @@ def serve_store(uri: str, *, port: int) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     # By the environment: the command line of a process is open to every user of the machine.
-    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    # Without its job runner: seven processes that serve no page, and outlive a killed server.
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     try:
         code = subprocess.run(command, env=environment, check=False).returncode
     except KeyboardInterrupt:
