@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from ray._private.authentication_test_utils import reset_auth_token_state
 
 from rnnlane.runtime.job_client import JobClient
 from rnnlane.runtime.job_log import follow
@@ -225,6 +226,8 @@ def test_a_job_is_left_followed_stopped_and_goes_on(cluster: Cluster) -> None:
 def test_a_cut_link_repeats_no_line_and_loses_none(cluster: Cluster, monkeypatch: Any) -> None:
     for name, value in cluster.head.token_environment().items():
         monkeypatch.setenv(name, value)
+    # An earlier test of this process may have had Ray look for a token when there was none.
+    reset_auth_token_state()
     link = Link(cluster.head.port)
     client = JobClient(f"http://127.0.0.1:{link.port}")
     client.submit("printer", entrypoint=PRINTER, runtime_env={}, metadata={})

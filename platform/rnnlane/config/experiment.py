@@ -363,7 +363,7 @@ class ExperimentConfig(Section):
         workers = max(1, self.runtime.max_workers)
         if self.training.global_batch_size < workers:
             raise ValueError(
-                "training.global_batch_size must be at least the most workers, but got "
+                "training.global_batch_size must be at least runtime.num_workers, but got "
                 f"({self.training.global_batch_size}, {workers})"
             )
         if self.model.pretrained_vectors and self.text.tokenizer == "characters":

@@ -145,7 +145,6 @@ def test_accounts_go_by_reference_only():
     [
         ("tracking.uri=http://me:hunter2@mlflow", "tracking.uri"),
         ("tracking.uri=postgresql://me:hunter2@db/mlflow", "tracking.uri"),
-        ("runtime.storage_path=s3://b/x?secret_key=hunter2", "runtime.storage_path"),
         ("tracking.uri=sqlite:///mlflow.db", "tracking.uri"),
         ("runtime.storage_path=here", "runtime.storage_path"),
         ("runtime.storage_path=~/here", "runtime.storage_path"),
