@@ -96,8 +96,10 @@ def test_an_elastic_run_goes_on_with_fewer_and_grows_again(whole):
         lambda: any((whole.home / "checkpoints").glob("elastic-*/*/*/state.json")),
         what=f"a checkpoint: {log}",
     )
-    whole.kill_node(worker)
+    # The supervisor too: the node is to stay away until the run has gone on without it.
+    worker.kill()
     wait_for("[2-9]", world_size=1)
+    whole.start_worker(worker)
     wait_for("[2-9]", world_size=2)
     (records / "slow").unlink()
     assert driver.wait(timeout=300) == 0, log.read_text()
