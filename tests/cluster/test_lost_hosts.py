@@ -27,7 +27,7 @@ def whole(cluster):
     cluster.wait_for_nodes(3)
     yield cluster
     # A test that failed leaves neither a cut line nor a run that holds the workers.
-    cluster.head.kill("rnnlane", "recorded_train")
+    cluster.head.kill("-m rnnlane", "-m support.recorded_train")
     for worker in cluster.workers:
         worker.join()
         worker.widen()
