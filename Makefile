@@ -5,7 +5,7 @@ READY := .venv/.ready
 # Two test files at a time: most of their seconds are processes that start and wait.
 TWO_FILES := -n 2 --dist loadfile
 
-.PHONY: setup demo test test-slow test-hosts lint bench clean
+.PHONY: setup demo test test-slow test-hosts test-failed lint bench clean
 
 setup: $(READY)
 
@@ -23,6 +23,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest $(TWO_FILES) -m "(slow or gpu) and not hosts"
+
+# What failed last, one test at a time: two files at a time can be too much for a busy machine.
+test-failed: $(READY)
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 test-hosts: $(READY)
 	$(BIN)/python -m pytest -m hosts
