@@ -192,7 +192,7 @@ SRUN = """#!/bin/bash
 while [[ "${1:-}" == --* ]]; do shift; done
 [ "$1" = hostname ] && { echo 127.0.0.1; exit; }
 token=$RAY_AUTH_TOKEN_PATH
-echo "$RAY_AUTH_MODE $(stat -c %a "$token") $(wc -c <"$token")" >>"$STUB/srun"
+echo "$RAY_AUTH_MODE $(stat -c %a "$token") $(wc -c <"$token")" >>"$STUB/seen"
 exec "$@"
 """
 
@@ -240,7 +240,7 @@ def test_slurms_script_trains_with_the_token_on_and_leaves_none(slurm, tmp_path)
     assert '"best_epoch": 1' in done.stdout
     home = tmp_path / ".rnnlane"
     assert list((home / "runs").iterdir())
-    assert set((tmp_path / "stub" / "srun").read_text().splitlines()) == {"token 600 64"}
+    assert set((tmp_path / "stub" / "seen").read_text().splitlines()) == {"token 600 64"}
     assert list((home / "slurm").iterdir()) == []
 
 

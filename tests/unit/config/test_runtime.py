@@ -42,7 +42,7 @@ def test_a_range_survives_the_way_to_a_worker():
 
 
 def test_the_most_workers_need_a_row_each():
-    with pytest.raises(ConfigError, match="at least runtime.num_workers"):
+    with pytest.raises(ConfigError, match=r"at least runtime\.num_workers"):
         experiment_from_mapping(
             PLAIN, ["runtime.num_workers=[1, 4]", "training.global_batch_size=3"]
         )
