@@ -39,8 +39,6 @@ from rnnlane.training.checkpoint import BEST
 from rnnlane.training.loop import Outcome, Progress
 
 ELASTIC_START_TIMEOUT_S = "20"
-# Each time that it is over costs a new controller, and the run's place among those that wait.
-QUEUE_TIMEOUT_S = "900"
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +68,9 @@ def train_on_ray(
     while True:
         _wait_for_nodes(config.runtime, gpus_per_worker, observer)
         try:
-            with _told_to_controller(config.runtime, is_waiting=policy.is_waiting):
-                return _attempt(
-                    config, data, store=store, observer=observer, gpus_per_worker=gpus_per_worker
-                )
+            return _attempt(
+                config, data, store=store, observer=observer, gpus_per_worker=gpus_per_worker
+            )
         except (TrainingFailedError, RayError, OSError) as error:
             nodes = _tell_lost_nodes(nodes, observer)
             restart = policy.decide(describe_loss(error, each=each))
@@ -118,7 +115,7 @@ def _attempt(
             "start": _checkpoint_files(store),
         }
         trainer = _trainer(config, setting, store=store, gpus_per_worker=gpus_per_worker)
-        with _own_interrupt():
+        with _own_interrupt(), _told_to_controller(config.runtime):
             try:
                 result: Any = trainer.fit()
             except RayError:
@@ -181,7 +178,7 @@ def _own_interrupt() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told_to_controller(runtime: RuntimeConfig, *, is_waiting: bool) -> Iterator[None]:
+def _told_to_controller(runtime: RuntimeConfig) -> Iterator[None]:
     """Environment variables for Ray Train's processes, while its block runs.
 
     ``RAY_ADDRESS`` tells its cleaner, which gives back what a stopped run held, which Ray it is
@@ -189,15 +186,11 @@ def _told_to_controller(runtime: RuntimeConfig, *, is_waiting: bool) -> Iterator
     Train has no public way to set its processes' environment.
 
     Elastic workers get little time to find room: Train's view of it may be 20 s old, and a lost
-    node would be waited for. Others get Train's usual 60 s, after which people are told that they
-    wait for room, and then much.
+    node would be waited for.
     """
     values = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
-    if START_TIMEOUT not in os.environ:
-        if runtime.is_elastic:
-            values[START_TIMEOUT] = ELASTIC_START_TIMEOUT_S
-        elif is_waiting:
-            values[START_TIMEOUT] = QUEUE_TIMEOUT_S
+    if runtime.is_elastic and START_TIMEOUT not in os.environ:
+        values[START_TIMEOUT] = ELASTIC_START_TIMEOUT_S
     ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -57,15 +57,12 @@ class RestartPolicy:
 
     Want of room is not counted: a run queues for its workers as long as it must, be it for another
     run to end or for a lost node to come back.
-
-    Attributes:
-        is_waiting: whether the last loss was want of room.
     """
 
     def __init__(self, max_restarts: int):
         self._max_restarts = max_restarts
         self._num_restarts = 0
-        self.is_waiting = False
+        self._is_waiting = False
 
     def decide(self, loss: Loss) -> Restart:
         """What to do now.
@@ -74,10 +71,10 @@ class RestartPolicy:
             JobError: the budget is used up.
         """
         if loss.is_want_of_room:
-            note = "" if self.is_waiting else f"{loss.what}; waiting until it has"
-            self.is_waiting = True
+            note = "" if self._is_waiting else f"{loss.what}; waiting until it has"
+            self._is_waiting = True
             return Restart(0.0, note)
-        self.is_waiting = False
+        self._is_waiting = False
         if self._num_restarts == self._max_restarts:
             raise JobError(
                 f"runtime.max_restarts allows {self._max_restarts} restarts, but training was lost "

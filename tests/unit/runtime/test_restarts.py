@@ -48,9 +48,7 @@ def test_queueing_costs_nothing_and_is_told_once():
     notes = [policy.decide(FULL).note for _ in range(50)]
     assert notes[0] == "the cluster has no room for 2 workers x 1 CPUs; waiting until it has"
     assert set(notes[1:]) == {""}
-    assert policy.is_waiting
     assert "restart 1 of 1" in policy.decide(DIED).note
-    assert not policy.is_waiting
     assert policy.decide(FULL).note
 
 
