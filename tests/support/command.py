@@ -80,14 +80,19 @@ def ray_processes(driver: int, name: str) -> list[psutil.Process]:
 
 def kill_everything(driver: subprocess.Popen) -> None:
     """``kill -9`` of the driver and all that it has started, as a power cut would."""
-    doomed = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
-    for process in doomed:
+    driven = psutil.Process(driver.pid)
+    kill([driven, *driven.children(recursive=True)])
+    driver.wait(timeout=30)
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """``kill -9`` of each that is still there."""
+    for process in processes:
         try:
             process.send_signal(signal.SIGKILL)
         except psutil.Error:
             continue
-    psutil.wait_procs(doomed, timeout=30)
-    driver.wait(timeout=30)
+    psutil.wait_procs(processes, timeout=30)
 
 
 def checkpoints(home: Path) -> list[Path]:

@@ -6,7 +6,6 @@ the machine's files, as over NFS, and its clock.
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
+
+from support.command import kill
 
 INTERFACE = "eth0"
 # A network for measurements between devices, routed nowhere (RFC 2544).
@@ -127,7 +128,7 @@ class Host:
     def kill(self, *words: str) -> int:
         """``kill -9`` of :meth:`processes`; how many there were."""
         doomed = self.processes(*words)
-        _kill(doomed)
+        kill(doomed)
         return len(doomed)
 
     def cut(self) -> None:
@@ -227,7 +228,7 @@ def _delete(namespace: str) -> None:
     # What is killed may just have started another process.
     deadline = time.monotonic() + 30
     while (left := _processes(namespace)) and time.monotonic() < deadline:
-        _kill(left)
+        kill(left)
     subprocess.run(["ip", "netns", "delete", namespace], check=False, capture_output=True)
 
 
@@ -244,15 +245,6 @@ def _processes(namespace: str) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
-
-
-def _kill(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        try:
-            process.send_signal(signal.SIGKILL)
-        except psutil.Error:
-            continue
-    psutil.wait_procs(processes, timeout=10)
 
 
 def _do(*command: str) -> None:

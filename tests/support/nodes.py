@@ -2,15 +2,12 @@
 
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil
-
-from support.command import wait_until
+from support.command import kill_everything, wait_until
 
 
 def free_port() -> int:
@@ -117,16 +114,8 @@ class RayNodes:
     def kill(self, node: subprocess.Popen) -> None:
         """``kill -9`` of all processes of a node, as a power cut would."""
         self._nodes.remove(node)
-        if node.poll() is not None:
-            return
-        doomed = [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]
-        for process in doomed:
-            try:
-                process.send_signal(signal.SIGKILL)
-            except psutil.Error:
-                continue
-        psutil.wait_procs(doomed, timeout=30)
-        node.wait(timeout=30)
+        if node.poll() is None:
+            kill_everything(node)
 
     def stop(self) -> None:
         for node in reversed(list(self._nodes)):

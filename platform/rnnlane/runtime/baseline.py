@@ -15,7 +15,7 @@ from rnnlane.data.encoded import EncodedSplit
 from rnnlane.data.prepared import SPLITS, PreparedData
 from rnnlane.models.linear import LinearClassifier, fit_linear
 from rnnlane.runtime.observer import Observer
-from rnnlane.runtime.run import describe_data, log_inputs, start_tracking
+from rnnlane.runtime.run import describe_data, is_delivered, log_inputs, start_tracking
 from rnnlane.runtime.run_record import RunRecord
 from rnnlane.tracking.store import redacted
 from rnnlane.tracking.tracker import Tracker
@@ -83,7 +83,8 @@ def execute_baseline(
         reason = "interrupted" if is_interrupt else str(error) or type(error).__name__
         tracker.finish("KILLED" if is_interrupt else "FAILED", reason=reason)
         raise
-    result = BaselineResult(**found, is_tracked=tracker.finish("FINISHED"))
+    is_tracked = is_delivered(tracker, record=record, observer=observer)
+    result = BaselineResult(**found, is_tracked=is_tracked)
     record.update(state="finished", result=result.as_dict())
     return result
 

@@ -125,8 +125,12 @@ def execute_run(
         record.update(state="failed")
         tracker.finish("FAILED", reason=str(error) or type(error).__name__)
         raise
+    # Before it is delivered: that may take long, and be interrupted.
     record = record.update(state="finished", result=result.as_dict())
-    return _deliver(result, record=record, tracker=tracker, observer=observer)
+    if not is_delivered(tracker, record=record, observer=observer):
+        result = replace(result, is_tracked=False)
+        record.update(result=result.as_dict())
+    return result
 
 
 class _TrackedObserver(Observer):
@@ -147,23 +151,18 @@ class _TrackedObserver(Observer):
         self._observer.note(text)
 
 
-def _deliver(
-    result: TrainResult, *, record: RunRecord, tracker: Tracker, observer: Observer
-) -> TrainResult:
-    """Waits until the store has everything; the run is finished even if that is in vain."""
+def is_delivered(tracker: Tracker, *, record: RunRecord, observer: Observer) -> bool:
+    """Ends a finished run and waits until the store has everything; says so where it has not."""
     try:
         complete = tracker.finish("FINISHED")
     except KeyboardInterrupt:
         complete = False
-    if complete:
-        return result
-    observer.note(
-        f"the tracking server has not got everything; the rest is kept in {result.run_folder} "
-        "and sent by the next `rnnlane train` or `rnnlane runs`"
-    )
-    result = replace(result, is_tracked=False)
-    record.update(result=result.as_dict())
-    return result
+    if not complete:
+        observer.note(
+            f"the tracking server has not got everything; the rest is kept in {record.folder} "
+            "and sent by the next `rnnlane train` or `rnnlane runs`"
+        )
+    return complete
 
 
 def start_tracking(
