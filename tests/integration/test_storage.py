@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -127,23 +128,24 @@ def test_storage_that_cannot_be_reached_is_refused(folder, s3, breakage):
 
 
 @pytest.fixture(scope="module")
-def nodes(folder):
+def nodes(folder, s3):
+    """A head that reaches the server that speaks S3."""
     nodes = RayNodes(folder)
     try:
-        nodes.start_head()
+        nodes.start_head(**AWS, AWS_ENDPOINT_URL=f"http://{s3}")
         yield nodes
     finally:
         nodes.stop()
 
 
 def test_a_node_that_cannot_reach_s3_is_named(folder, s3, nodes):
-    node = nodes.add(AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1")
+    node = nodes.add(**AWS, AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1")
     experiment = write_experiment(folder, name="nodes")
     home = folder / "nodes"
     environment = {**AWS, "AWS_ENDPOINT_URL": f"http://{s3}", **nodes.environment}
     storage = ["--set", "runtime.storage_path=s3://bucket/nodes"]
     done = rnnlane(home, "train", str(experiment), "--json", *storage, **environment)
-    assert_refused(done, home, "every node must", "(127.0.0.1)", "cannot read")
+    assert_refused(done, home, f"node {socket.gethostname()} (", "cannot read")
     assert not names(s3, "bucket/nodes")
     nodes.kill(node)
 
@@ -158,6 +160,6 @@ def test_a_path_that_each_node_has_for_itself_is_found_out(folder, nodes):
     node = nodes.add(hidden=home)
     experiment = write_experiment(folder, name="nodes")
     done = rnnlane(home, "train", str(experiment), "--json", **nodes.environment)
-    assert_refused(done, home, "every node must", "(127.0.0.1)", "does not see")
+    assert_refused(done, home, f"node {socket.gethostname()} (", "does not see")
     assert not list(home.glob("storage-check-*"))
     nodes.kill(node)

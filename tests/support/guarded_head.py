@@ -1,5 +1,6 @@
 """A Ray head with token authentication, on ports and in folders of its own."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -94,7 +95,8 @@ class Head:
             self.process.send_signal(signal.SIGTERM)
         _, alive = psutil.wait_procs(doomed, timeout=20)
         for process in alive:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(alive, timeout=10)
         shutil.rmtree(self.folder, ignore_errors=True)
 

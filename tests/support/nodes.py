@@ -43,7 +43,8 @@ class RayNodes:
         self.address = f"127.0.0.1:{self._port}"
         self.environment = {**self._shared, "RAY_ADDRESS": self.address}
 
-    def start_head(self) -> None:
+    def start_head(self, **environment: str) -> None:
+        """Starts the first node, whose workers have some more environment variables."""
         self._start(
             "--head",
             f"--port={self._port}",
@@ -52,6 +53,7 @@ class RayNodes:
             "--dashboard-host=127.0.0.1",
             f"--dashboard-port={free_port()}",
             f"--ray-client-server-port={free_port()}",
+            **environment,
         )
 
     def add(self, *, hidden: Path | None = None, **environment: str) -> subprocess.Popen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from ray import cloudpickle, tune
 from ray.exceptions import RayActorError, RayTaskError
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -98,6 +100,7 @@ def run_trials(
         order=order,
         listener=listener,
         max_live=places.max_concurrent,
+        max_returns=places.max_retries,
         deadline=deadline,
     )
     is_shared = places.num_workers == 1
@@ -111,7 +114,8 @@ def run_trials(
         tune_config=tune.TuneConfig(
             search_alg=_Searcher(desk),
             scheduler=_Scheduler(desk),
-            num_samples=book.num_left,
+            # The book says when there are no more.
+            num_samples=-1,
             reuse_actors=is_shared,
             trial_name_creator=lambda trial: f"trial-{trial.trial_id}",
             trial_dirname_creator=lambda trial: f"trial-{trial.trial_id}",
@@ -140,14 +144,18 @@ class _Desk:
         order: Callable[[Ticket], TrialOrder],
         listener: TrialListener,
         max_live: int,
+        max_returns: int,
         deadline: float,
     ):
         self._book = book
         self._order = order
         self._listener = listener
         self._max_live = max_live
+        self._max_returns = max_returns
         self._deadline = deadline
         self._live: dict[str, Ticket] = {}
+        self._returned: list[Ticket] = []
+        self._num_returns: Counter[int] = Counter()
         self._errors: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -161,7 +169,7 @@ class _Desk:
             return None
         while not self._is_late():
             try:
-                ticket = self._book.issue()
+                ticket = self._returned.pop() if self._returned else self._book.issue()
             except RnnlaneError as error:
                 self._listener.noticed(f"a trial was left out: {error}")
                 continue
@@ -184,6 +192,13 @@ class _Desk:
         elif self._is_late() and len(history) < ticket.config.training.epochs:
             self.end(trial_id, "cut", reason="the time budget was used up")
         return trial_id not in self._live
+
+    def take_back(self, trial_id: str) -> None:
+        """Lets another trial of Tune's have the ticket, unless that was done too often."""
+        ticket = self._live.get(trial_id)
+        if ticket is not None and self._num_returns[ticket.number] < self._max_returns:
+            self._num_returns[ticket.number] += 1
+            self._returned.append(self._live.pop(trial_id))
 
     def note_error(self, trial_id: str, reason: str) -> None:
         """Remembers why a trial failed, should it not go on."""
@@ -259,6 +274,10 @@ class _Scheduler(FIFOScheduler):
     def on_trial_error(self, _controller: Any, trial: Any) -> None:
         # Also called for a trial that will go on from its checkpoint.
         self._desk.note_error(trial.trial_id, _reason(trial))
+        if trial.status == Trial.PENDING:
+            # It was given a process that had died since its last trial. Tune gives such a trial up,
+            # however many failures it may have.
+            self._desk.take_back(trial.trial_id)
 
 
 def _reason(trial: Any) -> str:
