@@ -1,98 +1,87 @@
 """`make bench`: speeds as ratios, measured side by side in one run.
 
-Each row alternates between the two sides, so that a drift of the machine's load falls on both.
+Sides are measured in turn, so that a drift of the machine's load falls on all of them. Pick rows
+by the beginnings of their keys: `python -m tests.benchmarks --only training/lstm limit`.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
-import statistics
 import sys
+import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from benchmarks.our_loop import VOCABULARY_SIZE, our_rows_per_s, reviews  # noqa: E402
-from benchmarks.plain_loop import plain_rows_per_s  # noqa: E402
-from rnnlane.config import load_experiment  # noqa: E402
+from benchmarks.gpu import gpu_rows  # noqa: E402
+from benchmarks.measure import Row  # noqa: E402
+from benchmarks.predicting import predicting_rows  # noqa: E402
+from benchmarks.preparing import cold_rows, memory_rows, speed_rows  # noqa: E402
+from benchmarks.review_texts import NAMES, kind  # noqa: E402
+from benchmarks.starting import starting_rows  # noqa: E402
+from benchmarks.steps import bytes_rows, limit_rows, scaling_rows  # noqa: E402
+from benchmarks.training import training_rows  # noqa: E402
 from rnnlane.runtime.environment import describe_environment  # noqa: E402
-from support.workers import in_worker_group  # noqa: E402
 
-ROUNDS = 3
-# Steps a round of the plain loop, so that each round takes a few seconds on two slow cores.
-PLAIN_STEPS = {"rnn-1": 20, "lstm-1": 8, "birnn-3": 6, "bilstm-3": 2}
-OUR_STEPS = 40
+Measure = Callable[[Path], list[Row]]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One comparison; ratios are ours over theirs, above 1 where ours is faster."""
-
-    name: str
-    ours_rows_per_s: float
-    theirs_rows_per_s: float
-    ratio: float
-    ratio_min: float
-    ratio_max: float
-
-
-def compare(name: str, ours: Callable[[], float], theirs: Callable[[], float]) -> Row:
-    pairs = [(ours(), theirs()) for _ in range(ROUNDS)]
-    ratios = [mine / other for mine, other in pairs]
-    return Row(
-        name,
-        statistics.median(mine for mine, _ in pairs),
-        statistics.median(other for _, other in pairs),
-        statistics.median(ratios),
-        min(ratios),
-        max(ratios),
-    )
-
-
-def training_row(name: str, num_workers: int) -> Row:
-    config = load_experiment(ROOT / "experiments" / f"{name}.yaml")
-    split = reviews()
-    return compare(
-        f"{name}, {num_workers} worker(s) against the plain loop",
-        lambda: in_worker_group(num_workers, our_rows_per_s, config, OUR_STEPS)[0],
-        lambda: plain_rows_per_s(
-            config.model, split, vocabulary_size=VOCABULARY_SIZE, num_steps=PLAIN_STEPS[name]
-        ),
-    )
-
-
-ROWS = {
-    f"{name}/{num_workers}": (name, num_workers) for name in PLAIN_STEPS for num_workers in (1, 2)
-}
+def _all_rows() -> dict[str, Measure]:
+    """What can be measured, by key, in the order of measuring."""
+    measures: dict[str, Measure] = {
+        f"{key}/{name}": functools.partial(function, name)
+        for key, function in {"limit": limit_rows, "bytes": bytes_rows}.items()
+        for name in NAMES
+    }
+    measures["scaling/bilstm-3"] = functools.partial(scaling_rows, "bilstm-3")
+    measures["start"] = starting_rows
+    measures["predict/lstm-1"] = functools.partial(predicting_rows, "lstm-1")
+    measures["gpu/bilstm-3"] = functools.partial(gpu_rows, "bilstm-3")
+    # From here on a Ray of this process idles beside what is measured.
+    for name in NAMES:
+        measures[f"training/{name}"] = functools.partial(training_rows, name)
+    measures |= {"prepare/speed": speed_rows, "prepare/cold": cold_rows}
+    measures["prepare/memory"] = memory_rows
+    return measures
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=list(ROWS), help="rows to measure")
+    measures = _all_rows()
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="*", metavar="KEY", help=f"of {', '.join(measures)}")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
-    surroundings = describe_environment() | {"load before": f"{os.getloadavg()[0]:.2f}"}
-    rows = []
-    for key in arguments.only or ROWS:
-        rows.append(training_row(*ROWS[key]))
-        row = rows[-1]
-        print(
-            f"{row.name:45} {row.ours_rows_per_s:8,.0f} against {row.theirs_rows_per_s:7,.0f} "
-            f"rows/s: {row.ratio:5.1f}x ({row.ratio_min:.1f} to {row.ratio_max:.1f})",
-            flush=True,
-        )
+    picked = tuple(arguments.only or [""])
+    chosen = {key: measure for key, measure in measures.items() if key.startswith(picked)}
+    if not chosen:
+        parser.error(f"no row begins with {' or '.join(picked)}; there are {', '.join(measures)}")
+    surroundings = describe_environment() | {
+        "reviews": kind(),
+        "load before": f"{os.getloadavg()[0]:.2f}",
+    }
+    started = time.perf_counter()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["RNNLANE_HOME"] = f"{folder}/home"
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        for measure in chosen.values():
+            for row in measure(Path(folder)):
+                rows.append(row)
+                print(row.as_text(), flush=True)
     surroundings["load after"] = f"{os.getloadavg()[0]:.2f}"
+    surroundings["seconds"] = f"{time.perf_counter() - started:.0f}"
     for key, value in surroundings.items():
         print(f"  {key}: {value}")
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"rows": [asdict(row) for row in rows], "machine": surroundings}, indent=1)
-        )
+        figures = {"rows": [asdict(row) for row in rows], "machine": surroundings}
+        arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from rnnlane.config.experiment import ModelConfig
-from rnnlane.data.batches import make_batch
+from rnnlane.data.batches import Batch, make_batch
 from rnnlane.data.encoded import EncodedSplit
 
+CPU = torch.device("cpu")
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
@@ -42,20 +43,32 @@ class PlainClassifier(nn.Module):
         return self.head(torch.cat(list(last), dim=1))
 
 
+def plain_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+    optimizer.zero_grad()
+    device = next(model.parameters()).device
+    logits = model(batch.token_ids.to(device), batch.lengths)
+    nn.functional.cross_entropy(logits, batch.labels.to(device)).backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 3.0)
+    optimizer.step()
+
+
 def plain_rows_per_s(
-    config: ModelConfig, split: EncodedSplit, *, vocabulary_size: int, num_steps: int
+    config: ModelConfig,
+    split: EncodedSplit,
+    *,
+    vocabulary_size: int,
+    num_steps: int,
+    batch_size: int = 32,
+    device: torch.device = CPU,
 ) -> float:
-    """Rows a second of the plain loop at batch size 32, with torch's default threads."""
-    model = PlainClassifier(config, vocabulary_size=vocabulary_size)
+    """Rows a second of the plain loop, with torch's default threads."""
+    model = PlainClassifier(config, vocabulary_size=vocabulary_size).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     order = np.random.default_rng(0).permutation(len(split))
     started = time.perf_counter()
     for step in range(num_steps):
-        rows = np.take(order, range(32 * step, 32 * (step + 1)), mode="wrap")
-        batch = make_batch(split, rows)
-        optimizer.zero_grad()
-        logits = model(batch.token_ids, batch.lengths)
-        nn.functional.cross_entropy(logits, batch.labels).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 3.0)
-        optimizer.step()
-    return 32 * num_steps / (time.perf_counter() - started)
+        rows = np.take(order, range(batch_size * step, batch_size * (step + 1)), mode="wrap")
+        plain_step(model, optimizer, make_batch(split, rows))
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return batch_size * num_steps / (time.perf_counter() - started)

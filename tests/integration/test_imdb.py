@@ -26,7 +26,8 @@ def train(home, name, epochs):
     archive = str(Path(os.environ["RNNLANE_IMDB"]).absolute())
     experiment = str(EXPERIMENTS / f"{name}.yaml")
     setting = f"training.epochs={epochs}"
-    return rnnlane_json(home, "train", experiment, "--set", setting, RNNLANE_IMDB=archive)
+    arguments = ("train", experiment, "--set", setting)
+    return rnnlane_json(home, *arguments, timeout_s=900, RNNLANE_IMDB=archive)
 
 
 def test_lstm_1_reaches_its_accuracy_in_three_epochs_on_two_workers(home):

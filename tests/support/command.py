@@ -33,9 +33,11 @@ def rnnlane(home: Path, *arguments: str, timeout_s: float = 300, **extra: str):
     )
 
 
-def rnnlane_json(home: Path, *arguments: str, **extra: str) -> dict[str, Any]:
+def rnnlane_json(
+    home: Path, *arguments: str, timeout_s: float = 300, **extra: str
+) -> dict[str, Any]:
     """What ``--json`` printed; the command must succeed and print one line only."""
-    done = rnnlane(home, *arguments, "--json", **extra)
+    done = rnnlane(home, *arguments, "--json", timeout_s=timeout_s, **extra)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 1, done.stdout

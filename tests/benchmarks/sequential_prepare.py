@@ -1,0 +1,49 @@
+"""The script that everyone writes first: one process reads, tokenises, counts and encodes.
+
+`python -m tests.benchmarks.sequential_prepare EXPERIMENT.yaml FOLDER`: the same tokens as rnnlane's
+preparation, by the same NLTK tokeniser; prints rows a second.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from rnnlane.config import load_experiment
+from rnnlane.config.experiment import ImdbSource
+from rnnlane.data import imdb
+from rnnlane.data.filesystems import open_place
+from rnnlane.data.text import TextProcessor
+
+
+def main() -> None:
+    config = load_experiment(sys.argv[1])
+    folder = Path(sys.argv[2])
+    started = time.perf_counter()
+    source = config.data.source
+    assert isinstance(source, ImdbSource)
+    process = TextProcessor.from_config(config.text)
+    tokens, counts = [], Counter[str]()
+    for row in imdb.read_archive(open_place(imdb.locate(source.path))):
+        words = process((row.text or b"").decode())
+        if not row.official_test:
+            counts.update(words)
+        tokens.append(words)
+    limits = config.text.vocabulary
+    kept = [word for word, count in counts.most_common() if count >= limits.min_count]
+    ids = {word: number for number, word in enumerate(kept[: limits.max_size], start=2)}
+    rows = [
+        np.array([ids.get(word, 1) for word in words[: config.text.max_length]], dtype=np.int32)
+        for words in tokens
+    ]
+    np.save(folder / "tokens.npy", np.concatenate(rows))
+    np.save(folder / "lengths.npy", np.array([len(row) for row in rows]))
+    print(len(rows) / (time.perf_counter() - started), flush=True)
+
+
+if __name__ == "__main__":
+    main()
