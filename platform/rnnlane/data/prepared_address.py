@@ -90,10 +90,11 @@ def _settings(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def code_version() -> str:
-    """Digest of the shaping modules, and of the tokeniser's and Unicode's releases."""
+    """Digest of the shaping modules, and of the tokenisers' and Unicode's releases."""
     hasher = hashlib.sha256()
     for name in SHAPING_MODULES:
         hasher.update(Path(__file__).with_name(f"{name}.py").read_bytes())
-    versions = f"nltk {importlib.metadata.version('nltk')} unicode {unicodedata.unidata_version}"
+    packages = " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("nltk", "regex"))
+    versions = f"{packages} unicode {unicodedata.unidata_version}"
     hasher.update(versions.encode())
     return hasher.hexdigest()[:16]

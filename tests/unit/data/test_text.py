@@ -8,6 +8,7 @@ import sys
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from nltk.tokenize import WordPunctTokenizer
 
 from rnnlane.config.experiment import TextConfig
 from rnnlane.data.text import NEGATIONS, TextProcessor, load_stop_words
@@ -54,6 +55,13 @@ def test_each_step_of_cleaning_can_be_turned_off() -> None:
     kept = processor(strip_html=False, lowercase=False, unicode_form="none")
     assert kept.clean("<br /> &amp;  Ｗide cafe\u0301") == "<br /> &amp; Ｗide cafe\u0301"
     assert processor(unicode_form="NFC").clean("ﬁlm cafe\u0301") == "ﬁlm café"
+
+
+@given(texts | snippets)
+@example("naïve a\u0301 ᠎x\u200dy\x1cz")
+def test_wordpunct_gives_the_tokens_of_nltk(text: str) -> None:
+    raw = processor(strip_html=False, lowercase=False, unicode_form="none")
+    assert raw(text) == WordPunctTokenizer().tokenize(raw.clean(text))
 
 
 @given(texts | snippets)
