@@ -206,6 +206,9 @@ class ModelConfig(Section):
     embedding_dropout: Probability = Field(
         0.0, description="Share of embedding dimensions dropped, the same ones all over a text."
     )
+    token_dropout: Probability = Field(
+        0.0, description="Share of a text's tokens left blank, others in each step."
+    )
     head_dropout: Probability = Field(
         0.0, description="Share of what pooling gives that is dropped before the linear layer."
     )
@@ -223,7 +226,8 @@ class ModelConfig(Section):
     @property
     def has_dropout(self) -> bool:
         """Whether a step draws random masks."""
-        return max(self.dropout, self.embedding_dropout, self.head_dropout) > 0
+        shares = (self.dropout, self.embedding_dropout, self.token_dropout, self.head_dropout)
+        return max(shares) > 0
 
     @model_validator(mode="after")
     def _dropout_has_a_place(self) -> Self:

@@ -27,6 +27,7 @@ class RecurrentBody(nn.Module):
         self.head = nn.Linear(self.encoder.output_size, num_classes)
         self._pool = POOLINGS[config.pooling]
         self._embedding_dropout = config.embedding_dropout
+        self._token_dropout = config.token_dropout
         self._head_dropout = config.head_dropout
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
@@ -46,15 +47,22 @@ class RecurrentBody(nn.Module):
         return logits.float()
 
     def _thinned(self, embedded: Tensor) -> Tensor:
-        """Drops the same embedding dimensions at every position of a row.
+        """Drops the same embedding dimensions at every position of a row, and whole positions.
 
         Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural
-        networks", NeurIPS 2016. One mask a row also costs 1 / T of the random numbers.
+        networks", NeurIPS 2016; Iyyer et al., "Deep unordered composition rivals syntactic methods
+        for text classification", ACL 2015. One mask a row also costs 1 / T of the random numbers.
         """
-        if not self.training or self._embedding_dropout == 0:
+        if not self.training:
             return embedded
-        kept = embedded.new_ones(len(embedded), 1, embedded.shape[2])  # [B, 1, E]
-        return embedded * functional.dropout(kept, self._embedding_dropout, training=True)
+        if self._embedding_dropout > 0:
+            kept = embedded.new_ones(len(embedded), 1, embedded.shape[2])  # [B, 1, E]
+            embedded = embedded * functional.dropout(kept, self._embedding_dropout)
+        if self._token_dropout > 0:
+            # Not scaled up: the tokens that are left mean what they meant.
+            drawn = torch.rand(*embedded.shape[:2], 1, device=embedded.device)  # [B, T, 1]
+            embedded = embedded * (drawn >= self._token_dropout)
+        return embedded
 
 
 class RecurrentClassifier(nn.Module):

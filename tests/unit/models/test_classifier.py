@@ -146,7 +146,16 @@ def test_embedding_dropout_drops_whole_dimensions_of_a_text_while_training() -> 
     assert 0.3 < (thinned == 0).float().mean() < 0.7
 
 
-@pytest.mark.parametrize("key", ["embedding_dropout", "head_dropout"])
+def test_token_dropout_blanks_whole_positions_while_training() -> None:
+    model = make_model(token_dropout=0.25, embedding_dim=4)
+    thinned = model.body._thinned(torch.ones(20, 50, 4))
+    assert set(thinned.unique().tolist()) == {0.0, 1.0}
+    assert (thinned == thinned[:, :, :1]).all()
+    assert not (thinned[0] == thinned[1]).all()
+    assert 0.15 < (thinned == 0).float().mean() < 0.35
+
+
+@pytest.mark.parametrize("key", ["embedding_dropout", "token_dropout", "head_dropout"])
 def test_dropout_acts_only_while_training(key: str) -> None:
     model = make_model(**{key: 0.5}, hidden_size=32, embedding_dim=32)
     assert not torch.equal(model(TOKEN_IDS, LENGTHS), model(TOKEN_IDS, LENGTHS))

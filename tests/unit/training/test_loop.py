@@ -31,7 +31,7 @@ def test_two_runs_of_one_experiment_are_bit_identical():
     assert not same_weights(one, trained(*DEEP, "seed=1"))
 
 
-@pytest.mark.parametrize("key", ["embedding_dropout", "head_dropout"])
+@pytest.mark.parametrize("key", ["embedding_dropout", "token_dropout", "head_dropout"])
 def test_masks_are_a_function_of_the_step(key):
     setting = f"model.{key}=0.4"
     torch.manual_seed(1)
