@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from nltk.tokenize import WordPunctTokenizer
 from torch import nn
 
 from benchmarks.measure import Row, alternate, medians, row
@@ -36,7 +38,8 @@ def predicting_rows(name: str, folder: Path) -> list[Row]:
     prepared = pipeline.prepare(config)
     vocabulary = prepared.vocabulary()
     texts = write_lines(folder / "texts.txt", NUM_TEXTS)
-    process = TextProcessor.from_config(config.text)
+    clean = TextProcessor.from_config(config.text).clean
+    tokenize = WordPunctTokenizer().tokenize
     model = PlainClassifier(config.model, vocabulary_size=len(vocabulary)).eval()
 
     def ours() -> float:
@@ -54,7 +57,13 @@ def predicting_rows(name: str, folder: Path) -> list[Row]:
         with texts.open(encoding="utf-8") as lines:
             some = list(itertools.islice(lines, PLAIN_TEXTS))
         started = time.perf_counter()
-        plain_predict(model, vocabulary, process, some, max_length=config.text.max_length)
+        plain_predict(
+            model,
+            vocabulary,
+            lambda text: tokenize(clean(text)),
+            some,
+            max_length=config.text.max_length,
+        )
         return PLAIN_TEXTS / (time.perf_counter() - started)
 
     rounds = alternate(ours, plain)
@@ -73,7 +82,7 @@ def predicting_rows(name: str, folder: Path) -> list[Row]:
 def plain_predict(
     model: nn.Module,
     vocabulary: Vocabulary,
-    process: TextProcessor,
+    tokens_of: Callable[[str], list[str]],
     texts: list[str],
     *,
     max_length: int,
@@ -82,7 +91,7 @@ def plain_predict(
     answers: list[int] = []
     for start in range(0, len(texts), 32):
         rows = [
-            vocabulary.encode(process(text), max_length=max_length, keep="head")
+            vocabulary.encode(tokens_of(text), max_length=max_length, keep="head")
             for text in texts[start : start + 32]
         ]
         lengths = np.array([len(tokens) for tokens in rows])

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from nltk.tokenize import WordPunctTokenizer
 
 from rnnlane.config import load_experiment
 from rnnlane.config.experiment import ImdbSource
@@ -26,10 +27,12 @@ def main() -> None:
     started = time.perf_counter()
     source = config.data.source
     assert isinstance(source, ImdbSource)
-    process = TextProcessor.from_config(config.text)
+    assert config.text.tokenizer == "wordpunct"
+    clean = TextProcessor.from_config(config.text).clean
+    tokenize = WordPunctTokenizer().tokenize
     tokens, counts = [], Counter[str]()
     for row in imdb.read_archive(open_place(imdb.locate(source.path))):
-        words = process((row.text or b"").decode())
+        words = tokenize(clean((row.text or b"").decode()))
         if not row.official_test:
             counts.update(words)
         tokens.append(words)
