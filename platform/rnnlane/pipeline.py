@@ -6,6 +6,7 @@ MLflow cost seconds to import, so each function imports what it needs.
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -93,23 +94,25 @@ def train(
         "config_fingerprint": config_fingerprint(config),
         "data_fingerprint": prepared.fingerprint,
     }
-    # Only now: it imports torch, and bad data should be told of before those seconds.
-    from rnnlane.runtime.run import TrainResult, execute_run
-
     record = RunRecord.find(**identity) if resume else None
     if resume and record is None:
         observer.note("no run of this experiment and data to go on with; starting a new one")
     record = record or RunRecord.create(config.name, **identity)
     with record.locked() as current:
+        # Imports torch while Ray's processes start, and not before bad data has been told of.
+        running = _in_background(importlib.import_module, "rnnlane.runtime.run")
         if current.state == "finished" and current.result is not None:
-            result = TrainResult(**current.result)
+            result: TrainResult = running.result().TrainResult(**current.result)
             observer.note(marker_line(result.run_id, result.tracking_uri))
             observer.note("the run is finished already")
             return result
         if config.runtime.max_workers > 0:
             observer.stage("starting Ray")
             cluster.connect(config.runtime, verbose=observer.verbose)
-        return execute_run(config, prepared, record=current, observer=observer)
+        trained: TrainResult = running.result().execute_run(
+            config, prepared, record=current, observer=observer
+        )
+        return trained
 
 
 def baseline(config: ExperimentConfig, *, observer: Observer | None = None) -> BaselineResult:

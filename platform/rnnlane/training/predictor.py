@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from rnnlane.training.metrics import length_batches
 
 WEIGHTS, VOCABULARY, CLASSIFIER = "weights.safetensors", "vocabulary.jsonl", "classifier.json"
 FORMAT = 1
+TEXTS_A_CHUNK = 2048
 
 
 def save_bundle(
@@ -120,13 +123,25 @@ class Predictor:
 
         A text without any token is read as one unknown word.
         """
-        split = self._encode(texts)
-        found = np.zeros((len(texts), len(self.class_names)))
-        with torch.inference_mode():
-            for rows in length_batches(split.lengths):
-                batch = make_batch(split, rows)
-                logits = self.logits(batch.token_ids, batch.lengths)
-                found[rows] = logits.double().softmax(dim=1).numpy()
+        # Chunks are classified, one thread a core, while the next ones are encoded: only encoding
+        # holds Python's lock.
+        with ThreadPoolExecutor(
+            os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)
+        ) as executor:
+            chunks = [
+                executor.submit(self._classify, self._encode(texts[start : start + TEXTS_A_CHUNK]))
+                for start in range(0, len(texts), TEXTS_A_CHUNK)
+            ]
+        found = [chunk.result() for chunk in chunks]
+        return np.concatenate([np.zeros((0, len(self.class_names))), *found])
+
+    @torch.inference_mode()
+    def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
+        found = np.zeros((len(split), len(self.class_names)))
+        for rows in length_batches(split.lengths):
+            batch = make_batch(split, rows)
+            logits = self.logits(batch.token_ids, batch.lengths)
+            found[rows] = logits.double().softmax(dim=1).numpy()
         return found
 
     def logits(self, token_ids: Tensor, lengths: Tensor) -> Tensor:

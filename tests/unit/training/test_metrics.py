@@ -3,6 +3,7 @@ import pytest
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
 from rnnlane.training.metrics import (
+    TOKENS_A_BATCH,
     Scores,
     confusion,
     length_batches,
@@ -44,4 +45,6 @@ def test_batches_hold_every_row_once_and_bound_the_memory():
     lengths = np.random.default_rng(0).integers(1, 90_000, 500)
     batches = list(length_batches(lengths))
     assert sorted(np.concatenate(batches)) == list(range(500))
-    assert all(len(rows) == 1 or len(rows) * lengths[rows].max() <= 65_536 for rows in batches)
+    assert all(
+        len(rows) == 1 or len(rows) * lengths[rows].max() <= TOKENS_A_BATCH for rows in batches
+    )

@@ -41,7 +41,9 @@ def test_each_text_gets_a_probability_for_each_class(bundle):
     assert not np.allclose(found[0], found[1])
 
 
-def test_the_answer_for_a_text_does_not_depend_on_the_others(bundle):
+@pytest.mark.parametrize("texts_a_chunk", [1, 4, 100])
+def test_the_answer_for_a_text_does_not_depend_on_the_others(bundle, monkeypatch, texts_a_chunk):
+    monkeypatch.setattr("rnnlane.training.predictor.TEXTS_A_CHUNK", texts_a_chunk)
     predictor = Predictor.load(bundle)
     together = predictor.probabilities(TEXTS)
     for text, row in zip(TEXTS, together, strict=True):
