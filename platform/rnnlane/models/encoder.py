@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnnlane.config.experiment import ModelConfig
+from rnnlane.models.tanh_layer import tanh_layer
 
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -111,7 +112,8 @@ class RecurrentEncoder(nn.Module):
     def _one_direction(self, inputs: Tensor, weights: list[nn.Parameter]) -> Tensor:
         """One layer in one direction: float [B, T, any] -> [B, T, H].
 
-        The functions that torch's own modules call; torch.lstm runs in oneDNN's fused kernel.
+        LSTM and GRU by the functions that torch's own modules call; torch.lstm runs in oneDNN's
+        fused kernel.
         """
         state = inputs.new_zeros(1, len(inputs), self.rnn.hidden_size)
         settings = (True, 1, 0.0, self.training, False, True)
@@ -121,7 +123,7 @@ class RecurrentEncoder(nn.Module):
         elif self.rnn.mode == "GRU":
             outputs, _ = torch.gru(inputs, state, params, *settings)
         else:
-            outputs, _ = torch.rnn_tanh(inputs, state, params, *settings)
+            outputs = tanh_layer(inputs, params)
         return outputs
 
 
