@@ -24,7 +24,7 @@ from rnnlane.config.fingerprint import (
 from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import storage_root
 from rnnlane.config.space import data_variants, num_trials
-from rnnlane.errors import ConfigError, JobError, TrackingError
+from rnnlane.errors import ConfigError
 from rnnlane.runtime.observer import Observer
 
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ def tune(
 
 def _open_store(uri: str) -> None:
     """Imports MLflow and opens the store, which takes seconds, while the data is prepared."""
+    from rnnlane.runtime.settle_runs import settle_runs
     from rnnlane.tracking.store import check_store
 
     check_store(uri)
@@ -361,6 +362,7 @@ def list_runs(
     Returns:
         The runs, and how many records were sent.
     """
+    from rnnlane.runtime.settle_runs import settle_runs
     from rnnlane.tracking import store
 
     uri = store.resolve_uri(tracking_uri)
@@ -369,32 +371,3 @@ def list_runs(
         uri, mlflow_experiment=mlflow_experiment, limit=limit, with_trials=with_trials
     )
     return found, sent
-
-
-def settle_runs(uri: str) -> int:
-    """Brings the store up to date with the runs of this machine whose driver is gone.
-
-    Sends what they could not send while the server was away, and gives a run whose driver was
-    killed without a word the status KILLED.
-
-    Returns:
-        How many records were sent.
-    """
-    from rnnlane.runtime.run_record import all_records
-    from rnnlane.tracking.mlflow_tracker import send_outbox, terminate_run
-    from rnnlane.tracking.uris import store_identity
-
-    sent = 0
-    for record in all_records():
-        try:
-            sent += send_outbox(uri, record.outbox)
-            if record.state != "running" or record.tracking_uri != store_identity(uri):
-                continue
-            with record.locked(timeout_s=0.0) as current:
-                if current.state == "running" and current.run_id is not None:
-                    terminate_run(uri, current.run_id, "KILLED", reason="its driver died")
-                    current.update(state="killed")
-        except (TrackingError, JobError):
-            # The store is away or does not know the run; or its driver lives.
-            continue
-    return sent

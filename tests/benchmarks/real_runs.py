@@ -46,15 +46,21 @@ def draw_each(runs: dict[str, list[dict[str, Any]]], file: Path) -> None:
                         label=label,
                         alpha=1.0 if seed is runs[name][0] else 0.4,
                     )
-            axes.set(title=name, ylim=(0.5, 1.0), xlabel="epoch", ylabel="accuracy")
-            axes.legend(loc="center right")
+            axes.set(
+                title=name if runs[name] else f"{name}: no run",
+                ylim=(0.5, 1.0),
+                xlabel="epoch",
+                ylabel="accuracy",
+            )
+            if runs[name]:
+                axes.legend(loc="lower right")
 
 
 def draw_layers(runs: dict[str, list[dict[str, Any]]], file: Path) -> None:
     """One layer beside three bidirectional ones: validation accuracy."""
     with picture(file, width=10, height=3.6) as figure:
         for axes, pair in zip(figure.subplots(1, 2, sharey=True), PAIRS, strict=True):
-            for name in pair:
+            for name in filter(runs.get, pair):
                 values = [record["val/accuracy"] for record in runs[name][0]["history"]]
                 axes.plot(range(1, len(values) + 1), values, "o-", color=COLOURS[name], label=name)
             axes.set(title=" against ".join(pair), xlabel="epoch", ylabel="val accuracy")
@@ -68,7 +74,7 @@ def table(runs: dict[str, list[dict[str, Any]]]) -> str:
         "| Steps clipped | Sample sentence positive |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, seeds in runs.items():
+    for name, seeds in ((name, seeds) for name, seeds in runs.items() if seeds):
         best = [seed["metrics"]["best"] for seed in seeds]
 
         def told(key: str, best: list[dict[str, float]] = best) -> str:
