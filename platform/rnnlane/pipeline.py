@@ -357,7 +357,7 @@ def list_runs(
     limit: int = 20,
     with_trials: bool = False,
 ) -> tuple[list[RunSummary], int]:
-    """The newest runs of the store, after :func:`settle_runs`.
+    """The newest runs of the store, after :func:`rnnlane.runtime.settle_runs.settle_runs`.
 
     Returns:
         The runs, and how many records were sent.

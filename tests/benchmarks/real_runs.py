@@ -1,7 +1,8 @@
 """Pictures and a table of finished runs: `python -m tests.benchmarks.real_runs FOLDER RUN...`.
 
-Each RUN is a file that `rnnlane train --json` wrote; FOLDER receives the pictures. Runs of one name
-are seeds of one experiment: the first is drawn, the table has them all.
+Each RUN is a file that `rnnlane train --json` wrote, at least one for each of the four experiments;
+FOLDER receives the pictures. Runs of one name are seeds of one experiment: the picture of each has
+them all, that of the layers the first.
 """
 
 from __future__ import annotations
@@ -46,21 +47,15 @@ def draw_each(runs: dict[str, list[dict[str, Any]]], file: Path) -> None:
                         label=label,
                         alpha=1.0 if seed is runs[name][0] else 0.4,
                     )
-            axes.set(
-                title=name if runs[name] else f"{name}: no run",
-                ylim=(0.5, 1.0),
-                xlabel="epoch",
-                ylabel="accuracy",
-            )
-            if runs[name]:
-                axes.legend(loc="lower right")
+            axes.set(title=name, ylim=(0.5, 1.0), xlabel="epoch", ylabel="accuracy")
+            axes.legend(loc="lower right")
 
 
 def draw_layers(runs: dict[str, list[dict[str, Any]]], file: Path) -> None:
     """One layer beside three bidirectional ones: validation accuracy."""
     with picture(file, width=10, height=3.6) as figure:
         for axes, pair in zip(figure.subplots(1, 2, sharey=True), PAIRS, strict=True):
-            for name in filter(runs.get, pair):
+            for name in pair:
                 values = [record["val/accuracy"] for record in runs[name][0]["history"]]
                 axes.plot(range(1, len(values) + 1), values, "o-", color=COLOURS[name], label=name)
             axes.set(title=" against ".join(pair), xlabel="epoch", ylabel="val accuracy")
@@ -74,7 +69,7 @@ def table(runs: dict[str, list[dict[str, Any]]]) -> str:
         "| Steps clipped | Sample sentence positive |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, seeds in ((name, seeds) for name, seeds in runs.items() if seeds):
+    for name, seeds in runs.items():
         best = [seed["metrics"]["best"] for seed in seeds]
 
         def told(key: str, best: list[dict[str, float]] = best) -> str:
