@@ -95,8 +95,9 @@ def kernel_seconds(encoder: RecurrentEncoder, token_ids: Tensor) -> float:
     sizes = [encoder.rnn.input_size] + [encoder.output_size] * (encoder.rnn.num_layers - 1)
     directions = 2 if encoder.rnn.bidirectional else 1
     for index, weights in enumerate(encoder.rnn.all_weights):
-        inputs = torch.randn(*token_ids.shape, sizes[index // directions], requires_grad=True)
-        gradient = torch.randn(*token_ids.shape, encoder.rnn.hidden_size)
+        shape = token_ids.t().shape
+        inputs = torch.randn(*shape, sizes[index // directions], requires_grad=True)
+        gradient = torch.randn(*shape, encoder.rnn.hidden_size)
         started = time.perf_counter()
         outputs = encoder._one_direction(inputs, weights)
         torch.autograd.grad(outputs, [inputs, *weights], gradient)

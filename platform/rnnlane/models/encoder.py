@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -96,49 +97,61 @@ class RecurrentEncoder(nn.Module):
         return unpacked
 
     def _padded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        mirror = _mirrored_positions(lengths, embedded.shape[1])
-        outputs = embedded
+        steps = embedded.transpose(0, 1)  # [T, B, E], as the kernels read it
+        mirror = _mirrored_positions(lengths, len(steps))
         for layer in range(self.rnn.num_layers):
             weights = self.rnn.all_weights[layer * self._num_directions :]
-            directions = [self._one_direction(outputs, weights[0])]
+            directions = [self._one_direction(steps, weights[0])]
             if self.rnn.bidirectional:
-                read_backwards = self._one_direction(_mirror(outputs, mirror), weights[1])
-                directions.append(_mirror(read_backwards, mirror))
-            outputs = torch.cat(directions, dim=2)
+                read_backwards = self._one_direction(_mirrored(steps, mirror), weights[1])
+                directions.append(_mirrored(read_backwards, mirror))
+            steps = torch.cat(directions, dim=2)
             if layer < self.rnn.num_layers - 1:
-                outputs = functional.dropout(outputs, self.rnn.dropout, training=self.training)
-        return outputs
+                steps = functional.dropout(steps, self.rnn.dropout, training=self.training)
+        return steps.transpose(0, 1)
 
-    def _one_direction(self, inputs: Tensor, weights: list[nn.Parameter]) -> Tensor:
-        """One layer in one direction: float [B, T, any] -> [B, T, H].
+    def _one_direction(self, steps: Tensor, weights: list[nn.Parameter]) -> Tensor:
+        """One layer in one direction: float [T, B, any] -> [T, B, H].
 
         LSTM and GRU by the functions that torch's own modules call; torch.lstm runs in oneDNN's
         fused kernel.
         """
-        state = inputs.new_zeros(1, len(inputs), self.rnn.hidden_size)
-        settings = (True, 1, 0.0, self.training, False, True)
+        state = steps.new_zeros(1, steps.shape[1], self.rnn.hidden_size)
+        settings = (True, 1, 0.0, self.training, False, False)
         params: list[Tensor] = list(weights)
         if self.rnn.mode == "LSTM":
-            outputs, _, _ = torch.lstm(inputs, [state, state], params, *settings)
+            outputs, _, _ = torch.lstm(steps, [state, state], params, *settings)
         elif self.rnn.mode == "GRU":
-            outputs, _ = torch.gru(inputs, state, params, *settings)
+            outputs, _ = torch.gru(steps, state, params, *settings)
         else:
-            outputs = tanh_layer(inputs, params)
+            outputs = tanh_layer(steps, params)
         return outputs
 
 
 def _mirrored_positions(lengths: Tensor, num_positions: int) -> Tensor:
-    """For [B, T] laid out flat, where each position is read from to reverse rows: int64 [B * T].
+    """For [T, B] laid out flat, where each position is read from to reverse rows: int64 [T * B].
 
     Position t of a row of length n comes from n - 1 - t; padding stays where it is.
     """
-    positions = torch.arange(num_positions, device=lengths.device)
-    ends = lengths.unsqueeze(1)
-    mirrored = torch.where(positions < ends, ends - 1 - positions, positions)
-    row_starts = num_positions * torch.arange(len(lengths), device=lengths.device)
-    return (row_starts.unsqueeze(1) + mirrored).flatten()
+    positions = torch.arange(num_positions, device=lengths.device).unsqueeze(1)
+    mirrored = torch.where(positions < lengths, lengths - 1 - positions, positions)
+    return (mirrored * len(lengths) + torch.arange(len(lengths), device=lengths.device)).flatten()
 
 
-def _mirror(values: Tensor, mirror: Tensor) -> Tensor:
-    """Each row of float [B, T, F] reversed within its own length; its own inverse."""
-    return values.flatten(0, 1).index_select(0, mirror).view_as(values)
+def _mirrored(values: Tensor, mirror: Tensor) -> Tensor:
+    """Each row of float [T, B, F] reversed within its own length; its own inverse."""
+    return cast(Tensor, _Mirror.apply(values, mirror))  # type: ignore[no-untyped-call]
+
+
+class _Mirror(torch.autograd.Function):
+    """Nothing is read twice, so the gradient is read like the values; torch's own would add up."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, mirror: Tensor) -> Tensor:
+        ctx.save_for_backward(mirror)
+        return values.flatten(0, 1).index_select(0, mirror).view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (mirror,) = ctx.saved_tensors
+        return _mirrored(gradients[0], mirror), None

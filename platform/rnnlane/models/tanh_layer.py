@@ -17,37 +17,37 @@ def tanh_layer(inputs: Tensor, weights: list[Tensor]) -> Tensor:
     """What ``torch.rnn_tanh`` gives for one layer, one direction and a first state of zeros.
 
     Args:
-        inputs: float [B, T, I].
+        inputs: float [T, B, I].
         weights: of nn.RNN: input [H, I], recurrent [H, H], and their biases [H].
 
     Returns:
-        float [B, T, H].
+        float [T, B, H].
     """
     return cast(Tensor, _TanhLayer.apply(inputs, *weights))  # type: ignore[no-untyped-call]
 
 
 class _TanhLayer(torch.autograd.Function):
-    """h[t] = tanh(W x[t] + U h[t - 1] + b + c). Times first inside: each step is one block."""
+    """h[t] = tanh(W x[t] + U h[t - 1] + b + c)."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(
         ctx: Any, inputs: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor, other: Tensor
     ) -> Tensor:
-        steps = inputs.transpose(0, 1)  # [T, B, I]
-        states = torch.nn.functional.linear(steps, weight, bias + other)  # [T, B, H]
+        states = torch.nn.functional.linear(inputs, weight, bias + other)  # [T, B, H]
         turned = recurrent.t()
         state = states[0].tanh_()
         for following in states[1:].unbind():
             state = following.addmm_(state, turned).tanh_()
-        ctx.save_for_backward(steps, states, weight, recurrent)
-        return states.transpose(0, 1)
+        ctx.save_for_backward(inputs, states, weight, recurrent)
+        return states
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        steps, states, weight, recurrent = ctx.saved_tensors
-        found = gradients[0].transpose(0, 1).contiguous()  # [T, B, H], of the states at first
+        inputs, states, weight, recurrent = ctx.saved_tensors
+        # [T, B, H]: of the states at first.
+        found = gradients[0].clone(memory_format=torch.contiguous_format)
         slopes = (1.0 - states * states).unbind()
         rows = found.unbind()
         later = rows[-1].mul_(slopes[-1])
@@ -56,8 +56,8 @@ class _TanhLayer(torch.autograd.Function):
         flat = found.flatten(0, 1)  # of the sums before tanh, from here on
         bias = flat.sum(0)
         return (
-            (found @ weight).transpose(0, 1) if ctx.needs_input_grad[0] else None,
-            flat.t() @ steps.flatten(0, 1),
+            found @ weight if ctx.needs_input_grad[0] else None,
+            flat.t() @ inputs.flatten(0, 1),
             found[1:].flatten(0, 1).t() @ states[:-1].flatten(0, 1),
             bias,
             bias,
