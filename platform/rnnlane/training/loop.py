@@ -32,7 +32,6 @@ from rnnlane.training.checkpoint import (
 from rnnlane.training.clipping import choose_clip
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.memory import keep_freed_memory
 from rnnlane.training.metrics import Scores, confusion, score, summarise
 from rnnlane.training.records import add_step, epoch_record, start_epoch
 from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
@@ -147,7 +146,6 @@ def cpu_settings(group: WorkerGroup) -> Iterator[None]:
         yield
         return
     threads = torch.get_num_threads()
-    keep_freed_memory()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:

@@ -125,9 +125,7 @@ class Predictor:
         """
         # Chunks are classified, one thread a core, while the next ones are encoded: only encoding
         # holds Python's lock.
-        with ThreadPoolExecutor(
-            os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)
-        ) as executor:
+        with ThreadPoolExecutor(os.cpu_count(), initializer=_one_fast_thread) as executor:
             chunks = [
                 executor.submit(self._classify, self._encode(texts[start : start + TEXTS_A_CHUNK]))
                 for start in range(0, len(texts), TEXTS_A_CHUNK)
@@ -162,6 +160,11 @@ class Predictor:
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         tokens = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
         return EncodedSplit(tokens, offsets, np.zeros(len(rows), dtype=np.int64))
+
+
+def _one_fast_thread() -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
 
 
 def _empty_model(shape: Mapping[str, Any], *, vocabulary_size: int, num_classes: int) -> nn.Module:

@@ -1,40 +1,44 @@
+"""Tensors that come and go in every step cost few page faults."""
+
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-# Of twelve tensors of 8 MiB, made anew ten times after three times, in a thread as Ray has it.
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+# Of tensors of 40 MiB, which glibc gives back to the kernel.
 PROGRAM = """
-import resource, sys, threading
+import resource
+import rnnlane
 import torch
-from rnnlane.training.memory import keep_freed_memory
 
-def faults():
-    def make():
-        return [torch.ones(2**21) for _ in range(12)]
-    for _ in range(3):
-        make()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(10):
-        make()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-
-if sys.argv[1] == "keep":
-    keep_freed_memory()
-thread = threading.Thread(target=faults)
-thread.start()
-thread.join()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.ones(10 * 2**20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def page_faults(how: str) -> int:
-    command = [sys.executable, "-c", PROGRAM, how]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+def page_faults(**variables: str) -> int:
+    environment = {key: value for key, value in os.environ.items() if "THP_MEM" not in key}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return int(done.stdout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told to keep freed memory")
-def test_tensors_made_anew_find_their_memory_there() -> None:
-    assert page_faults("keep") < 1000 < page_faults("default")
+@pytest.mark.skipif(
+    not HUGE_PAGES.exists() or "[madvise]" not in HUGE_PAGES.read_text(),
+    reason="needs a kernel that gives huge pages to those who ask for them",
+)
+def test_large_tensors_lie_on_huge_pages() -> None:
+    assert page_faults() < 10_000 < page_faults(THP_MEM_ALLOC_ENABLE="0")
