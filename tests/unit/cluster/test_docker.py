@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ray._private.ray_constants import REQUIRE_SHM_SIZE_THRESHOLD
 
 from support.deployment import CLUSTER, PYPROJECT, ROOT, VERSION, dockerfile
 
@@ -142,6 +143,12 @@ def test_ray_has_the_token_everywhere_and_shares_its_storage():
     assert credentials.removeprefix("/run/secrets/") in head["secrets"]
     assert "mlflow_credentials" not in SERVICES["worker"]["secrets"]
     assert "mlflow_admin_password" not in head["secrets"]
+
+
+@pytest.mark.parametrize("name", ["head", "worker"])
+def test_rays_object_store_fits_into_shared_memory_on_every_machine(name):
+    size = re.fullmatch(r"\$\{RNNLANE_SHM:-(\d+)gb\}", SERVICES[name]["shm_size"])
+    assert int(size[1]) * 2**30 * 0.95 > REQUIRE_SHM_SIZE_THRESHOLD
 
 
 def test_no_secret_is_written_in_the_file():
