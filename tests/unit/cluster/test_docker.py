@@ -87,11 +87,12 @@ def test_only_loopback_is_published_and_the_database_is_apart():
     assert SERVICES["postgres"]["networks"] == ["database"]
 
 
-def test_postgres_may_make_its_data_folder_as_a_user_that_is_not_the_images():
+def test_postgres_starts_as_a_user_that_is_not_the_images_and_is_healthy_when_reached():
     postgres = SERVICES["postgres"]
     assert "RNNLANE_UID" in postgres["user"]
     volume = postgres["volumes"][0].partition(":")[2]
     assert Path(volume) in Path(postgres["environment"]["PGDATA"]).parents
+    assert "--host=localhost" in postgres["healthcheck"]["test"]
 
 
 def test_every_name_that_is_used_is_declared():
