@@ -170,6 +170,8 @@ def test_images_are_of_this_version():
     assert f"RNNLANE_TAG:-{VERSION}-cuda" in (DOCKER / "up").read_text()
     gpu = yaml.safe_load((DOCKER / "compose.gpu.yaml").read_text())
     assert set(gpu["services"]) <= set(SERVICES)
+    worker = gpu["services"]["worker"]["deploy"]
+    assert worker["replicas"] == 1, "each would count all GPUs as its own"
 
 
 def test_commands_that_the_image_must_have_are_copied_into_it():
