@@ -59,6 +59,8 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
     if not address:
+        # Nobody takes this machine away with notice given; the watcher would be one more process.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         wanted = math.ceil(config.min_workers * config.cpus_per_worker)
         options |= {
             "num_cpus": max(os.cpu_count() or 1, wanted),

@@ -101,7 +101,7 @@ def diagnose_cluster(address: str, question: Question) -> Iterator[Finding]:
         yield Finding("jobs", False, error.message, error.remedy or "")
         return
     yield from inner_findings(answer, address=address)
-    yield _store_here(question.tracking_uri or answer["mlflow"]["uri"])
+    yield store_here(question.tracking_uri, clusters_own=answer["mlflow"]["uri"])
 
 
 def _knock(address: str) -> Knock:
@@ -286,9 +286,22 @@ def _store_there(mlflow: Mapping[str, str | None]) -> Finding:
     return Finding(what, True, f"{mlflow['uri']} can be read and written")
 
 
-def _store_here(uri: str | None) -> Finding:
-    """Whether this machine reaches the store that the cluster logs to."""
+def store_here(asked: str | None, *, clusters_own: str | None) -> Finding:
+    """Whether this machine reaches the store that jobs log to.
+
+    One that only the cluster names may have its address within the cluster alone; it is no problem
+    that this machine does not reach it, as nothing here needs to.
+
+    Args:
+        asked: the store that was asked about here.
+        clusters_own: the one that the head's environment names.
+    """
     what = "MLflow from here"
+    uri = asked or clusters_own
     if uri is None or not uri.startswith(("http://", "https://")) or redacted(uri) != uri:
         return Finding(what, True, "no server is named that could be asked")
-    return replace(store_finding(uri), what=what)
+    finding = replace(store_finding(uri), what=what)
+    if finding.ok or asked is not None:
+        return finding
+    hint = "jobs log to it by an address and an account of the cluster's; to see runs from here"
+    return Finding(what, True, f"{finding.found}; {hint}, set MLFLOW_TRACKING_URI and an account")

@@ -14,7 +14,9 @@ from rnnlane.runtime.cluster_diagnosis import (
     diagnose_cluster,
     door_findings,
     inner_findings,
+    store_here,
 )
+from rnnlane.runtime.diagnosis import Finding
 
 
 def node(name="head (10.0.0.1)", **changes):
@@ -159,6 +161,20 @@ def test_a_store_that_the_cluster_does_not_reach_is_a_problem():
     found = inner(mlflow={"uri": "http://127.0.0.1:5000", "error": "refused"})
     assert problems(found) == ["MLflow from the cluster"]
     assert inner(mlflow={"uri": None, "error": None})["MLflow from the cluster"].ok
+
+
+def test_a_store_that_only_the_cluster_reaches_is_a_problem_only_where_it_was_asked_for(
+    monkeypatch,
+):
+    away = Finding("MLflow store", False, "cannot reach it", "start it")
+    monkeypatch.setattr(cluster_diagnosis, "store_finding", lambda uri: away)
+    uri = "http://mlflow:5000"
+    found = store_here(None, clusters_own=uri)
+    assert found.ok
+    assert found.found.startswith("cannot reach it; jobs log to it")
+    assert store_here(uri, clusters_own=None) == Finding(
+        "MLflow from here", False, "cannot reach it", "start it"
+    )
 
 
 @pytest.mark.parametrize("option", ["tracking_uri", "storage"])
