@@ -17,8 +17,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
+
+# The plain loops run in this process, with torch's defaults: its first tensor settles that, before
+# rnnlane asks for huge pages for the processes that run its own loop.
+torch.zeros(1)
 
 from benchmarks.gpu import gpu_rows  # noqa: E402
 from benchmarks.measure import Row  # noqa: E402
