@@ -67,15 +67,17 @@ def test_a_cut_link_is_told_of_and_outlived(whole, uninterrupted):
     assert_one_whole_run(whole, job.name)
 
 
-def test_an_elastic_run_goes_on_with_fewer_and_grows_again(whole):
+@pytest.mark.parametrize("away", ["for-long", "for-a-moment"])
+def test_an_elastic_run_goes_on_with_fewer_and_grows_again(whole, away):
     """On the head, not as a job, so that its workers write down the rows that they take."""
     worker = whole.workers[1]
-    records = whole.folder / "records"
+    name = f"elastic-{away}"
+    records = whole.folder / name
     records.mkdir()
     (records / "slow").touch()
     runtime = {"num_workers": [1, 2], "resize_every_s": 2.0}
-    experiment = experiment_file(whole.folder, "elastic", runtime=runtime)
-    log = whole.folder / "elastic.log"
+    experiment = experiment_file(whole.folder, name, runtime=runtime)
+    log = whole.folder / f"{name}.log"
     driver = whole.head.start(
         *(sys.executable, "-m", "support.recorded_train", "train", str(experiment), "--json"),
         log=log,
@@ -93,16 +95,19 @@ def test_an_elastic_run_goes_on_with_fewer_and_grows_again(whole):
 
     wait_for("1", world_size=2)
     wait_until(
-        lambda: any((whole.home / "checkpoints").glob("elastic-*/*/*/state.json")),
+        lambda: any((whole.home / "checkpoints").glob(f"{name}-*/*/*/state.json")),
         what=f"a checkpoint: {log}",
     )
-    # The supervisor too: the node is to stay away until the run has gone on without it.
-    worker.kill()
-    wait_for("[2-9]", world_size=1)
-    whole.start_worker(worker)
+    if away == "for-long":
+        # The supervisor too: the node is to stay away until the run has gone on without it.
+        worker.kill()
+        wait_for("[2-9]", world_size=1)
+        whole.start_worker(worker)
+    else:
+        whole.kill_node(worker)
     wait_for("[2-9]", world_size=2)
     (records / "slow").unlink()
     assert driver.wait(timeout=300) == 0, log.read_text()
     result = json.loads(log.read_text().splitlines()[-1])
     assert_every_row_once_an_epoch(records, result, epochs=EPOCHS)
-    assert_one_whole_run(whole, "elastic")
+    assert_one_whole_run(whole, name)
