@@ -8,8 +8,7 @@ from pathlib import Path
 def taken(records: Path, *, epochs: int) -> dict[tuple[int, int], list[int]]:
     """The row ids of each (epoch, step) that the final weights come from.
 
-    A group of workers counts up to the step that the next one began with, for that one began
-    with a checkpoint made before the step.
+    A group of workers counts up to the step at which the next one's checkpoint stands.
     """
     groups: dict[str, list[list]] = {}
     for file in records.glob("attempt-*"):
@@ -17,12 +16,13 @@ def taken(records: Path, *, epochs: int) -> dict[tuple[int, int], list[int]]:
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         groups.setdefault(group, []).append(lines)
     groups = dict(sorted(groups.items(), key=lambda item: item[1][0][0][3]))
-    starts = [min(tuple(line[:2]) for line in ranks[0]) for ranks in groups.values()]
+    starts = [tuple(ranks[0][0][:2]) for ranks in groups.values()]
     ends = [*starts[1:], (epochs + 1, 0)]
     rows_of: dict[tuple[int, int], list[int]] = {}
     for (group, ranks), start, end in zip(groups.items(), starts, ends, strict=True):
         assert len(ranks) == int(group.rpartition("-of-")[2])
-        for rank in ranks:
+        for checkpoint, *rank in ranks:
+            assert checkpoint[:3] == [*start, None]
             # Epoch 0 is the trial run that measures gradient norms.
             lines = [line for line in rank if start <= tuple(line[:2]) < end and line[0] > 0]
             for epoch, step, rows, _ in lines:

@@ -1,7 +1,8 @@
 """``rnnlane train`` whose workers write down the row ids that they take: run as a module.
 
-RECORD_FOLDER gets a file for each attempt, number of workers and rank, with a line a step. While it
-holds a file called ``slow``, a step takes at least a second.
+RECORD_FOLDER gets a file for each attempt, number of workers and rank that takes a step: a line for
+where the checkpoint stands, without rows, then a line a step. While the folder holds a file called
+``slow``, a step takes at least a second.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any
 from rnnlane.cli.main import main
 from rnnlane.data.sampling import share
 from rnnlane.runtime import ray_trainer, worker
+from rnnlane.training.checkpoint import STATE
 from rnnlane.training.feed import TrainFeed
 
 
@@ -34,7 +36,18 @@ def record(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
     attempt = f"{context.get_experiment_name()}-of-{context.get_world_size()}"
     file = folder / f"{attempt}-rank-{context.get_world_rank()}"
     plain_steps, plain_batch = TrainFeed.steps, TrainFeed._step_batch
+    plain_training = worker.run_training
+    checkpoint: dict[str, Any] = {"epoch": 1, "step": 0}
     taken: list[list[int]] = []
+
+    def write(epoch: int, step: int, rows: list[int] | None) -> None:
+        with file.open("a") as lines:
+            lines.write(json.dumps([epoch, step, rows, time.time()]) + "\n")
+
+    def training(*arguments: Any, start: Path | None = None, **options: Any) -> Any:
+        if start is not None:
+            checkpoint.update(json.loads((start / STATE).read_text()))
+        return plain_training(*arguments, start=start, **options)
 
     def step_batch(self: TrainFeed, rows: Any) -> Any:
         group = self._group
@@ -44,17 +57,20 @@ def record(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     def steps(self: TrainFeed, epoch: int, *, start: int = 0) -> Any:
         for step, batch in enumerate(plain_steps(self, epoch, start=start), start=start):
-            with file.open("a") as lines:
-                lines.write(json.dumps([epoch, step, taken[-1], time.time()]) + "\n")
+            if not file.exists():
+                write(checkpoint["epoch"], checkpoint["step"], None)
+            write(epoch, step, taken[-1])
             if (folder / "slow").exists():
                 time.sleep(1)
             yield batch
 
     TrainFeed.steps, TrainFeed._step_batch = steps, step_batch  # type: ignore[method-assign]
+    worker.run_training = training
     try:
         return worker.worker_loop(setting)
     finally:
         TrainFeed.steps, TrainFeed._step_batch = plain_steps, plain_batch  # type: ignore[method-assign]
+        worker.run_training = plain_training
 
 
 if __name__ == "__main__":
