@@ -131,13 +131,15 @@ def test_ui_serves_the_store_on_loopback(tmp_path, free_port):
 
     try:
         wait_until(answers, timeout_s=60, what="the pages")
-        sockets = listening(family(psutil.Process(server.pid)))
+        processes = family(psutil.Process(server.pid))
+        sockets = listening(processes)
         assert ("127.0.0.1", free_port) in sockets
         assert beyond_loopback(sockets) == {}
     finally:
         server.terminate()
         time.sleep(1)
         assert server.wait(timeout=30) in (0, 130), log.read_text()
+    assert psutil.wait_procs(processes, timeout=10)[1] == []
 
 
 def test_doctor_finds_this_machine_fit(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -56,10 +58,15 @@ def serve_store(uri: str, *, port: int) -> None:
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    try:
-        code = subprocess.run(command, env=environment, check=False).returncode
-    except KeyboardInterrupt:
-        return
+    with subprocess.Popen(command, env=environment, start_new_session=True) as server:
+        try:
+            code = server.wait()
+        except KeyboardInterrupt:
+            return
+        finally:
+            # The whole group: what holds the port is a child of the server, and would stay.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
     if code != 0:
         raise TrackingError(
             f"the MLflow server ended with exit code {code}",
