@@ -94,8 +94,8 @@ def kernel_seconds(encoder: RecurrentEncoder, token_ids: Tensor) -> float:
     total = 0.0
     sizes = [encoder.rnn.input_size] + [encoder.output_size] * (encoder.rnn.num_layers - 1)
     directions = 2 if encoder.rnn.bidirectional else 1
+    shape = token_ids.t().shape
     for index, weights in enumerate(encoder.rnn.all_weights):
-        shape = token_ids.t().shape
         inputs = torch.randn(*shape, sizes[index // directions], requires_grad=True)
         gradient = torch.randn(*shape, encoder.rnn.hidden_size)
         started = time.perf_counter()

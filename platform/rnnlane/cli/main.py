@@ -57,7 +57,7 @@ app.add_typer(jobs.app)
 def main() -> None:
     """Entry point: exit code 0, 2 for bad input, 1 for other failures, 130 when interrupted."""
     # Torch and MLflow bring a million objects that stay: looking for garbage among them, again and
-    # again while they are imported, takes a fifth of a short command.
+    # again while they are imported, takes an eighth of a short command.
     gc.set_threshold(1_000_000)
     if len(sys.argv) > 1 and not {"--help", "-h"} & set(sys.argv):
         output.claim_stdout()
