@@ -22,10 +22,10 @@ from torch import nn
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from benchmarks.plain_loop import PlainClassifier, plain_step  # noqa: E402
+from benchmarks.plain_loop import CPU, PlainClassifier, plain_step  # noqa: E402
 from rnnlane import pipeline  # noqa: E402
 from rnnlane.config import ExperimentConfig, load_experiment  # noqa: E402
-from rnnlane.data.batches import make_batch  # noqa: E402
+from rnnlane.data.batches import BatchMaker  # noqa: E402
 from rnnlane.data.encoded import EncodedSplit  # noqa: E402
 from rnnlane.data.prepared import PreparedData  # noqa: E402
 from rnnlane.data.sampling import plan  # noqa: E402
@@ -66,6 +66,7 @@ def plain_curve(config: ExperimentConfig, prepared: PreparedData, *, seed: int) 
     model.rnn.load_state_dict(start.body.encoder.rnn.state_dict())
     model.head.load_state_dict(start.body.head.state_dict())
     optimizer = torch.optim.Adam(model.parameters(), lr=config.training.learning_rate)
+    make_batch = BatchMaker(train, CPU)
     curve = []
     for epoch in range(1, config.training.epochs + 1):
         steps = plan(
@@ -77,7 +78,7 @@ def plain_curve(config: ExperimentConfig, prepared: PreparedData, *, seed: int) 
             window=config.training.bucket_window,
         )
         for rows in steps:
-            plain_step(model, optimizer, make_batch(train, rows))
+            plain_step(model, optimizer, make_batch(rows))
         curve.append(_accuracy(model, val))
     return curve
 
@@ -85,8 +86,9 @@ def plain_curve(config: ExperimentConfig, prepared: PreparedData, *, seed: int) 
 @torch.inference_mode()
 def _accuracy(model: nn.Module, split: EncodedSplit) -> float:
     right = 0
+    make_batch = BatchMaker(split, CPU)
     for start in range(0, len(split), 32):
-        batch = make_batch(split, split.lengths.argsort()[start : start + 32])
+        batch = make_batch(split.lengths.argsort()[start : start + 32])
         right += int((model(batch.token_ids, batch.lengths).argmax(1) == batch.labels).sum())
     return right / len(split)
 

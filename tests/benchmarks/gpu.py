@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from benchmarks.measure import ROOT, Row, alternate, medians, row, skipped
 from benchmarks.our_loop import VOCABULARY_SIZE, our_rows_per_s, reviews
 from benchmarks.plain_loop import plain_rows_per_s
-from rnnlane.config import load_experiment
+from rnnlane.config import ExperimentConfig, load_experiment
+from rnnlane.models.encoder import RecurrentEncoder
 from rnnlane.training.group import WorkerGroup
 
 NUM_STEPS = 100
@@ -40,6 +43,10 @@ def gpu_rows(name: str, _: Path) -> list[Row]:
             ),
         )
         mine, loop = medians(rounds)
+        paths = alternate(
+            lambda config=config: _padded_rows_per_s(group, config),
+            lambda config=config: our_rows_per_s(group, config, NUM_STEPS),
+        )
         busy = _busy_share(lambda config=config: our_rows_per_s(group, config, 20))
         rows.append(
             row(
@@ -53,7 +60,22 @@ def gpu_rows(name: str, _: Path) -> list[Row]:
                 },
             )
         )
+        # cuDNN has a kernel that keeps small layers on the chip, but not for packed rows.
+        rows.append(
+            row(
+                f"{name}, GPU, batch {batch_size}: padded rows against packed ones",
+                [padded / packed for padded, packed in paths],
+            )
+        )
     return rows
+
+
+def _padded_rows_per_s(group: WorkerGroup, config: ExperimentConfig) -> float:
+    """Of our loop with the path of CPUs."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
+        patch.setattr(RecurrentEncoder, "_packed", RecurrentEncoder._padded)
+        return our_rows_per_s(group, config, NUM_STEPS)
 
 
 def _busy_share(work: Callable[[], object]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,8 +18,8 @@ from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.encoder import RecurrentEncoder
 from rnnlane.training.feed import StepBatch, TrainFeed
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.loop import cpu_settings
-from rnnlane.training.step import Stepper, build_optimizer
+from rnnlane.training.loop import STEPS_IN_FLIGHT, cpu_settings
+from rnnlane.training.step import LaunchedStep, Stepper, build_optimizer
 
 VOCABULARY_SIZE = 30_000
 
@@ -41,8 +41,11 @@ class _Steps:
     stepper: Stepper
     batches: Iterator[StepBatch]
 
+    def launch(self, batch: StepBatch) -> LaunchedStep:
+        return self.stepper(batch, max_norm=3.0, rate=1e-3)
+
     def take(self, batch: StepBatch) -> dict[str, float]:
-        return dict(self.stepper(batch, max_norm=3.0, rate=1e-3).seconds)
+        return dict(self.launch(batch).result().seconds)
 
 
 def _steps(group: WorkerGroup, config: ExperimentConfig, *, vocabulary_size: int) -> _Steps:
@@ -63,9 +66,14 @@ def our_rows_per_s(group: WorkerGroup, config: ExperimentConfig, num_steps: int)
     """Rows a second of the worker loop's steps, over all workers."""
     with cpu_settings(group):
         steps = _steps(group, config, vocabulary_size=VOCABULARY_SIZE)
+        launched: deque[LaunchedStep] = deque()
         started = time.perf_counter()
         for batch in itertools.islice(steps.batches, num_steps):
-            steps.take(batch)
+            launched.append(steps.launch(batch))
+            if len(launched) > (STEPS_IN_FLIGHT if group.device.type == "cuda" else 0):
+                launched.popleft().result()
+        for step in launched:
+            step.result()
         seconds = time.perf_counter() - started
     return config.training.global_batch_size * num_steps / seconds
 

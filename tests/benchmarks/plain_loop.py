@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from rnnlane.config.experiment import ModelConfig
-from rnnlane.data.batches import Batch, make_batch
+from rnnlane.data.batches import Batch, BatchMaker
 from rnnlane.data.encoded import EncodedSplit
 
 CPU = torch.device("cpu")
@@ -65,10 +65,11 @@ def plain_rows_per_s(
     model = PlainClassifier(config, vocabulary_size=vocabulary_size).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     order = np.random.default_rng(0).permutation(len(split))
+    make_batch = BatchMaker(split, CPU)
     started = time.perf_counter()
     for step in range(num_steps):
         rows = np.take(order, range(batch_size * step, batch_size * (step + 1)), mode="wrap")
-        plain_step(model, optimizer, make_batch(split, rows))
+        plain_step(model, optimizer, make_batch(rows))
     if device.type == "cuda":
         torch.cuda.synchronize()
     return batch_size * num_steps / (time.perf_counter() - started)

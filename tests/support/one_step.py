@@ -3,12 +3,12 @@
 import torch
 from torch.nn import functional
 
-from rnnlane.data.batches import make_batch
+from rnnlane.data.batches import BatchMaker
 from rnnlane.data.sampling import plan
 from rnnlane.models.classifier import build_model
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.step import Stepper
+from rnnlane.training.step import Stepper, build_optimizer
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
 
 SGD = ("training.optimizer=sgd", "training.learning_rate=1.0", "training.clip.policy=none")
@@ -18,7 +18,7 @@ def weights_after_one_step(group: WorkerGroup, overrides: tuple[str, ...], step:
     """With SGD at rate 1 the change of the weights is the gradient."""
     config, data = tiny_experiment(*overrides), tiny_data()
     model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    optimizer = build_optimizer(model, config.training)
     stepper = Stepper(model, optimizer, config.training, group=group)
     feed = TrainFeed(
         data.splits["train"],
@@ -28,7 +28,7 @@ def weights_after_one_step(group: WorkerGroup, overrides: tuple[str, ...], step:
         group=group,
     )
     batch = next(feed.steps(1, start=step))
-    result = stepper(batch, max_norm=None, rate=1.0)
+    result = stepper(batch, max_norm=None, rate=1.0).result()
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     return weights, result.loss, result.norm, result.correct
 
@@ -38,7 +38,7 @@ def plain_gradient_step(overrides: tuple[str, ...], step: int = 0):
     config, data = tiny_experiment(*overrides), tiny_data()
     split = data.splits["train"]
     rows = plan(split.labels, split.lengths, global_batch_size=12, seed=0, epoch=1)[step]
-    batch = make_batch(split, rows)
+    batch = BatchMaker(split, torch.device("cpu"))(rows)
     model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
     loss = functional.cross_entropy(model(batch.token_ids, batch.lengths), batch.labels)
     loss.backward()

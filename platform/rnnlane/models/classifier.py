@@ -41,7 +41,8 @@ class RecurrentBody(nn.Module):
             Logits, float32 [B, C].
         """
         outputs, final_state = self.encoder(self._thinned(embedded), lengths)
-        features = self._pool(outputs, final_state, lengths.to(outputs.device))
+        there = lengths.to(outputs.device, non_blocking=True)
+        features = self._pool(outputs, final_state, there)
         features = functional.dropout(features, self._head_dropout, training=self.training)
         logits: Tensor = self.head(features)
         return logits.float()

@@ -69,7 +69,7 @@ class RecurrentEncoder(nn.Module):
         Args:
             embedded: float [B, T, E], padded on the right.
             lengths: int64 [B], each in [1, T]; on the CPU or where ``embedded`` is. On a GPU,
-                lengths on the CPU save a wait for the device.
+                lengths in pinned memory of the CPU, longest row first, save waits for the device.
 
         Returns:
             The last layer's outputs, float [B, T, D * H], without meaning beyond a row's length;
@@ -80,7 +80,8 @@ class RecurrentEncoder(nn.Module):
             outputs = self._packed(embedded, lengths)
         else:
             outputs = self._padded(embedded, lengths)
-        return outputs, self._final_state(outputs, lengths.to(outputs.device))
+        there = lengths.to(outputs.device, non_blocking=True)
+        return outputs, self._final_state(outputs, there)
 
     def _final_state(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         hidden = self.rnn.hidden_size
@@ -89,16 +90,16 @@ class RecurrentEncoder(nn.Module):
         return torch.cat([forward, outputs[:, 0, hidden:]], dim=1)
 
     def _packed(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        packed = pack_padded_sequence(
-            embedded, lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
+        lengths = lengths.cpu()
+        is_sorted = bool((lengths[1:] <= lengths[:-1]).all())
+        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=is_sorted)
         outputs, _ = self.rnn(packed)
         unpacked, _ = pad_packed_sequence(outputs, batch_first=True, total_length=embedded.shape[1])
         return unpacked
 
     def _padded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         steps = embedded.transpose(0, 1)  # [T, B, E], as the kernels read it
-        mirror = _mirrored_positions(lengths, len(steps))
+        mirror = _mirrored_positions(lengths.to(steps.device, non_blocking=True), len(steps))
         for layer in range(self.rnn.num_layers):
             weights = self.rnn.all_weights[layer * self._num_directions :]
             directions = [self._one_direction(steps, weights[0])]

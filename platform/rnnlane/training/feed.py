@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rnnlane.config.experiment import TrainingConfig
-from rnnlane.data.batches import Batch, make_batch
+from rnnlane.data.batches import Batch, BatchMaker, send
 from rnnlane.data.encoded import EncodedSplit
 from rnnlane.data.sampling import plan, share
 from rnnlane.training.group import WorkerGroup
@@ -27,7 +27,8 @@ class StepBatch:
 
     Attributes:
         batch: the rows of this worker; ``batch.token_ids`` index ``touched``, not the vocabulary.
-        touched: int64 [U]; the sorted token ids of the *global* batch, padding first.
+        touched: int64 [U]; the sorted token ids of the *global* batch, padding first; on the
+            device.
         num_rows: rows of the global batch.
         num_tokens: tokens of this worker's rows.
     """
@@ -59,7 +60,8 @@ class TrainFeed:
         self._config = config
         self._seed = seed
         self._group = group
-        self._position = np.zeros(vocabulary_size, dtype=np.int64)
+        self._make_batch = BatchMaker(split, group.device)
+        self._position = torch.zeros(vocabulary_size, dtype=torch.int64, device=group.device)
         self._is_touched = np.zeros(vocabulary_size, dtype=np.bool_)
 
     @property
@@ -88,13 +90,15 @@ class TrainFeed:
     def _step_batch(self, rows: npt.NDArray[np.int64]) -> StepBatch:
         group = self._group
         mine = share(rows, self._split.labels, rank=group.rank, world_size=group.world_size)
-        batch = make_batch(self._split, mine, num_rows=-(-len(rows) // group.world_size))
-        touched = self._touched(rows)
-        self._position[touched] = np.arange(len(touched))
-        compact = torch.from_numpy(self._position[batch.token_ids.numpy()])
+        # Longest first: to pack rows in any other order, a GPU would have to be waited for.
+        mine = mine[np.argsort(-self._lengths[mine], kind="stable")]
+        batch = self._make_batch(mine, num_rows=-(-len(rows) // group.world_size))
+        touched = send(torch.from_numpy(self._touched(rows)), group.device)
+        self._position[touched] = torch.arange(len(touched), device=group.device)
+        compact = self._position[batch.token_ids]
         return StepBatch(
             batch=Batch(compact, batch.lengths, batch.labels, batch.weights),
-            touched=torch.from_numpy(touched),
+            touched=touched,
             num_rows=len(rows),
             num_tokens=int(batch.lengths[: len(mine)].sum()),
         )

@@ -6,12 +6,14 @@ Knows neither Ray nor MLflow: data comes in as arrays, what happens goes out thr
 from __future__ import annotations
 
 import copy
+import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,14 +32,16 @@ from rnnlane.training.checkpoint import (
     save_checkpoint,
 )
 from rnnlane.training.clipping import choose_clip
-from rnnlane.training.feed import TrainFeed
+from rnnlane.training.feed import StepBatch, TrainFeed
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.metrics import Scores, confusion, score, summarise
 from rnnlane.training.records import add_step, epoch_record, start_epoch
 from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
-from rnnlane.training.step import Stepper, build_optimizer, uses_bfloat16
+from rnnlane.training.step import LaunchedStep, Stepper, build_optimizer, uses_bfloat16
 
 PROGRESS_EVERY_S = 0.5
+# On a GPU, steps that may be launched before what an earlier one found is looked at.
+STEPS_IN_FLIGHT = 8
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,14 @@ def cpu_settings(group: WorkerGroup) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+class _Launched(NamedTuple):
+    """A step under way; ``data_s`` is the time it took to make its batch, in seconds."""
+
+    batch: StepBatch
+    data_s: float
+    step: LaunchedStep
+
+
 class _Run:
     """The state of one run on one worker."""
 
@@ -178,6 +190,8 @@ class _Run:
         self.state = TrainState()
         self.rate = config.training.learning_rate
         self.best: dict[str, Tensor] | None = None
+        self.steps_in_flight = STEPS_IN_FLIGHT if group.device.type == "cuda" else 0
+        self.saved_at = self.told_at = self.settled_at = 0.0
 
     def _build_model(self) -> RecurrentClassifier:
         model = build_model(
@@ -221,13 +235,11 @@ class _Run:
             return None
         model = copy.deepcopy(self.model)
         stepper = Stepper(model, build_optimizer(model, config), config, group=self.group)
-        norms: list[float] = []
-        for step, batch in enumerate(self.feed.steps(0)):
-            if step == config.clip.trial_steps:
-                break
+        launched: list[LaunchedStep] = []
+        for step, batch in enumerate(itertools.islice(self.feed.steps(0), config.clip.trial_steps)):
             self._seed_step(epoch=0, step=step)
-            norms.append(stepper(batch, max_norm=None, rate=config.learning_rate).norm)
-        return np.array(norms)
+            launched.append(stepper(batch, max_norm=None, rate=config.learning_rate))
+        return np.array([step.result().norm for step in launched])
 
     def _seed_step(self, *, epoch: int, step: int) -> None:
         """Makes dropout a function of place and time, so that no random state need be kept."""
@@ -236,38 +248,65 @@ class _Run:
             torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def _train_epoch(self, stepper: Stepper) -> None:
-        state, config = self.state, self.config.training
-        assert state.clip is not None
-        mark = saved_at = told_at = time.perf_counter()
-        for batch in self.feed.steps(state.epoch, start=state.step):
-            fed_at = time.perf_counter()
-            self._seed_step(epoch=state.epoch, step=state.step)
-            self.rate = self._next_rate()
-            result = stepper(
-                batch,
-                max_norm=state.clip.max_norm,
-                rate=self.rate,
-                save=fed_at - saved_at > config.checkpoint_every_s,
-            )
-            now = time.perf_counter()
-            add_step(state, batch, result, data_s=fed_at - mark, elapsed_s=now - mark)
-            self._refuse_nonfinite()
-            if result.save and state.step < self.feed.num_steps:
+        in_flight: deque[_Launched] = deque()
+        self.saved_at = self.told_at = self.settled_at = time.perf_counter()
+        for launched in self._launch_steps(stepper):
+            in_flight.append(launched)
+            save = False
+            # A checkpoint is of the weights after the last step launched: nothing may be in flight.
+            while len(in_flight) > (0 if save else self.steps_in_flight):
+                save |= self._settle(in_flight.popleft())
+            if save and self.state.step < self.feed.num_steps:
                 self._save()
-                saved_at = time.perf_counter()
-            if now - told_at > PROGRESS_EVERY_S:
-                self.events.progress(self._progress())
-                told_at = now
-            mark = time.perf_counter()
+                self.saved_at = self.settled_at = time.perf_counter()
+        while in_flight:
+            self._settle(in_flight.popleft())
 
-    def _next_rate(self) -> float:
-        """Learning rate of the step that comes next."""
-        state, num_steps = self.state, self.feed.num_steps
+    def _launch_steps(self, stepper: Stepper) -> Iterator[_Launched]:
+        """Launches the epoch's steps that are not done, one each time it is asked."""
+        assert self.state.clip is not None
+        epoch, first = self.state.epoch, self.state.step
+        batches = self.feed.steps(epoch, start=first)
+        for step in range(first, self.feed.num_steps):
+            started = time.perf_counter()
+            batch = next(batches)
+            fed_at = time.perf_counter()
+            self._seed_step(epoch=epoch, step=step)
+            self.rate = self._rate(step)
+            launched = stepper(
+                batch,
+                max_norm=self.state.clip.max_norm,
+                rate=self.rate,
+                save=fed_at - self.saved_at > self.config.training.checkpoint_every_s,
+            )
+            yield _Launched(batch, fed_at - started, launched)
+
+    def _settle(self, launched: _Launched) -> bool:
+        """Takes what a step has found into the state; whether a checkpoint is asked for."""
+        result = launched.step.result()
+        now = time.perf_counter()
+        add_step(
+            self.state,
+            launched.batch,
+            result,
+            data_s=launched.data_s,
+            elapsed_s=now - self.settled_at,
+        )
+        self._refuse_nonfinite()
+        if now - self.told_at > PROGRESS_EVERY_S:
+            self.events.progress(self._progress())
+            self.told_at = now
+        self.settled_at = time.perf_counter()
+        return result.save
+
+    def _rate(self, step: int) -> float:
+        """Learning rate of a step of the epoch under way."""
+        num_steps = self.feed.num_steps
         return learning_rate(
             self.config.training,
-            step=(state.epoch - 1) * num_steps + state.step,
+            step=(self.state.epoch - 1) * num_steps + step,
             num_steps=self.config.training.epochs * num_steps,
-            history=state.history,
+            history=self.state.history,
         )
 
     def _refuse_nonfinite(self) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rnnlane.data.batches import make_batch
+from rnnlane.data.batches import BatchMaker, send
 from rnnlane.data.encoded import EncodedSplit
 from rnnlane.training.group import WorkerGroup
 
@@ -63,18 +63,19 @@ def score(
         group: the workers that take the batches in turn.
     """
     found = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
+    make_batch = BatchMaker(split, group.device)
     for index, rows in enumerate(length_batches(split.lengths)):
         if index % group.world_size != group.rank:
             continue
-        batch = make_batch(split, rows)
-        labels = batch.labels.to(group.device)
-        logits = logits_of(batch.token_ids.to(group.device), batch.lengths).float()
-        where = torch.from_numpy(rows.copy()).to(group.device)
-        found[0, where] = functional.cross_entropy(logits, labels, reduction="none").double()
+        batch = make_batch(rows)
+        logits = logits_of(batch.token_ids, batch.lengths).float()
+        losses = functional.cross_entropy(logits, batch.labels, reduction="none")
+        where = send(torch.from_numpy(rows.copy()), group.device)
+        found[0, where] = losses.double()
         found[1, where] = logits.argmax(dim=1).double()
         found[2, where] = logits.softmax(dim=1)[:, -1].double()
-    losses, predicted, last_class = group.sum_(found).cpu().numpy()
-    return Scores(split.labels, predicted.astype(np.int64), losses, last_class)
+    per_row, predicted, last_class = group.sum_(found).cpu().numpy()
+    return Scores(split.labels, predicted.astype(np.int64), per_row, last_class)
 
 
 def summarise(scores: Scores, *, num_classes: int) -> dict[str, float]:

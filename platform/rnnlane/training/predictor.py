@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rnnlane.config.experiment import ModelConfig, TextConfig
-from rnnlane.data.batches import make_batch
+from rnnlane.data.batches import BatchMaker
 from rnnlane.data.encoded import EncodedSplit
 from rnnlane.data.text import TextProcessor, load_stop_words
 from rnnlane.data.vocabulary import UNKNOWN_ID, Vocabulary
@@ -136,8 +136,9 @@ class Predictor:
     @torch.inference_mode()
     def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
         found = np.zeros((len(split), len(self.class_names)))
+        make_batch = BatchMaker(split, torch.device("cpu"))
         for rows in length_batches(split.lengths):
-            batch = make_batch(split, rows)
+            batch = make_batch(rows)
             logits = self.logits(batch.token_ids, batch.lengths)
             found[rows] = logits.double().softmax(dim=1).numpy()
         return found

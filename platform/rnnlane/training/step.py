@@ -1,4 +1,8 @@
-"""One optimizer step: forward, loss, backward, exchange, clip, update."""
+"""One optimizer step: forward, loss, backward, exchange, clip, update.
+
+Nothing in it waits for a GPU: whether the update is left out is decided there, and what the step
+found is on its way to the host while the next steps are launched.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnnlane.config.experiment import TrainingConfig
+from rnnlane.data.batches import send
 from rnnlane.models.classifier import RecurrentClassifier
 from rnnlane.training.clipping import clip_, gradient_norm, norm_order
 from rnnlane.training.exchange import exchange_
@@ -19,6 +24,7 @@ from rnnlane.training.feed import StepBatch
 from rnnlane.training.group import WorkerGroup
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+PARTS = ("forward_backward", "communication", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -28,22 +34,55 @@ class StepResult:
     Attributes:
         loss: mean cross-entropy over the rows of the global batch, before the update.
         correct: rows of the global batch classified rightly, before the update.
+        save: whether the first worker asked for a checkpoint after this step.
         num_tokens: tokens of the global batch.
         num_positions: the same with padding.
         norm: gradient norm before clipping.
         skipped: whether the update was left out because loss or norm was not finite.
-        save: whether the first worker asked for a checkpoint after this step.
-        seconds: this worker's time by part: forward_backward, communication, optimizer.
+        seconds: this worker's time by part: forward_backward, communication, optimizer; on a GPU
+            the device's.
     """
 
     loss: float
     correct: float
+    save: bool
     num_tokens: float
     num_positions: float
     norm: float
     skipped: bool
-    save: bool
     seconds: Mapping[str, float]
+
+
+class LaunchedStep:
+    """A step that the device may still be at.
+
+    Made right after the step's last operation was launched; ``found`` is float32 [7]: loss,
+    correct, save, num_tokens, num_positions, norm, skipped.
+    """
+
+    def __init__(self, found: Tensor, marks: list[Any]):
+        self._found = found.to("cpu", non_blocking=True)
+        self._marks = marks
+        self._arrived = _mark(found.device)
+
+    def result(self) -> StepResult:
+        """What it found; waits until the device has done it."""
+        if isinstance(self._arrived, torch.cuda.Event):
+            self._arrived.synchronize()
+        loss, correct, save, num_tokens, num_positions, norm, skipped = self._found.tolist()
+        return StepResult(
+            loss=loss,
+            correct=correct,
+            save=save > 0,
+            num_tokens=num_tokens,
+            num_positions=num_positions,
+            norm=norm,
+            skipped=skipped > 0,
+            seconds={
+                part: _seconds_between(*self._marks[index : index + 2])
+                for index, part in enumerate(PARTS)
+            },
+        )
 
 
 def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -53,6 +92,10 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.opt
         options["momentum"] = config.momentum
     kind: Any = OPTIMIZERS[config.optimizer]
     optimizer: torch.optim.Optimizer = kind(model.parameters(), lr=config.learning_rate, **options)
+    if config.optimizer == "sgd" and config.momentum > 0:
+        # torch makes them in the first step, and leaves them unset if that one is left out.
+        for parameter in model.parameters():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 
@@ -82,8 +125,8 @@ class Stepper:
 
     def __call__(
         self, step: StepBatch, *, max_norm: float | None, rate: float, save: bool = False
-    ) -> StepResult:
-        """Takes one step.
+    ) -> LaunchedStep:
+        """Launches one step.
 
         Args:
             step: this worker's rows.
@@ -91,39 +134,24 @@ class Stepper:
             rate: learning rate.
             save: this worker wants a checkpoint; the first worker's wish is heard by all.
         """
-        started = time.perf_counter()
-        touched = step.touched.to(self._group.device)
-        rows = self._model.embedding.weight.detach()[touched].requires_grad_()
+        device = self._group.device
+        marks = [_mark(device)]
+        rows = self._model.embedding.weight.detach()[step.touched].requires_grad_()
         counters = self._forward_backward(step, rows, save=save)
-        computed = time.perf_counter()
+        marks.append(_mark(device))
 
         assert rows.grad is not None
         gradients = [parameter.grad for parameter in self._dense if parameter.grad is not None]
         totals = exchange_([*gradients, rows.grad], counters, group=self._group)
-        exchanged = time.perf_counter()
+        marks.append(_mark(device))
 
         norm = gradient_norm([*gradients, rows.grad], norm_type=self._norm_type)
-        loss, correct, wishes, tokens, positions = totals.tolist()
-        length = norm.item()
-        finite = abs(loss) < float("inf") and abs(length) < float("inf")
-        if finite:
-            if max_norm is not None:
-                clip_([*self._dense, rows], norm, max_norm=max_norm)
-            self._update(touched, rows.grad, rate)
-        return StepResult(
-            loss=loss,
-            correct=correct,
-            num_tokens=tokens,
-            num_positions=positions,
-            norm=length,
-            skipped=not finite,
-            save=wishes > 0,
-            seconds={
-                "forward_backward": computed - started,
-                "communication": exchanged - computed,
-                "optimizer": time.perf_counter() - exchanged,
-            },
-        )
+        skipped = (~(totals[0].isfinite() & norm.isfinite())).float()
+        if max_norm is not None:
+            clip_([*self._dense, rows], norm, max_norm=max_norm)
+        self._update(step.touched, rows.grad, rate=rate, skipped=skipped)
+        marks.append(_mark(device))
+        return LaunchedStep(torch.cat([totals, torch.stack([norm, skipped])]), marks)
 
     def _forward_backward(self, step: StepBatch, rows: Tensor, *, save: bool) -> Tensor:
         """Leaves this worker's part of the gradient in ``.grad``.
@@ -136,25 +164,26 @@ class Stepper:
         for parameter in self._dense:
             parameter.grad = None
         batch = step.batch
-        labels, weights = batch.labels.to(device), batch.weights.to(device)
-        embedded = functional.embedding(batch.token_ids.to(device), rows)  # [B, T, E]
+        embedded = functional.embedding(batch.token_ids, rows)  # [B, T, E]
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._autocast):
             logits = self._model.body(embedded, batch.lengths)  # [B, C]
-        losses = functional.cross_entropy(logits.float(), labels, reduction="none")  # [B]
-        loss = (losses * weights).sum() / step.num_rows
+        losses = functional.cross_entropy(logits.float(), batch.labels, reduction="none")  # [B]
+        loss = (losses * batch.weights).sum() / step.num_rows
         loss.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            correct = ((logits.argmax(dim=1) == labels) * weights).sum()
+            correct = ((logits.argmax(dim=1) == batch.labels) * batch.weights).sum()
             known = [save and self._group.is_first, step.num_tokens, batch.token_ids.numel()]
             found = torch.stack([loss.detach(), correct])
-            return torch.cat([found, torch.tensor(known, dtype=torch.float32, device=device)])
+            return torch.cat([found, send(torch.tensor(known, dtype=torch.float32), device)])
 
-    def _update(self, touched: Tensor, gradient: Tensor, rate: float) -> None:
+    def _update(self, touched: Tensor, gradient: Tensor, *, rate: float, skipped: Tensor) -> None:
         table_gradient = self._model.embedding.weight.grad
         assert table_gradient is not None
         table_gradient.index_copy_(0, touched, gradient)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
+        # What torch's GradScaler tells the fused kernels by: at 1 they leave all as it is.
+        self._optimizer.found_inf = skipped  # type: ignore[attr-defined]
         self._optimizer.step()
         table_gradient.index_fill_(0, touched, 0.0)
 
@@ -164,3 +193,18 @@ def uses_bfloat16(config: TrainingConfig, device: torch.device) -> bool:
     if device.type != "cuda" or config.precision == "float32":
         return False
     return config.precision == "bfloat16" or torch.cuda.is_bf16_supported()
+
+
+def _mark(device: torch.device) -> Any:
+    """Now: in seconds, or where the device is when it has done what was launched so far."""
+    if device.type != "cuda":
+        return time.perf_counter()
+    event: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    event.record()
+    return event
+
+
+def _seconds_between(start: Any, end: Any) -> float:
+    if isinstance(start, torch.cuda.Event):
+        return float(start.elapsed_time(end)) / 1e3
+    return float(end - start)

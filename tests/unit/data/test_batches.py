@@ -6,8 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlane.data.batches import make_batch
+from rnnlane.data import batches
+from rnnlane.data.batches import BatchMaker, fits
 from rnnlane.data.encoded import EncodedSplit
+
+CPU = torch.device("cpu")
 
 
 def split_of(*token_lists: list[int]) -> EncodedSplit:
@@ -23,7 +26,7 @@ SPLIT = split_of([5, 6], [7], [8, 9, 3])
 
 
 def test_rows_are_padded_on_the_right_to_the_longest_in_the_order_given() -> None:
-    batch = make_batch(SPLIT, np.array([0, 1]))
+    batch = BatchMaker(SPLIT, CPU)(np.array([0, 1]))
 
     assert batch.token_ids.tolist() == [[5, 6], [7, 0]]
     assert batch.lengths.tolist() == [2, 1]
@@ -32,14 +35,14 @@ def test_rows_are_padded_on_the_right_to_the_longest_in_the_order_given() -> Non
 
 
 def test_tensors_have_the_promised_types() -> None:
-    batch = make_batch(SPLIT, np.array([2]))
+    batch = BatchMaker(SPLIT, CPU)(np.array([2]))
 
     assert batch.token_ids.dtype == batch.lengths.dtype == batch.labels.dtype == torch.int64
     assert batch.weights.dtype == torch.float32
 
 
 def test_missing_rows_are_filled_with_padding_rows_of_weight_zero() -> None:
-    batch = make_batch(SPLIT, np.array([2, 0]), num_rows=4)
+    batch = BatchMaker(SPLIT, CPU)(np.array([2, 0]), num_rows=4)
 
     assert batch.token_ids.tolist() == [[8, 9, 3], [5, 6, 0], [0, 0, 0], [0, 0, 0]]
     assert batch.lengths.tolist() == [3, 2, 1, 1]
@@ -48,7 +51,7 @@ def test_missing_rows_are_filled_with_padding_rows_of_weight_zero() -> None:
 
 
 def test_a_batch_may_be_padding_only() -> None:
-    batch = make_batch(SPLIT, np.array([], dtype=np.int64), num_rows=2)
+    batch = BatchMaker(SPLIT, CPU)(np.array([], dtype=np.int64), num_rows=2)
 
     assert batch.token_ids.tolist() == [[0], [0]]
     assert batch.lengths.tolist() == [1, 1]
@@ -58,7 +61,7 @@ def test_a_batch_may_be_padding_only() -> None:
 @pytest.mark.parametrize(("rows", "num_rows"), [([0, 1], 1), ([], None), ([], 0)])
 def test_too_few_rows_are_refused(rows: list[int], num_rows: int | None) -> None:
     with pytest.raises(ValueError, match="num_rows must hold"):
-        make_batch(SPLIT, np.array(rows, dtype=np.int64), num_rows=num_rows)
+        BatchMaker(SPLIT, CPU)(np.array(rows, dtype=np.int64), num_rows=num_rows)
 
 
 @settings(deadline=None)
@@ -72,7 +75,7 @@ def test_every_real_token_comes_back(token_lists: list[list[int]], data: st.Data
     rows = data.draw(st.lists(st.integers(0, len(token_lists) - 1), min_size=1, unique=True))
     extra = data.draw(st.integers(0, 3))
 
-    batch = make_batch(split_of(*token_lists), np.array(rows), num_rows=len(rows) + extra)
+    batch = BatchMaker(split_of(*token_lists), CPU)(np.array(rows), num_rows=len(rows) + extra)
 
     for position, row in enumerate(rows):
         tokens = batch.token_ids[position].tolist()
@@ -80,3 +83,42 @@ def test_every_real_token_comes_back(token_lists: list[list[int]], data: st.Data
         assert not any(tokens[len(token_lists[row]) :])
     assert len(batch.weights) == len(rows) + extra
     assert batch.weights.sum() == len(rows)
+
+
+def test_tokens_stay_on_a_gpu_that_has_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 8000))
+
+    assert fits(500, torch.device("cuda"))
+    assert not fits(501, torch.device("cuda"))
+    assert fits(10**15, CPU)
+
+
+@pytest.mark.filterwarnings("error")
+def test_read_only_tokens_are_read_in_place() -> None:
+    tokens = SPLIT.token_ids.copy()
+    tokens.flags.writeable = False
+    make_batch = BatchMaker(EncodedSplit(tokens, SPLIT.offsets, SPLIT.labels), CPU)
+
+    assert make_batch._tokens.data_ptr() == tokens.ctypes.data
+    assert make_batch(np.array([1])).token_ids.tolist() == [[7]]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("is_resident", [True, False])
+def test_a_gpu_gets_the_same_batch_a_little_wider(
+    monkeypatch: pytest.MonkeyPatch, is_resident: bool
+) -> None:
+    monkeypatch.setattr(batches, "fits", lambda *_: is_resident)
+    rows = np.array([2, 0])
+
+    expected = BatchMaker(SPLIT, CPU)(rows, num_rows=3)
+    batch = BatchMaker(SPLIT, torch.device("cuda"))(rows, num_rows=3)
+
+    assert batch.token_ids.shape == (3, batches.WIDTH_STEP_ON_GPUS)
+    assert torch.equal(batch.token_ids[:, :3].cpu(), expected.token_ids)
+    assert not batch.token_ids[:, 3:].any()
+    assert batch.lengths.is_pinned()
+    assert torch.equal(batch.lengths, expected.lengths)
+    assert torch.equal(batch.labels.cpu(), expected.labels)
+    assert torch.equal(batch.weights.cpu(), expected.weights)

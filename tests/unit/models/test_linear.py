@@ -7,7 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from rnnlane.config.baseline import BaselineConfig
-from rnnlane.data.batches import make_batch
+from rnnlane.data.batches import BatchMaker
 from rnnlane.models.linear import LinearClassifier, fit_linear, ngrams_of
 from support.tiny import VOCABULARY_SIZE, tiny_split
 
@@ -43,7 +43,7 @@ def test_it_says_what_scikit_learn_says_of_the_same_words(num_classes, num_words
     regression.fit(words.fit_transform(as_texts(train)), train.labels)
     expected = regression.predict_proba(words.transform(as_texts(test)))
 
-    batch = make_batch(test, ALL_ROWS)
+    batch = BatchMaker(test, torch.device("cpu"))(ALL_ROWS)
     logits = model(batch.token_ids, batch.lengths)
 
     assert len(model.ngrams) == len(words.vocabulary_)
@@ -53,10 +53,10 @@ def test_it_says_what_scikit_learn_says_of_the_same_words(num_classes, num_words
 def test_the_answer_for_a_row_depends_neither_on_padding_nor_on_other_rows():
     model = fitted(2)
     test = tiny_split(37, 2)
-    together = make_batch(test, ALL_ROWS)
+    together = BatchMaker(test, torch.device("cpu"))(ALL_ROWS)
     all_logits = model(together.token_ids, together.lengths)
     for row in (0, 17, 36):
-        alone = make_batch(test, np.array([row]))
+        alone = BatchMaker(test, torch.device("cpu"))(np.array([row]))
         torch.testing.assert_close(model(alone.token_ids, alone.lengths)[0], all_logits[row])
 
 
@@ -82,7 +82,7 @@ def test_a_class_without_rows_gets_no_probability():
         vocabulary_size=VOCABULARY_SIZE,
         num_classes=3,
     )
-    batch = make_batch(split, ALL_ROWS)
+    batch = BatchMaker(split, torch.device("cpu"))(ALL_ROWS)
     probabilities = model(batch.token_ids, batch.lengths).softmax(dim=1)
     assert (probabilities[:, 1] == 0).all()
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(37, dtype=torch.float64))

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from rnnlane.data.batches import make_batch
+from rnnlane.data.batches import BatchMaker
 from rnnlane.data.sampling import plan
 from rnnlane.models.classifier import build_model
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.step import Stepper
+from rnnlane.training.step import Stepper, build_optimizer
 from support.one_step import SGD, plain_gradient_step, weights_after_one_step
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
 
@@ -32,9 +32,8 @@ def test_clipping_scales_the_global_gradient():
     config, data = tiny_experiment(*SGD), tiny_data()
     start = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
     before = {name: tensor.numpy().copy() for name, tensor in start.state_dict().items()}
-    stepper = Stepper(
-        start, torch.optim.SGD(start.parameters(), lr=1.0), config.training, group=ALONE
-    )
+    optimizer = build_optimizer(start, config.training)
+    stepper = Stepper(start, optimizer, config.training, group=ALONE)
     feed = TrainFeed(
         data.splits["train"], config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=ALONE
     )
@@ -49,7 +48,7 @@ def test_untouched_words_follow_the_dense_rule():
     config, data = tiny_experiment(), tiny_data()
     model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
     reference = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
-    stepper = Stepper(model, torch.optim.Adam(model.parameters()), config.training, group=ALONE)
+    stepper = Stepper(model, build_optimizer(model, config.training), config.training, group=ALONE)
     dense = torch.optim.Adam(reference.parameters())
     split = data.splits["train"]
     feed = TrainFeed(split, config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=ALONE)
@@ -57,7 +56,7 @@ def test_untouched_words_follow_the_dense_rule():
     for batch, rows in zip(feed.steps(1), steps, strict=True):
         stepper(batch, max_norm=None, rate=1e-3)
         dense.zero_grad()
-        plain = make_batch(split, rows)
+        plain = BatchMaker(split, ALONE.device)(rows)
         logits = reference(plain.token_ids, plain.lengths)
         functional.cross_entropy(logits, plain.labels).backward()
         dense.step()
@@ -68,9 +67,8 @@ def test_untouched_words_follow_the_dense_rule():
 def test_a_step_that_is_not_finite_leaves_the_weights_alone():
     config, data = tiny_experiment(*SGD), tiny_data()
     model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
-    stepper = Stepper(
-        model, torch.optim.SGD(model.parameters(), lr=1.0), config.training, group=ALONE
-    )
+    optimizer = build_optimizer(model, config.training)
+    stepper = Stepper(model, optimizer, config.training, group=ALONE)
     feed = TrainFeed(
         data.splits["train"], config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=ALONE
     )
@@ -78,6 +76,6 @@ def test_a_step_that_is_not_finite_leaves_the_weights_alone():
     with torch.no_grad():
         model.embedding.weight[batch.touched[1]] = float("nan")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert stepper(batch, max_norm=1.0, rate=1.0).skipped
+    assert stepper(batch, max_norm=1.0, rate=1.0).result().skipped
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(tensor, before[name], equal_nan=True)

@@ -1,0 +1,156 @@
+"""A step is launched without waiting for the device, and looked at later; nothing else changes."""
+
+import contextlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlane.models.classifier import RecurrentClassifier, build_model
+from rnnlane.models.encoder import RecurrentEncoder
+from rnnlane.training import loop
+from rnnlane.training import step as step_module
+from rnnlane.training.feed import TrainFeed
+from rnnlane.training.group import WorkerGroup
+from rnnlane.training.loop import run_training
+from rnnlane.training.step import LaunchedStep, Stepper, build_optimizer
+from support.events import Remembered
+from support.runs import timeless, trained
+from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
+
+ALONE = WorkerGroup(0, 1, torch.device("cpu"))
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+class _Idle(torch.optim.Optimizer):
+    """torch's fused kernels are not there for tensors without values."""
+
+    def __init__(self, model: RecurrentClassifier):
+        super().__init__(model.parameters(), {"lr": 1.0})
+
+    def step(self, closure=None):
+        pass
+
+
+@pytest.mark.parametrize("path", ["_padded", "_packed"])
+@pytest.mark.parametrize(("cell", "pooling"), [("rnn", "last"), ("lstm", "mean"), ("gru", "max")])
+def test_a_step_asks_the_device_for_nothing(monkeypatch, path, cell, pooling):
+    """On the device ``meta`` tensors have no values: whoever asks for one fails."""
+    group = WorkerGroup(0, 1, torch.device("meta"))
+    monkeypatch.setattr(RecurrentEncoder, "_padded", getattr(RecurrentEncoder, path))
+    monkeypatch.setattr(step_module, "LaunchedStep", lambda found, marks: found)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    config, data = (
+        tiny_experiment(
+            f"model.cell={cell}",
+            f"model.pooling={pooling}",
+            "model.num_layers=2",
+            "model.bidirectional=true",
+            "model.token_dropout=0.2",
+        ),
+        tiny_data(),
+    )
+    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    model = model.to(group.device)
+    stepper = Stepper(model, _Idle(model), config.training, group=group)
+    feed = TrainFeed(
+        data.splits["train"], config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=group
+    )
+    found = [stepper(batch, max_norm=1.0, rate=0.1) for batch in feed.steps(1)]
+    assert [each.shape for each in found] == [(7,)] * feed.num_steps
+    with pytest.raises((NotImplementedError, RuntimeError)):
+        LaunchedStep(found[0], [])
+
+
+@pytest.mark.parametrize("num_steps", [1, 4, 1000])
+def test_looking_later_changes_nothing(monkeypatch, tmp_path, num_steps):
+    overrides = (
+        "training.epochs=3",
+        "training.schedule.kind=cosine",
+        "model.head_dropout=0.3",
+        "training.checkpoint_every_s=1e-9",
+    )
+    at_once = trained(*overrides)
+
+    plain = loop._Run.__init__
+
+    def later(self, *arguments):
+        plain(self, *arguments)
+        self.steps_in_flight = num_steps
+
+    monkeypatch.setattr(loop._Run, "__init__", later)
+    events = Remembered(tmp_path)
+    outcome = trained(*overrides, events=events)
+    assert timeless(outcome.history) == timeless(at_once.history)
+    np.testing.assert_array_equal(outcome.norms, at_once.norms)
+    for name, tensor in at_once.weights.items():
+        torch.testing.assert_close(outcome.weights[name], tensor, atol=0, rtol=0)
+    # 9 steps an epoch: one checkpoint each time all that is in flight has landed.
+    assert len(events.checkpoints) == {1: 4 * 3 + 3, 4: 3 + 3, 1000: 3}[num_steps]
+    for checkpoint in events.checkpoints[:-1]:
+        resumed = trained(*overrides, start=checkpoint)
+        assert timeless(resumed.history) == timeless(at_once.history)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_a_step_left_out_leaves_no_trace_in_the_optimizer(optimizer):
+    config, data = (
+        tiny_experiment(f"training.optimizer={optimizer}", "training.momentum=0.9"),
+        tiny_data(),
+    )
+
+    def weights(first_is_broken: bool) -> dict[str, torch.Tensor]:
+        model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+        stepper = Stepper(
+            model, build_optimizer(model, config.training), config.training, group=ALONE
+        )
+        feed = TrainFeed(
+            data.splits["train"],
+            config.training,
+            seed=0,
+            vocabulary_size=VOCABULARY_SIZE,
+            group=ALONE,
+        )
+        batches = list(feed.steps(1))
+        if first_is_broken:
+            heavy = replace(batches[0].batch, weights=batches[0].batch.weights * torch.inf)
+            broken = replace(batches[0], batch=heavy)
+            assert stepper(broken, max_norm=1.0, rate=0.1).result().skipped
+        for batch in batches:
+            assert not stepper(batch, max_norm=1.0, rate=0.1).result().skipped
+        return model.state_dict()
+
+    whole = weights(first_is_broken=False)
+    for name, tensor in weights(first_is_broken=True).items():
+        torch.testing.assert_close(tensor, whole[name], atol=0, rtol=0)
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_a_gpu_trains_like_a_cpu_and_is_not_waited_for(cell):
+    overrides = (f"model.cell={cell}", "model.num_layers=2", "model.bidirectional=true")
+    config = tiny_experiment(*overrides, "training.precision=float32", "runtime.device=auto")
+    group = WorkerGroup(0, 1, torch.device("cuda"))
+    on_cpu = trained(*overrides)
+    on_gpu = run_training(config, tiny_data(), group=group, events=Remembered())
+    np.testing.assert_allclose(on_gpu.losses, on_cpu.losses, atol=1e-2)
+
+    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    model = model.to(group.device)
+    stepper = Stepper(model, build_optimizer(model, config.training), config.training, group=group)
+    feed = TrainFeed(
+        tiny_data().splits["train"],
+        config.training,
+        seed=0,
+        vocabulary_size=VOCABULARY_SIZE,
+        group=group,
+    )
+    stepper(next(feed.steps(1)), max_norm=1.0, rate=0.1).result()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        launched = [stepper(batch, max_norm=1.0, rate=0.1) for batch in feed.steps(2)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(np.isfinite(step.result().loss) for step in launched)
