@@ -7,6 +7,7 @@ MLflow cost seconds to import, so each function imports what it needs.
 from __future__ import annotations
 
 import importlib
+import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rnnlane.runtime.run import TrainResult
     from rnnlane.runtime.search_results import SearchResult
     from rnnlane.tracking.store import RunSummary
+    from rnnlane.training.predictor import Predictor
 
 
 def prepare(config: ExperimentConfig, *, observer: Observer | None = None) -> PreparedData:
@@ -276,7 +278,7 @@ def evaluate(
     Raises:
         ConfigError: no such run, or other data than the run's.
     """
-    from rnnlane.tracking.store import download_artifacts, find_run, resolve_uri
+    from rnnlane.tracking.store import download_artifacts, download_model, find_run, resolve_uri
 
     observer = observer or Observer()
     uri = resolve_uri(tracking_uri or (config.tracking.uri if config else None))
@@ -294,11 +296,15 @@ def evaluate(
                 where=f"run {found.run_id}",
                 remedy="name the run's own experiment; for other texts use `rnnlane predict`",
             )
-        predictor = _predictor(uri, found.run_id, Path(scratch))
+        from rnnlane.training.predictor import Predictor
+
+        predictor = Predictor.load(download_model(uri, found.run_id, Path(scratch)))
     return _evaluation(found.run_id, prepared, split, predictor)
 
 
-def _evaluation(run_id: str, prepared: PreparedData, split: str, predictor: Any) -> Evaluation:
+def _evaluation(
+    run_id: str, prepared: PreparedData, split: str, predictor: Predictor
+) -> Evaluation:
     from rnnlane.training.group import in_process
     from rnnlane.training.loop import cpu_settings
     from rnnlane.training.metrics import confusion, score, summarise
@@ -334,20 +340,26 @@ def predict(
     Raises:
         ConfigError: no such run, or it has no model.
     """
-    from rnnlane.tracking.store import find_run, resolve_uri
+    predictor = _predictor(tracking_uri, run)
     from rnnlane.training.artifacts import answers
 
-    uri = resolve_uri(tracking_uri)
-    with tempfile.TemporaryDirectory() as scratch:
-        predictor = _predictor(uri, find_run(uri, run).run_id, Path(scratch))
     return answers(texts, predictor, predictor.probabilities(texts))
 
 
-def _predictor(uri: str, run_id: str, scratch: Path) -> Any:
-    from rnnlane.tracking.store import download_model
-    from rnnlane.training.predictor import Predictor
+def _predictor(tracking_uri: str | None, run: str) -> Predictor:
+    from rnnlane.tracking.model_fetcher import ModelFetcher
+    from rnnlane.tracking.store import download_model, find_run, resolve_uri
 
-    return Predictor.load(download_model(uri, run_id, scratch))
+    uri = resolve_uri(tracking_uri)
+    with tempfile.TemporaryDirectory() as scratch:
+        if "torch" in sys.modules:
+            from rnnlane.training.predictor import Predictor
+
+            return Predictor.load(download_model(uri, find_run(uri, run).run_id, Path(scratch)))
+        with ModelFetcher(uri, run, Path(scratch)) as fetcher:
+            from rnnlane.training.predictor import Predictor
+
+            return Predictor.load(fetcher.folder())
 
 
 def list_runs(
