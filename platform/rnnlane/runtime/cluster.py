@@ -18,7 +18,7 @@ from rnnlane.tracking.uris import redacted
 
 # Ray Train asks its workers for news every 2 s by default, and waits that long once more at the
 # end of every run.
-HEALTH_CHECK_INTERVAL_S = "0.2"
+HEALTH_CHECK_INTERVAL_S = "0.5"
 
 
 def check_address() -> None:
@@ -61,6 +61,8 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     if not address:
         # Nobody takes this machine away with notice given; the watcher would be one more process.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        # Every process of a Ray counts for a Prometheus that a local one does not have.
+        os.environ.setdefault("RAY_enable_metrics_collection", "0")
         wanted = math.ceil(config.min_workers * config.cpus_per_worker)
         options |= {
             "num_cpus": max(os.cpu_count() or 1, wanted),

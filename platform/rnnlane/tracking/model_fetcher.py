@@ -90,10 +90,12 @@ def _fetch(request: dict[str, str]) -> dict[str, Any]:
 
 def main() -> None:
     """Answers the request on stdin."""
-    gc.set_threshold(1_000_000)  # as the command does, for the same reason
+    # The command line says why: no search for garbage among all that MLflow brings, here and below.
+    gc.set_threshold(1_000_000)
     request = json.load(sys.stdin)
     answer = json.dumps(_fetch(request))
     _answer_file(Path(request["destination"])).write_text(answer, encoding="utf-8")
+    gc.freeze()
 
 
 if __name__ == "__main__":
