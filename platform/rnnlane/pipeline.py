@@ -91,7 +91,6 @@ def train(
     store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
     prepared = prepare(config, observer=observer)
     _refuse_unmeasured_metric(config, prepared)
-    store_ready.result()
     identity = {
         "config_fingerprint": config_fingerprint(config),
         "data_fingerprint": prepared.fingerprint,
@@ -99,18 +98,19 @@ def train(
     record = RunRecord.find(**identity) if resume else None
     if resume and record is None:
         observer.note("no run of this experiment and data to go on with; starting a new one")
+    # Imports torch while Ray's processes start, and not before bad data has been told of.
+    running = _in_background(importlib.import_module, "rnnlane.runtime.run")
+    if config.runtime.max_workers > 0 and (record is None or record.result is None):
+        observer.stage("starting Ray")
+        cluster.connect(config.runtime, verbose=observer.verbose)
+    store_ready.result()
     record = record or RunRecord.create(config.name, **identity)
     with record.locked() as current:
-        # Imports torch while Ray's processes start, and not before bad data has been told of.
-        running = _in_background(importlib.import_module, "rnnlane.runtime.run")
-        if current.state == "finished" and current.result is not None:
+        if current.result is not None:
             result: TrainResult = running.result().TrainResult(**current.result)
             observer.note(marker_line(result.run_id, result.tracking_uri))
             observer.note("the run is finished already")
             return result
-        if config.runtime.max_workers > 0:
-            observer.stage("starting Ray")
-            cluster.connect(config.runtime, verbose=observer.verbose)
         trained: TrainResult = running.result().execute_run(
             config, prepared, record=current, observer=observer
         )

@@ -223,7 +223,8 @@ def test_a_run_that_died_after_its_last_epoch_is_concluded_by_resume(uninterrupt
 def test_a_killed_driver_leaves_a_run_that_runs_calls_killed(folder):
     home, log = folder / "orphan", folder / "orphan.log"
     experiment = write_experiment(folder, name="orphan", **LONG)
-    driver = start_rnnlane(home, log, "train", str(experiment), "--workers", "0")
+    endless = ("--workers", "0", "--set", "training.epochs=1000")
+    driver = start_rnnlane(home, log, "train", str(experiment), *endless)
     wait_until(lambda: len(checkpoints(home)) > 0, what="a checkpoint")
     assert [run["status"] for run in rnnlane_json(home, "runs")["runs"]] == ["RUNNING"]
     kill_everything(driver)

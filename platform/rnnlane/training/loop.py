@@ -234,6 +234,8 @@ class _Run:
         if config.clip.policy != "auto":
             return None
         model = copy.deepcopy(self.model)
+        # cuDNN reads an RNN's weights from one piece of memory, which a copy's are not in.
+        model.body.encoder.rnn.flatten_parameters()
         stepper = Stepper(model, build_optimizer(model, config), config, group=self.group)
         launched: list[LaunchedStep] = []
         for step, batch in enumerate(itertools.islice(self.feed.steps(0), config.clip.trial_steps)):
@@ -324,9 +326,9 @@ class _Run:
         started = time.perf_counter()
         scores = self._score("val")
         record = epoch_record(state, num_rows=self.feed.num_rows, rate=self.rate)
-        record["time/validation_s"] = time.perf_counter() - started
         for key, value in summarise(scores, num_classes=self.data.num_classes).items():
             record[f"val/{key}"] = value
+        record["time/validation_s"] = time.perf_counter() - started
         state.history.append(record)
         if best_epoch(self.config.training.metric, state.history) == len(state.history) - 1:
             self.best = contiguous_weights(self.model)
