@@ -6,8 +6,10 @@ import gc
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from rnnlane.cli import (
     baseline,
@@ -28,8 +30,20 @@ from rnnlane.cli import (
 )
 from rnnlane.errors import ConfigError, RnnlaneError
 
+
+class _Verbs(TyperGroup):
+    """Typer would end an interrupted command without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+
 app = typer.Typer(
     name="rnnlane",
+    cls=_Verbs,
     help="Distributed experiments for text classification with recurrent networks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -68,7 +82,7 @@ def main() -> None:
     except RnnlaneError as error:
         output.write_error(error, as_json=as_json)
         code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
         if as_json:
             output.write_json({"error": {"message": "interrupted", "where": None, "remedy": None}})
         else:

@@ -110,3 +110,24 @@ def test_the_schema_is_json_and_documents_nested_keys():
     schema = json.loads(command("schema").stdout)
     assert schema == json.loads(command("schema", "--json").stdout)
     assert "p-norm" in schema["$defs"]["ClipConfig"]["properties"]["norm_type"]["description"]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_interrupted_command_says_so(options):
+    program = f"""
+import sys
+from rnnlane.cli import main, predict
+def interrupt(*_):
+    raise KeyboardInterrupt
+predict._asked = interrupt
+sys.argv = ["rnnlane", "predict", *{options}]
+main.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 130
+    if options:
+        assert json.loads(done.stdout)["error"]["message"] == "interrupted"
+    else:
+        assert (done.stdout, done.stderr) == ("", "interrupted\n")
