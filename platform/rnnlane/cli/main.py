@@ -93,7 +93,7 @@ def main() -> None:
     except Exception as error:
         code = _usage_error(error, as_json=as_json)
     sys.stderr.flush()
-    gc.freeze()  # for the same reason: Python would look once more, for up to a second
+    gc.freeze()  # else Python looks for garbage among them once more, for up to a second
     sys.exit(code if isinstance(code, int) else 0)
 
 

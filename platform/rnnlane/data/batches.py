@@ -40,6 +40,10 @@ class BatchMaker:
 
     The split's tokens are kept on that device where they fit; the rows of a batch are then picked
     there, and only their numbers travel.
+
+    Args:
+        split: where the rows are.
+        device: where the tensors are wanted.
     """
 
     def __init__(self, split: EncodedSplit, device: torch.device):
@@ -71,9 +75,12 @@ class BatchMaker:
         about[1, : len(rows)] = self._split.offsets[rows + 1] - about[0, : len(rows)]
         about[2, : len(rows)] = self._split.labels[rows]
         lengths = torch.from_numpy(np.maximum(about[1], 1))
-        there = send(torch.from_numpy(about), self._device)
+        here = torch.from_numpy(about)
+        there = send(here, self._device)
+        at_tokens = there if there.device == self._tokens.device else here
+        width = self._width(max(1, int(about[1].max())))
         return Batch(
-            token_ids=self._padded(about, self._width(max(1, int(about[1].max())))),
+            token_ids=self._padded(at_tokens, width),
             lengths=lengths.pin_memory() if self._device.type == "cuda" else lengths,
             labels=there[2],
             weights=(there[1] > 0).float(),
@@ -83,11 +90,10 @@ class BatchMaker:
         step = WIDTH_STEP_ON_GPUS if self._device.type == "cuda" else 1
         return -(-longest // step) * step
 
-    def _padded(self, about: npt.NDArray[np.int64], width: int) -> Tensor:
-        """The tokens of a batch: int64 [B, width] on the device."""
-        home = self._tokens.device
-        starts, lengths, _ = send(torch.from_numpy(about), home).unsqueeze(2)  # [B, 1]
-        columns = torch.arange(width, device=home)
+    def _padded(self, about: Tensor, width: int) -> Tensor:
+        """The tokens of a batch, on the device: int64 [B, width]; about is where the tokens are."""
+        starts, lengths, _ = about.unsqueeze(2)  # [B, 1]
+        columns = torch.arange(width, device=about.device)
         positions = (starts + columns).clamp_(max=len(self._tokens) - 1)  # [B, T]
         tokens = self._tokens[positions].masked_fill_(columns >= lengths, 0)
         return send(tokens, self._device).long()
