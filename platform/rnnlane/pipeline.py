@@ -347,6 +347,10 @@ def predict(
 
 
 def _predictor(tracking_uri: str | None, run: str) -> Predictor:
+    """Loads a run's model; another process fetches it while torch is imported here.
+
+    Where torch is there already, nothing would be gained and a process's start lost.
+    """
     from rnnlane.tracking.model_fetcher import ModelFetcher
     from rnnlane.tracking.store import download_model, find_run, resolve_uri
 
