@@ -17,12 +17,12 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
 from rnnlane.errors import RnnlaneError
 from rnnlane.pipeline import baseline, evaluate, list_runs, predict, prepare, train, tune
-from rnnlane.runtime.observer import Observer
+from rnnlane.records.events import RunEvents
 
 __all__ = [
     "ExperimentConfig",
-    "Observer",
     "RnnlaneError",
+    "RunEvents",
     "baseline",
     "evaluate",
     "experiment_from_mapping",

@@ -6,6 +6,14 @@ stands, and what to do about it. Anything else that escapes is a defect of rnnla
 
 from __future__ import annotations
 
+import re
+
+USER_INFO = re.compile(r"(?<=://)[^\s'\"]*@")
+_QUERY_SECRET = re.compile(
+    r"([?&;][\w.-]*(?:token|passw|pwd|secret|key|credential|signature|sig)[\w.-]*=)[^&;\s#'\"]+",
+    re.IGNORECASE,
+)
+
 
 class RnnlaneError(Exception):
     """Root of all errors that a user is meant to read.
@@ -75,3 +83,17 @@ class CheckpointError(RnnlaneError):
 
 class JobError(RnnlaneError):
     """Ray gave up on the workers or on the job."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, else its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def redact(text: str) -> str:
+    """``text`` with the user, password and secret query values of every address in it replaced.
+
+    Takes an address alone, or a sentence that holds some. It would rather hide too much: all up to
+    the last ``@`` of an address goes, since a password may hold ``/``, ``:`` and ``@`` itself.
+    """
+    return _QUERY_SECRET.sub(r"\1***", USER_INFO.sub("***@", text))

@@ -26,18 +26,18 @@ from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import storage_root
 from rnnlane.config.space import data_variants, num_trials
 from rnnlane.errors import ConfigError
-from rnnlane.runtime.observer import Observer
+from rnnlane.records.events import RunEvents
 
 if TYPE_CHECKING:
-    from rnnlane.data.prepared import PreparedData
-    from rnnlane.runtime.baseline import BaselineResult
-    from rnnlane.runtime.run import TrainResult
-    from rnnlane.runtime.search_results import SearchResult
+    from rnnlane.data.prepare.prepared import PreparedData
+    from rnnlane.execution.baseline import BaselineResult
+    from rnnlane.execution.run import TrainResult
+    from rnnlane.inference.predictor import Predictor
+    from rnnlane.search.results import SearchResult
     from rnnlane.tracking.store import RunSummary
-    from rnnlane.training.predictor import Predictor
 
 
-def prepare(config: ExperimentConfig, *, observer: Observer | None = None) -> PreparedData:
+def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> PreparedData:
     """Cleans, tokenises, splits and encodes the reviews, or finds that done already.
 
     Raises:
@@ -45,30 +45,30 @@ def prepare(config: ExperimentConfig, *, observer: Observer | None = None) -> Pr
         JobError: Ray cannot be started or reached.
         ResourceError: a node of the cluster does not reach the storage.
     """
-    from rnnlane.data.prepare import check_source, find_prepared
-    from rnnlane.data.prepare import prepare as prepare_on_ray
-    from rnnlane.runtime.cluster import check_address
+    from rnnlane.data.prepare.pipeline import check_source, find_prepared
+    from rnnlane.data.prepare.pipeline import prepare as prepare_on_ray
+    from rnnlane.ray_cluster.connect import check_address
 
     check_address()
-    observer = observer or Observer()
+    events = events or RunEvents()
     storage = storage_root(config)
-    observer.stage("looking for prepared data")
+    events.stage("looking for prepared data")
     found = find_prepared(config, storage=storage)
     if found is not None:
         return found
     check_source(config)
-    from rnnlane.runtime import cluster
-    from rnnlane.runtime.storage_check import check_storage
+    from rnnlane.ray_cluster import connect as cluster
+    from rnnlane.ray_cluster.storage_check import check_storage
 
-    observer.stage("starting Ray")
-    cluster.connect(config.runtime, verbose=observer.verbose)
+    events.stage("starting Ray")
+    cluster.connect(config.runtime, verbose=events.verbose)
     check_storage(config)
-    observer.stage("preparing")
-    return prepare_on_ray(config, storage=storage, progress=observer.preparing)
+    events.stage("preparing")
+    return prepare_on_ray(config, storage=storage, events=events)
 
 
 def train(
-    config: ExperimentConfig, *, resume: bool = False, observer: Observer | None = None
+    config: ExperimentConfig, *, resume: bool = False, events: RunEvents | None = None
 ) -> TrainResult:
     """Prepares, trains, tests, and logs one run.
 
@@ -76,20 +76,20 @@ def train(
         config: the experiment.
         resume: go on with the newest run of this experiment and data, if it was cut off; answer
             with its result, if it was finished.
-        observer: is told how it goes.
+        events: is told how it goes.
 
     Raises:
         RnnlaneError: bad input, too few resources, or training that cannot go on.
     """
-    from rnnlane.runtime import cluster
-    from rnnlane.runtime.run_marker import marker_line
-    from rnnlane.runtime.run_record import RunRecord
+    from rnnlane.execution.run_record import RunRecord
+    from rnnlane.ray_cluster import connect as cluster
+    from rnnlane.records.run_marker import marker_line
     from rnnlane.tracking.uris import resolve_uri
 
     cluster.check_address()
-    observer = observer or Observer()
+    events = events or RunEvents()
     store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
-    prepared = prepare(config, observer=observer)
+    prepared = prepare(config, events=events)
     _refuse_unmeasured_metric(config, prepared)
     identity = {
         "config_fingerprint": config_fingerprint(config),
@@ -97,41 +97,41 @@ def train(
     }
     record = RunRecord.find(**identity) if resume else None
     if resume and record is None:
-        observer.note("no run of this experiment and data to go on with; starting a new one")
+        events.note("no run of this experiment and data to go on with; starting a new one")
     # Imports torch while Ray's processes start, and not before bad data has been told of.
-    running = _in_background(importlib.import_module, "rnnlane.runtime.run")
+    running = _in_background(importlib.import_module, "rnnlane.execution.run")
     if config.runtime.max_workers > 0 and (record is None or record.result is None):
-        observer.stage("starting Ray")
-        cluster.connect(config.runtime, verbose=observer.verbose)
+        events.stage("starting Ray")
+        cluster.connect(config.runtime, verbose=events.verbose)
     store_ready.result()
     record = record or RunRecord.create(config.name, **identity)
     with record.locked() as current:
         if current.result is not None:
             result: TrainResult = running.result().TrainResult(**current.result)
-            observer.note(marker_line(result.run_id, result.tracking_uri))
-            observer.note("the run is finished already")
+            events.note(marker_line(result.run_id, result.tracking_uri))
+            events.note("the run is finished already")
             return result
         trained: TrainResult = running.result().execute_run(
-            config, prepared, record=current, observer=observer
+            config, prepared, record=current, events=events
         )
         return trained
 
 
-def baseline(config: ExperimentConfig, *, observer: Observer | None = None) -> BaselineResult:
+def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> BaselineResult:
     """Fits TF-IDF and a logistic regression on the experiment's prepared data, and logs the run.
 
     Raises:
         RnnlaneError: bad input, or a store that is away.
     """
-    from rnnlane.runtime.run_record import RunRecord
+    from rnnlane.execution.run_record import RunRecord
     from rnnlane.tracking.uris import resolve_uri
 
-    observer = observer or Observer()
+    events = events or RunEvents()
     store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
-    prepared = prepare(config, observer=observer)
+    prepared = prepare(config, events=events)
     store_ready.result()
     # Only now: it imports torch, and bad data should be told of before those seconds.
-    from rnnlane.runtime.baseline import execute_baseline
+    from rnnlane.execution.baseline import execute_baseline
 
     named = config.tracking.model_copy(
         update={"run_name": config.tracking.run_name or f"{config.name}-baseline"}
@@ -143,11 +143,11 @@ def baseline(config: ExperimentConfig, *, observer: Observer | None = None) -> B
         data_fingerprint=prepared.fingerprint,
     )
     with record.locked() as current:
-        return execute_baseline(config, prepared, record=current, observer=observer)
+        return execute_baseline(config, prepared, record=current, events=events)
 
 
 def tune(
-    config: ExperimentConfig, *, resume: bool = False, observer: Observer | None = None
+    config: ExperimentConfig, *, resume: bool = False, events: RunEvents | None = None
 ) -> SearchResult:
     """Searches what the experiment's ``search`` section says, and logs the search and its trials.
 
@@ -155,14 +155,14 @@ def tune(
         config: an experiment with a search.
         resume: go on with the newest search of this experiment and data: trials that ended are not
             run again, others go on after their last epoch.
-        observer: is told how it goes.
+        events: is told how it goes.
 
     Raises:
         RnnlaneError: bad input, too few resources, or a search that cannot go on.
     """
-    from rnnlane.runtime import cluster
-    from rnnlane.runtime.run_marker import marker_line
-    from rnnlane.runtime.run_record import RunRecord
+    from rnnlane.execution.run_record import RunRecord
+    from rnnlane.ray_cluster import connect as cluster
+    from rnnlane.records.run_marker import marker_line
     from rnnlane.tracking.uris import resolve_uri
 
     if config.search is None:
@@ -172,10 +172,10 @@ def tune(
             remedy="say what may vary; experiments/search-quick.yaml is an example",
         )
     cluster.check_address()
-    observer = observer or Observer()
+    events = events or RunEvents()
     store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
     variants = data_variants(config)
-    prepared = [prepare(variant, observer=observer) for variant in variants]
+    prepared = [prepare(variant, events=events) for variant in variants]
     for variant, data in zip(variants, prepared, strict=True):
         _refuse_unmeasured_metric(variant, data)
     store_ready.result()
@@ -184,31 +184,31 @@ def tune(
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
     # Only now: it imports torch, and bad data should be told of before those seconds.
-    from rnnlane.runtime.search import data_key, execute_search
-    from rnnlane.runtime.search_results import SearchResult
+    from rnnlane.search.results import SearchResult
+    from rnnlane.search.search import data_key, execute_search
 
     record = RunRecord.find(**identity) if resume else None
     if resume and record is None:
-        observer.note("no search of this experiment and data to go on with; starting a new one")
+        events.note("no search of this experiment and data to go on with; starting a new one")
     record = record or RunRecord.create(config.name, **identity)
     with record.locked() as current:
         if current.state == "finished" and current.result is not None:
             answer = SearchResult(**current.result)
             if answer.num_trials >= num_trials(config):
-                observer.note(marker_line(answer.run_id, answer.tracking_uri))
-                observer.note("the search is finished already")
+                events.note(marker_line(answer.run_id, answer.tracking_uri))
+                events.note("the search is finished already")
                 return answer
-        observer.stage("starting Ray")
+        events.stage("starting Ray")
         # A local Ray gets the machine's CPUs and no more: what does not fit them is refused.
         no_workers = config.runtime.model_copy(update={"num_workers": 0})
-        cluster.connect(no_workers, verbose=observer.verbose)
+        cluster.connect(no_workers, verbose=events.verbose)
         by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
-        return execute_search(config, by_key, record=current, observer=observer)
+        return execute_search(config, by_key, record=current, events=events)
 
 
 def _open_store(uri: str) -> None:
     """Imports MLflow and opens the store, which takes seconds, while the data is prepared."""
-    from rnnlane.runtime.settle_runs import settle_runs
+    from rnnlane.execution.settle_runs import settle_runs
     from rnnlane.tracking.store import check_store
 
     check_store(uri)
@@ -263,7 +263,7 @@ def evaluate(
     run: str = "latest",
     split: Literal["train", "val", "test"] = "test",
     tracking_uri: str | None = None,
-    observer: Observer | None = None,
+    events: RunEvents | None = None,
 ) -> Evaluation:
     """Scores the model of a run on a split of its prepared data.
 
@@ -273,21 +273,21 @@ def evaluate(
         run: id, unique prefix of an id, name, or "latest".
         split: which rows.
         tracking_uri: the MLflow store; default the experiment's, else as for training.
-        observer: is told how it goes.
+        events: is told how it goes.
 
     Raises:
         ConfigError: no such run, or other data than the run's.
     """
     from rnnlane.tracking.store import download_artifacts, download_model, find_run, resolve_uri
 
-    observer = observer or Observer()
+    events = events or RunEvents()
     uri = resolve_uri(tracking_uri or (config.tracking.uri if config else None))
     found = find_run(uri, run)
     with tempfile.TemporaryDirectory() as scratch:
         if config is None:
             file = download_artifacts(uri, found.run_id, "experiment.yaml", Path(scratch))
             config = load_experiment(file)
-        prepared = prepare(config, observer=observer)
+        prepared = prepare(config, events=events)
         expected = found.tags.get("rnnlane.data_fingerprint")
         if prepared.fingerprint != expected:
             raise ConfigError(
@@ -296,7 +296,7 @@ def evaluate(
                 where=f"run {found.run_id}",
                 remedy="name the run's own experiment; for other texts use `rnnlane predict`",
             )
-        from rnnlane.training.predictor import Predictor
+        from rnnlane.inference.predictor import Predictor
 
         predictor = Predictor.load(download_model(uri, found.run_id, Path(scratch)))
     return _evaluation(found.run_id, prepared, split, predictor)
@@ -341,7 +341,7 @@ def predict(
         ConfigError: no such run, or it has no model.
     """
     predictor = _predictor(tracking_uri, run)
-    from rnnlane.training.artifacts import answers
+    from rnnlane.reports.artifacts import answers
 
     return answers(texts, predictor, predictor.probabilities(texts))
 
@@ -357,11 +357,11 @@ def _predictor(tracking_uri: str | None, run: str) -> Predictor:
     uri = resolve_uri(tracking_uri)
     with tempfile.TemporaryDirectory() as scratch:
         if "torch" in sys.modules:
-            from rnnlane.training.predictor import Predictor
+            from rnnlane.inference.predictor import Predictor
 
             return Predictor.load(download_model(uri, find_run(uri, run).run_id, Path(scratch)))
         with ModelFetcher(uri, run, Path(scratch)) as fetcher:
-            from rnnlane.training.predictor import Predictor
+            from rnnlane.inference.predictor import Predictor
 
             return Predictor.load(fetcher.folder())
 
@@ -373,12 +373,12 @@ def list_runs(
     limit: int = 20,
     with_trials: bool = False,
 ) -> tuple[list[RunSummary], int]:
-    """The newest runs of the store, after :func:`rnnlane.runtime.settle_runs.settle_runs`.
+    """The newest runs of the store, after :func:`rnnlane.execution.settle_runs.settle_runs`.
 
     Returns:
         The runs, and how many records were sent.
     """
-    from rnnlane.runtime.settle_runs import settle_runs
+    from rnnlane.execution.settle_runs import settle_runs
     from rnnlane.tracking import store
 
     uri = store.resolve_uri(tracking_uri)

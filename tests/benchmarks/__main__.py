@@ -34,7 +34,7 @@ from benchmarks.review_texts import NAMES, kind  # noqa: E402
 from benchmarks.starting import starting_rows  # noqa: E402
 from benchmarks.steps import bytes_rows, limit_rows, scaling_rows  # noqa: E402
 from benchmarks.training import training_rows  # noqa: E402
-from rnnlane.runtime.environment import describe_environment  # noqa: E402
+from rnnlane.execution.environment import describe_environment  # noqa: E402
 
 Measure = Callable[[Path], list[Row]]
 

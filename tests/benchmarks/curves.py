@@ -25,13 +25,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 from benchmarks.plain_loop import CPU, PlainClassifier, plain_step  # noqa: E402
 from rnnlane import pipeline  # noqa: E402
 from rnnlane.config import ExperimentConfig, load_experiment  # noqa: E402
-from rnnlane.data.batches import BatchMaker  # noqa: E402
-from rnnlane.data.encoded import EncodedSplit  # noqa: E402
-from rnnlane.data.prepared import PreparedData  # noqa: E402
-from rnnlane.data.sampling import plan  # noqa: E402
+from rnnlane.data.batches.encoded import EncodedSplit  # noqa: E402
+from rnnlane.data.batches.sampling import plan  # noqa: E402
+from rnnlane.data.batches.tensors import BatchMaker  # noqa: E402
+from rnnlane.data.prepare.prepared import PreparedData  # noqa: E402
+from rnnlane.execution.environment import describe_environment  # noqa: E402
+from rnnlane.execution.run import training_data  # noqa: E402
 from rnnlane.models.classifier import build_model  # noqa: E402
-from rnnlane.runtime.environment import describe_environment  # noqa: E402
-from rnnlane.runtime.run import training_data  # noqa: E402
 from rnnlane.training.group import in_process  # noqa: E402
 from rnnlane.training.loop import run_training  # noqa: E402
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rnnlane.config import ExperimentConfig
-from rnnlane.data.encoded import EncodedSplit
+from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.encoder import RecurrentEncoder
 from rnnlane.training.feed import StepBatch, TrainFeed

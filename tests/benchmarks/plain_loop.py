@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from rnnlane.config.experiment import ModelConfig
-from rnnlane.data.batches import Batch, BatchMaker
-from rnnlane.data.encoded import EncodedSplit
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.tensors import Batch, BatchMaker
 
 CPU = torch.device("cpu")
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}

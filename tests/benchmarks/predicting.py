@@ -21,9 +21,9 @@ from benchmarks.plain_loop import PlainClassifier
 from benchmarks.review_texts import shipped, write_csv, write_lines
 from rnnlane import pipeline
 from rnnlane.config import ExperimentConfig
-from rnnlane.data.text import TextProcessor
-from rnnlane.data.vocabulary import Vocabulary
-from rnnlane.training.artifacts import resolved_yaml
+from rnnlane.data.prepare.text import TextProcessor
+from rnnlane.data.prepare.vocabulary import Vocabulary
+from rnnlane.reports.artifacts import resolved_yaml
 
 NUM_TEXTS = 25_000
 # The plain loop is timed on the first of them.

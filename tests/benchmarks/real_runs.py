@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlane.config import load_experiment
-from rnnlane.tracking.figures import BLUE, GREEN, ORANGE, VERMILION, picture
+from rnnlane.reports.figures import BLUE, GREEN, ORANGE, VERMILION, picture
 
 PAIRS = (("rnn-1", "birnn-3"), ("lstm-1", "bilstm-3"))
 COLOURS = {"rnn-1": ORANGE, "birnn-3": VERMILION, "lstm-1": GREEN, "bilstm-3": BLUE}

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.measure import ROOT
 from rnnlane.config import ExperimentConfig, load_experiment
-from rnnlane.data import imdb
-from rnnlane.data.filesystems import open_place
+from rnnlane.data.sources import imdb
+from rnnlane.data.storage import open_place
 
 NAMES = ("rnn-1", "lstm-1", "birnn-3", "bilstm-3")
 

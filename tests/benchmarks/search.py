@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from rnnlane import pipeline  # noqa: E402
 from rnnlane.config import ExperimentConfig, experiment_from_mapping  # noqa: E402
-from rnnlane.runtime.environment import describe_environment  # noqa: E402
+from rnnlane.execution.environment import describe_environment  # noqa: E402
 
 
 def experiment(name: str, *, search: dict[str, Any], **sections: Any) -> ExperimentConfig:
@@ -78,7 +78,7 @@ def overhead(num_trials: int) -> None:
 
 def _tuned_book(config: ExperimentConfig, *, with_mlflow: bool) -> list[Any]:
     """The trials of a search that ran with its tracker, or with one that does nothing."""
-    from rnnlane.runtime import search
+    from rnnlane.search import search
 
     if with_mlflow:
         captured: list[Any] = []
@@ -100,11 +100,11 @@ def _tuned_book(config: ExperimentConfig, *, with_mlflow: bool) -> list[Any]:
 def _bare_search(config: ExperimentConfig) -> list[Any]:
     import ray
 
-    from rnnlane.runtime.run import training_data
-    from rnnlane.runtime.search import data_key, trial_places
-    from rnnlane.runtime.trial_book import open_book
-    from rnnlane.runtime.trial_runner import TrialListener, run_trials
-    from rnnlane.runtime.trial_worker import TrialOrder
+    from rnnlane.execution.run import training_data
+    from rnnlane.search.ray_tune import TrialListener, run_trials
+    from rnnlane.search.search import data_key, trial_places
+    from rnnlane.search.study import open_book
+    from rnnlane.search.trial_worker import TrialOrder
 
     prepared = pipeline.prepare(config)
     data = ray.put(training_data(config, prepared, splits=("train", "val")))

@@ -16,9 +16,9 @@ from nltk.tokenize import WordPunctTokenizer
 
 from rnnlane.config import load_experiment
 from rnnlane.config.experiment import ImdbSource
-from rnnlane.data import imdb
-from rnnlane.data.filesystems import open_place
-from rnnlane.data.text import TextProcessor
+from rnnlane.data.prepare.text import TextProcessor
+from rnnlane.data.sources import imdb
+from rnnlane.data.storage import open_place
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from benchmarks.measure import ROOT, Row, alternate, medians, row
 from benchmarks.plain_loop import plain_rows_per_s
 from benchmarks.review_texts import shipped, write_csv
 from rnnlane import pipeline
-from rnnlane.training.artifacts import resolved_yaml
+from rnnlane.reports.artifacts import resolved_yaml
 
 NUM_ROWS = 4400
 # Steps a round of the plain loop, so that each round takes some seconds.

@@ -15,8 +15,8 @@ import torch.distributed as dist
 
 from rnnlane.config import load_experiment
 from rnnlane.config.paths import storage_root
-from rnnlane.data.prepare import find_prepared
-from rnnlane.runtime.run import training_data
+from rnnlane.data.prepare.pipeline import find_prepared
+from rnnlane.execution.run import training_data
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import run_training
 

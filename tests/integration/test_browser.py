@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from rnnlane.config.experiment import TrackingConfig
-from rnnlane.tracking.figures import save_confusion, save_curves
-from rnnlane.tracking.mlflow_tracker import RunSpec, start_run
+from rnnlane.reports.figures import save_confusion, save_curves
+from rnnlane.tracking.run import RunSpec, start_run
 from rnnlane.tracking.store import list_runs
 from rnnlane.tracking.ui import experiment_page
 from support.runs import trained

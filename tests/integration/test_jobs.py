@@ -16,8 +16,8 @@ import pytest
 import yaml
 from ray._private.authentication_test_utils import reset_auth_token_state
 
-from rnnlane.runtime.job_client import JobClient
-from rnnlane.runtime.job_log import follow
+from rnnlane.jobs.client import JobClient
+from rnnlane.jobs.log import follow
 from support.command import command_environment, wait_until
 from support.jobs import AccountServer, Link, RayHead
 

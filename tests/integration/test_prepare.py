@@ -18,10 +18,12 @@ import pytest
 import ray
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
-from rnnlane.data import prepare as module
-from rnnlane.data.prepare import find_prepared, prepare, prepared_path
-from rnnlane.data.prepared import SPLITS, PreparedData
+from rnnlane.data.prepare import pipeline as module
+from rnnlane.data.prepare.pipeline import find_prepared, prepare, prepared_path
+from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.errors import DataError
+from rnnlane.records.events import RunEvents
+from rnnlane.records.progress import Progress
 
 Row = tuple[str, Any]
 
@@ -122,16 +124,24 @@ def test_the_order_of_the_input_does_not_matter(tmp_path: Path) -> None:
     assert outcomes[0][2]["duplicates"] == 30
 
 
+class Stages(RunEvents):
+    def __init__(self, stages: list[tuple[str, int, int | None]]):
+        self._stages = stages
+
+    def progress(self, progress: Progress) -> None:
+        self._stages.append((progress.stage, progress.done, progress.total))
+
+
 def test_generated_reviews_are_prepared_reused_and_found(tmp_path: Path) -> None:
     config = experiment(kind="generated", num_rows=9000)
     stages: list[tuple[str, int, int | None]] = []
     assert find_prepared(config, storage=str(tmp_path)) is None
-    first = prepare(config, storage=str(tmp_path), progress=lambda *now: stages.append(now))
+    first = prepare(config, storage=str(tmp_path), events=Stages(stages))
     assert first.path == prepared_path(config, storage=str(tmp_path))
     assert ("read", 9000, None) in stages
     assert stages[-1] == ("encode", 9000, 9000)
     stages.clear()
-    again = prepare(config, storage=str(tmp_path), progress=lambda *now: stages.append(now))
+    again = prepare(config, storage=str(tmp_path), events=Stages(stages))
     found = find_prepared(config, storage=str(tmp_path))
     assert stages == []
     assert found is not None

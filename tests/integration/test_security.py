@@ -114,7 +114,7 @@ def test_no_driver_connects_without_the_token(head, with_token, tmp_path):
     code = (
         "from rnnlane.config.experiment import RuntimeConfig\n"
         "from rnnlane.errors import JobError\n"
-        "from rnnlane.runtime.cluster import connect\n"
+        "from rnnlane.ray_cluster.connect import connect\n"
         "try:\n"
         "    connect(RuntimeConfig(num_workers=0))\n"
         "except JobError as error:\n"

@@ -20,8 +20,8 @@ from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import TrackingError
 from rnnlane.tracking.client import open_client
 from rnnlane.tracking.delivery import MlflowDestination
-from rnnlane.tracking.mlflow_tracker import RunSpec, start_run
 from rnnlane.tracking.outbox import Record
+from rnnlane.tracking.run import RunSpec, start_run
 from rnnlane.tracking.store import download_artifacts, list_runs
 from rnnlane.tracking.ui import experiment_page
 from support import many_writers

@@ -21,7 +21,7 @@ import pytest
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import ConfigError, TrackingError
 from rnnlane.tracking.client import open_client
-from rnnlane.tracking.mlflow_tracker import MlflowTracker, RunSpec, send_outbox, start_run
+from rnnlane.tracking.run import MlflowTracker, RunSpec, send_outbox, start_run
 from rnnlane.tracking.store import (
     check_store,
     download_artifacts,
@@ -368,7 +368,7 @@ def test_two_processes_log_to_one_server(server: Server, tmp_path: Path) -> None
 import sys
 from pathlib import Path
 from rnnlane.config.experiment import TrackingConfig
-from rnnlane.tracking.mlflow_tracker import RunSpec, start_run
+from rnnlane.tracking.run import RunSpec, start_run
 config = TrackingConfig(uri={server.uri!r}, system_metrics=False, mlflow_experiment="shared")
 spec = RunSpec(name=sys.argv[1], predictor="m:C", class_names=("a", "b"))
 tracker = start_run(config, spec, outbox=Path({str(tmp_path)!r}) / sys.argv[1])

@@ -12,8 +12,8 @@ from rnnlane.config import load_experiment
 from rnnlane.config.experiment import RuntimeConfig
 from rnnlane.config.space import trial_experiment
 from rnnlane.errors import DataError
-from rnnlane.runtime import cluster
-from rnnlane.runtime import search as search_module
+from rnnlane.ray_cluster import connect as cluster
+from rnnlane.search import search as search_module
 from support.command import rnnlane, rnnlane_json
 from support.runs import timeless
 from support.search import assert_mlflow_tells_the_truth, book, mlflow_runs, table, write_search

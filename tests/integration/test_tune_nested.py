@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 from rnnlane import pipeline
 from rnnlane.config import load_experiment
 from rnnlane.errors import ResourceError
-from rnnlane.runtime.cluster import HEALTH_CHECK_INTERVAL_S
+from rnnlane.ray_cluster.connect import HEALTH_CHECK_INTERVAL_S
 from support.search import (
     assert_mlflow_tells_the_truth,
     book,

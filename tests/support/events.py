@@ -3,19 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from rnnlane.training.loop import Progress
+from rnnlane.records.events import RunEvents
+from rnnlane.records.progress import EpochProgress
 
 
-class Remembered:
+class Remembered(RunEvents):
     """Keeps the histories told, and the checkpoints as folders below one of its own."""
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder
         self.histories: list[list[dict[str, float]]] = []
-        self.told: list[Progress] = []
+        self.told: list[EpochProgress] = []
         self.checkpoints: list[Path] = []
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: EpochProgress) -> None:
         self.told.append(progress)
 
     def epoch(self, history: list[dict[str, float]]) -> None:

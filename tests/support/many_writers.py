@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rnnlane.config.experiment import TrackingConfig
-from rnnlane.tracking.mlflow_tracker import MlflowTracker, RunSpec, start_run
+from rnnlane.tracking.run import MlflowTracker, RunSpec, start_run
 
 NUM_PROCESSES = 4
 NUM_THREADS = 8

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from rnnlane.cli.main import main
-from rnnlane.data.sampling import share
-from rnnlane.runtime import ray_trainer, worker
+from rnnlane.data.batches.sampling import share
+from rnnlane.execution import on_ray as ray_trainer
+from rnnlane.execution import worker
 from rnnlane.training.checkpoint import STATE
 from rnnlane.training.feed import TrainFeed
 

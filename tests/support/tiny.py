@@ -3,7 +3,7 @@
 import numpy as np
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
-from rnnlane.data.encoded import EncodedSplit
+from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.training.loop import TrainingData
 
 VOCABULARY_SIZE = 30

@@ -1,6 +1,7 @@
 """The rules of the source tree: who may import whom, and what must not be there."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -12,19 +13,39 @@ PACKAGE = ROOT / "platform" / "rnnlane"
 LAYERS = [
     {"errors"},
     {"config"},
+    {"records"},
     {"data", "models", "tracking"},
     {"training"},
-    {"runtime"},
-    {"pipeline"},
+    {"inference"},
+    {"reports"},
+    {"ray_cluster"},
+    {"execution"},
+    {"search"},
+    {"pipeline", "jobs"},
+    {"doctor"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-# Light by design: who is told how work goes is part of the package's face.
+# The package's public face imports what it shows; __main__ runs the command line.
 FACE = {"__init__", "__main__"}
+# Which rooms may import a library or a part of one.
+ONLY_IN = {
+    "mlflow": {"tracking"},
+    "optuna": {"reports", "ray_cluster", "search"},
+    "ray.train": {"ray_cluster", "execution", "search"},
+    "ray.tune": {"ray_cluster", "search"},
+    "ray.job_submission": {"jobs", "doctor"},
+    "ray.data": {"data"},
+    "ray": {"data", "ray_cluster", "execution", "search", "jobs", "doctor"},
+    "torch": set(LEVEL) - {"errors", "config", "records"},
+    "pickle": set(),
+    "dill": set(),
+    "cloudpickle": set(),
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def part_of(path: Path) -> str:
+def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -40,10 +61,15 @@ def imported(path: Path) -> list[str]:
     return names
 
 
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_only_go_left(path):
-    part = part_of(path)
-    if part in FACE:
+    room = room_of(path)
+    if room in FACE:
         return
     for name in imported(path):
         if not name.startswith("rnnlane."):
@@ -51,34 +77,34 @@ def test_imports_only_go_left(path):
         other = name.split(".")[1]
         if other not in LEVEL:
             continue
-        allowed = other == part or LEVEL[other] < LEVEL[part]
-        assert allowed, f"{part} may not import {name}"
+        allowed = other == room or LEVEL[other] < LEVEL[room]
+        assert allowed, f"{room} may not import {name}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    # Not the face: whoever asks where the package lies imports it.
+    known = {module_name(path) for path in MODULES} - {"rnnlane"}
+    graph = {
+        module_name(path): {name for name in imported(path) if name in known} for path in MODULES
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_libraries_stay_where_they_belong(path):
-    place = str(path.relative_to(PACKAGE))
-    part = part_of(path)
+    room = room_of(path)
     for name in imported(path):
-        top = name.split(".")[0]
-        if top == "mlflow":
-            assert part == "tracking", f"{place} imports {name}"
-        if name.startswith(("ray.train", "ray.tune", "ray.job_submission")):
-            assert part == "runtime", f"{place} imports {name}"
-        if top == "optuna":
-            assert part == "runtime", f"{place} imports {name}"
-        if name.startswith("ray.data"):
-            assert part == "runtime" or place in {"data/sources.py", "data/prepare.py"}
-        if top in {"torch", "ray"}:
-            assert part != "config", f"{place} imports {name}"
-        if top == "ray":
-            assert part not in {"training", "models", "tracking"}, f"{place} imports {name}"
-        assert top not in {"pickle", "cloudpickle", "dill"}, f"{place} imports {name}"
+        for library, rooms in ONLY_IN.items():
+            if name == library or name.startswith(f"{library}."):
+                assert room in rooms, f"{room} may not import {name}"
 
 
-def test_every_package_part_has_a_layer():
-    parts = {part_of(path) for path in MODULES} - FACE
-    assert parts == set(LEVEL)
+def test_every_room_has_a_layer():
+    rooms = {room_of(path) for path in MODULES} - FACE
+    assert rooms == set(LEVEL)
 
 
 def test_platform_is_a_source_root_and_does_not_shadow_the_standard_library():
@@ -95,7 +121,7 @@ def test_platform_is_a_source_root_and_does_not_shadow_the_standard_library():
 def test_files_and_functions_are_of_readable_size():
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) < 400, path
+        assert len(text.splitlines()) <= 500, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 body = (node.end_lineno or 0) - node.body[0].lineno + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
-from rnnlane.cli.progress import observer_for
+from rnnlane.cli.progress import events_for
 from rnnlane.config import load_experiment
 from rnnlane.pipeline import baseline as fit_baseline
 
@@ -17,8 +17,8 @@ def baseline(
 ) -> None:
     """Fit TF-IDF and a logistic regression on the same data: what a recurrent model must beat."""
     config = load_experiment(experiment, overrides or ())
-    with observer_for(verbose=verbose) as observer:
-        result = fit_baseline(config, observer=observer)
+    with events_for(verbose=verbose) as events:
+        result = fit_baseline(config, events=events)
     if as_json:
         output.write_json(result.as_dict())
         return

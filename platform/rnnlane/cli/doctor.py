@@ -14,7 +14,7 @@ from rnnlane.cli.options import CredentialsFile, Json, TrackingUri
 from rnnlane.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rnnlane.runtime.diagnosis import Finding
+    from rnnlane.doctor.machine import Finding
 
 Cluster = Annotated[
     str | None,
@@ -64,7 +64,7 @@ def _findings(
     credentials_file: str | None,
 ) -> Iterator[Finding]:
     if cluster is not None:
-        from rnnlane.runtime.cluster_diagnosis import Question, diagnose_cluster
+        from rnnlane.doctor.cluster import Question, diagnose_cluster
 
         uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or None
         return diagnose_cluster(cluster, Question(uri, storage, credentials_file))
@@ -74,6 +74,6 @@ def _findings(
             where="--cluster",
             remedy="add --cluster http://HOST:8265",
         )
-    from rnnlane.runtime.diagnosis import diagnose
+    from rnnlane.doctor.machine import diagnose
 
     return diagnose(tracking_uri)

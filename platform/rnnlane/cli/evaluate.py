@@ -8,7 +8,7 @@ import typer
 
 from rnnlane.cli import output
 from rnnlane.cli.options import Json, Overrides, Run, TrackingUri, Verbose
-from rnnlane.cli.progress import observer_for
+from rnnlane.cli.progress import events_for
 from rnnlane.config import load_experiment
 from rnnlane.errors import ConfigError
 from rnnlane.pipeline import evaluate as evaluate_run
@@ -39,10 +39,8 @@ def evaluate(
             remedy="name the experiment before --run",
         )
     config = load_experiment(experiment, overrides or ()) if experiment else None
-    with observer_for(verbose=verbose) as observer:
-        found = evaluate_run(
-            config, run=run, split=split, tracking_uri=tracking_uri, observer=observer
-        )
+    with events_for(verbose=verbose) as events:
+        found = evaluate_run(config, run=run, split=split, tracking_uri=tracking_uri, events=events)
     if as_json:
         output.write_json(found.as_dict())
         return

@@ -9,12 +9,12 @@ import typer
 from rnnlane.cli import output
 
 if TYPE_CHECKING:
-    from rnnlane.runtime.job_client import Job, JobClient
+    from rnnlane.jobs.client import Job, JobClient
 
 
 def watch(client: JobClient, submission_id: str, *, hint: str, as_json: bool) -> NoReturn:
     """Passes a job's log on to its end, and exits with its exit code."""
-    from rnnlane.runtime.job_log import follow
+    from rnnlane.jobs.log import follow
 
     write = output.write_error_piece if as_json else output.write_piece
     try:
@@ -33,8 +33,8 @@ def watch(client: JobClient, submission_id: str, *, hint: str, as_json: bool) ->
 
 def answer(client: JobClient, job: Job) -> dict[str, Any]:
     """A job and its run, as ``--json`` prints them; no run where the log went with its node."""
-    from rnnlane.runtime.job_client import UnreachableError
-    from rnnlane.runtime.run_marker import find_marker
+    from rnnlane.jobs.client import UnreachableError
+    from rnnlane.records.run_marker import find_marker
 
     try:
         marker = find_marker(client.log(job.submission_id))

@@ -13,7 +13,7 @@ from rnnlane.cli.job_watch import answer, watch
 from rnnlane.cli.options import Address, Json
 
 if TYPE_CHECKING:
-    from rnnlane.runtime.job_client import JobClient
+    from rnnlane.jobs.client import JobClient
 
 app = typer.Typer(name="jobs", help="Look at the jobs of a Ray cluster.", no_args_is_help=True)
 
@@ -76,7 +76,7 @@ def logs(
 @app.command()
 def stop(job_id: JobId, address: Address = None, as_json: Json = False) -> None:
     """Stop a job; its run is KILLED in MLflow, and the next `rnnlane submit` goes on with it."""
-    from rnnlane.runtime.job_log import wait_for_end
+    from rnnlane.jobs.log import wait_for_end
 
     client = _client(address)
     client.job(job_id)
@@ -89,7 +89,7 @@ def stop(job_id: JobId, address: Address = None, as_json: Json = False) -> None:
 
 
 def _client(address: str | None) -> JobClient:
-    from rnnlane.runtime.job_client import JobClient, resolve_address
+    from rnnlane.jobs.client import JobClient, resolve_address
 
     return JobClient(resolve_address(address))
 

@@ -10,7 +10,7 @@ from rnnlane.cli import output
 from rnnlane.cli.options import Json, Overrides
 from rnnlane.config import load_experiment
 from rnnlane.errors import ConfigError
-from rnnlane.runtime.kubernetes_manifest import (
+from rnnlane.jobs.kubernetes_manifest import (
     NAMESPACE,
     Placement,
     as_yaml,

@@ -71,7 +71,7 @@ def _asked(texts: list[str] | None, file: Path | None) -> list[str]:
 def _draw(predictions: list[dict[str, object]], plot: Path) -> None:
     import numpy as np
 
-    from rnnlane.tracking.figures import save_confidence
+    from rnnlane.reports.figures import save_confidence
 
     shown = predictions[:20]
     if len(shown) < len(predictions):

@@ -6,7 +6,7 @@ import time
 
 from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
-from rnnlane.cli.progress import observer_for
+from rnnlane.cli.progress import events_for
 from rnnlane.config import load_experiment
 from rnnlane.pipeline import prepare as prepare_data
 
@@ -20,8 +20,8 @@ def prepare(
     """Clean, tokenise, split and encode the reviews, or find that done already."""
     config = load_experiment(experiment, overrides or ())
     started = time.perf_counter()
-    with observer_for(verbose=verbose) as observer:
-        prepared = prepare_data(config, observer=observer)
+    with events_for(verbose=verbose) as events:
+        prepared = prepare_data(config, events=events)
     elapsed_s = time.perf_counter() - started
     manifest = prepared.manifest
     if as_json:

@@ -7,27 +7,27 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from rnnlane.cli import output
-from rnnlane.cli.search_table import clock, search_line, search_table, trial_line
-from rnnlane.runtime.observer import Observer
+from rnnlane.cli.search_table import search_line, search_table, trial_line
+from rnnlane.records.events import RunEvents
 
 if TYPE_CHECKING:
-    from rnnlane.tracking.trials import SearchRecord
-    from rnnlane.training.loop import Progress
+    from rnnlane.records.progress import Progress
+    from rnnlane.records.search import SearchRecord
 
 
-def observer_for(*, verbose: bool) -> LineObserver | BarObserver:
+def events_for(*, verbose: bool) -> LineEvents | BarEvents:
     """Bars where stderr is a terminal, else lines; both are context managers."""
-    return BarObserver(verbose=verbose) if sys.stderr.isatty() else LineObserver(verbose=verbose)
+    return BarEvents(verbose=verbose) if sys.stderr.isatty() else LineEvents(verbose=verbose)
 
 
-class LineObserver(Observer):
+class LineEvents(RunEvents):
     """A line an epoch or a trial, and stages too where asked to be verbose."""
 
     def __init__(self, *, verbose: bool):
         self.verbose = verbose
         self._told: set[str] | None = None
 
-    def __enter__(self) -> LineObserver:
+    def __enter__(self) -> LineEvents:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -43,7 +43,7 @@ class LineObserver(Observer):
         if history:
             output.note(epoch_line(history[-1]))
 
-    def searching(self, search: SearchRecord) -> None:
+    def trial(self, search: SearchRecord) -> None:
         """One line for each trial that ends; those of an earlier attempt were told by it."""
         ended = [trial for trial in search.trials if trial.ended_at is not None]
         if self._told is None:
@@ -58,7 +58,7 @@ class LineObserver(Observer):
         output.note(text)
 
 
-class BarObserver(Observer):
+class BarEvents(RunEvents):
     """Bars that show rows prepared, and steps, loss, accuracy, rows/s and time left."""
 
     def __init__(self, *, verbose: bool):
@@ -68,10 +68,11 @@ class BarObserver(Observer):
         self._bars = self._make_bars()
 
     def _make_bars(self) -> Any:
+        from rich import progress as bars
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        class Bars(Progress):
+        class Bars(bars.Progress):
             """Bars, with a table above them where there is one."""
 
             table: Any = None
@@ -92,7 +93,7 @@ class BarObserver(Observer):
             transient=True,
         )
 
-    def __enter__(self) -> BarObserver:
+    def __enter__(self) -> BarEvents:
         self._bars.start()
         return self
 
@@ -107,26 +108,16 @@ class BarObserver(Observer):
             self._tasks = {}
             self._tasks[text] = self._bars.add_task(text, total=None, detail="")
 
-    def preparing(self, stage: str, done: int, total: int | None) -> None:
-        """A bar for each stage of prepare."""
-        self._show(stage, done, total, f"{done:,} rows")
-
     def progress(self, progress: Progress) -> None:
-        """A bar for the epoch under way."""
-        self._show(
-            f"epoch {progress.epoch}/{progress.num_epochs}",
-            progress.step,
-            progress.num_steps,
-            f"loss {progress.loss:.4f}  accuracy {progress.accuracy:.4f}  "
-            f"{progress.rows_per_s:,.0f} rows/s  {clock(progress.left_s)} left",
-        )
+        """A bar for the stage or the epoch under way."""
+        self._show(progress.stage, progress.done, progress.total, progress.detail)
 
     def epoch(self, history: list[dict[str, float]]) -> None:
         """A line above the bars for each finished epoch."""
         if history:
             self._bars.console.print(epoch_line(history[-1]), highlight=False)
 
-    def searching(self, search: SearchRecord) -> None:
+    def trial(self, search: SearchRecord) -> None:
         """A table of the running and the best trials, and a bar."""
         self._bars.table = search_table(search)
         self._show("trials", search.num_ended, search.num_planned, search_line(search))

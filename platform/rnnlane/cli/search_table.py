@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rnnlane.records.progress import clock
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rnnlane.tracking.trials import SearchRecord, TrialRecord
+    from rnnlane.records.search import SearchRecord, TrialRecord
 
 NUM_BEST_SHOWN, NUM_RUNNING_SHOWN = 8, 8
 
@@ -60,13 +62,6 @@ def search_table(search: SearchRecord) -> Table:
 def settings(params: Mapping[str, Any]) -> str:
     """Sampled values in one line."""
     return " ".join(f"{key}={_value(params, key)}" for key in params)
-
-
-def clock(seconds: float) -> str:
-    """12:34, or 1:23:45."""
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def _value(params: Mapping[str, Any], key: str) -> str:

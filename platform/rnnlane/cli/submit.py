@@ -51,9 +51,9 @@ def submit(  # noqa: PLR0913, PLR0917 (typer reads the options from it)
     time finds the first; after a failed or stopped one, the next goes on with its run.
     """
     config = load_experiment(experiment, list(overrides or ()))
-    from rnnlane.runtime.job_client import JobClient, resolve_address
-    from rnnlane.runtime.submission import Order
-    from rnnlane.runtime.submission import submit as submit_experiment
+    from rnnlane.jobs.client import JobClient, resolve_address
+    from rnnlane.jobs.submission import Order
+    from rnnlane.jobs.submission import submit as submit_experiment
 
     client = JobClient(resolve_address(address))
     order = Order(again, runtime_env.value, credentials_file)

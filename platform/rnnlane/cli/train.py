@@ -8,12 +8,12 @@ import typer
 
 from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
-from rnnlane.cli.progress import observer_for
+from rnnlane.cli.progress import events_for
 from rnnlane.config import load_experiment
 from rnnlane.pipeline import train as train_experiment
 
 if TYPE_CHECKING:
-    from rnnlane.runtime.run import TrainResult
+    from rnnlane.execution.run import TrainResult
 
 Workers = Annotated[
     int | None,
@@ -38,8 +38,8 @@ def train(
     if workers is not None:
         settings.append(f"runtime.num_workers={workers}")
     config = load_experiment(experiment, settings)
-    with observer_for(verbose=verbose) as observer:
-        result = train_experiment(config, resume=resume, observer=observer)
+    with events_for(verbose=verbose) as events:
+        result = train_experiment(config, resume=resume, events=events)
     if as_json:
         output.write_json(result.as_dict())
     else:

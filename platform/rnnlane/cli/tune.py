@@ -10,12 +10,12 @@ import typer
 
 from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
-from rnnlane.cli.progress import observer_for
+from rnnlane.cli.progress import events_for
 from rnnlane.config import load_experiment
 from rnnlane.pipeline import tune as tune_experiment
 
 if TYPE_CHECKING:
-    from rnnlane.runtime.search_results import SearchResult
+    from rnnlane.search.results import SearchResult
 
 Resume = Annotated[
     bool,
@@ -37,8 +37,8 @@ def tune(
 ) -> None:
     """Search what the file's `search` section varies, and hand back the winner's experiment."""
     config = load_experiment(experiment, list(overrides or ()))
-    with observer_for(verbose=verbose) as observer:
-        result = tune_experiment(config, resume=resume, observer=observer)
+    with events_for(verbose=verbose) as events:
+        result = tune_experiment(config, resume=resume, events=events)
     if best is not None and result.best_config is not None:
         shutil.copyfile(result.best_config, best)
     if as_json:

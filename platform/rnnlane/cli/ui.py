@@ -24,14 +24,15 @@ def ui(
     as_json: Json = False,
 ) -> None:
     """Open MLflow's pages on the store; an embedded store is served on loopback until Ctrl-C."""
-    from rnnlane.tracking.store import redacted, resolve_uri
+    from rnnlane.errors import redact
+    from rnnlane.tracking.store import resolve_uri
     from rnnlane.tracking.ui import experiment_page, serve_store
 
     uri = resolve_uri(tracking_uri)
     served = not uri.startswith(("http://", "https://"))
     url = f"http://127.0.0.1:{port}" if served else experiment_page(uri, mlflow_experiment)
     if as_json:
-        output.write_json({"url": url, "tracking_uri": redacted(uri), "served_here": served})
+        output.write_json({"url": url, "tracking_uri": redact(uri), "served_here": served})
     else:
         output.write(f"{url}   ({'Ctrl-C ends it' if served else 'the store is a server'})")
     if served:

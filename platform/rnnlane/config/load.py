@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.explain import located, shown, validated
+from rnnlane.config.space_check import check_space
 from rnnlane.config.yaml_source import KeyPath, parse_yaml
 from rnnlane.errors import ConfigError
 
@@ -63,7 +62,7 @@ def experiment_from_mapping(
     """
     if not isinstance(values, Mapping):
         raise ConfigError(
-            f"an experiment must be a mapping of keys, but got {_shown(values)}",
+            f"an experiment must be a mapping of keys, but got {shown(values)}",
             where=origin,
             remedy="start with `name:` and `data:`; experiments/demo.yaml is an example",
         )
@@ -73,23 +72,17 @@ def experiment_from_mapping(
         path, value = _parse_override(override)
         _assign(merged, path, value, override)
         places[path] = f"--set {override}"
-    try:
-        config = ExperimentConfig.model_validate(merged)
-    except ValidationError as error:
-        raise _config_error(error, origin, places) from None
+    config = validated(merged, origin=origin, places=places)
     if config.search is not None:
         _check_space(config, origin, places)
     return config
 
 
 def _check_space(config: ExperimentConfig, origin: str, places: Mapping[KeyPath, str]) -> None:
-    # Late, because space validates each trial through this module.
-    from rnnlane.config.space_check import check_space
-
     try:
         check_space(config)
     except ConfigError as error:
-        where = _located(_split(error.where or "search"), origin, places)
+        where = located(_split(error.where or "search"), origin, places)
         raise ConfigError(error.message, where=where, remedy=error.remedy) from None
 
 
@@ -127,109 +120,9 @@ def _assign(values: dict[str, Any], path: KeyPath, value: Any, override: str) ->
             inner = values[key] = {}
         if not isinstance(inner, dict):
             raise ConfigError(
-                f"`{'.'.join(path[:depth])}` holds {_shown(inner)}, not a section",
+                f"`{'.'.join(path[:depth])}` holds {shown(inner)}, not a section",
                 where=f"--set {override}",
                 remedy="`rnnlane schema` lists the keys",
             )
         values = inner
     values[path[-1]] = value
-
-
-def _config_error(
-    error: ValidationError, origin: str, places: Mapping[KeyPath, str]
-) -> ConfigError:
-    problems = error.errors(include_url=False)
-    problem = problems[0]
-    path = _key_path(problem["loc"])
-    message, remedy = _explain(dict(problem), path)
-    if len(problems) > 1:
-        others = sorted({".".join(_key_path(other["loc"])) or origin for other in problems[1:]})
-        message += f"; {len(problems) - 1} more: {', '.join(others)}"
-    return ConfigError(message, where=_located(path, origin, places), remedy=remedy)
-
-
-def _located(path: KeyPath, origin: str, places: Mapping[KeyPath, str]) -> str:
-    """The dotted key after the place of its innermost part that has one."""
-    place = next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), origin)
-    return f"{place} {'.'.join(path)}".strip()
-
-
-def _explain(problem: dict[str, Any], path: KeyPath) -> tuple[str, str | None]:
-    kind, value = problem["type"], problem.get("input")
-    if kind == "extra_forbidden":
-        known = _keys_beside(path)
-        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
-        return f"unknown key `{path[-1]}`", hint
-    if kind == "missing":
-        return f"the key `{path[-1]}` is required", "add it; `rnnlane schema` says what it means"
-    if kind == "union_tag_not_found":
-        tags = problem.get("ctx", {}).get("expected_tags") or "imdb, csv, jsonl, parquet, generated"
-        return "a source needs its `kind`", f"add kind: one of {tags}" if tags else "add `kind`"
-    if kind == "union_tag_invalid":
-        context = problem["ctx"]
-        return f"kind must be one of {context['expected_tags']}, but got '{context['tag']}'", None
-    if kind == "value_error":
-        return str(problem["ctx"]["error"]), None
-    rule = problem["msg"].removeprefix("Input ").replace("should be", "must be")
-    return f"{rule}, but got {_shown(value)}", None
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _key_path(location: Sequence[str | int]) -> KeyPath:
-    """pydantic's location without the union tags that it puts between two keys."""
-    path: list[str] = []
-    model: Any = ExperimentConfig
-    for part in location:
-        members = _members(model)
-        if isinstance(part, str) and len(members) > 1:
-            tagged = [m for m in members if _tag(m) == part]
-            if tagged:
-                model = tagged[0]
-                continue
-        path.append(str(part))
-        model = next(
-            (m.model_fields[part].annotation for m in members if part in m.model_fields), None
-        )
-    while path and path[-1] in {"constrained-float", "constrained-str", "literal['official']"}:
-        path.pop()
-    return tuple(path)
-
-
-def _members(annotation: Any) -> list[type[BaseModel]]:
-    """The models that a value of this annotation can be."""
-    if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
-        return [model for part in get_args(annotation) for model in _members(part)]
-    return []
-
-
-def _tag(model: type[BaseModel]) -> str | None:
-    kind = model.model_fields.get("kind")
-    return get_args(kind.annotation)[0] if kind is not None else None
-
-
-def _keys_beside(path: KeyPath) -> list[str]:
-    """The valid keys at the place of the last part of ``path``."""
-    annotations: list[Any] = [ExperimentConfig]
-    for part in path[:-1]:
-        annotations = [inner for outer in annotations for inner in _inside(outer, part)]
-    return sorted({key for part in annotations for m in _members(part) for key in m.model_fields})
-
-
-def _inside(annotation: Any, key: str) -> list[Any]:
-    """What can stand at a key of a section or of a mapping."""
-    if get_origin(annotation) is dict:
-        return [get_args(annotation)[1]]
-    return [
-        model.model_fields[key].annotation
-        for model in _members(annotation)
-        if key in model.model_fields
-    ]

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.load import experiment_from_mapping
+from rnnlane.config.explain import validated
 from rnnlane.config.search import SearchConfig, Variation, natural_mode, same_value
 from rnnlane.errors import ConfigError
 
@@ -92,7 +92,7 @@ def trial_experiment(
             _put(values, key, value)
     for key, value in params.items():
         _put(values, key, value)
-    return experiment_from_mapping(values, origin=f"a trial of {config.name}")
+    return validated(values, origin=f"a trial of {config.name}")
 
 
 def grid(config: ExperimentConfig) -> list[Params]:

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from rnnlane.errors import TrackingError
+from rnnlane.errors import TrackingError, redact
 from rnnlane.tracking.credentials import FILE_VARIABLE, use_credentials_file
-from rnnlane.tracking.uris import redacted, sqlite_file
+from rnnlane.tracking.uris import sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -93,7 +93,7 @@ def experiment_id(client: MlflowClient, *, uri: str, name: str) -> str:
     if found is None or found.lifecycle_stage != "active":
         raise TrackingError(
             f"MLflow's experiment must be active, but {name!r} was deleted",
-            where=redacted(uri),
+            where=redact(uri),
             remedy="`mlflow experiments restore` it, or set tracking.mlflow_experiment",
         )
     return str(found.experiment_id)
@@ -113,7 +113,7 @@ def store_errors(uri: str, failed: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise TrackingError(
-            f"{failed}: {one_line(error)}", where=redacted(uri), remedy=_remedy(uri, error)
+            f"{failed}: {one_line(error)}", where=redact(uri), remedy=_remedy(uri, error)
         ) from None
 
 
@@ -135,7 +135,7 @@ def one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     innermost = _INNERMOST.search(text)
     reason = innermost.group(1) if innermost else text
-    return redacted(reason if len(reason) <= 300 else f"{reason[:297]}...")
+    return redact(reason if len(reason) <= 300 else f"{reason[:297]}...")
 
 
 def _prepare_process() -> None:
@@ -187,7 +187,7 @@ def _http_status(error: Exception) -> int | None:
 
 def _remedy(uri: str, error: Exception) -> str:
     if "out-of-date database schema" in str(error):
-        return f"back the database up, then run `mlflow db upgrade {redacted(uri)}`"
+        return f"back the database up, then run `mlflow db upgrade {redact(uri)}`"
     if sqlite_file(uri) is not None:
         return "check that the folder exists, is writable and not full"
     status = _http_status(error) or 503

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnlane.errors import ConfigError, TrackingError
+from rnnlane.errors import ConfigError, TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
 from rnnlane.tracking.packaging import BUNDLE_PATH
-from rnnlane.tracking.uris import redacted, resolve_uri, sqlite_file
+from rnnlane.tracking.uris import resolve_uri, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,7 +26,6 @@ __all__ = [
     "download_model",
     "find_run",
     "list_runs",
-    "redacted",
     "resolve_uri",
 ]
 
@@ -77,7 +76,7 @@ def check_store(uri: str, *, mlflow_experiment: str | None = None) -> None:
     if database is not None and not os.access(database, os.W_OK):
         raise TrackingError(
             "the store's file must be writable, but it is not",
-            where=redacted(uri),
+            where=redact(uri),
             remedy="change its owner or mode, or set RNNLANE_HOME or tracking.uri",
         )
     if mlflow_experiment is not None:
@@ -112,7 +111,7 @@ def list_runs(
     if not experiments and mlflow_experiment is not None:
         raise TrackingError(
             f"the MLflow experiment must exist, but there is no {mlflow_experiment!r}",
-            where=redacted(uri),
+            where=redact(uri),
             remedy="set tracking.mlflow_experiment to one that has runs",
         )
     with store_errors(uri, "cannot list the runs"):
@@ -135,7 +134,7 @@ def find_run(uri: str, reference: str) -> RunSummary:
     if _is_unborn(uri):
         raise ConfigError(
             f"a run must exist to be used, but the store is empty (asked for {reference!r})",
-            where=redacted(uri),
+            where=redact(uri),
             remedy="train one first, or set tracking.uri to the store that holds it",
         )
     client = open_client(uri)
@@ -243,13 +242,13 @@ def _no_single_run(
     if several:
         return ConfigError(
             f"a reference must mean one run, but {reference!r} begins {len(ids)} ids",
-            where=redacted(uri),
+            where=redact(uri),
             remedy=f"give more of the id: {', '.join(ids[:5])}",
         )
     if reference == LATEST:
         return ConfigError(
             "`latest` is the newest finished run of `rnnlane train`, but there is none",
-            where=redacted(uri),
+            where=redact(uri),
             remedy="train one first, or name a run",
         )
     names = list(dict.fromkeys(run.name for run in neighbours))
@@ -257,7 +256,7 @@ def _no_single_run(
     hint = f"near it: {', '.join(near)}" if near else f"the newest are: {', '.join(names[:3])}"
     return ConfigError(
         f"no run has the id or name {reference!r}",
-        where=redacted(uri),
+        where=redact(uri),
         remedy=hint if names else "the store holds no runs yet",
     )
 

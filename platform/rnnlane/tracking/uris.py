@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from rnnlane.config.paths import home
-from rnnlane.errors import ConfigError
+from rnnlane.errors import USER_INFO, ConfigError, redact
 
 _REMEDY = (
     "use sqlite:///path/to/mlflow.db for a file, or the http(s):// address of an MLflow server"
-)
-_USER_INFO = re.compile(r"(?<=://)[^\s'\"]*@")
-_QUERY_SECRET = re.compile(
-    r"([?&;][\w.-]*(?:token|passw|pwd|secret|key|credential|signature|sig)[\w.-]*=)[^&;\s#'\"]+",
-    re.IGNORECASE,
 )
 
 
@@ -35,13 +29,13 @@ def resolve_uri(configured: str | None) -> str:
     scheme = uri.partition(":")[0] if ":" in uri else ""
     if uri != "databricks" and (len(scheme) < 2 or scheme == "file"):
         raise ConfigError(
-            f"an MLflow store must be a database or a server, but got {redacted(uri)!r}",
+            f"an MLflow store must be a database or a server, but got {redact(uri)!r}",
             where=where,
             remedy=_REMEDY,
         )
     if scheme == "sqlite" and sqlite_file(uri) is None:
         raise ConfigError(
-            f"a SQLite store must name a file, but got {redacted(uri)!r}",
+            f"a SQLite store must name a file, but got {redact(uri)!r}",
             where=where,
             remedy=_REMEDY,
         )
@@ -59,18 +53,9 @@ def sqlite_file(uri: str) -> Path | None:
 
 def store_identity(uri: str) -> str:
     """What stays the same for one store when credentials or the working directory change."""
-    return str(sqlite_file(uri) or redacted(uri))
-
-
-def redacted(text: str) -> str:
-    """``text`` with the user, password and secret query values of every address in it replaced.
-
-    Takes an address alone, or a sentence that holds some. It would rather hide too much: all up to
-    the last ``@`` of an address goes, since a password may hold ``/``, ``:`` and ``@`` itself.
-    """
-    return _QUERY_SECRET.sub(r"\1***", _USER_INFO.sub("***@", text))
+    return str(sqlite_file(uri) or redact(uri))
 
 
 def without_secrets(uri: str) -> str:
     """The address of a server as a browser takes it: no user, no password, no query."""
-    return _USER_INFO.sub("", uri).partition("?")[0].rstrip("/")
+    return USER_INFO.sub("", uri).partition("?")[0].rstrip("/")

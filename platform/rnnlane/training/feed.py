@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from rnnlane.config.experiment import TrainingConfig
-from rnnlane.data.batches import Batch, BatchMaker, send
-from rnnlane.data.encoded import EncodedSplit
-from rnnlane.data.sampling import plan, share
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.sampling import plan, share
+from rnnlane.data.batches.tensors import Batch, BatchMaker, send
 from rnnlane.training.group import WorkerGroup
 
 

@@ -1,6 +1,6 @@
 """The worker loop: the same code for one process and for many.
 
-Knows neither Ray nor MLflow: data comes in as arrays, what happens goes out through `Events`.
+Knows neither Ray nor MLflow: data comes in as arrays, what happens goes out through `RunEvents`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import copy
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,12 @@ import torch
 from torch import Tensor
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.data.encoded import EncodedSplit
+from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.errors import TrainingError
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.vectors import apply_vectors
+from rnnlane.records.events import RunEvents
+from rnnlane.records.progress import EpochProgress
 from rnnlane.training.checkpoint import (
     TrainState,
     contiguous_weights,
@@ -62,37 +64,6 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a run stands within an epoch.
-
-    Loss, accuracy and speed are over the epoch so far; ``left_s`` is the training time, in seconds,
-    that the rest of the run takes at that speed.
-    """
-
-    epoch: int
-    num_epochs: int
-    step: int
-    num_steps: int
-    loss: float
-    accuracy: float
-    rows_per_s: float
-    left_s: float
-
-
-class Events(Protocol):
-    """What a loop tells the outside. Called on every worker, in the same order."""
-
-    def progress(self, progress: Progress) -> None:
-        """Now and then within an epoch."""
-
-    def epoch(self, history: list[dict[str, float]]) -> None:
-        """After an epoch, and after a restart: the records of all finished epochs."""
-
-    def checkpoint(self, write: Callable[[Path], None]) -> None:
-        """State to keep; ``write`` fills an empty folder. Called by all workers or none."""
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What a finished run has found; alike on every worker.
 
@@ -120,7 +91,7 @@ def run_training(
     data: TrainingData,
     *,
     group: WorkerGroup,
-    events: Events,
+    events: RunEvents,
     start: Path | None = None,
 ) -> Outcome:
     """Trains, validates after every epoch, and tests the best epoch once at the end.
@@ -171,7 +142,7 @@ class _Run:
     """The state of one run on one worker."""
 
     def __init__(
-        self, config: ExperimentConfig, data: TrainingData, group: WorkerGroup, events: Events
+        self, config: ExperimentConfig, data: TrainingData, group: WorkerGroup, events: RunEvents
     ):
         self.config = config
         self.data = data
@@ -357,16 +328,17 @@ class _Run:
 
         self.events.checkpoint(write)
 
-    def _progress(self) -> Progress:
+    def _progress(self) -> EpochProgress:
         state, num_steps = self.state, self.feed.num_steps
         num_epochs = self.config.training.epochs
         rows = state.step * self.config.training.global_batch_size
         steps_left = (num_epochs - state.epoch + 1) * num_steps - state.step
-        return Progress(
+        return EpochProgress(
+            stage=f"epoch {state.epoch}/{num_epochs}",
+            done=state.step,
+            total=num_steps,
             epoch=state.epoch,
             num_epochs=num_epochs,
-            step=state.step,
-            num_steps=num_steps,
             loss=state.loss_sum / max(state.loss_rows, 1),
             accuracy=state.correct / rows,
             rows_per_s=rows / state.elapsed_s,

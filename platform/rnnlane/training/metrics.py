@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rnnlane.data.batches import BatchMaker, send
-from rnnlane.data.encoded import EncodedSplit
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.tensors import BatchMaker, send
 from rnnlane.training.group import WorkerGroup
 
 # On CPUs four times as many take a fifth longer: their gates no longer fit the caches.

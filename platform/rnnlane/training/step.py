@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnnlane.config.experiment import TrainingConfig
-from rnnlane.data.batches import send
+from rnnlane.data.batches.tensors import send
 from rnnlane.models.classifier import RecurrentClassifier
+from rnnlane.training.all_reduce import exchange_
 from rnnlane.training.clipping import clip_, gradient_norm, norm_order
-from rnnlane.training.exchange import exchange_
 from rnnlane.training.feed import StepBatch
 from rnnlane.training.group import WorkerGroup
 

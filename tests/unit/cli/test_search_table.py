@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rnnlane.cli.progress import BarObserver, LineObserver
+from rnnlane.cli.progress import BarEvents, LineEvents
 from rnnlane.cli.search_table import clock, search_line, search_table, settings, trial_line
-from rnnlane.tracking.trials import SearchRecord, TrialRecord
+from rnnlane.records.search import SearchRecord, TrialRecord
 
 PARAMS = {"model.hidden_size": 64, "training.learning_rate": 0.00123456}
 
@@ -130,23 +130,23 @@ def test_settings_in_one_line():
 
 
 def test_lines_tell_each_end_once_and_not_those_of_an_earlier_attempt(capsys):
-    observer = LineObserver(verbose=False)
+    events = LineEvents(verbose=False)
     earlier, later = trial(0), trial(1, "running")
-    observer.searching(search(earlier, later))
+    events.trial(search(earlier, later))
     assert capsys.readouterr().err == ""
     later = replace(later, state="finished", ended_at=20.0)
     for _ in range(2):
-        observer.searching(search(earlier, later))
+        events.trial(search(earlier, later))
     lines = capsys.readouterr().err.splitlines()
     assert [line[:16] for line in lines] == ["trial 1 finished"]
 
 
 def test_bars_show_the_table_above_the_number_of_trials():
-    observer = BarObserver(verbose=False)
-    observer.searching(search(trial(0), trial(1, "running")))
+    events = BarEvents(verbose=False)
+    events.trial(search(trial(0), trial(1, "running")))
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(*observer._bars.get_renderables())
+    console.print(*events._bars.get_renderables())
     text = console.export_text()
     assert text.index("hidden_size") < text.rindex("1/4 trials, best 0.5100 (trial 1)")
-    observer.stage("writing the report")
-    assert [task.description for task in observer._bars.tasks] == ["writing the report"]
+    events.stage("writing the report")
+    assert [task.description for task in events._bars.tasks] == ["writing the report"]

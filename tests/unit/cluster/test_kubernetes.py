@@ -257,7 +257,7 @@ def test_kustomize_builds_valid_objects_of_one_namespace(kustomized, overlay):
 )
 def test_files_are_what_the_command_prints(file, arguments):
     from rnnlane.config import load_experiment
-    from rnnlane.runtime.kubernetes_manifest import (
+    from rnnlane.jobs.kubernetes_manifest import (
         Placement,
         as_yaml,
         cluster_manifest,

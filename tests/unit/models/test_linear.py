@@ -7,7 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from rnnlane.config.baseline import BaselineConfig
-from rnnlane.data.batches import BatchMaker
+from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.models.linear import LinearClassifier, fit_linear, ngrams_of
 from support.tiny import VOCABULARY_SIZE, tiny_split
 

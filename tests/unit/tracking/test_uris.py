@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlane.errors import ConfigError
-from rnnlane.tracking.uris import (
-    redacted,
-    resolve_uri,
-    sqlite_file,
-    store_identity,
-    without_secrets,
-)
+from rnnlane.errors import ConfigError, redact
+from rnnlane.tracking.uris import resolve_uri, sqlite_file, store_identity, without_secrets
 
 # What may stand in a password that somebody forgot to percent-encode.
 passwords = st.text(
@@ -76,7 +70,7 @@ def test_sqlite_file_is_absolute() -> None:
 
 @given(user=passwords, password=passwords)
 def test_no_password_survives_in_an_address(user: str, password: str) -> None:
-    shown = redacted(f"cannot reach http://{user}:{password}@host:5000/path now")
+    shown = redact(f"cannot reach http://{user}:{password}@host:5000/path now")
     assert shown == "cannot reach http://***@host:5000/path now"
 
 
@@ -91,7 +85,7 @@ def test_no_password_survives_in_an_address(user: str, password: str) -> None:
     ],
 )
 def test_redacted_hides_secrets_and_nothing_else(uri: str, shown: str) -> None:
-    assert redacted(uri) == shown
+    assert redact(uri) == shown
 
 
 def test_a_store_is_the_same_with_other_credentials_and_from_another_folder(

@@ -200,8 +200,8 @@ def test_progress_is_told_within_an_epoch(monkeypatch):
     monkeypatch.setattr(loop, "PROGRESS_EVERY_S", 0.0)
     events = Remembered()
     trained("training.epochs=2", events=events)
-    assert [told.step for told in events.told] == [*range(1, 10), *range(1, 10)]
-    assert events.told[0].num_steps == 9
+    assert [told.done for told in events.told] == [*range(1, 10), *range(1, 10)]
+    assert events.told[0].total == 9
     assert events.told[-1].left_s == 0
     assert all(0 <= told.accuracy <= 1 for told in events.told)
 

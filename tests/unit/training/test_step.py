@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from rnnlane.data.batches import BatchMaker
-from rnnlane.data.sampling import plan
+from rnnlane.data.batches.sampling import plan
+from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.models.classifier import build_model
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup

@@ -1,0 +1,1 @@
+"""Which row is in which step on which rank, and the tensors made of it."""

@@ -1,0 +1,123 @@
+"""Rows of a split -> the padded tensors that a model reads."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rnnlane.data.batches.encoded import EncodedSplit
+
+# Widths are multiples of this: with few shapes torch hands out the same memory again.
+WIDTH_STEP_ON_GPUS = 32
+# The rest is for the model, its optimizer, and what a step holds on to.
+RESIDENT_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rows, T tokens; T is at least the longest row.
+
+    Attributes:
+        token_ids: int64 [B, T], padded on the right with 0; on the device.
+        lengths: int64 [B], tokens of each row, at least 1; on the CPU.
+        labels: int64 [B], on the device.
+        weights: float32 [B], 1 for a real row and 0 for a padding row; on the device.
+    """
+
+    token_ids: Tensor
+    lengths: Tensor
+    labels: Tensor
+    weights: Tensor
+
+
+class BatchMaker:
+    """Makes the batches of one split, on the device that computes and without waiting for it.
+
+    The split's tokens are kept on that device where they fit; the rows of a batch are then picked
+    there, and only their numbers travel.
+
+    Args:
+        split: where the rows are.
+        device: where the tensors are wanted.
+    """
+
+    def __init__(self, split: EncodedSplit, device: torch.device):
+        self._split = split
+        self._device = device
+        self._tokens = _as_tensor(split.token_ids)  # int32 [num_tokens]
+        if fits(split.token_ids.nbytes, device):
+            self._tokens = self._tokens.to(device)
+
+    def __call__(self, rows: npt.NDArray[np.int64], *, num_rows: int | None = None) -> Batch:
+        """Gathers and pads some rows.
+
+        Args:
+            rows: int64 [n], row ids; may be empty where ``num_rows`` is given.
+            num_rows: rows of the batch, at least n and 1. Those beyond n are padding rows: weight
+                0, label 0, and one padding token, as no row may be empty.
+
+        Raises:
+            ValueError: there are more rows than ``num_rows``, or none at all.
+        """
+        batch_size = len(rows) if num_rows is None else num_rows
+        if batch_size < max(1, len(rows)):
+            raise ValueError(
+                f"1 <= num_rows and len(rows) <= num_rows must hold, but got "
+                f"(len(rows)={len(rows)}, num_rows={num_rows})"
+            )
+        about = np.zeros((3, batch_size), dtype=np.int64)  # first token, tokens, label
+        about[0, : len(rows)] = self._split.offsets[rows]
+        about[1, : len(rows)] = self._split.offsets[rows + 1] - about[0, : len(rows)]
+        about[2, : len(rows)] = self._split.labels[rows]
+        lengths = torch.from_numpy(np.maximum(about[1], 1))
+        here = torch.from_numpy(about)
+        there = send(here, self._device)
+        at_tokens = there if there.device == self._tokens.device else here
+        width = self._width(max(1, int(about[1].max())))
+        return Batch(
+            token_ids=self._padded(at_tokens, width),
+            lengths=lengths.pin_memory() if self._device.type == "cuda" else lengths,
+            labels=there[2],
+            weights=(there[1] > 0).float(),
+        )
+
+    def _width(self, longest: int) -> int:
+        step = WIDTH_STEP_ON_GPUS if self._device.type == "cuda" else 1
+        return -(-longest // step) * step
+
+    def _padded(self, about: Tensor, width: int) -> Tensor:
+        """The tokens of a batch, on the device: int64 [B, width]; about is where the tokens are."""
+        starts, lengths, _ = about.unsqueeze(2)  # [B, 1]
+        columns = torch.arange(width, device=about.device)
+        positions = (starts + columns).clamp_(max=len(self._tokens) - 1)  # [B, T]
+        tokens = self._tokens[positions].masked_fill_(columns >= lengths, 0)
+        return send(tokens, self._device).long()
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """``values`` on the device; a GPU is not waited for, as it reads them from pinned memory."""
+    if device.type != "cuda" or values.is_cuda:
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
+
+
+def fits(num_bytes: int, device: torch.device) -> bool:
+    """Whether so much data may stay on the device for good."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return num_bytes <= RESIDENT_SHARE * free
+
+
+def _as_tensor(values: npt.NDArray[np.int32]) -> Tensor:
+    """Without a copy; Ray's arrays are read-only, which torch has no word for but a warning."""
+    if values.flags.writeable:
+        return torch.from_numpy(values)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(values)

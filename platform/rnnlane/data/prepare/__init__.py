@@ -1,0 +1,1 @@
+"""Raw rows -> prepared data: clean, split, tokenize, count, encode, write."""

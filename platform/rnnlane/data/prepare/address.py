@@ -1,0 +1,100 @@
+"""The address of prepared data: a digest of all that its content depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rnnlane.config import ExperimentConfig, fingerprint
+from rnnlane.data.prepare.text import load_stop_words
+from rnnlane.data.sources.fingerprint import source_fingerprint
+from rnnlane.data.storage import joined
+
+# Modules whose code decides what is in prepared data; a change to one prepares anew.
+SHAPING_MODULES = (
+    "prepare/blocks",
+    "prepare/pipeline",
+    "prepare/prepared",
+    "prepare/row_selection",
+    "prepare/splits",
+    "prepare/text",
+    "prepare/vocabulary",
+    "sources/files",
+    "sources/generated",
+    "sources/imdb",
+    "sources/readers",
+    "sources/rows",
+    "sources/stream",
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What prepared data depends on, and nothing else.
+
+    Attributes:
+        source: digest of the source's bytes.
+        settings: the data, text and seed sections without paths; words in place of their file.
+        code: digest of the code that shapes the result.
+    """
+
+    source: str
+    settings: dict[str, Any]
+    code: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits."""
+        return fingerprint({"source": self.source, "code": self.code, **self.settings})
+
+    def path(self, storage: str) -> str:
+        """Folder or URI of the prepared data below a storage."""
+        return joined(storage, "prepared", self.fingerprint)
+
+
+def identify(config: ExperimentConfig) -> Identity:
+    """Digests the source, the settings and the code.
+
+    Raises:
+        DataError: the source is not there or cannot be read.
+        ConfigError: the file of stop words cannot be read.
+    """
+    return Identity(source_fingerprint(config.data), _settings(config), code_version())
+
+
+def prepared_path(config: ExperimentConfig, *, storage: str) -> str:
+    """Where an experiment's prepared data is or will be: ``<storage>/prepared/<fingerprint>``.
+
+    Args:
+        config: the experiment.
+        storage: local folder or pyarrow URI.
+
+    Raises:
+        DataError: the source is not there or cannot be read.
+        ConfigError: the file of stop words cannot be read.
+    """
+    return identify(config).path(storage)
+
+
+def _settings(config: ExperimentConfig) -> dict[str, Any]:
+    data = config.data.model_dump(mode="json", exclude={"source": {"path", "test_path"}})
+    stop_words = sorted(load_stop_words(config.text.stop_words))
+    text = config.text.model_dump(mode="json")
+    text["stop_words"] = fingerprint(stop_words) if stop_words else "off"
+    return {"data": data, "text": text, "seed": config.seed}
+
+
+def code_version() -> str:
+    """Digest of the shaping modules, and of the tokenisers' and Unicode's releases."""
+    hasher = hashlib.sha256()
+    for name in SHAPING_MODULES:
+        hasher.update((Path(__file__).parents[1] / f"{name}.py").read_bytes())
+    packages = " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("nltk", "regex"))
+    versions = f"{packages} unicode {unicodedata.unidata_version}"
+    hasher.update(versions.encode())
+    return hasher.hexdigest()[:16]

@@ -1,0 +1,362 @@
+"""The pipeline from raw rows to prepared data: read, tokenise, split, count, encode, publish.
+
+Ray is imported where it is used: to find prepared data that is there must be quick.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rnnlane.config import ExperimentConfig
+from rnnlane.config.experiment import GeneratedSource, ImdbSource
+from rnnlane.data.prepare.address import Identity, identify, prepared_path
+from rnnlane.data.prepare.blocks import (
+    TOKENS_SCHEMA,
+    Assignment,
+    SplitWriter,
+    count_train_tokens,
+    describe_rows,
+    summarize,
+    tokenize_rows,
+)
+from rnnlane.data.prepare.prepared import (
+    FORMAT_VERSION,
+    SPLITS,
+    Manifest,
+    PreparedData,
+    SourceInfo,
+    SplitStats,
+)
+from rnnlane.data.prepare.row_selection import Selection, select_rows
+from rnnlane.data.prepare.text import TextProcessor
+from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
+from rnnlane.data.prepare.writer import (
+    draft_folder,
+    find_finished,
+    publish,
+    remove_abandoned,
+    write_vocabulary,
+)
+from rnnlane.data.sources import imdb
+from rnnlane.data.sources.files import list_source, source_location
+from rnnlane.data.sources.readers import read_file
+from rnnlane.data.sources.rows import BLOCK_BYTES
+from rnnlane.data.storage import Place
+from rnnlane.errors import DataError, RnnlaneError
+from rnnlane.records.events import RunEvents
+from rnnlane.records.progress import Progress
+
+__all__ = ["check_source", "find_prepared", "prepare", "prepared_path"]
+
+# Different shares keep Ray Data from fusing the two steps into one task, which would tokenise a
+# single archive on a single core; together they fit one CPU.
+_READ_CPUS, _TOKENIZE_CPUS = 0.25, 0.75
+_GROUP_BYTES = 16 << 20
+_CANCEL_TIMEOUT_S = 30.0
+
+
+def find_prepared(config: ExperimentConfig, *, storage: str) -> PreparedData | None:
+    """The experiment's prepared data if it is there, finished and whole.
+
+    Args:
+        config: the experiment.
+        storage: local folder or pyarrow URI.
+
+    Raises:
+        DataError: the source is not there or cannot be read.
+        ConfigError: the file of stop words cannot be read.
+    """
+    source = config.data.source
+    if isinstance(source, ImdbSource) and imdb.needs_download(source.path):
+        return None
+    return find_finished(prepared_path(config, storage=storage))
+
+
+def check_source(config: ExperimentConfig) -> None:
+    """Reads one row of each kind of file that the source has, before anything is started for it.
+
+    Raises:
+        DataError: a column is missing, or the file is not what the experiment says it is.
+    """
+    source = config.data.source
+    if isinstance(source, ImdbSource | GeneratedSource):
+        return
+    files = {file.official_test: file for file in reversed(list_source(config.data))}
+    for official_test, file in sorted(files.items()):
+        rows = read_file(
+            source, file.place, columns=config.data.columns, official_test=official_test
+        )
+        next(rows, None)
+
+
+def prepare(
+    config: ExperimentConfig, *, storage: str, events: RunEvents | None = None
+) -> PreparedData:
+    """Prepares an experiment's data on the Ray cluster, or finds it prepared.
+
+    ``ray.init`` is the caller's. Several processes may prepare the same data at once.
+
+    Args:
+        config: the experiment.
+        storage: local folder or pyarrow URI that every node reaches.
+        events: is told how far a stage (``download``, ``read``, ``count``, ``encode``) is.
+
+    Raises:
+        DataError: the source cannot be read or used, or the storage cannot be written.
+        ConfigError: the file of stop words cannot be read.
+    """
+    started = time.monotonic()
+    events = events or RunEvents()
+    source = config.data.source
+    if isinstance(source, ImdbSource):
+        imdb.fetch(
+            source.path,
+            progress=lambda done, total: events.progress(Progress("download", done, total)),
+        )
+    files = list_source(config.data)
+    identity = identify(config)
+    path = identity.path(storage)
+    remove_abandoned(path, now=datetime.now(UTC))
+    found = find_finished(path)
+    if found is not None:
+        return found
+    with draft_folder(path) as folder, _errors_of_tasks():
+        content = _build(config, folder, events)
+        if list_source(config.data) != files:
+            raise DataError(
+                "the source must stay as it is while it is read, but it changed",
+                where=source_location(config.data),
+                remedy="run again when it is complete",
+            )
+        manifest = _manifest(config, identity, content, folder=folder, started=started)
+        return publish(path, folder=folder, manifest=manifest)
+
+
+@contextmanager
+def _errors_of_tasks() -> Iterator[None]:
+    """Raises what failed in a task as it was raised there, without Ray's wrapping."""
+    import ray.exceptions
+
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, RnnlaneError):
+            raise error.cause from None
+        raise
+    except ray.exceptions.OutOfDiskError:
+        raise DataError(
+            "no space left for Ray's object store to spill to",
+            where="the disk of Ray's temporary folder",
+            remedy="free some, or start Ray with another --temp-dir",
+        ) from None
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What was built, beside the files."""
+
+    selection: Selection
+    vocabulary_size: int
+    splits: dict[str, SplitStats]
+    num_invalid_utf8: int
+    num_cut_chars: int
+    num_cut_length: int
+
+
+def _build(config: ExperimentConfig, folder: Place, events: RunEvents) -> _Content:
+    import ray
+
+    blocks = _tokenized_blocks(config, events)
+    describe = ray.remote(describe_rows)
+    described = ray.get([describe.remote(block.ref) for block in blocks])
+    rows = pa.concat_tables([TOKENS_SCHEMA.remove(0).empty_table(), *described])
+    selection = select_rows(rows, config=config.data, seed=config.seed)
+    groups = _grouped(blocks, selection.assignment)
+    count = ray.remote(count_train_tokens)
+    futures = [count.remote(group.assignment, *group.refs) for group in groups]
+    counts = _collect(futures, groups, stage="count", events=events)
+    vocabulary = Vocabulary.fit(merge_counts(counts), config.text.vocabulary)
+    write_vocabulary(folder, vocabulary.to_jsonl())
+    writer, write = (
+        ray.put(SplitWriter(folder, vocabulary, config.text)),
+        ray.remote(SplitWriter.write),
+    )
+    futures = [
+        write.remote(writer, n, group.assignment, *group.refs) for n, group in enumerate(groups)
+    ]
+    parts = _collect(futures, groups, stage="encode", events=events)
+    return _Content(
+        selection=selection,
+        vocabulary_size=len(vocabulary),
+        splits={
+            name: summarize([part[index] for part in parts], selection.class_names)
+            for index, name in enumerate(SPLITS)
+        },
+        num_invalid_utf8=pc.sum(rows["invalid_utf8"]).as_py() or 0,
+        num_cut_chars=pc.sum(rows["cut"]).as_py() or 0,
+        num_cut_length=sum(stats.num_cut for part in parts for stats in part),
+    )
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A table of ``TOKENS_SCHEMA`` in Ray's object store."""
+
+    ref: Any
+    num_rows: int
+    num_bytes: int
+
+
+def _tokenized_blocks(config: ExperimentConfig, events: RunEvents) -> list[_Block]:
+    """Reads and tokenises. The tokens stay in the object store, which spills to disk when full."""
+    import ray.data
+
+    from rnnlane.data.sources.stream import SourceRows
+
+    source = SourceRows(config.data)
+    dataset = ray.data.read_datasource(
+        source, override_num_blocks=source.num_tasks, num_cpus=_READ_CPUS
+    ).map_batches(
+        tokenize_rows,
+        fn_kwargs={"processor": TextProcessor.from_config(config.text)},
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=_TOKENIZE_CPUS,
+    )
+    _configure(dataset.context)
+    blocks: list[_Block] = []
+    num_rows = 0
+    with _quiet_ray_data():
+        for bundle in dataset.iter_internal_ref_bundles():
+            for ref, metadata in zip(bundle.block_refs, bundle.metadata, strict=True):
+                blocks.append(_Block(ref, metadata.num_rows, metadata.size_bytes))
+            num_rows += bundle.num_rows()
+            events.progress(Progress("read", num_rows, None))
+    return blocks
+
+
+def _configure(context: Any) -> None:
+    """Settings of one dataset; the process's own stay as they are."""
+    # With Ray Data's 128 MiB the second core would wait until a small source is read whole.
+    context.target_max_block_size = BLOCK_BYTES
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.raise_original_map_exception = True
+
+
+@contextmanager
+def _quiet_ray_data() -> Iterator[None]:
+    """Keeps Ray Data's log off the console; its file has it, and errors are raised anyway."""
+
+    def refuse(_: logging.LogRecord) -> bool:
+        return False
+
+    handlers = [
+        handler
+        for handler in logging.getLogger("ray.data").handlers
+        if not isinstance(handler, logging.FileHandler)
+    ]
+    for handler in handlers:
+        handler.addFilter(refuse)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(refuse)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Tables that one task handles, and where their rows go."""
+
+    refs: tuple[Any, ...]
+    assignment: Assignment
+
+
+def _grouped(blocks: Sequence[_Block], assignment: Assignment) -> list[_Group]:
+    """Runs of tables of some _GROUP_BYTES each, so that there are few files and large ones."""
+    groups: list[_Group] = []
+    run: list[_Block] = []
+    start = 0
+    for index, block in enumerate(blocks):
+        run.append(block)
+        is_last = index == len(blocks) - 1
+        if is_last or sum(block.num_bytes for block in run) >= _GROUP_BYTES:
+            stop = start + sum(block.num_rows for block in run)
+            groups.append(_Group(tuple(block.ref for block in run), assignment[start:stop]))
+            run, start = [], stop
+    return groups
+
+
+def _collect(
+    futures: Sequence[Any], groups: Sequence[_Group], *, stage: str, events: RunEvents
+) -> list[Any]:
+    """The results of one task for each group, in order."""
+    import ray
+
+    total = sum(len(group.assignment) for group in groups)
+    done = 0
+    results = []
+    try:
+        for group, future in zip(groups, futures, strict=True):
+            results.append(ray.get(future))
+            done += len(group.assignment)
+            events.progress(Progress(stage, done, total))
+    except BaseException:
+        # A task that still runs would write into a folder that is about to be removed.
+        for future in futures:
+            ray.cancel(future)
+        ray.wait(list(futures), num_returns=len(futures), timeout=_CANCEL_TIMEOUT_S)
+        raise
+    return results
+
+
+def _manifest(
+    config: ExperimentConfig,
+    identity: Identity,
+    content: _Content,
+    *,
+    folder: Place,
+    started: float,
+) -> Manifest:
+    selection = content.selection
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        fingerprint=identity.fingerprint,
+        source=SourceInfo(
+            kind=config.data.source.kind,
+            fingerprint=identity.source,
+            location=source_location(config.data),
+        ),
+        config=identity.settings,
+        code_version=identity.code,
+        versions=_versions(),
+        class_names=selection.class_names,
+        vocabulary_size=content.vocabulary_size,
+        splits=content.splits,
+        dropped=selection.dropped,
+        merged=selection.merged,
+        repaired={"invalid_utf8": content.num_invalid_utf8},
+        cut={"max_chars": content.num_cut_chars, "max_length": content.num_cut_length},
+        data_folder=folder.name,
+        files={},
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("nltk", "numpy", "pyarrow", "ray")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), **versions}

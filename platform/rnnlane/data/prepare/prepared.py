@@ -1,0 +1,260 @@
+"""Prepared data: encoded splits on disk, what they were made from, and how to read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import ArrowException
+from pyarrow import fs as pafs
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.prepare.vocabulary import Vocabulary
+from rnnlane.data.storage import Place, open_place, readable_errors, storage_error
+from rnnlane.errors import DataError
+
+SPLITS = ("train", "val", "test")
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+VOCABULARY_NAME = "vocabulary.jsonl"
+
+Ints = npt.NDArray[np.int64]
+
+SPLIT_SCHEMA = pa.schema(
+    [
+        ("row_id", pa.int64()),
+        ("label", pa.int32()),
+        ("length", pa.int32()),
+        ("token_ids", pa.list_(pa.int32())),
+    ]
+)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceInfo(_Record):
+    """Where the rows came from; ``fingerprint`` is the SHA-256 of the bytes."""
+
+    kind: str
+    fingerprint: str
+    location: str
+
+
+class SplitStats(_Record):
+    """One split in numbers.
+
+    Attributes:
+        num_rows: rows.
+        num_tokens: tokens after cutting.
+        class_counts: rows by class name.
+        length_quantiles: tokens a row: min, p10, p50, p90, p99, max and mean.
+        unknown_token_rate: share of tokens that have no id of their own, in [0, 1].
+    """
+
+    num_rows: int
+    num_tokens: int
+    class_counts: dict[str, int]
+    length_quantiles: dict[str, float]
+    unknown_token_rate: float
+
+
+class Manifest(_Record):
+    """What prepared data is and came from. It is written last: without it, nothing is finished.
+
+    Attributes:
+        config: the data, text and seed settings as used, without paths.
+        code_version: digest of the code that shaped the result.
+        versions: of the libraries it was made with.
+        dropped: rows left out, by reason.
+        merged: see ``SplitAssignment.merged``.
+        repaired: texts mended, by reason: ``invalid_utf8``.
+        cut: texts cut, by limit: ``max_chars``, ``max_length``.
+        data_folder: name of the folder beside the manifest that holds the files.
+        files: their sizes in bytes by path below it.
+        created_at: ISO 8601, UTC.
+        seconds: how long it took.
+    """
+
+    format_version: int
+    fingerprint: str
+    source: SourceInfo
+    config: dict[str, Any]
+    code_version: str
+    versions: dict[str, str]
+    class_names: tuple[str, ...]
+    vocabulary_size: int
+    splits: dict[str, SplitStats]
+    dropped: dict[str, int]
+    merged: dict[str, int]
+    repaired: dict[str, int]
+    cut: dict[str, int]
+    data_folder: str
+    files: dict[str, int]
+    created_at: str
+    seconds: float
+
+
+class PreparedData:
+    """Finished prepared data, for reading; see :func:`open_prepared`.
+
+    Attributes:
+        path: local folder or URI that holds the manifest.
+        manifest: what is there.
+    """
+
+    def __init__(self, path: str, manifest: Manifest):
+        self.path = path
+        self.manifest = manifest
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the content: equal for equal source, settings and code."""
+        return self.manifest.fingerprint
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By label."""
+        return self.manifest.class_names
+
+    def vocabulary_text(self) -> str:
+        """The vocabulary as JSON lines.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        place = open_place(self.path) / self.manifest.data_folder / VOCABULARY_NAME
+        with readable_errors(str(place)):
+            return place.read_bytes().decode()
+
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary fitted on train.
+
+        Raises:
+            DataError: the file cannot be read or is damaged.
+        """
+        return Vocabulary.from_jsonl(self.vocabulary_text())
+
+    def split(self, name: str) -> EncodedSplit:
+        """All rows of ``train``, ``val`` or ``test``, in the order of their ids.
+
+        Raises:
+            DataError: a file cannot be read, or rows are missing.
+        """
+        tables = [self._read_part(part) for part in self._parts(name)]
+        row_ids = _joined(table["row_id"] for table in tables)
+        num_rows = self.manifest.splits[name].num_rows
+        if not np.array_equal(np.sort(row_ids), np.arange(num_rows)):
+            raise _damaged(self.path, f"the rows of {name} must be 0 to {num_rows - 1}")
+        order = np.argsort(row_ids)
+        lengths = _joined(table["length"] for table in tables)
+        offsets = np.zeros(num_rows + 1, dtype=np.int64)
+        np.cumsum(lengths[order], out=offsets[1:])
+        token_ids = np.empty(int(offsets[-1]), dtype=np.int32)
+        for table in tables:
+            _place_tokens(table, token_ids, offsets)
+        labels = _joined(table["label"] for table in tables)[order]
+        return EncodedSplit(token_ids=token_ids, offsets=offsets, labels=labels)
+
+    def _parts(self, name: str) -> list[Place]:
+        folder = open_place(self.path) / self.manifest.data_folder
+        return [
+            folder / part for part in sorted(self.manifest.files) if part.startswith(f"{name}/")
+        ]
+
+    def _read_part(self, place: Place) -> pa.Table:
+        with readable_errors(str(place)), place.filesystem.open_input_file(place.path) as file:
+            return pq.read_table(file, schema=SPLIT_SCHEMA)
+
+
+def open_prepared(path: str) -> PreparedData:
+    """Opens prepared data for reading.
+
+    Args:
+        path: local folder or URI, as ``prepared_path`` gives it.
+
+    Raises:
+        DataError: it is unfinished, damaged, or of a format that this release does not read.
+    """
+    home = open_place(path)
+    try:
+        content = (home / MANIFEST_NAME).read_bytes()
+    except FileNotFoundError:
+        raise DataError(
+            f"there is no {MANIFEST_NAME}: the preparation did not finish, or not here",
+            where=str(home),
+            remedy="prepare the data again",
+        ) from None
+    except (OSError, ArrowException) as error:
+        raise storage_error(error, where=str(home)) from None
+    manifest = _parse_manifest(content, where=str(home))
+    _check_files(home / manifest.data_folder, manifest)
+    return PreparedData(path, manifest)
+
+
+def _parse_manifest(content: bytes, *, where: str) -> Manifest:
+    try:
+        values = json.loads(content)
+        version = values["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise _damaged(where, f"{MANIFEST_NAME} is no manifest") from None
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"the format version must be {FORMAT_VERSION}, but got {version!r}",
+            where=where,
+            remedy="prepare the data again with this release",
+        )
+    try:
+        return Manifest.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise _damaged(where, f"{MANIFEST_NAME}: {key}: {problem['msg']}") from None
+
+
+def _check_files(folder: Place, manifest: Manifest) -> None:
+    with readable_errors(str(folder)):
+        found = folder_files(folder)
+    for name, size in sorted(manifest.files.items()):
+        if found.get(name) != size:
+            got = f"{found[name]} bytes" if name in found else "nothing"
+            raise _damaged(str(folder), f"{name} must have {size} bytes, but there is {got}")
+
+
+def folder_files(folder: Place) -> dict[str, int]:
+    """Sizes in bytes of the files below a folder, by path from it."""
+    return {
+        info.path[len(folder.path) + 1 :]: info.size
+        for info in folder.children(recursive=True)
+        if info.type == pafs.FileType.File
+    }
+
+
+def _joined(columns: Iterable[pa.ChunkedArray]) -> Ints:
+    return np.concatenate([np.zeros(0, np.int64), *(column.to_numpy() for column in columns)])
+
+
+def _place_tokens(table: pa.Table, token_ids: npt.NDArray[np.int32], offsets: Ints) -> None:
+    """Copies the tokens of some rows to where ``offsets`` says."""
+    for batch in table.to_batches():
+        rows = batch.column("row_id").to_numpy()
+        lengths = np.diff(offsets)[rows]
+        source_starts = np.cumsum(lengths) - lengths
+        shift = np.repeat(offsets[rows] - source_starts, lengths)
+        values = batch.column("token_ids").flatten().to_numpy()
+        token_ids[shift + np.arange(len(values))] = values
+
+
+def _damaged(where: str, message: str) -> DataError:
+    return DataError(
+        f"the prepared data is damaged: {message}",
+        where=where,
+        remedy="remove it and prepare the data again",
+    )

@@ -1,0 +1,136 @@
+"""Where unfinished prepared data lives, and how it becomes finished at once or not at all.
+
+Everything is written to a folder of a name never used before, and the manifest, which names that
+folder, appears last. So a process that dies leaves nothing that looks finished, and two that
+prepare the same thing cannot mix: each has its own folder and the manifest names one of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pyarrow import ArrowException
+from pyarrow.fs import LocalFileSystem
+
+from rnnlane.data.prepare.prepared import (
+    MANIFEST_NAME,
+    VOCABULARY_NAME,
+    Manifest,
+    PreparedData,
+    folder_files,
+    open_prepared,
+)
+from rnnlane.data.storage import Place, open_place, readable_errors
+from rnnlane.errors import DataError, redact
+
+_logger = logging.getLogger(__name__)
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+_DRAFT_NAME = re.compile(r"data-(\d{8}T\d{6}Z)-[0-9a-f]+")
+_ABANDONED_AFTER = timedelta(hours=24)
+
+
+def find_finished(path: str) -> PreparedData | None:
+    """Prepared data that is finished and whole, or None.
+
+    Raises:
+        DataError: the storage cannot be reached.
+    """
+    with readable_errors(redact(path)):
+        if not (open_place(path) / MANIFEST_NAME).info().is_file:
+            return None
+    try:
+        return open_prepared(path)
+    except DataError as error:
+        _logger.warning("prepared again, as: %s", error.message)
+        return None
+
+
+@contextmanager
+def draft_folder(path: str) -> Iterator[Place]:
+    """A new folder below ``path``; removed again if its block fails.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    stamp = datetime.now(UTC).strftime(_STAMP)
+    folder = open_place(path) / f"data-{stamp}-{secrets.token_hex(6)}"
+    with readable_errors(str(folder)):
+        folder.filesystem.create_dir(folder.path, recursive=True)
+    try:
+        yield folder
+    except BaseException:
+        _discard(folder)
+        raise
+
+
+def write_vocabulary(folder: Place, text: str) -> None:
+    """Adds the vocabulary, as JSON lines, to a draft.
+
+    Raises:
+        DataError: the disk is full or cannot be written.
+    """
+    with readable_errors(str(folder)):
+        (folder / VOCABULARY_NAME).write_bytes(text.encode())
+
+
+def publish(path: str, *, folder: Place, manifest: Manifest) -> PreparedData:
+    """Finishes a draft, unless someone else finished the same data first; then theirs is used.
+
+    Two that get here within the same moment both publish: the later manifest stays and both
+    folders are whole; the one that it does not name is removed a day later.
+
+    Args:
+        path: folder or URI of the prepared data.
+        folder: the draft.
+        manifest: without ``files``, which are added here.
+
+    Raises:
+        DataError: the disk is full or cannot be written.
+    """
+    theirs = find_finished(path)
+    if theirs is not None:
+        _discard(folder)
+        return theirs
+    home = open_place(path)
+    with readable_errors(str(home)):
+        complete = manifest.model_copy(update={"files": folder_files(folder)})
+        content = complete.model_dump_json(indent=2).encode()
+        (home / MANIFEST_NAME).publish(content, draft=folder / MANIFEST_NAME)
+    return open_prepared(path)
+
+
+def remove_abandoned(path: str, *, now: datetime) -> None:
+    """Removes drafts that are a day old and that no manifest names: their writers died.
+
+    Raises:
+        DataError: the storage cannot be reached.
+    """
+    home = open_place(path)
+    finished = find_finished(path)
+    used = finished.manifest.data_folder if finished else None
+    with readable_errors(str(home)):
+        infos = home.children()
+    for info in infos:
+        match = _DRAFT_NAME.fullmatch(info.base_name)
+        if match is None or info.base_name == used:
+            continue
+        made = datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC)
+        if now - made > _ABANDONED_AFTER:
+            _discard(home / info.base_name)
+
+
+def _discard(folder: Place) -> None:
+    """Leaves the folder for a later sweep where it cannot be removed now."""
+    with contextlib.suppress(OSError, ArrowException):
+        folder.remove_folder()
+        if isinstance(folder.filesystem, LocalFileSystem):
+            # Refuses to remove what holds the draft of another process.
+            Path(folder.path).parent.rmdir()

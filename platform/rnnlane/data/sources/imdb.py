@@ -1,0 +1,157 @@
+"""The Large Movie Review Dataset (Maas et al., ACL 2011): its archive or its extracted folder."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from rnnlane.data.sources.download import download
+from rnnlane.data.sources.rows import RawRow
+from rnnlane.data.storage import Place, storage_error, user_cache
+from rnnlane.errors import DataError
+
+URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
+PATH_VARIABLE = "RNNLANE_IMDB"
+REVIEW_FOLDERS = ("test/neg", "test/pos", "train/neg", "train/pos")
+
+_REVIEW = re.compile(r"(?:\./)?(?:aclImdb/)?(train|test)/(neg|pos)/[^/]+\.txt")
+_DRAIN_BYTES = 1 << 16
+_GZIP_MAGIC = b"\x1f\x8b"
+
+Progress = Callable[[int, int | None], None]
+
+
+def locate(path: str | None) -> str:
+    """Where the data set is: the configured path, RNNLANE_IMDB, or the user's cache."""
+    return path or os.environ.get(PATH_VARIABLE) or str(cached_archive())
+
+
+def cached_archive() -> Path:
+    """Where :func:`fetch` puts the archive."""
+    return user_cache() / "aclImdb_v1.tar.gz"
+
+
+def needs_download(path: str | None) -> bool:
+    """Whether there is no local copy, neither named nor in the cache."""
+    return locate(path) == str(cached_archive()) and not cached_archive().exists()
+
+
+def fetch(path: str | None, *, progress: Progress | None = None) -> None:
+    """Downloads the archive to the user's cache unless it is there or a local copy is named.
+
+    Args:
+        path: ``data.source.path``.
+        progress: called with the bytes so far and in all.
+
+    Raises:
+        DataError: the server cannot be reached, or what came has the wrong checksum.
+    """
+    if needs_download(path):
+        download(URL, cached_archive(), md5=MD5, progress=progress)
+
+
+def reviews_root(folder: Place) -> Place:
+    """The folder that holds ``train`` and ``test``: the one given, or ``aclImdb`` in it.
+
+    Raises:
+        DataError: one of the four folders of reviews is missing.
+    """
+    root = folder / "aclImdb" if (folder / "aclImdb").is_folder() else folder
+    missing = [name for name in REVIEW_FOLDERS if not (root / name).is_folder()]
+    if missing:
+        raise DataError(
+            f"an extracted IMDB folder holds {', '.join(REVIEW_FOLDERS)}, but not here: "
+            f"{', '.join(missing)}",
+            where=str(root),
+            remedy=f"extract the archive again, or name the archive itself ({URL})",
+        )
+    return root
+
+
+def read_review(place: Place, *, name: str) -> RawRow:
+    """One file of the extracted folder.
+
+    Args:
+        place: the file.
+        name: its path below the folder that holds ``train`` and ``test``.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    split, label, _ = name.split("/")
+    return RawRow(place.read_bytes(), label, official_test=split == "test")
+
+
+def read_archive(place: Place) -> Iterator[RawRow]:
+    """The labelled reviews of the archive, in its order; nothing is written to disk.
+
+    Raises:
+        DataError: it is no tar archive, ends early, holds a path that leaves it, or no reviews.
+    """
+    num_reviews = 0
+    try:
+        with place.filesystem.open_input_file(place.path) as stream:
+            for row in _reviews(stream, where=str(place)):
+                num_reviews += 1
+                yield row
+    except (EOFError, tarfile.ReadError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(error, where=str(place)) from None
+    except OSError as error:
+        raise storage_error(error, where=str(place)) from None
+    if not num_reviews:
+        raise DataError(
+            "the archive holds no aclImdb/{train,test}/{neg,pos}/*.txt",
+            where=str(place),
+            remedy=f"name the published archive ({URL})",
+        )
+
+
+def _reviews(stream: Any, *, where: str) -> Iterator[RawRow]:
+    compressed = stream.read(2) == _GZIP_MAGIC
+    stream.seek(0)
+    # gzip.open() tells a file that ends early, which tarfile's own "r|gz" takes for the end.
+    plain = cast(BinaryIO, gzip.open(stream)) if compressed else stream  # noqa: SIM115
+    with tarfile.open(fileobj=plain, mode="r|") as archive:
+        for member in archive:
+            # A TarFile keeps every member that it has seen: 100,000 here.
+            archive.members.clear()  # type: ignore[attr-defined]
+            _refuse_unsafe(member, where=where)
+            match = _REVIEW.fullmatch(member.name)
+            if match is None:
+                continue
+            content = archive.extractfile(member) if member.isreg() else None
+            if content is None:
+                raise DataError(
+                    f"a review must be a plain file, but {member.name!r} is not", where=where
+                )
+            yield RawRow(content.read(), match[2], official_test=match[1] == "test")
+    # tarfile stops at its own end mark; only what follows holds gzip's checksum.
+    while plain.read(_DRAIN_BYTES):
+        pass
+
+
+def _refuse_unsafe(member: tarfile.TarInfo, *, where: str) -> None:
+    if member.name.startswith("/") or ".." in member.name.split("/"):
+        raise DataError(
+            f"a path in an archive must stay inside it, but got {member.name!r}",
+            where=where,
+            remedy="do not use this archive; the published one holds no such path",
+        )
+
+
+def _damaged(error: Exception, *, where: str) -> DataError:
+    text = str(error)
+    if isinstance(error, EOFError) or "unexpected end" in text or "truncated" in text:
+        message = "the archive ends early: it is truncated"
+    elif "empty" in text:
+        message = "the archive is an empty file"
+    else:
+        message = f"not a readable tar archive: {text}"
+    return DataError(message, where=where, remedy="download or copy it again")

@@ -1,0 +1,144 @@
+"""Local paths and URIs, read and written through one interface: pyarrow's filesystems."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import platformdirs
+from pyarrow import ArrowException
+from pyarrow import fs as pafs
+
+from rnnlane.errors import DataError, first_line, redact
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path on a filesystem; picklable, so that tasks on other nodes can open it.
+
+    Attributes:
+        filesystem: a ``pyarrow.fs.FileSystem``.
+        path: absolute on that filesystem, without a trailing slash.
+        prefix: what stood before ``path`` in the location a user gave, for error messages.
+    """
+
+    filesystem: Any
+    path: str
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return self.prefix + self.path
+
+    def __truediv__(self, name: str) -> Place:
+        return Place(self.filesystem, f"{self.path}/{name}", self.prefix)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit("/", 1)[-1]
+
+    def info(self) -> Any:
+        """``pyarrow.fs.FileInfo``; of type ``NotFound`` where nothing is."""
+        return self.filesystem.get_file_info(self.path)
+
+    def is_folder(self) -> bool:
+        """Whether a folder is there."""
+        return bool(self.info().type == pafs.FileType.Directory)
+
+    def children(self, *, recursive: bool = False) -> list[Any]:
+        """``FileInfo`` of what is in a folder, sorted by path; empty where there is no folder."""
+        selector = pafs.FileSelector(self.path, allow_not_found=True, recursive=recursive)
+        return sorted(self.filesystem.get_file_info(selector), key=lambda info: str(info.path))
+
+    def read_bytes(self) -> bytes:
+        """The content of a file.
+
+        Raises:
+            OSError: it cannot be read; ``FileNotFoundError`` where there is none.
+        """
+        with self.filesystem.open_input_stream(self.path, compression=None) as stream:
+            return bytes(stream.read())
+
+    def write_bytes(self, content: bytes) -> None:
+        """Writes a file. A reader can see it half written: see :meth:`publish`."""
+        with self.filesystem.open_output_stream(self.path, compression=None) as stream:
+            stream.write(content)
+
+    def publish(self, content: bytes, *, draft: Place) -> None:
+        """Makes a file appear with all of its content, in place of one that is there.
+
+        Args:
+            content: what it holds.
+            draft: where it is written first, on the same filesystem. A move is a rename on a
+                local disk and an atomic copy of a small object on an object store.
+        """
+        draft.write_bytes(content)
+        self.filesystem.move(draft.path, self.path)
+
+    def remove_folder(self) -> None:
+        """Removes a folder and all that is in it; nothing happens where there is none."""
+        if self.is_folder():
+            self.filesystem.delete_dir(self.path)
+
+
+def open_place(location: str) -> Place:
+    """A local path, relative ones from the working directory, or a URI such as ``s3://...``.
+
+    Raises:
+        DataError: the URI is malformed or of a filesystem that pyarrow does not know.
+    """
+    if "://" not in location:
+        path = os.path.abspath(os.path.expanduser(location))
+        return Place(pafs.LocalFileSystem(), path)
+    # Wildcards and blanks are no URI syntax; from_uri() undoes the quoting.
+    quoted = quote(location, safe="/:@?&=%+,;~!$'()")
+    try:
+        filesystem, path = pafs.FileSystem.from_uri(quoted)
+    except (ArrowException, OSError) as error:
+        shown = redact(location)
+        reason = first_line(error).replace(quoted, shown)
+        raise DataError(
+            f"not a location that pyarrow can open: {reason}",
+            where=shown,
+            remedy="give a local path or a URI such as s3://bucket/folder or file:///folder",
+        ) from None
+    path = path.rstrip("/")
+    return Place(filesystem, path, prefix=redact(location).split("://")[0] + "://")
+
+
+def joined(location: str, *names: str) -> str:
+    """A location below another one; the options of a URI stay at its end."""
+    base, mark, options = location.partition("?") if "://" in location else (location, "", "")
+    return "/".join([base.rstrip("/"), *names]) + mark + options
+
+
+def user_cache() -> Path:
+    """Folder for what can be had again: downloads and digests. It may not exist yet."""
+    return Path(platformdirs.user_cache_dir("rnnlane"))
+
+
+@contextmanager
+def readable_errors(where: str) -> Iterator[None]:
+    """Turns a failure of the disk or the network in its block into a one-line DataError."""
+    try:
+        yield
+    except (OSError, ArrowException) as error:
+        raise storage_error(error, where=where) from None
+
+
+def storage_error(error: Exception, *, where: str) -> DataError:
+    """What a failed read or write means to a user."""
+    if getattr(error, "errno", None) in _NO_SPACE or "No space left" in str(error):
+        return DataError("no space left on the disk", where=where, remedy="free some, run again")
+    if isinstance(error, FileNotFoundError):
+        return DataError("no such file", where=where, remedy="every node must reach the same path")
+    reason = os.strerror(error.errno) if getattr(error, "errno", None) else first_line(error)  # type: ignore[attr-defined]
+    return DataError(f"cannot read or write: {reason}", where=where)

@@ -1,0 +1,1 @@
+"""What stands between a machine, or a cluster, and a run."""

@@ -1,0 +1,156 @@
+"""What stands between this machine and a run, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.paths import home
+from rnnlane.config.runtime import RuntimeConfig
+from rnnlane.errors import RnnlaneError
+
+LEAST_FREE_GIB = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        what: the thing.
+        ok: whether it allows a run.
+        found: what was seen.
+        remedy: what to do; empty where nothing needs doing.
+    """
+
+    what: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def diagnose(tracking_uri: str | None) -> Iterator[Finding]:
+    """Looks at versions, disk, memory, Ray, GPUs, store and data, in the order of their cost."""
+    checks: list[Callable[[], Finding]] = [
+        _python,
+        _packages,
+        _disk,
+        _shared_memory,
+        _imdb,
+        lambda: store_finding(tracking_uri),
+        _ray,
+        _gpus,
+    ]
+    for check in checks:
+        yield check()
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    ok = sys.version_info >= (3, 11)
+    return Finding("Python", ok, version, "" if ok else "use Python 3.11 or newer")
+
+
+def _packages() -> Finding:
+    wrong, seen = [], []
+    for line in metadata.requires("rnnlane") or []:
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{requirement.name} is missing, {requirement.specifier} is needed")
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            wrong.append(f"{requirement.name} {version}, {requirement.specifier} is tested")
+        if requirement.name in {"torch", "ray", "mlflow", "pyarrow", "nltk", "scikit-learn"}:
+            seen.append(f"{requirement.name} {version}")
+    remedy = "pip install -c constraints.txt rnnlane" if wrong else ""
+    return Finding("packages", not wrong, "; ".join(wrong) or ", ".join(seen), remedy)
+
+
+def _disk() -> Finding:
+    folder = home()
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        remedy = "set RNNLANE_HOME to a folder that you may write to"
+        return Finding("home", False, f"{folder}: {error.strerror}", remedy)
+    ok = free >= LEAST_FREE_GIB
+    remedy = "" if ok else f"free {LEAST_FREE_GIB:g} GiB or set RNNLANE_HOME to another disk"
+    return Finding("home", ok, f"{folder}, {free:.1f} GiB free", remedy)
+
+
+def _shared_memory() -> Finding:
+    folder = Path("/dev/shm")  # noqa: S108 (Ray's object store is there)
+    if not folder.is_dir():
+        return Finding("shared memory", True, "no /dev/shm; Ray uses the temporary folder")
+    free = shutil.disk_usage(folder).free / 2**30
+    ok = free >= 0.5
+    remedy = "" if ok else "give /dev/shm more room (docker run --shm-size=4g)"
+    return Finding("shared memory", ok, f"{free:.1f} GiB free", remedy)
+
+
+def _imdb() -> Finding:
+    from rnnlane.data.sources.imdb import cached_archive
+
+    named = os.environ.get("RNNLANE_IMDB")
+    if named:
+        ok = Path(named).exists()
+        found = f"RNNLANE_IMDB={named}" + ("" if ok else " does not exist")
+        return Finding("IMDB reviews", ok, found, "" if ok else "mend or unset RNNLANE_IMDB")
+    archive = cached_archive()
+    found = str(archive) if archive.exists() else "not here; downloaded once when first needed"
+    return Finding("IMDB reviews", True, found)
+
+
+def store_finding(tracking_uri: str | None) -> Finding:
+    """Whether an MLflow store can be used from here; default as for training."""
+    from rnnlane.errors import redact
+    from rnnlane.tracking.store import check_store, resolve_uri
+
+    try:
+        uri = resolve_uri(tracking_uri)
+        check_store(uri, mlflow_experiment=TrackingConfig().mlflow_experiment)
+    except RnnlaneError as error:
+        return Finding("MLflow store", False, error.message, error.remedy or "")
+    return Finding("MLflow store", True, f"{redact(uri)} can be read and written")
+
+
+def _ray() -> Finding:
+    from rnnlane.ray_cluster import connect as cluster
+
+    try:
+        cluster.connect(RuntimeConfig(num_workers=0))
+    except RnnlaneError as error:
+        return Finding("Ray", False, error.message, error.remedy or "")
+    import ray
+
+    resources = ray.cluster_resources()
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    memory = resources.get("memory", 0) / 2**30
+    where = os.environ.get("RAY_ADDRESS") or "started here"
+    found = f"{where}: {nodes} node(s), {resources.get('CPU', 0):g} CPUs, {memory:.1f} GiB"
+    return Finding("Ray", True, found)
+
+
+def _gpus() -> Finding:
+    import ray
+
+    count = ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else 0
+    if count:
+        return Finding("GPUs", True, f"{count:g}")
+    return Finding("GPUs", True, "none; training uses CPUs")

@@ -1,0 +1,184 @@
+"""What `rnnlane doctor --cluster` has run inside a cluster: looks at every node, prints one line.
+
+It is sent as the main file of a small job, with the package beside it. It must start where nothing
+but Ray is installed, so that it can say what is missing: all else is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import secrets
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+MARK = "rnnlane probe: "
+REQUEST_FILE = "request.json"
+# A node that has not answered by then is named as one that does not.
+NODE_TIMEOUT_S = 60.0
+
+
+def main() -> None:
+    """Answers the request that lies in the working directory.
+
+    The request has ``packages`` (names), ``storage`` (folder or URI, or None for the default) and
+    ``tracking_uri`` (or None for the cluster's own).
+    """
+    request = json.loads(Path(REQUEST_FILE).read_text(encoding="utf-8"))
+    storage = request["storage"] or _default_storage()
+    answer = {
+        "python": platform.python_version(),
+        "mlflow": _mlflow(request["tracking_uri"]),
+        "storage": storage,
+        "nodes": _nodes(storage, request["packages"]),
+    }
+    print(MARK + json.dumps(answer), flush=True)
+
+
+def _default_storage() -> str:
+    """Where a job of this cluster keeps its things if its experiment does not say."""
+    return os.environ.get("RNNLANE_HOME") or str(Path.home() / ".rnnlane")
+
+
+def _mlflow(uri: str | None) -> dict[str, str | None]:
+    """The store that a job would log to, and why it cannot."""
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return {"uri": None, "error": None}
+    try:
+        from rnnlane.config.experiment import TrackingConfig
+        from rnnlane.errors import redact
+        from rnnlane.tracking.store import check_store
+    except ImportError as error:
+        return {"uri": None, "error": _line(error)}
+    try:
+        check_store(uri, mlflow_experiment=TrackingConfig().mlflow_experiment)
+    except Exception as error:
+        return {"uri": redact(uri), "error": _line(error)}
+    return {"uri": redact(uri), "error": None}
+
+
+def _nodes(storage: str, packages: list[str]) -> list[dict[str, Any]]:
+    """What each living node is and says of itself.
+
+    ``error`` is set for one that does not answer; ``storage`` says why the storage is of no use
+    there, None where it is. Each node writes a file of its own, then each reads all of them.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ray.init(log_to_driver=False)
+    living = [node for node in ray.nodes() if node["Alive"]]
+    lookouts: list[Any] = []
+    for node in living:
+        pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        options = {"num_cpus": 0, "scheduling_strategy": pinned}
+        lookouts.append(ray.remote(_Lookout).options(**options).remote(storage))
+    nodes = [_described(node) for node in living]
+    folder = f".doctor-{secrets.token_hex(8)}"
+    _ask(nodes, "storage", [it.write.remote(folder, n) for n, it in enumerate(lookouts)])
+    _ask(nodes, "packages", [it.versions.remote(packages) for it in lookouts])
+    written = [n for n, node in enumerate(nodes) if node.get("storage", "") is None]
+    for node, lookout in zip(nodes, lookouts, strict=True):
+        if "error" not in node:
+            node["ahead_s"] = _ahead_s(lookout)
+    reads = [it.read.remote(folder, written) for it in lookouts]
+    _ask(nodes, "unread", reads)
+    _ask(nodes, "cleaned", [it.clean.remote(folder) for it in lookouts])
+    return nodes
+
+
+def _described(node: dict[str, Any]) -> dict[str, Any]:
+    resources = node["Resources"]
+    return {
+        "name": f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})",
+        "cpus": resources.get("CPU", 0.0),
+        "gpus": resources.get("GPU", 0.0),
+    }
+
+
+def _ask(nodes: list[dict[str, Any]], key: str, references: list[Any]) -> None:
+    """Notes each node's answer below ``key``, or its error."""
+    import ray
+
+    for node, reference in zip(nodes, references, strict=True):
+        if "error" in node:
+            continue
+        try:
+            node[key] = ray.get(reference, timeout=NODE_TIMEOUT_S)
+        except ray.exceptions.RayError as error:
+            node["error"] = _line(error)
+
+
+def _ahead_s(lookout: Any) -> float:
+    """Seconds that a node's clock is ahead of this one, give or take the time of asking."""
+    import ray
+
+    before = time.time()
+    there: float = ray.get(lookout.now.remote(), timeout=NODE_TIMEOUT_S)
+    return there - (before + time.time()) / 2
+
+
+class _Lookout:
+    """Looks at one node, from a process there."""
+
+    def __init__(self, storage: str):
+        self._storage = storage
+
+    def now(self) -> float:
+        """The node's clock, in seconds since 1970."""
+        return time.time()
+
+    def versions(self, names: list[str]) -> dict[str, str | None]:
+        """Installed version of each package; None for one that is missing."""
+        found: dict[str, str | None] = {}
+        for name in names:
+            try:
+                found[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                found[name] = None
+        return found
+
+    def write(self, folder: str, number: int) -> str | None:
+        """Writes this node's file; returns why it cannot."""
+        try:
+            place = self._open(folder)
+            place.filesystem.create_dir(place.path, recursive=True)
+            (place / str(number)).write_bytes(folder.encode())
+        except Exception as error:
+            return _line(error)
+        return None
+
+    def read(self, folder: str, numbers: list[int]) -> str | None:
+        """Reads the files of all nodes; returns why it cannot."""
+        try:
+            place = self._open(folder)
+            for number in numbers:
+                if (place / str(number)).read_bytes() != folder.encode():
+                    return f"the file of node {number} reads otherwise than it was written"
+        except Exception as error:
+            return _line(error)
+        return None
+
+    def clean(self, folder: str) -> None:
+        """Removes what was written."""
+        with contextlib.suppress(Exception):
+            self._open(folder).remove_folder()
+
+    def _open(self, folder: str) -> Any:
+        from rnnlane.data.storage import joined, open_place
+
+        return open_place(joined(self._storage, folder))
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}"[:300] if lines else type(error).__name__
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Experiments as jobs on somebody's cluster."""

@@ -1,0 +1,170 @@
+"""What goes to a cluster with a job: rnnlane itself, the experiment, and small files it names.
+
+The folder becomes the job's working directory on every node, and the first entry of the PYTHONPATH
+of all its processes: that is how ``rnnlane`` is importable there without being installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+import rnnlane
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.data.sources.files import list_source
+from rnnlane.errors import ConfigError
+
+LIMIT_BYTES = 64 << 20
+EXPERIMENT_FILE = "experiment.yaml"
+_NUM_NAMED = 10
+_FILE_KEYS: dict[str, set[str]] = {
+    "text.stop_words": {"off", "english", "english_keep_negations"},
+    "model.pretrained_vectors": set(),
+}
+# Ray leaves these out of a working directory.
+_OWN_NAMES = {"rnnlane", EXPERIMENT_FILE, ".git", ".venv", "venv", "__pycache__"}
+
+
+@dataclass(frozen=True)
+class PackedFile:
+    """A file that goes along.
+
+    Attributes:
+        source: where it is here; absolute.
+        target: its path in the job's working directory, with forward slashes.
+        size: in bytes.
+    """
+
+    source: Path
+    target: str
+    size: int
+
+
+def files_for(config: ExperimentConfig, *, limit_bytes: int = LIMIT_BYTES) -> list[PackedFile]:
+    """The files of a job, sorted by target, without the experiment itself.
+
+    A relative path in the experiment means a file here, which goes along under the same path; an
+    absolute path or a URI means a place that the cluster's nodes reach, and stays as it is.
+
+    Raises:
+        ConfigError: they are larger than ``limit_bytes`` in all; names the largest.
+        DataError: a named file is not there.
+    """
+    files = {file.target: file for file in (*_package_files(), *_named_files(config))}
+    total = sum(file.size for file in files.values())
+    if total > limit_bytes:
+        largest = sorted(files.values(), key=lambda file: -file.size)[:_NUM_NAMED]
+        named = ", ".join(f"{file.target} ({_mib(file.size)})" for file in largest)
+        raise ConfigError(
+            f"what goes along with a job must be at most {_mib(limit_bytes)}, but is "
+            f"{_mib(total)}; the largest: {named}",
+            where="submit",
+            remedy="put the data where every node reaches it, and name it by an absolute path or "
+            "a URI such as s3://bucket/reviews.csv",
+        )
+    return [files[target] for target in sorted(files)]
+
+
+def digest(config: ExperimentConfig, files: list[PackedFile]) -> str:
+    """Identity of what is sent: 16 hex digits over the experiment and every file's content."""
+    hasher = hashlib.sha256(config.model_dump_json().encode())
+    for file in files:
+        hasher.update(f"\0{file.target}\0".encode())
+        with file.source.open("rb") as content:
+            hasher.update(hashlib.file_digest(content, "sha256").digest())
+    return hasher.hexdigest()[:16]
+
+
+def write_package(
+    folder: Path, config: ExperimentConfig, files: list[PackedFile], *, tags: Mapping[str, str]
+) -> None:
+    """Writes the working directory of a job.
+
+    ``tags`` are added to those of the run, where the experiment does not set them itself: what only
+    the submitter knows, such as the commit.
+    """
+    for file in files:
+        target = folder / file.target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.source, target)
+    plain = config.model_dump(mode="json")
+    plain["tracking"]["tags"] = {**tags, **config.tracking.tags}
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    (folder / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
+
+
+def _package_files() -> Iterator[PackedFile]:
+    root = Path(rnnlane.__file__).parent
+    for path in root.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            target = f"{root.name}/{path.relative_to(root).as_posix()}"
+            yield PackedFile(path, target, path.stat().st_size)
+
+
+def _named_files(config: ExperimentConfig) -> Iterator[PackedFile]:
+    for key, path in _local_files(config):
+        target = os.path.relpath(path)
+        top = Path(target).parts[0]
+        if top == ".." or top in _OWN_NAMES:
+            raise ConfigError(
+                "a relative path must lead below the working directory, and to nothing called "
+                f"{', '.join(sorted(_OWN_NAMES))}, but got {target!r}",
+                where=key,
+                remedy="run `rnnlane submit` from a folder above the file, or name a place that "
+                "every node reaches by an absolute path or a URI",
+            )
+        yield PackedFile(path.absolute(), Path(target).as_posix(), path.stat().st_size)
+
+
+def _local_files(config: ExperimentConfig) -> Iterator[tuple[str, Path]]:
+    """Dotted key and path of each file here that an experiment names."""
+    source = config.data.source
+    for name in ("path", "test_path"):
+        location = getattr(source, name, None)
+        if location is None or not _is_local(location):
+            continue
+        changes = {
+            "path": location,
+            **({"test_path": None} if hasattr(source, "test_path") else {}),
+        }
+        alone = source.model_copy(update=changes)
+        for file in list_source(config.data.model_copy(update={"source": alone})):
+            yield f"data.source.{name}", Path(file.place.path)
+    for key, words in _FILE_KEYS.items():
+        for value in _possible_values(config, key):
+            if value is not None and value not in words and _is_local(value):
+                yield key, _existing_file(value, key=key)
+
+
+def _possible_values(config: ExperimentConfig, key: str) -> list[str | None]:
+    """What a key of the experiment is, and in a search can become."""
+    section, name = key.split(".")
+    values = [getattr(getattr(config, section), name)]
+    if config.search is not None and key in config.search.space:
+        values += config.search.space[key].values
+    return values
+
+
+def _is_local(location: str) -> bool:
+    return "://" not in location and not location.startswith(("/", "~"))
+
+
+def _existing_file(location: str, *, key: str) -> Path:
+    path = Path(location)
+    if not path.is_file():
+        raise ConfigError(
+            f"a relative path must name a file here, but {location!r} is none",
+            where=key,
+            remedy="mend the path; a file that is on the cluster needs an absolute path",
+        )
+    return path.absolute()
+
+
+def _mib(num_bytes: int) -> str:
+    return f"{num_bytes / 2**20:.1f} MiB"

@@ -1,0 +1,152 @@
+"""Whether a cluster has what a job stands on.
+
+rnnlane's own source goes along with every job, so what must agree is what it stands on: Ray exactly
+and Python to its minor version, because programs of one Ray talk to each other, and every package
+that rnnlane depends on within the range that it is tested with.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import platform
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from rnnlane.errors import ConfigError
+from rnnlane.jobs.answer import ask_cluster
+from rnnlane.jobs.client import JobClient
+
+_MARK = "rnnlane-probe "
+# Python's standard library only: it runs where nothing of ours may be installed.
+_PROBE = """
+import json, platform
+from importlib import metadata
+found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in metadata.distributions()}
+print("rnnlane-probe " + json.dumps({"python": platform.python_version(), "packages": found}))
+"""
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What a machine has: Python's version, and that of each package by its lower-case name."""
+
+    python: str
+    packages: Mapping[str, str]
+
+
+@functools.cache
+def here() -> Versions:
+    """What this process runs on."""
+    found = {_normal(item.metadata["Name"]): item.version for item in metadata.distributions()}
+    return Versions(platform.python_version(), found)
+
+
+def ask(client: JobClient) -> Versions:
+    """What the cluster's jobs run on, told by a job of a second that leaves nothing behind.
+
+    Raises:
+        JobError: the cluster starts no job.
+        ConfigError: it has no `python` for jobs.
+    """
+    encoded = json.dumps(_PROBE)
+    entrypoint = f"python -c {shlex.quote(f'exec({encoded})')}"
+    return Versions(**ask_cluster(client, entrypoint=entrypoint, mark=_MARK))
+
+
+def requirements() -> list[Requirement]:
+    """What rnnlane stands on besides Ray, with what Ray's own extras ask for."""
+    found = {}
+    for requirement in _direct("rnnlane", {""}):
+        if _normal(requirement.name) != "ray":
+            found[_normal(requirement.name)] = requirement
+            continue
+        for inner in _direct("ray", set(requirement.extras)):
+            if _normal(inner.name) != "ray":
+                found.setdefault(_normal(inner.name), inner)
+    return [found[name] for name in sorted(found)]
+
+
+def check(theirs: Versions, *, address: str, with_packages: bool) -> None:
+    """Refuses a cluster that a job would not run on as it does here.
+
+    Args:
+        theirs: what the cluster has.
+        address: of the cluster, for the error.
+        with_packages: whether the packages must be there too; not where they go along.
+
+    Raises:
+        ConfigError: names every version that does not agree, and what to do.
+    """
+    ours = here()
+    wrong = list(_base_mismatches(ours, theirs))
+    if wrong:
+        raise ConfigError(
+            f"Ray and Python must agree with the cluster's, but {'; '.join(wrong)}",
+            where=address,
+            remedy="submit from an environment with the cluster's versions, or change the cluster",
+        )
+    wrong = list(_package_mismatches(theirs)) if with_packages else []
+    if wrong:
+        raise ConfigError(
+            f"the cluster must have what rnnlane depends on, but {'; '.join(wrong)}",
+            where=address,
+            remedy="send the packages along with --runtime-env pip, or install rnnlane there",
+        )
+
+
+def other_rnnlane(theirs: Versions) -> str | None:
+    """The version of rnnlane that is installed on the cluster, if it is not the one here."""
+    version = theirs.packages.get("rnnlane")
+    return None if version == here().packages.get("rnnlane") else version
+
+
+def pins() -> list[str]:
+    """``name==version`` of each requirement as it is installed here; Ray itself is left out.
+
+    A local part such as torch's ``+cpu`` is dropped: package indexes do not have it.
+    """
+    installed = here().packages
+    return [
+        f"{requirement.name}=={installed[_normal(requirement.name)].partition('+')[0]}"
+        for requirement in requirements()
+        if _normal(requirement.name) in installed
+    ]
+
+
+def _base_mismatches(ours: Versions, theirs: Versions) -> Iterator[str]:
+    if _minor(ours.python) != _minor(theirs.python):
+        yield f"Python is {ours.python} here and {theirs.python} there"
+    if ours.packages.get("ray") != theirs.packages.get("ray"):
+        there = theirs.packages.get("ray", "missing from the `python` of its jobs")
+        yield f"Ray is {ours.packages.get('ray')} here and {there} there"
+
+
+def _package_mismatches(theirs: Versions) -> Iterator[str]:
+    for requirement in requirements():
+        version = theirs.packages.get(_normal(requirement.name))
+        if version is None:
+            yield f"{requirement.name} is missing"
+        elif not requirement.specifier.contains(version, prereleases=True):
+            yield f"{requirement.name} is {version} and must be {requirement.specifier}"
+
+
+def _direct(name: str, extras: set[str]) -> Iterator[Requirement]:
+    for line in metadata.requires(name) or []:
+        requirement = Requirement(line)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
+            yield requirement
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _normal(name: Any) -> str:
+    return str(name).lower().replace("_", "-").replace(".", "-")

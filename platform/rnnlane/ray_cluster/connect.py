@@ -1,0 +1,206 @@
+"""The Ray that work runs on: found or started, with enough resources, and quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from rnnlane.config.runtime import RuntimeConfig
+from rnnlane.errors import ConfigError, JobError, ResourceError, first_line, redact
+from rnnlane.ray_cluster.capacity import capacity
+
+# Ray Train asks its workers for news every 2 s by default, and waits that long once more at the
+# end of every run.
+HEALTH_CHECK_INTERVAL_S = "0.5"
+
+
+def check_address() -> None:
+    """Refuses, before anything is started, a RAY_ADDRESS that no driver can connect to.
+
+    Raises:
+        ConfigError: it is the address of a dashboard, which takes jobs.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address.startswith(("http://", "https://")):
+        raise ConfigError(
+            "a driver connects to a Ray's own address, HOST:6379, but got "
+            f"{redact(address)!r}, which takes jobs",
+            where="RAY_ADDRESS",
+            remedy="send experiments there by `rnnlane submit`, or unset RAY_ADDRESS to run here",
+        )
+
+
+def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
+    """Connects this process to Ray; does nothing where it is connected already.
+
+    ``RAY_ADDRESS`` names a cluster; without it a local Ray is started for this process alone. Its
+    dashboard stays on, because Ray Train's cleaner finds dead controllers through it.
+
+    Raises:
+        ConfigError: RAY_ADDRESS names a dashboard.
+        JobError: Ray cannot be started or reached.
+    """
+    check_address()
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_CHECK_INTERVAL_S)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if ray.is_initialized():
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    level = logging.INFO if verbose else logging.ERROR
+    options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
+    if not address:
+        # Nobody takes this machine away with notice given; the watcher would be one more process.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        # Every process of a Ray counts for a Prometheus that a local one does not have.
+        os.environ.setdefault("RAY_enable_metrics_collection", "0")
+        wanted = math.ceil(config.min_workers * config.cpus_per_worker)
+        options |= {
+            "num_cpus": max(os.cpu_count() or 1, wanted),
+            "include_dashboard": True,
+            "dashboard_host": "127.0.0.1",
+        }
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        with contextlib.nullcontext() if address else _on_loopback():
+            ray.init(**options)
+    except Exception as error:
+        # A node that does not come up in time is a bare Exception of Ray's.
+        raise _unconnected(error, address) from error
+    if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
+        # Ray's own handler aborts the process, and with it the record of how the run ended.
+        signal.signal(signal.SIGTERM, on_sigterm)
+    if not verbose:
+        for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _unconnected(error: Exception, address: str | None) -> JobError:
+    if not address:
+        return JobError(
+            f"Ray cannot be started: {first_line(error)}",
+            where="local Ray",
+            remedy="`rnnlane doctor` looks for the cause",
+        )
+    if "InvalidAuthToken" in f"{error} {error.__cause__}":
+        return JobError(
+            "the cluster asks for its token, but got none or a wrong one",
+            where=f"RAY_ADDRESS={address}",
+            remedy="set RAY_AUTH_MODE=token, and name a file that holds the cluster's token by "
+            "RAY_AUTH_TOKEN_PATH (default ~/.ray/auth_token)",
+        )
+    return JobError(
+        f"Ray cannot be reached: {first_line(error)}",
+        where=f"RAY_ADDRESS={address}",
+        remedy="start the cluster, or unset RAY_ADDRESS to run on this machine",
+    )
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Has Ray take 127.0.0.1 for this machine's address, as it does by itself on macOS.
+
+    Else its processes serve metrics on every interface, and ask for no token there.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def use_gpu(config: RuntimeConfig) -> bool:
+    """Whether the workers of this experiment get a GPU each on the connected Ray.
+
+    Raises:
+        ResourceError: the workers do not fit the cluster; with the arithmetic.
+    """
+    workers = config.min_workers
+    bundle = worker_resources(config.cpus_per_worker, float(config.device == "gpu"))
+    have = capacity(bundle, workers)
+    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
+    if workers * config.cpus_per_worker > cpus:
+        raise ResourceError(
+            f"{workers} workers x {config.cpus_per_worker:g} CPUs = "
+            f"{workers * config.cpus_per_worker:g} CPUs, but Ray has {cpus:g}",
+            where="runtime.num_workers",
+            remedy="lower runtime.num_workers or runtime.cpus_per_worker, or add nodes",
+        )
+    if config.device == "gpu" and workers > gpus:
+        raise ResourceError(
+            f"{workers} workers x 1 GPU = {workers} GPUs, but Ray has {gpus:g}",
+            where="runtime.device",
+            remedy="lower runtime.num_workers, or set runtime.device to auto or cpu",
+        )
+    return config.device != "cpu" and gpus >= workers
+
+
+def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
+    """How many trials fit the connected Ray at once.
+
+    Args:
+        num_workers: of a trial.
+        cpus: of a worker.
+        gpus: of a worker; may be a fraction.
+
+    Raises:
+        ResourceError: not even one fits; with the arithmetic.
+    """
+    have = capacity(worker_resources(cpus, gpus), num_workers)
+    fitting = []
+    for name, each in (("CPU", cpus), ("GPU", gpus)):
+        if each <= 0:
+            continue
+        needed, there = num_workers * each, have.get(name, 0.0)
+        if needed > there:
+            raise ResourceError(
+                f"a trial needs {num_workers} workers x {each:g} {name}s = {needed:g} {name}s, "
+                f"but Ray has {there:g}",
+                where="search.workers_per_trial",
+                remedy=f"lower search.workers_per_trial or search.{name.lower()}s_per_worker, "
+                "or add nodes",
+            )
+        fitting.append(int((there + 1e-9) // needed))
+    return min(fitting)
+
+
+def alive_nodes() -> dict[str, str]:
+    """Host name and address of each node of the connected Ray that is alive, by node id."""
+    import ray
+
+    return {
+        node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+
+
+def is_large_enough(config: RuntimeConfig, gpus_per_worker: float) -> bool:
+    """Whether the nodes of the connected Ray have what the workers need, in use or not."""
+    import ray
+
+    have = ray.cluster_resources()
+    needed = worker_resources(config.cpus_per_worker, gpus_per_worker)
+    return all(config.min_workers * each <= have.get(name, 0.0) for name, each in needed.items())
+
+
+def worker_needs(config: RuntimeConfig, gpus_per_worker: float) -> str:
+    """What Ray sets aside for one worker, in words."""
+    gpus = f" and {gpus_per_worker:g} GPUs" if gpus_per_worker > 0 else ""
+    return f"{config.cpus_per_worker:g} CPUs{gpus}"
+
+
+def worker_resources(cpus: float, gpus: float) -> dict[str, float]:
+    """What Ray sets aside for one worker."""
+    return {"CPU": cpus, **({"GPU": gpus} if gpus > 0 else {})}

@@ -1,0 +1,1 @@
+"""Plain values that travel: what happened, in words that no library owns."""

@@ -1,0 +1,42 @@
+"""The one interface by which running work says how it is coming along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rnnlane.records.progress import Progress
+    from rnnlane.records.search import SearchRecord
+
+
+class RunEvents:
+    """What happens while a verb runs. Every method does nothing; override what is of interest.
+
+    Whoever does work (a stage of prepare, the training loop, a search) calls these; whoever wants
+    to know (a progress bar, the tracker, a queue to the driver) overrides them.
+
+    Attributes:
+        verbose: whether Ray's own output is wanted as well.
+    """
+
+    verbose = False
+
+    def stage(self, text: str) -> None:
+        """Something starts that takes seconds or more."""
+
+    def progress(self, progress: Progress) -> None:
+        """How far the stage under way is; called often."""
+
+    def epoch(self, history: list[dict[str, float]]) -> None:
+        """An epoch has ended: the records of all finished epochs. Also after a restart."""
+
+    def trial(self, search: SearchRecord) -> None:
+        """A trial of a search has started, finished an epoch or ended: the whole search so far."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should know, in a sentence."""
+
+    def checkpoint(self, write: Callable[[Path], None]) -> None:
+        """State to keep; ``write`` fills an empty folder. Called by all workers or by none."""

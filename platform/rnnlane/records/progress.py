@@ -1,0 +1,61 @@
+"""How far work is, while it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage of work is.
+
+    Attributes:
+        stage: what is under way, such as ``read`` or ``epoch 3/12``.
+        done: units that are done.
+        total: units in all; None where that is not known.
+    """
+
+    stage: str
+    done: int
+    total: int | None
+
+    @property
+    def detail(self) -> str:
+        """What else there is to say, on one line."""
+        return f"{self.done:,} rows" if self.stage != "download" else f"{self.done:,} bytes"
+
+
+@dataclass(frozen=True)
+class EpochProgress(Progress):
+    """How far training is within an epoch; ``done`` and ``total`` are optimizer steps.
+
+    Attributes:
+        epoch: the epoch under way, from 1.
+        num_epochs: epochs of the run.
+        loss: mean over the rows of the epoch so far.
+        accuracy: share of those rows classified correctly.
+        rows_per_s: training speed of the epoch so far.
+        left_s: seconds that the rest of the run takes at that speed.
+    """
+
+    epoch: int
+    num_epochs: int
+    loss: float
+    accuracy: float
+    rows_per_s: float
+    left_s: float
+
+    @property
+    def detail(self) -> str:
+        """Loss, accuracy, speed and the time left, on one line."""
+        return (
+            f"loss {self.loss:.4f}  accuracy {self.accuracy:.4f}  "
+            f"{self.rows_per_s:,.0f} rows/s  {clock(self.left_s)} left"
+        )
+
+
+def clock(seconds: float) -> str:
+    """12:34, or 1:23:45."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,138 @@
+"""A finished run -> the files that people and other programs look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from torch import Tensor
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.errors import redact
+from rnnlane.inference.predictor import Predictor, save_bundle
+from rnnlane.reports.figures import (
+    save_confidence,
+    save_confusion,
+    save_curves,
+    save_gradient_norms,
+)
+from rnnlane.training.loop import Outcome
+
+Confusion = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """What the artifacts say of the prepared data: its manifest, vocabulary file and classes."""
+
+    manifest: str
+    vocabulary: str
+    class_names: tuple[str, ...]
+
+
+def resolved_yaml(config: ExperimentConfig) -> str:
+    """The experiment with every default filled in, as a runnable file without secrets."""
+    plain = config.model_dump(mode="json")
+    if config.tracking.uri is not None:
+        plain["tracking"]["uri"] = redact(config.tracking.uri)
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
+def write_inputs(folder: Path, config: ExperimentConfig, data: DataDescription) -> None:
+    """Writes what a run starts from: resolved experiment, manifest, vocabulary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "experiment.yaml").write_text(resolved_yaml(config), encoding="utf-8")
+    (folder / "manifest.json").write_text(data.manifest, encoding="utf-8")
+    (folder / "vocabulary.jsonl").write_text(data.vocabulary, encoding="utf-8")
+
+
+def write_bundle(
+    folder: Path,
+    config: ExperimentConfig,
+    data: DataDescription,
+    *,
+    weights: Mapping[str, Tensor],
+    model: Mapping[str, Any],
+) -> Path:
+    """Writes a classifier as :class:`Predictor` reads it; see :func:`save_bundle`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_bundle(
+        folder,
+        weights=weights,
+        vocabulary=data.vocabulary,
+        text=config.text,
+        model=model,
+        class_names=data.class_names,
+    )
+    return folder
+
+
+def write_results(
+    folder: Path, config: ExperimentConfig, outcome: Outcome, predictor: Predictor
+) -> None:
+    """Writes the pictures, and the numbers behind them as ``results.json``."""
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    save_curves(outcome.history, figures / "curves.png", metric=config.training.metric)
+    probabilities = save_answers(figures, config, outcome.test_confusion, predictor)
+    save_gradient_norms(
+        outcome.norms,
+        figures / "gradient_norms.png",
+        clip_norm=outcome.clip["max_norm"],
+        clipped_fraction=clipped_fraction(outcome),
+        source=outcome.clip["reason"],
+    )
+    numbers: dict[str, Any] = {
+        "best_epoch": outcome.best_epoch,
+        "clip": {**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
+        "history": outcome.history,
+        "test_confusion": outcome.test_confusion.tolist(),
+        "sample": answers([config.sample_text], predictor, probabilities),
+    }
+    (folder / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+
+
+def save_answers(
+    figures: Path, config: ExperimentConfig, test_confusion: Confusion, predictor: Predictor
+) -> npt.NDArray[np.float64]:
+    """Draws the confusion on test and the confidence for the sample sentence.
+
+    Returns:
+        The probabilities of the sample sentence: float64 [1, C].
+    """
+    names = predictor.class_names
+    save_confusion(test_confusion, names, figures / "confusion.png")
+    probabilities = predictor.probabilities([config.sample_text])
+    save_confidence([config.sample_text], probabilities, names, figures / "confidence.png")
+    return probabilities
+
+
+def clipped_fraction(outcome: Outcome) -> float:
+    """Share of the run's steps whose gradient was scaled down."""
+    max_norm = outcome.clip["max_norm"]
+    if max_norm is None or len(outcome.norms) == 0:
+        return 0.0
+    finite = np.isfinite(outcome.norms)
+    return float((finite & (outcome.norms > max_norm)).mean())
+
+
+def answers(
+    texts: Sequence[str], predictor: Predictor, probabilities: np.ndarray
+) -> list[dict[str, Any]]:
+    """For each text its most probable class and the probability of every class, by name."""
+    return [
+        {
+            "text": text,
+            "label": predictor.class_names[int(row.argmax())],
+            "probabilities": {
+                name: float(value) for name, value in zip(predictor.class_names, row, strict=True)
+            },
+        }
+        for text, row in zip(texts, probabilities, strict=True)
+    ]

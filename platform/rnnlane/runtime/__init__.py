@@ -1,1 +1,0 @@
-"""Everything that knows Ray: cluster, trainer, worker."""

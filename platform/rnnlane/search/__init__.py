@@ -1,0 +1,1 @@
+"""A search from start to end."""

@@ -1,0 +1,373 @@
+"""One search, from its MLflow record's start to its end, whatever the end is."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.fingerprint import config_fingerprint, fingerprint
+from rnnlane.config.paths import storage_root
+from rnnlane.config.search import SearchConfig
+from rnnlane.config.space import objective
+from rnnlane.data.prepare.prepared import PreparedData
+from rnnlane.data.storage import joined
+from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.environment import describe_environment
+from rnnlane.execution.run import PREDICTOR, flattened, training_data
+from rnnlane.execution.run_record import RunRecord
+from rnnlane.ray_cluster import connect as cluster
+from rnnlane.ray_cluster.storage_check import check_storage
+from rnnlane.records.events import RunEvents
+from rnnlane.records.run_marker import marker_line
+from rnnlane.records.search import SearchRecord, TrialRecord
+from rnnlane.reports.artifacts import resolved_yaml
+from rnnlane.search.ray_tune import TrialListener, TrialPlaces, run_trials
+from rnnlane.search.results import SearchResult, describe_result, write_search_results
+from rnnlane.search.study import Ticket, TrialBook, open_book, open_seed_book
+from rnnlane.search.trial_worker import TrialOrder
+from rnnlane.tracking.run import RunSpec
+from rnnlane.tracking.search import SearchTracker, start_search
+from rnnlane.tracking.store import find_tagged, resolve_uri
+from rnnlane.tracking.uris import store_identity
+
+
+def execute_search(
+    config: ExperimentConfig,
+    prepared: Mapping[str, PreparedData],
+    *,
+    record: RunRecord,
+    events: RunEvents,
+) -> SearchResult:
+    """Runs what is left of a search and logs it; its status tells the truth whatever happens.
+
+    Ray must be connected. What can be refused is refused before MLflow knows of the search.
+
+    Args:
+        config: an experiment with a search.
+        prepared: the prepared data of each text section that occurs, by :func:`data_key`.
+        record: the search's record on this machine.
+        events: is told how it goes.
+    """
+    try:
+        places = trial_places(config)
+        check_storage(config)
+        datasets = _shared_data(config, prepared)
+        tracker = _start_tracking(config, record)
+    except BaseException:
+        record.discard_unstarted()
+        raise
+    record = record.update(
+        run_id=tracker.parent.run_id,
+        tracking_uri=store_identity(tracker.parent.tracking_uri),
+        state="running",
+    )
+    events.note(marker_line(tracker.parent.run_id, tracker.parent.tracking_uri))
+    search = _Search(config, record=record, tracker=tracker, events=events, places=places)
+    try:
+        found = search.run(datasets)
+        if found.winner is None:
+            events.note(f"none of the {len(found.trials)} trials succeeded; there is no winner")
+        events.stage("writing the report")
+        files = write_search_results(record.folder / "results", config, found, record=record)
+        tracker.parent.log_artifacts(record.folder / "results")
+    except KeyboardInterrupt:
+        record.update(state="killed")
+        tracker.finish("KILLED", reason="interrupted")
+        events.note(f"search {tracker.parent.run_id} was interrupted; go on with --resume")
+        raise
+    except BaseException as error:
+        record.update(state="failed")
+        tracker.finish("FAILED", reason=str(error) or type(error).__name__)
+        raise
+    is_tracked = tracker.finish("FINISHED")
+    result = describe_result(found, files, record=record, tracker=tracker, is_tracked=is_tracked)
+    record.update(state="finished", result=result.as_dict())
+    return result
+
+
+def data_key(config: ExperimentConfig) -> str:
+    """Names the prepared data that a trial trains on, among the search's."""
+    return fingerprint(config.text.model_dump(mode="json"))
+
+
+def trial_places(config: ExperimentConfig) -> TrialPlaces:
+    """Where the trials run on the connected Ray.
+
+    Raises:
+        ResourceError: not even one trial fits; with the arithmetic.
+    """
+    assert config.search is not None
+    search = config.search
+    gpus = _gpus_per_worker(config)
+    fitting = cluster.num_fitting(
+        num_workers=search.workers_per_trial, cpus=search.cpus_per_worker, gpus=gpus
+    )
+    return TrialPlaces(
+        num_workers=search.workers_per_trial,
+        cpus_per_worker=search.cpus_per_worker,
+        gpus_per_worker=gpus,
+        max_concurrent=min(fitting, search.max_concurrent or fitting),
+        max_retries=search.max_retries,
+    )
+
+
+def _gpus_per_worker(config: ExperimentConfig) -> float:
+    assert config.search is not None
+    if config.search.gpus_per_worker is not None:
+        return config.search.gpus_per_worker
+    runtime = config.runtime.model_copy(update={"num_workers": config.search.workers_per_trial})
+    return 1.0 if cluster.use_gpu(runtime) else 0.0
+
+
+def _shared_data(config: ExperimentConfig, prepared: Mapping[str, PreparedData]) -> dict[str, Any]:
+    """References to what trials learn from; none can read the test split, which is not there."""
+    import ray
+
+    return {
+        name: ray.put(training_data(config, data, splits=("train", "val")))
+        for name, data in prepared.items()
+    }
+
+
+def _start_tracking(config: ExperimentConfig, record: RunRecord) -> SearchTracker:
+    assert config.search is not None
+    plain = config.model_dump(mode="json", exclude={"tracking", "description", "search"})
+    search = config.search.model_dump(mode="json", exclude={"space"})
+    space = {key: variation.describe() for key, variation in config.search.space.items()}
+    tags = {
+        "rnnlane.kind": "search",
+        "rnnlane.run_key": record.key,
+        "rnnlane.config_fingerprint": record.config_fingerprint,
+        "rnnlane.data_fingerprint": record.data_fingerprint,
+        "rnnlane.experiment": config.name,
+        **({"mlflow.note.content": config.description} if config.description else {}),
+        **describe_environment(),
+        **config.tracking.tags,
+    }
+    spec = RunSpec(
+        name=config.tracking.run_name or config.name,
+        params=flattened({**plain, "search": {**search, "space": space}}),
+        tags=tags,
+        class_names=(),
+        predictor=PREDICTOR,
+    )
+    run_id = record.run_id
+    if run_id is None:
+        # A driver that died at the wrong moment may have left the run without knowing its id.
+        run_id = find_tagged(resolve_uri(config.tracking.uri), "rnnlane.run_key", record.key)
+    return start_search(config.tracking, spec, outbox=record.outbox, resume_run_id=run_id)
+
+
+class _Search(TrialListener):
+    """The driver's side of a search: its phases, and what the outside is told of them."""
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        *,
+        record: RunRecord,
+        tracker: SearchTracker,
+        events: RunEvents,
+        places: TrialPlaces,
+    ):
+        assert config.search is not None
+        self._config = config
+        self._settings: SearchConfig = config.search
+        self._record = record
+        self._tracker = tracker
+        self._events = events
+        self._places = places
+        self._file = record.folder / "trials.sqlite"
+        self._trials = open_book(self._file, config, key=record.key)
+        self._seeds: TrialBook | None = None
+        self._done_checkpoints: list[str] = []
+
+    def run(self, datasets: dict[str, Any]) -> SearchRecord:
+        """The trials, then the finalists with other seeds."""
+        self._log_inputs()
+        self._tell_what_is_done()
+        self._events.stage("searching")
+        self._work_on(self._trials, datasets)
+        if self._settings.repeats > 1:
+            finalists = _distinct(self.found().ranked())[: self._settings.finalists]
+            seeds = self._settings.repeats - 1
+            self.noticed(
+                f"training the best {len(finalists)} again with {seeds} other seeds each"
+                if self._left_s() > 0
+                else "the time budget leaves nothing for other seeds of the best trials"
+            )
+            self._seeds = open_seed_book(
+                self._file, self._config, key=self._record.key, finalists=finalists
+            )
+            self._work_on(self._seeds, datasets)
+        return self.found()
+
+    def found(self) -> SearchRecord:
+        """What is known by now."""
+        metric, is_larger_better = objective(self._config)
+        seeds = self._seeds.records() if self._seeds is not None else ()
+        trials = self._trials.records()
+        if self._seeds is not None:
+            trials = self._seeds.with_seed_values(trials)
+        found = SearchRecord(
+            name=self._config.name,
+            metric=metric,
+            is_larger_better=is_larger_better,
+            space={key: item.describe() for key, item in self._settings.space.items()},
+            algorithm=self._settings.algorithm,
+            scheduler=self._settings.scheduler,
+            max_epochs=self._settings.max_epochs or self._config.training.epochs,
+            num_planned=self._trials.num_trials,
+            time_budget_s=self._settings.time_budget_s,
+            trials=trials,
+            started_at=self._record.created_at,
+            elapsed_s=self._elapsed_s(),
+            epochs_trained=sum(trial.num_epochs for trial in (*trials, *seeds)),
+        )
+        return found.with_best()
+
+    def started(self, ticket: Ticket) -> None:
+        self._sweep()
+        self._tracker.open_trial(
+            ticket.key,
+            name=ticket.key,
+            params=flattened(
+                ticket.config.model_dump(
+                    mode="json", exclude={"tracking", "description", "runtime", "search"}
+                )
+            ),
+            tags={
+                "rnnlane.kind": "trial",
+                "rnnlane.config_fingerprint": config_fingerprint(ticket.config),
+                "rnnlane.search": self._record.key,
+            },
+        )
+        self._tell()
+
+    def progressed(self, ticket: Ticket, record: TrialRecord) -> None:
+        self._tracker.log_trial(ticket.key, record.history)
+        self._tell()
+
+    def ended(self, ticket: Ticket, record: TrialRecord) -> None:
+        self._tracker.tag_trial(ticket.key, {"rnnlane.trial_state": record.state})
+        self._tracker.close_trial(
+            ticket.key,
+            "FAILED" if record.state == "failed" else "FINISHED",
+            reason=record.reason or None,
+        )
+        self._done_checkpoints.append(ticket.key)
+        self._tracker.parent.log_history(_progression(self.found()))
+        if self._seeds is not None:
+            value = "failed" if record.value is None else f"{record.value:.4f}"
+            self.noticed(f"{ticket.key} with seed {ticket.sample.seed}: {value}")
+        self._tell()
+
+    def noticed(self, text: str) -> None:
+        self._events.note(text)
+
+    def _tell_what_is_done(self) -> None:
+        trials = self._trials.records()
+        ended = sum(trial.state != "running" for trial in trials)
+        if trials:
+            self.noticed(
+                f"going on: {ended} trials have ended, {len(trials) - ended} are under way"
+            )
+
+    def _tell(self) -> None:
+        self._events.trial(self.found())
+
+    def _work_on(self, book: TrialBook, datasets: dict[str, Any]) -> None:
+        """Runs what is left of a book."""
+        self._done_checkpoints += [
+            trial.key for trial in book.records() if trial.state != "running"
+        ]
+        run_trials(
+            book,
+            places=self._places,
+            datasets=datasets,
+            order=self._order,
+            deadline=time.monotonic() + self._left_s(),
+            scratch=self._record.folder / "ray-tune",
+            listener=self,
+        )
+        book.stop_clock()
+        self._sweep()
+
+    def _left_s(self) -> float:
+        """What the time budget leaves."""
+        budget_s = self._settings.time_budget_s
+        return math.inf if budget_s is None else budget_s - self._elapsed_s()
+
+    def _elapsed_s(self) -> float:
+        return self._trials.elapsed_s + (self._seeds.elapsed_s if self._seeds else 0.0)
+
+    def _order(self, ticket: Ticket) -> TrialOrder:
+        places = self._places
+        runtime = self._config.runtime.model_copy(
+            update={
+                "num_workers": places.num_workers,
+                "cpus_per_worker": places.cpus_per_worker,
+                "device": "gpu" if places.gpus_per_worker > 0 else "cpu",
+                # Ray Tune retries a trial as a whole.
+                "max_restarts": 0,
+            }
+        )
+        config = ticket.config.model_copy(update={"runtime": runtime})
+        return TrialOrder(
+            number=ticket.number,
+            # Without the store's address, which may hold a password; trials never log to it.
+            config=config.model_dump_json(exclude={"tracking"}),
+            data=data_key(config),
+            checkpoints=self._checkpoints(ticket.key),
+            gpus_per_worker=places.gpus_per_worker,
+        )
+
+    def _checkpoints(self, key: str) -> str:
+        return joined(storage_root(self._config), "checkpoints", key)
+
+    def _sweep(self) -> None:
+        """Deletes the checkpoints of trials whose end is final."""
+        while self._done_checkpoints:
+            with contextlib.suppress(OSError):
+                CheckpointStore(self._checkpoints(self._done_checkpoints.pop())).delete()
+
+    def _log_inputs(self) -> None:
+        inputs = self._record.folder / "inputs"
+        if not inputs.exists():
+            inputs.mkdir(parents=True)
+            text = resolved_yaml(self._config)
+            (inputs / "experiment.yaml").write_text(text, encoding="utf-8")
+            self._tracker.parent.log_artifacts(inputs)
+
+
+def _distinct(trials: list[TrialRecord]) -> list[TrialRecord]:
+    """The first of the trials with the same params."""
+    seen: list[Mapping[str, Any]] = []
+    distinct = []
+    for trial in trials:
+        if trial.params not in seen:
+            seen.append(trial.params)
+            distinct.append(trial)
+    return distinct
+
+
+def _progression(found: SearchRecord) -> list[dict[str, float]]:
+    """The best value after each trial that ended, as metrics of the search's own run."""
+    ended = [trial for trial in found.trials if trial.ended_at is not None]
+    progression: list[dict[str, float]] = []
+    best: float | None = None
+    epochs = 0
+    for count, trial in enumerate(sorted(ended, key=lambda trial: trial.ended_at or 0.0), start=1):
+        epochs += trial.num_epochs
+        if trial.value is not None and trial.state != "failed":
+            pick = max if found.is_larger_better else min
+            best = trial.value if best is None else pick(best, trial.value)
+        values = {"search/epochs_trained": float(epochs)}
+        if best is not None:
+            values[f"search/best_{found.metric.removeprefix('val/')}"] = best
+        progression.append({"epoch": float(count), **values})
+    return progression

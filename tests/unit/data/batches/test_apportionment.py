@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnlane.data.batches.apportionment import step_class_counts
+
+
+def assert_floor_or_ceil(
+    counts: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], class_counts: npt.NDArray[np.int64]
+) -> None:
+    """Each count is floor or ceil of rows * n / N; in whole numbers, |count * N - rows * n| < N."""
+    num_rows = class_counts.sum()
+    distance = np.abs(counts * num_rows - rows[:, None] * class_counts)
+    assert (distance < num_rows).all()
+
+
+def assert_fair(class_counts: npt.NDArray[np.int64], global_batch_size: int) -> None:
+    counts = step_class_counts(class_counts, global_batch_size=global_batch_size)
+    num_rows = int(class_counts.sum())
+    starts = np.arange(0, num_rows, global_batch_size)
+    sizes = np.minimum(global_batch_size, num_rows - starts)
+
+    assert counts.min() >= 0
+    np.testing.assert_array_equal(counts.sum(axis=1), sizes)
+    np.testing.assert_array_equal(counts.sum(axis=0), class_counts)
+    assert_floor_or_ceil(counts, sizes, class_counts)
+    assert_floor_or_ceil(counts.cumsum(axis=0), sizes.cumsum(), class_counts)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    class_counts=st.lists(st.integers(1, 200), min_size=1, max_size=18),
+    global_batch_size=st.integers(1, 64),
+)
+def test_every_step_and_every_prefix_is_within_one_row(
+    class_counts: list[int], global_batch_size: int
+) -> None:
+    assert_fair(np.array(class_counts), global_batch_size)
+
+
+@pytest.mark.parametrize(
+    ("class_counts", "global_batch_size"),
+    [
+        pytest.param([2, 2, 2, 3, 3], 3, id="deadlines-alone-fail"),
+        pytest.param([15, 15, 6, 12, 15, 6, 6, 15], 22, id="the-b-bit-decides"),
+        pytest.param([5, 5, 2, 5, 2, 3, 3, 3], 9, id="the-group-deadline-decides"),
+        pytest.param([200, 1], 32, id="one-row-of-a-class"),
+        pytest.param([200] * 17 + [1], 8, id="more-classes-than-a-step-has-rows"),
+        pytest.param([3, 4], 100, id="one-step"),
+        pytest.param([1], 1, id="one-row"),
+        pytest.param([64, 32], 32, id="every-share-is-a-whole-number"),
+    ],
+)
+def test_hard_cases_are_within_one_row(class_counts: list[int], global_batch_size: int) -> None:
+    assert_fair(np.array(class_counts), global_batch_size)
+
+
+def test_a_rare_class_is_spread_evenly_over_the_steps() -> None:
+    counts = step_class_counts(np.array([990, 10]), global_batch_size=10)
+
+    rare_steps = np.flatnonzero(counts[:, 1])
+
+    np.testing.assert_array_equal(rare_steps // 10, np.arange(10))
+
+
+def test_counts_stay_exact_where_products_exceed_floating_point() -> None:
+    assert_fair(np.array([10**9 + 7, 998_244_353, 10**9 - 63]), 10**8 + 1)

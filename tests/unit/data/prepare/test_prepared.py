@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from rnnlane.config.experiment import TextConfig, VocabularyConfig
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.prepare.blocks import (
+    TOKENS_SCHEMA,
+    Assignment,
+    SplitWriter,
+    count_train_tokens,
+    summarize,
+)
+from rnnlane.data.prepare.prepared import (
+    FORMAT_VERSION,
+    SPLITS,
+    Manifest,
+    PreparedData,
+    SourceInfo,
+    open_prepared,
+)
+from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
+from rnnlane.data.prepare.writer import draft_folder, publish, write_vocabulary
+from rnnlane.errors import DataError
+
+CLASS_NAMES = ("neg", "pos")
+
+
+def tokens_table(rows: list[list[str]]) -> pa.Table:
+    nulls = {
+        name: pa.nulls(len(rows), TOKENS_SCHEMA.field(name).type) for name in TOKENS_SCHEMA.names
+    }
+    return pa.table(
+        {**nulls, "tokens": pa.array(rows, pa.list_(pa.string()))}, schema=TOKENS_SCHEMA
+    )
+
+
+def write_prepared(path: Path, *, num_rows: int = 60, max_length: int = 5) -> list[list[str]]:
+    """Finishes prepared data of rows dealt out at random; row ids run against the order.
+
+    Returns:
+        The tokens of each row.
+    """
+    rng = np.random.default_rng(0)
+    rows = [[f"w{word}" for word in rng.integers(0, 9, 1 + n % 8)] for n in range(num_rows)]
+    split = (np.arange(num_rows) % 3).astype(np.int8)
+    assignment = Assignment(split, (num_rows - 1 - np.arange(num_rows)) // 3, split % 2)
+    halves = [slice(0, 25), slice(25, num_rows)]
+    tables = [tokens_table(rows[half]) for half in halves]
+    counts = [
+        count_train_tokens(assignment[half], table)
+        for half, table in zip(halves, tables, strict=True)
+    ]
+    vocabulary = Vocabulary.fit(merge_counts(counts), VocabularyConfig(min_count=1))
+    with draft_folder(str(path)) as folder:
+        write_vocabulary(folder, vocabulary.to_jsonl())
+        writer = SplitWriter(folder, vocabulary, TextConfig(max_length=max_length))
+        parts = [
+            writer.write(part, assignment[half], table)
+            for part, (half, table) in enumerate(zip(halves, tables, strict=True))
+        ]
+        splits = {
+            name: summarize([part[index] for part in parts], CLASS_NAMES)
+            for index, name in enumerate(SPLITS)
+        }
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            fingerprint=path.name,
+            source=SourceInfo(kind="csv", fingerprint="f", location="/x"),
+            config={},
+            code_version="c",
+            versions={},
+            class_names=CLASS_NAMES,
+            vocabulary_size=len(vocabulary),
+            splits=splits,
+            dropped={},
+            merged={},
+            repaired={},
+            cut={"max_length": sum(stats.num_cut for part in parts for stats in part)},
+            data_folder=folder.name,
+            files={},
+            created_at="2026-01-01T00:00:00+00:00",
+            seconds=1.0,
+        )
+        publish(str(path), folder=folder, manifest=manifest)
+    return rows
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[Path, list[list[str]]]:
+    path = tmp_path / "0123456789abcdef"
+    return path, write_prepared(path)
+
+
+def row_tokens(split: EncodedSplit, prepared: PreparedData) -> list[list[str]]:
+    vocabulary = prepared.vocabulary()
+    bounds = zip(split.offsets[:-1], split.offsets[1:], strict=True)
+    return [vocabulary.decode(split.token_ids[start:end].tolist()) for start, end in bounds]
+
+
+def test_rows_come_back_in_the_order_of_their_ids_cut_to_max_length(
+    written: tuple[Path, list[list[str]]],
+) -> None:
+    path, rows = written
+    prepared = open_prepared(str(path))
+    for index, name in enumerate(SPLITS):
+        split = prepared.split(name)
+        expected = [tokens[:5] for tokens in rows[index::3]][::-1]
+        assert row_tokens(split, prepared) == expected
+        assert split.labels.tolist() == [index % 2] * 20
+        assert split.token_ids.dtype == np.int32
+        assert split.offsets.dtype == split.labels.dtype == np.int64
+
+
+def test_a_uri_opens_the_same(written: tuple[Path, list[list[str]]]) -> None:
+    path, _ = written
+    assert open_prepared(f"file://{path}").manifest == open_prepared(str(path)).manifest
+
+
+def test_the_manifest_counts_what_the_rows_hold(written: tuple[Path, list[list[str]]]) -> None:
+    path, rows = written
+    prepared = open_prepared(str(path))
+    assert prepared.fingerprint == path.name
+    assert prepared.class_names == CLASS_NAMES
+    assert prepared.manifest.cut == {"max_length": sum(len(tokens) > 5 for tokens in rows)}
+    for index, name in enumerate(SPLITS):
+        stats, split = prepared.manifest.splits[name], prepared.split(name)
+        assert stats.num_rows == len(split) == 20
+        assert stats.num_tokens == len(split.token_ids)
+        assert stats.class_counts == dict(
+            zip(CLASS_NAMES, [20, 0][:: 1 - 2 * (index % 2)], strict=True)
+        )
+        assert stats.length_quantiles["max"] == split.lengths.max()
+        assert stats.length_quantiles["mean"] == pytest.approx(split.lengths.mean())
+        assert stats.unknown_token_rate == pytest.approx(np.mean(split.token_ids == 1))
+
+
+def test_the_vocabulary_knows_train_tokens_alone(written: tuple[Path, list[list[str]]]) -> None:
+    path, rows = written
+    prepared = open_prepared(str(path))
+    vocabulary = prepared.vocabulary()
+    in_train = {token for tokens in rows[0::3] for token in tokens}
+    assert set(vocabulary.tokens[2:]) == in_train
+    assert vocabulary.to_jsonl() == prepared.vocabulary_text()
+    assert len(vocabulary) == prepared.manifest.vocabulary_size
+
+
+def test_without_a_manifest_nothing_is_finished(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="did not finish"):
+        open_prepared(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format_version": 1}'])
+def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(DataError, match="damaged") as caught:
+        open_prepared(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_another_format_version_is_refused(written: tuple[Path, list[list[str]]]) -> None:
+    path, _ = written
+    values = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**values, "format_version": 99}))
+    with pytest.raises(DataError, match="format version must be 1, but got 99"):
+        open_prepared(str(path))
+
+
+@pytest.mark.parametrize("name", ["vocabulary.jsonl", "train/part-000001.parquet"])
+@pytest.mark.parametrize("damage", ["remove", "shorten"])
+def test_a_missing_or_short_file_is_noticed_on_opening(
+    written: tuple[Path, list[list[str]]], name: str, damage: str
+) -> None:
+    path, _ = written
+    (target,) = path.glob(f"data-*/{name}")
+    content = target.read_bytes()
+    target.unlink()
+    if damage == "shorten":
+        target.write_bytes(content[:-1])
+    with pytest.raises(DataError, match=f"{name} must have {len(content)} bytes"):
+        open_prepared(str(path))
+
+
+def test_rows_that_are_missing_are_noticed_on_reading(
+    written: tuple[Path, list[list[str]]],
+) -> None:
+    path, _ = written
+    prepared = open_prepared(str(path))
+    del prepared.manifest.files["val/part-000000.parquet"]
+    with pytest.raises(DataError, match="the rows of val must be 0 to 19"):
+        prepared.split("val")
+
+
+def test_a_part_replaced_by_something_else_is_refused(
+    written: tuple[Path, list[list[str]]],
+) -> None:
+    path, _ = written
+    prepared = open_prepared(str(path))
+    (target,) = path.glob("data-*/test/part-000000.parquet")
+    target.write_bytes(bytes(target.stat().st_size))
+    with pytest.raises(DataError, match="part-000000"):
+        prepared.split("test")

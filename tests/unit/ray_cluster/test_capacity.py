@@ -1,0 +1,77 @@
+"""Clusters that grow: a run asks for its room and waits, where the cluster says it may come."""
+
+import pytest
+import ray
+import ray.autoscaler.sdk
+
+from rnnlane.errors import ConfigError, ResourceError
+from rnnlane.ray_cluster import capacity
+from rnnlane.ray_cluster.connect import num_fitting, use_gpu
+from support.tiny import tiny_experiment
+
+NONE, SOME, ALL = {"memory": 1.0}, {"CPU": 2.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 4.0}
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Makes a cluster that shows these resources one after the other; tells what was asked for."""
+    asked = []
+    monkeypatch.setattr(capacity, "_LOOK_EVERY_S", 0)
+
+    def ask(bundles):
+        asked.append(bundles)
+
+    monkeypatch.setattr(ray.autoscaler.sdk, "request_resources", ask)
+
+    def make(*states, wait_s):
+        states = list(states)
+        monkeypatch.setattr(
+            ray, "cluster_resources", lambda: states.pop(0) if len(states) > 1 else states[0]
+        )
+        monkeypatch.setenv(capacity.WAIT_VARIABLE, wait_s)
+        return asked
+
+    return make
+
+
+def runtime(device):
+    return tiny_experiment("runtime.num_workers=4", f"runtime.device={device}").runtime
+
+
+def test_a_cluster_that_does_not_grow_is_asked_for_nothing(cluster):
+    asked = cluster(SOME, wait_s="")
+    with pytest.raises(ResourceError, match="4 CPUs, but Ray has 2"):
+        use_gpu(runtime("cpu"))
+    assert asked == []
+
+
+def test_a_run_asks_for_its_workers_and_waits_until_they_fit(cluster):
+    asked = cluster(NONE, NONE, SOME, ALL, wait_s="60")
+    assert use_gpu(runtime("gpu")) is True
+    assert asked == [[{"CPU": 1.0, "GPU": 1.0}] * 4]
+
+
+def test_device_auto_asks_for_cpus_and_takes_what_came(cluster):
+    asked = cluster(NONE, ALL, wait_s="60")
+    assert use_gpu(runtime("auto")) is True
+    assert asked == [[{"CPU": 1.0}] * 4]
+
+
+def test_what_fits_is_not_asked_for(cluster):
+    asked = cluster(ALL, wait_s="60")
+    assert use_gpu(runtime("gpu")) is True
+    assert num_fitting(num_workers=2, cpus=1.0, gpus=1.0) == 2
+    assert asked == []
+
+
+def test_nodes_that_do_not_come_in_time_are_missed_by_name(cluster):
+    asked = cluster(NONE, wait_s="0.01")
+    with pytest.raises(ResourceError, match="a trial needs 2 workers x 1 CPUs = 2 CPUs"):
+        num_fitting(num_workers=2, cpus=1.0, gpus=0.0)
+    assert asked == [[{"CPU": 1.0}] * 2]
+
+
+def test_a_waiting_time_that_is_none_is_refused(cluster):
+    cluster(NONE, wait_s="soon")
+    with pytest.raises(ConfigError, match="'soon'"):
+        use_gpu(runtime("cpu"))

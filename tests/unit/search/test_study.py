@@ -1,0 +1,549 @@
+import itertools
+import math
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnlane.config import ExperimentConfig, experiment_from_mapping
+from rnnlane.config.space import grid
+from rnnlane.errors import ConfigError
+from rnnlane.records.search import SearchRecord, TrialRecord
+from rnnlane.search import sampling as trial_study
+from rnnlane.search import study as trial_book
+from rnnlane.search.study import TrialBook, open_book, open_seed_book
+
+SPACE = {
+    "model.num_layers": "choice(1, 2)",
+    "model.dropout": {"steps": [0.1, 0.3, 0.2], "when": {"model.num_layers": [2]}},
+    "model.hidden_size": "steps(16, 64, 16)",
+}
+WIDE = {
+    **SPACE,
+    "model.embedding_dim": "randint(8, 32)",
+    "training.weight_decay": "uniform(0, 0.1)",
+    "training.learning_rate": "loguniform(1e-3, 1e-1)",
+    "training.clip.policy": "choice(auto, none)",
+    "training.clip.of_mean": {"loguniform": [0.25, 8], "when": {"training.clip.policy": ["auto"]}},
+}
+COMBINATIONS = list(itertools.product(["random", "optuna", "grid"], ["asha", "median", "none"]))
+
+
+def experiment(**search: Any) -> ExperimentConfig:
+    search = {"space": WIDE, "algorithm": "random", "num_trials": 4, "max_epochs": 4, **search}
+    source = {"kind": "generated"}
+    return experiment_from_mapping({"name": "x", "data": {"source": source}, "search": search})
+
+
+def search_with(algorithm: str, scheduler: str, **search: Any) -> ExperimentConfig:
+    space = SPACE if algorithm == "grid" else WIDE
+    return experiment(
+        space=space, algorithm=algorithm, scheduler=scheduler, reduction_factor=2, **search
+    )
+
+
+def curve(params: dict, epoch: int) -> float:
+    """A learning curve that depends on every key; some settings diverge, some from the start."""
+    rate = params.get("training.learning_rate", 0.01)
+    if rate > 0.08 or (rate > 0.05 and epoch > 2):
+        return math.nan
+    good = 1 - 0.1 * abs(math.log10(rate) + 2) - abs(params["model.hidden_size"] - 48) / 300
+    good -= params.get("model.dropout", 0.2) / 10 + params.get("training.weight_decay", 0)
+    return good * (1 - 0.5 / epoch)
+
+
+def record_of(value: float, epoch: int, **others: float) -> dict[str, float]:
+    return {"epoch": float(epoch), "val/accuracy": value, "val/loss": -value, **others}
+
+
+class Worker:
+    """Trains like a trial's process: a checkpoint each epoch, and after a restart on from it."""
+
+    def __init__(self, *, keeps_checkpoints: bool = True):
+        self.done: dict[str, int] = {}
+        self.keeps_checkpoints = keeps_checkpoints
+
+    def run(self, book: TrialBook, ticket: trial_book.Ticket) -> str:
+        epochs = ticket.config.training.epochs
+        first = max(1, self.done.get(ticket.key, 0)) if self.keeps_checkpoints else 1
+        for epoch in range(first, epochs + 1):
+            self.done[ticket.key] = epoch
+            history = [
+                record_of(curve(ticket.sample.params, e), e, **{"grad_norm/mean": 1 / e})
+                for e in range(1, epoch + 1)
+            ]
+            if book.add_epochs(ticket.number, history):
+                return "pruned"
+        return "finished"
+
+
+def work_through(book: TrialBook, worker: Worker) -> None:
+    while (ticket := book.issue()) is not None:
+        book.settle(ticket.number, worker.run(book, ticket))
+        book.close(ticket.number)
+
+
+def findings(book: TrialBook) -> list[tuple]:
+    """What a trial was given and what came of it; as text, in which NaN equals NaN."""
+    return [
+        (trial.key, str(trial.params), trial.state, str(trial.history), trial.value, trial.reason)
+        for trial in book.records()
+    ]
+
+
+class Killed(BaseException):
+    """What ``kill -9`` is to a process."""
+
+
+@contextmanager
+def killed_after(num_writes: int | None) -> Iterator[list[int]]:
+    """Kills before a write of the study reaches the file; gives the number of writes so far."""
+    storage = optuna.storages.RDBStorage
+    names = [
+        "_create_new_trial",
+        "_set_trial_param",
+        "set_trial_system_attr",
+        "set_trial_user_attr",
+        "set_trial_intermediate_value",
+        "set_trial_state_values",
+    ]
+    writes = [0]
+
+    def counted(real: Callable) -> Callable:
+        def write(*arguments: Any, **keywords: Any) -> Any:
+            if writes[0] == num_writes:
+                raise Killed
+            writes[0] += 1
+            return real(*arguments, **keywords)
+
+        return write
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in names:
+            patch.setattr(storage, name, counted(getattr(storage, name)))
+        yield writes
+
+
+def searched(config: ExperimentConfig, lives: list[int], *, keeps_checkpoints: bool = True):
+    """The findings of a search that is killed after so many writes, again and again, and of how
+    many attempts it was made."""
+    worker = Worker(keeps_checkpoints=keeps_checkpoints)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "trials.sqlite"
+        for attempt, life in enumerate([*lives, None], start=1):
+            try:
+                with killed_after(life):
+                    book = open_book(file, config, key="s")
+                    work_through(book, worker)
+            except Killed:
+                continue
+            assert book.num_left == 0
+            return findings(book), attempt
+    raise AssertionError("the last life has no end")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "scheduler"),
+    [("random", "asha"), ("optuna", "asha"), ("optuna", "median"), ("grid", "asha")],
+)
+def test_a_search_killed_at_each_of_its_steps_finds_what_an_uninterrupted_one_does(
+    algorithm, scheduler
+):
+    config = search_with(algorithm, scheduler, num_trials=6)
+    whole, _ = searched(config, [])
+    # Ever longer lives: each ends at another step of a trial, and progress is certain.
+    found, attempts = searched(config, list(range(1, 30)))
+    assert found == whole
+    assert attempts > 8
+    assert len({given for _, given, *_ in whole}) == len(whole)
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    st.sampled_from(COMBINATIONS),
+    st.lists(st.integers(0, 40), max_size=4),
+    st.booleans(),
+    st.sampled_from(["val/accuracy", "val/loss"]),
+)
+def test_a_search_killed_anywhere_finds_what_an_uninterrupted_one_does(
+    combination, lives, keeps_checkpoints, metric
+):
+    config = search_with(*combination, metric=metric)
+    whole, _ = searched(config, [])
+    found, _ = searched(config, lives, keeps_checkpoints=keeps_checkpoints)
+    assert found == whole
+
+
+@pytest.mark.parametrize("algorithm", ["random", "optuna"])
+def test_a_trial_cut_off_while_drawn_is_drawn_on_alike(tmp_path, monkeypatch, algorithm):
+    num_before = trial_study.NUM_STARTUP_TRIALS
+    config = search_with(algorithm, "none", num_trials=num_before + 1)
+    start = tmp_path / "start.sqlite"
+    book = open_book(start, config, key="s")
+    # Past the random trials, so that TPE draws jointly.
+    for _ in range(num_before):
+        end(book, book.issue().number, [0.5])
+    drawn, lives, real = [], [], trial_study._suggest
+
+    def suggest(*arguments):
+        if lives == [len(drawn)]:
+            raise Killed
+        drawn.append(arguments[1])
+        return real(*arguments)
+
+    monkeypatch.setattr(trial_study, "_suggest", suggest)
+    given = []
+    for num_before_death in (None, 0, 1, 3, 5):
+        file = tmp_path / f"{num_before_death}.sqlite"
+        with sqlite3.connect(start) as source, sqlite3.connect(file) as target:
+            source.backup(target)
+        drawn.clear()
+        if num_before_death is not None:
+            lives.append(num_before_death)
+            with pytest.raises(Killed):
+                open_book(file, config, key="s").issue()
+            lives.clear()
+        given.append(open_book(file, config, key="s").issue())
+    assert all(ticket == given[0] for ticket in given)
+
+
+def test_tpe_learns_from_the_trials_and_the_seed_decides(tmp_path):
+    space = {"training.learning_rate": "loguniform(1e-4, 1)"}
+
+    def late_values(name: str, **search: Any) -> list[float]:
+        config = experiment(space=space, num_trials=24, scheduler="none", max_epochs=1, **search)
+        book = open_book(tmp_path / name, config, key="s")
+        while (ticket := book.issue()) is not None:
+            rate = ticket.sample.params["training.learning_rate"]
+            book.add_epochs(ticket.number, [record_of(-abs(math.log10(rate) + 2), 1)])
+            book.settle(ticket.number, "finished")
+            book.close(ticket.number)
+        return [math.log10(t.params["training.learning_rate"]) for t in book.records()][12:]
+
+    def miss(values: list[float]) -> float:
+        return sum(abs(value + 2) for value in values) / len(values)
+
+    learned, blind = late_values("a", algorithm="optuna"), late_values("b", algorithm="random")
+    assert miss(learned) < 0.6 * miss(blind)
+    assert late_values("c", algorithm="optuna") == learned
+
+
+def fresh(tmp_path: Path, **search: Any) -> tuple[TrialBook, Callable[[], TrialBook]]:
+    config = experiment(**search)
+
+    def reopen() -> TrialBook:
+        return open_book(tmp_path / "trials.sqlite", config, key="s")
+
+    return reopen(), reopen
+
+
+def end(book: TrialBook, number: int, values: list[float], state: str = "finished") -> TrialRecord:
+    book.add_epochs(number, [record_of(value, e) for e, value in enumerate(values, start=1)])
+    record = book.settle(number, state)
+    book.close(number)
+    return record
+
+
+def test_unfinished_trials_come_first_and_ended_ones_never_again(tmp_path):
+    book, reopen = fresh(tmp_path)
+    tickets = [book.issue() for _ in range(3)]
+    assert book.num_left == 1
+    end(book, 1, [0.5])
+    book.add_epochs(2, [record_of(0.4, 1)])
+    book = reopen()
+    assert book.num_left == 3
+    issued = [book.issue() for _ in range(3)]
+    assert [ticket.number for ticket in issued] == [0, 2, 3]
+    assert issued[:2] == [tickets[0], tickets[2]]
+    assert book.issue() is None
+    assert book.num_left == 0
+    assert [trial.num_epochs for trial in book.records()] == [0, 1, 1, 0]
+    assert len({trial.key for trial in book.records()}) == 4
+
+
+def test_keys_of_two_searches_and_of_seeds_differ(tmp_path):
+    config = experiment(repeats=2)
+    book = open_book(tmp_path / "a.sqlite", config, key="one")
+    other = open_book(tmp_path / "b.sqlite", config, key="other")
+    for each in (book, other):
+        end(each, each.issue().number, [0.5])
+    seeds = open_seed_book(tmp_path / "a.sqlite", config, key="one", finalists=list(book.records()))
+    seeds.issue()
+    keys = [trial.key for each in (book, other, seeds) for trial in each.records()]
+    assert keys == ["one-000", "other-000", "one-seed-000"]
+
+
+def test_an_epoch_noted_but_not_reported_is_known_to_the_search_algorithm(tmp_path):
+    book, reopen = fresh(tmp_path)
+    book.issue()
+    with killed_after(1), pytest.raises(Killed):
+        book.add_epochs(0, [record_of(0.5, 1)])
+    assert reopen().record(0).num_epochs == 1
+    study = optuna.load_study(
+        study_name="trials", storage=f"sqlite:///{tmp_path / 'trials.sqlite'}"
+    )
+    assert study.trials[0].intermediate_values == {1: 0.5}
+
+
+def test_a_trial_settled_but_not_closed_is_issued_again_as_running(tmp_path):
+    book, reopen = fresh(tmp_path)
+    number = book.issue().number
+    book.add_epochs(number, [record_of(0.5, 1)])
+    settled = book.settle(number, "pruned", reason="why not")
+    assert (settled.state, settled.ended_at is None) == ("pruned", False)
+    book = reopen()
+    again = book.record(number)
+    assert (again.state, again.reason, again.ended_at, again.num_epochs) == ("running", "", None, 1)
+    assert again.started_at == settled.started_at
+    assert book.issue().number == number
+
+
+def test_a_closed_trial_reads_back_as_it_was(tmp_path):
+    book, reopen = fresh(tmp_path)
+    for state, values in [("finished", [0.1, 0.3, 0.2]), ("cut", [0.4]), ("failed", [0.5])]:
+        end(book, book.issue().number, values, state)
+    assert reopen().records() == book.records()
+    assert [trial.state for trial in reopen().records()] == ["finished", "cut", "failed"]
+
+
+def test_more_trials_may_be_asked_for_later(tmp_path):
+    book, _ = fresh(tmp_path, num_trials=2)
+    work_through(book, Worker())
+    longer, _ = fresh(tmp_path, num_trials=3)
+    assert longer.num_left == 1
+    work_through(longer, Worker())
+    assert findings(longer)[:2] == findings(book)
+    shorter, _ = fresh(tmp_path, num_trials=1)
+    assert shorter.num_left == 0
+    assert shorter.issue() is None
+
+
+def test_epochs_known_already_or_out_of_turn_are_passed_over(tmp_path):
+    book, reopen = fresh(tmp_path)
+    book.issue()
+    book.add_epochs(0, [record_of(0.1, 1), record_of(0.2, 2)])
+    book.add_epochs(0, [record_of(0.9, 1), record_of(0.9, 2)])
+    book.add_epochs(0, [record_of(0.9, 4)])
+    book.add_epochs(0, [])
+    book.add_epochs(0, [record_of(0.1, 1), record_of(0.2, 2), record_of(0.3, 3)])
+    for each in (book, reopen()):
+        history = each.record(0).history
+        assert [(record["epoch"], record["val/accuracy"]) for record in history] == [
+            (1, 0.1),
+            (2, 0.2),
+            (3, 0.3),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("values", "metric", "value", "best_epoch"),
+    [
+        ([0.2, 0.5, 0.5, 0.1], "val/accuracy", 0.5, 2),
+        ([0.2, 0.5, 0.5, 0.1], "val/loss", -0.5, 2),
+        ([math.nan, 0.3, math.inf], "val/accuracy", 0.3, 2),
+        ([0.3, math.nan, -math.inf], "val/loss", -0.3, 1),
+    ],
+)
+def test_the_value_is_the_first_best_finite_one(tmp_path, values, metric, value, best_epoch):
+    book, reopen = fresh(tmp_path, metric=metric, scheduler="none")
+    ended = end(book, book.issue().number, values)
+    assert (ended.state, ended.value, ended.best_epoch) == ("finished", value, best_epoch)
+    assert str(reopen().record(0)) == str(book.record(0))
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [math.inf, -math.inf]])
+@pytest.mark.parametrize("state", ["finished", "pruned", "cut"])
+def test_a_trial_without_a_finite_value_has_failed(tmp_path, values, state):
+    book, reopen = fresh(tmp_path)
+    ended = end(book, book.issue().number, values, state)
+    assert (ended.state, ended.value) == ("failed", None)
+    assert "val/accuracy was never finite" in ended.reason
+    assert reopen().record(0).state == "failed"
+
+
+def test_the_last_epoch_is_never_pruned(tmp_path):
+    book, _ = fresh(tmp_path, grace_epochs=4, max_epochs=4, reduction_factor=2)
+    for _ in range(2):
+        book.issue()
+    book.add_epochs(0, [record_of(0.9, epoch) for epoch in (1, 2, 3, 4)])
+    assert not book.add_epochs(1, [record_of(0.1, epoch) for epoch in (1, 2, 3, 4)])
+
+
+@pytest.mark.parametrize("metric", ["val/accuracy", "val/loss"])
+def test_the_worse_trial_is_pruned_whichever_way_is_better(tmp_path, metric):
+    book, _ = fresh(tmp_path, metric=metric)
+    for _ in range(2):
+        book.issue()
+    better, worse = (0.9, 0.1) if metric == "val/accuracy" else (0.1, 0.9)
+    assert not book.add_epochs(0, [{"epoch": 1, metric: better}])
+    assert book.add_epochs(1, [{"epoch": 1, metric: worse}])
+
+
+def test_every_issued_experiment_is_the_valid_one_of_its_values(tmp_path):
+    book, _ = fresh(
+        tmp_path, algorithm="optuna", num_trials=20, metric="val/loss", scheduler="none"
+    )
+    kinds = set()
+    while (ticket := book.issue()) is not None:
+        params, config = ticket.sample.params, ticket.config
+        assert config == experiment_from_mapping(config.model_dump(mode="json"))
+        assert (config.training.epochs, config.training.metric) == (4, "val/loss")
+        assert (config.training.seed, config.search) == (None, None)
+        assert type(params["model.hidden_size"]) is int
+        assert params["model.hidden_size"] in {16, 32, 48, 64}
+        assert ("model.dropout" in params) == (params["model.num_layers"] == 2)
+        assert ("training.clip.of_mean" in params) == (params["training.clip.policy"] == "auto")
+        assert config.model.dropout == params.get("model.dropout", 0.0)
+        assert config.model.dropout in {0.0, 0.1, 0.3}
+        assert config.training.clip.of_mean == params.get("training.clip.of_mean", 1.0)
+        kinds.add((params["model.num_layers"], params["training.clip.policy"]))
+        end(book, ticket.number, [curve(params, 1)])
+    assert len(kinds) == 4
+
+
+def test_a_grid_is_worked_through_in_order_up_to_the_budget(tmp_path):
+    book, _ = fresh(tmp_path, space=SPACE, algorithm="grid", num_trials=100)
+    points = grid(experiment(space=SPACE, algorithm="grid", num_trials=100))
+    assert book.num_trials == len(points) == 12
+    assert [book.issue().sample.params for _ in points] == points
+    assert book.issue() is None
+    few, _ = fresh(tmp_path, space=SPACE, algorithm="grid", num_trials=5)
+    assert few.num_trials == 5
+
+
+def test_a_trial_whose_experiment_is_refused_fails_and_the_next_one_comes(tmp_path, monkeypatch):
+    book, reopen = fresh(tmp_path)
+    real = trial_book.trial_experiment
+
+    def refuse(*arguments, **keywords):
+        monkeypatch.setattr(trial_book, "trial_experiment", real)
+        raise ConfigError("never like this")
+
+    monkeypatch.setattr(trial_book, "trial_experiment", refuse)
+    with pytest.raises(ConfigError, match="never like this"):
+        book.issue()
+    assert book.issue().number == 1
+    first = reopen().record(0)
+    assert (first.state, first.reason) == ("failed", "never like this")
+
+
+def test_time_adds_up_over_attempts_and_stops_with_the_clock(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(trial_book.time, "monotonic", lambda: now[0])
+    book, reopen = fresh(tmp_path)
+    book.issue()
+    now[0] += 5
+    book.add_epochs(0, [record_of(0.5, 1)])
+    now[0] += 1000
+    book = reopen()
+    now[0] += 2
+    assert book.elapsed_s == 7
+    book.stop_clock()
+    now[0] += 50
+    assert book.elapsed_s == 7
+    assert reopen().elapsed_s == 7
+
+
+def test_the_file_outlives_a_power_cut_in_order(tmp_path):
+    book, _ = fresh(tmp_path)
+    book.issue()
+    with sqlite3.connect(tmp_path / "trials.sqlite") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def finalists_of(book: TrialBook, *values: float) -> list[TrialRecord]:
+    for value in values:
+        end(book, book.issue().number, [value])
+    return sorted(book.records(), key=lambda trial: -trial.value)
+
+
+def seed_book(tmp_path: Path, finalists: list[TrialRecord], **search: Any) -> TrialBook:
+    config = experiment(repeats=3, **search)
+    return open_seed_book(tmp_path / "trials.sqlite", config, key="s", finalists=finalists)
+
+
+def test_finalists_are_repeated_with_the_seeds_after_their_own(tmp_path):
+    book, _ = fresh(tmp_path, repeats=3)
+    finalists = finalists_of(book, 0.5, 0.7)
+    seeds = seed_book(tmp_path, finalists)
+    assert seeds.num_left == 4
+    tickets = [seeds.issue() for _ in range(4)]
+    assert [ticket.config.training.seed for ticket in tickets] == [1, 2, 1, 2]
+    assert [ticket.config.seed for ticket in tickets] == [0, 0, 0, 0]
+    numbers = [1, 1, 0, 0]
+    assert [ticket.sample.params for ticket in tickets] == [
+        book.record(number).params for number in numbers
+    ]
+
+
+def test_seeds_are_never_pruned_and_their_values_decide_the_winner(tmp_path):
+    book, _ = fresh(tmp_path, repeats=3)
+    finalists = finalists_of(book, 0.70, 0.71, 0.72)[:2]
+    seeds = seed_book(tmp_path, finalists)
+    for value in (0.5, 0.6, 0.9, 0.8):
+        ticket = seeds.issue()
+        assert not seeds.add_epochs(ticket.number, [record_of(value, 1)])
+        seeds.settle(ticket.number, "finished")
+        seeds.close(ticket.number)
+    trials = seeds.with_seed_values(book.records())
+    assert [trial.seed_values for trial in trials] == [(), (0.71, 0.9, 0.8), (0.72, 0.5, 0.6)]
+    found = SearchRecord("x", "val/accuracy", True, {}, "random", "asha", 4, trials=trials)
+    assert found.with_best().best == 1
+    assert [trial.number for trial in found.ranked()] == [1, 2, 0]
+
+
+def test_a_failed_or_unfinished_seed_does_not_count(tmp_path):
+    book, _ = fresh(tmp_path, repeats=3)
+    seeds = seed_book(tmp_path, finalists_of(book, 0.5, 0.4))
+    end(seeds, seeds.issue().number, [math.nan])
+    end(seeds, seeds.issue().number, [0.6])
+    end(seeds, seeds.issue().number, [0.9], state="failed")
+    seeds.add_epochs(seeds.issue().number, [record_of(0.9, 1)])
+    trials = seeds.with_seed_values(book.records())
+    assert [trial.seed_values for trial in trials] == [(0.5, 0.6), ()]
+
+
+def test_seeds_go_on_after_a_restart(tmp_path):
+    book, _ = fresh(tmp_path, repeats=3)
+    finalists = finalists_of(book, 0.5, 0.4)
+    seeds = seed_book(tmp_path, finalists)
+    first, second = seeds.issue(), seeds.issue()
+    end(seeds, first.number, [0.6])
+    again = seed_book(tmp_path, finalists)
+    assert again.num_left == 3
+    assert again.issue() == second
+    with killed_after(1), pytest.raises(Killed):
+        again.issue()
+    third = seed_book(tmp_path, finalists)
+    assert [third.issue().config.training.seed for _ in range(3)] == [2, 1, 2]
+    assert third.issue() is None
+
+
+def test_new_finalists_of_a_longer_search_get_their_seeds_too(tmp_path):
+    book, _ = fresh(tmp_path, repeats=3)
+    finalists = finalists_of(book, 0.5)
+    seeds = seed_book(tmp_path, finalists)
+    while (ticket := seeds.issue()) is not None:
+        end(seeds, ticket.number, [0.5])
+    finalists = finalists_of(book, 0.6)
+    longer = seed_book(tmp_path, finalists)
+    assert longer.num_left == 2
+    while (ticket := longer.issue()) is not None:
+        assert ticket.sample.params == book.record(1).params
+        end(longer, ticket.number, [0.6])
+    trials = longer.with_seed_values(book.records())
+    assert [trial.seed_values for trial in trials] == [(0.5, 0.5, 0.5), (0.6, 0.6, 0.6)]
+
+
+def test_two_finalists_with_the_same_values_are_repeated_once(tmp_path):
+    book, _ = fresh(tmp_path, space={"model.cell": "choice(lstm)"}, repeats=3)
+    finalists = finalists_of(book, 0.5, 0.5)
+    seeds = seed_book(tmp_path, finalists, space={"model.cell": "choice(lstm)"})
+    assert seeds.num_left == 2
