@@ -63,12 +63,12 @@ def overhead(num_trials: int) -> None:
         },
     )
     for with_mlflow in (True, False):
-        book = _tuned_book(config, with_mlflow=with_mlflow)
-        beyond = [trial.ended_at - trial.started_at - _trained_s(trial.history) for trial in book]
-        gaps = [later.started_at - earlier.ended_at for earlier, later in pairwise(book)]
+        trials = _tuned_trials(config, with_mlflow=with_mlflow)
+        beyond = [trial.ended_at - trial.started_at - _trained_s(trial.history) for trial in trials]
+        gaps = [later.started_at - earlier.ended_at for earlier, later in pairwise(trials)]
         whole = [one + gap for one, gap in zip(beyond[1:], gaps, strict=True)]
         print(
-            f"{'with' if with_mlflow else 'without'} MLflow, {len(book)} trials: "
+            f"{'with' if with_mlflow else 'without'} MLflow, {len(trials)} trials: "
             f"{statistics.mean(whole):.3f} s a trial beyond training (first trial "
             f"{beyond[0]:.1f} s); trials 10 to 19 {statistics.mean(whole[9:19]):.3f} s, "
             f"the last ten {statistics.mean(whole[-10:]):.3f} s",
@@ -76,7 +76,7 @@ def overhead(num_trials: int) -> None:
         )
 
 
-def _tuned_book(config: ExperimentConfig, *, with_mlflow: bool) -> list[Any]:
+def _tuned_trials(config: ExperimentConfig, *, with_mlflow: bool) -> list[Any]:
     """The trials of a search that ran with its tracker, or with one that does nothing."""
     from rnnlane.search import search
 
@@ -101,38 +101,38 @@ def _bare_search(config: ExperimentConfig) -> list[Any]:
     import ray
 
     from rnnlane.execution.run import training_data
-    from rnnlane.search.ray_tune import TrialListener, run_trials
-    from rnnlane.search.search import data_key, trial_places
-    from rnnlane.search.study import open_book
-    from rnnlane.search.trial_worker import TrialOrder
+    from rnnlane.search.dispatcher import TrialEvents
+    from rnnlane.search.ray_tune import run_trials
+    from rnnlane.search.search import data_key, trial_resources
+    from rnnlane.search.study import open_trials
+    from rnnlane.search.trial_worker import TrialTask
 
     prepared = pipeline.prepare(config)
     data = ray.put(training_data(config, prepared, splits=("train", "val")))
     runtime = config.runtime.model_copy(update={"num_workers": 1})
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        book = open_book(folder / "trials.sqlite", config, key="bare")
+        study = open_trials(folder / "trials.sqlite", config, key="bare")
 
-        def order(ticket: Any) -> TrialOrder:
-            plain = ticket.config.model_copy(update={"runtime": runtime})
-            return TrialOrder(
-                number=ticket.number,
+        def make_task(spec: Any) -> TrialTask:
+            plain = spec.config.model_copy(update={"runtime": runtime})
+            return TrialTask(
                 config=plain.model_dump_json(exclude={"tracking"}),
                 data=data_key(config),
-                checkpoints=str(folder / ticket.key),
+                checkpoints=str(folder / spec.key),
                 gpus_per_worker=0.0,
             )
 
         run_trials(
-            book,
-            places=trial_places(config),
+            study,
+            resources=trial_resources(config),
             datasets={data_key(config): data},
-            order=order,
+            make_task=make_task,
             deadline=float("inf"),
             scratch=folder / "tune",
-            listener=TrialListener(),
+            events=TrialEvents(),
         )
-        return list(book.records())
+        return list(study.records())
 
 
 def _trained_s(history: Any) -> float:

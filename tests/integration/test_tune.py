@@ -16,7 +16,13 @@ from rnnlane.ray_cluster import connect as cluster
 from rnnlane.search import search as search_module
 from support.command import rnnlane, rnnlane_json
 from support.runs import timeless
-from support.search import assert_mlflow_tells_the_truth, book, mlflow_runs, table, write_search
+from support.search import (
+    assert_mlflow_tells_the_truth,
+    mlflow_runs,
+    stored_trials,
+    table,
+    write_search,
+)
 
 KEYS = {
     *("run_id", "tracking_uri", "run_folder", "is_tracked", "best", "best_config", "report"),
@@ -74,7 +80,7 @@ def test_tune_answers_with_what_a_program_needs(found):
     assert result.keys() == KEYS
     assert result["num_trials"] == 3
     assert (result["num_cut"], result["num_failed"]) == (0, 0)
-    trials = book(result["run_folder"])
+    trials = stored_trials(result["run_folder"])
     assert result["epochs_trained"] == sum(len(trial.history) for trial in trials)
     best = result["best"]
     assert best["params"].keys() == {"training.learning_rate", "model.hidden_size"}
@@ -112,7 +118,7 @@ def test_the_winner_is_an_experiment_that_train_takes(found):
 
 def test_no_trial_was_tested(found):
     result, _ = found
-    for trial in book(result["run_folder"]):
+    for trial in stored_trials(result["run_folder"]):
         for record in trial.history:
             assert not [name for name in record if name.startswith("test/")]
 
@@ -159,7 +165,7 @@ def test_a_trial_has_the_curve_of_train_bit_for_bit(home, tmp_path):
     assert len(curve["val/loss"]) == 3
     assert "clip/trial_norm_mean" in curve
     assert curve == mlflow_curve(trained["tracking_uri"], trained["run_id"])
-    winner = book(result["run_folder"])[result["best"]["number"]]
+    winner = stored_trials(result["run_folder"])[result["best"]["number"]]
     assert [record["val/loss"] for record in winner.history] == curve["val/loss"]
 
 
@@ -207,7 +213,7 @@ def test_each_text_variant_is_prepared_once_and_trials_train_on_their_own(home, 
     manifests = sorted((home / "prepared").glob("*/manifest.json"))
     assert len(manifests) == 2
     assert len(list((home / "prepared").glob("*/data-*"))) == 2
-    for trial in book(result["run_folder"]):
+    for trial in stored_trials(result["run_folder"]):
         file = tmp_path / "one.yaml"
         plain = yaml.safe_load(experiment.read_text())
         del plain["search"]
@@ -225,12 +231,12 @@ def test_each_text_variant_is_prepared_once_and_trials_train_on_their_own(home, 
 def test_a_finished_search_can_be_extended(home, tmp_path):
     experiment = write_search(tmp_path)
     first = tune(experiment)
-    earlier = book(first["run_folder"])
+    earlier = stored_trials(first["run_folder"])
     assert tune(experiment, resume=True) == first
     second = tune(experiment, "search.num_trials=6", resume=True)
     assert second["run_id"] == first["run_id"]
     assert (second["num_trials"], first["num_trials"]) == (6, 4)
-    assert book(second["run_folder"])[:4] == earlier
+    assert stored_trials(second["run_folder"])[:4] == earlier
     assert_mlflow_tells_the_truth(second)
 
 
@@ -241,7 +247,7 @@ def test_finalists_are_judged_by_several_seeds_on_one_split(home, tmp_path):
     best = result["best"]
     assert len(best["seed_values"]) == 3
     assert best["value"] == pytest.approx(sum(best["seed_values"]) / 3)
-    repeats = book(result["run_folder"], study="seeds")
+    repeats = stored_trials(result["run_folder"], study="seeds")
     assert len(repeats) == 4
     assert_mlflow_tells_the_truth(result)
     _, children = mlflow_runs(result["tracking_uri"])
@@ -268,7 +274,7 @@ def test_extended_finalists_are_repeated_too(home, tmp_path):
     first = tune(experiment)
     assert first["best"]["number"] < 3
     second = tune(experiment, "search.num_trials=6", resume=True)
-    trials = book(second["run_folder"])
+    trials = stored_trials(second["run_folder"])
     values = [max(record["val/accuracy"] for record in trial.history) for trial in trials]
     assert second["best"]["number"] == values.index(max(values)) >= 3
     assert len(second["best"]["seed_values"]) == 2

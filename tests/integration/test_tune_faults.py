@@ -18,12 +18,12 @@ from support.command import (
 from support.search import (
     assert_mlflow_tells_the_truth,
     assert_went_on_from,
-    book,
     is_in_mid_search,
     mark_checkpoints,
     mlflow_runs,
     resume,
     run_folder,
+    stored_trials,
     table,
     trial_processes,
     write_search,
@@ -78,10 +78,10 @@ def start(home, experiment):
 
 def resume_and_compare(home, experiment, expected):
     """Goes on with a search that was cut off, which must equal one that was not."""
-    before = book(run_folder(home))
+    before = stored_trials(run_folder(home))
     mark_checkpoints(home, elapsed_s=MARK_S)
     result, told = resume(home, experiment)
-    after = book(result["run_folder"])
+    after = stored_trials(result["run_folder"])
     assert_went_on_from(before, after)
     assert "going on: " in told
     cut_off = [number for number, trial in enumerate(before) if trial.end == "running"]
@@ -143,7 +143,7 @@ def test_an_interrupted_search_says_killed_and_can_be_resumed(
     assert "--resume" in log.read_text()
     parent, children = mlflow_runs(f"sqlite:///{home}/mlflow.db")
     assert parent.info.status == "KILLED"
-    ends = [trial.end for trial in book(run_folder(home))]
+    ends = [trial.end for trial in stored_trials(run_folder(home))]
     statuses = [children[key].info.status for key in sorted(children)]
     assert statuses == ["KILLED" if end == "running" else "FINISHED" for end in ends]
     resume_and_compare(home, experiment, uninterrupted)
@@ -178,10 +178,10 @@ def test_trials_that_fail_are_tried_again_and_then_said_to_have_failed(folder):
 def test_a_trial_whose_process_is_killed_again_and_again_fails_alone(folder, experiment):
     home = folder / "again"
     driver, log = start(home, experiment)
-    doomed = len(book(run_folder(home))) - 1
+    doomed = len(stored_trials(run_folder(home))) - 1
 
     def kill_until_failed():
-        trials = book(run_folder(home))
+        trials = stored_trials(run_folder(home))
         if trials[doomed].end != "running":
             return True
         for process in trial_processes(driver.pid):
@@ -192,7 +192,7 @@ def test_a_trial_whose_process_is_killed_again_and_again_fails_alone(folder, exp
     assert driver.wait(timeout=600) == 0, log.read_text()
     result = answer(log)
     assert (result["num_trials"], result["num_failed"]) == (8, 1)
-    assert book(result["run_folder"])[doomed].end == "failed"
+    assert stored_trials(result["run_folder"])[doomed].end == "failed"
     assert_mlflow_tells_the_truth(result)
     _, children = mlflow_runs(result["tracking_uri"])
     failed = [run for run in children.values() if run.info.status == "FAILED"]

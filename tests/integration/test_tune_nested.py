@@ -10,10 +10,10 @@ from rnnlane.errors import ResourceError
 from rnnlane.ray_cluster.connect import HEALTH_CHECK_INTERVAL_S
 from support.search import (
     assert_mlflow_tells_the_truth,
-    book,
     mlflow_runs,
     poll,
     ray_processes,
+    stored_trials,
     write_search,
 )
 
@@ -90,7 +90,7 @@ def test_two_workers_a_trial_find_what_one_finds(home, tmp_path):
     two = tune(experiment, "search.workers_per_trial=2", "search.cpus_per_worker=0.5")
     assert two["run_id"] != one["run_id"]
     assert two["num_failed"] == 0
-    trials = zip(book(two["run_folder"]), book(one["run_folder"]), strict=True)
+    trials = zip(stored_trials(two["run_folder"]), stored_trials(one["run_folder"]), strict=True)
     for found, expected in trials:
         assert found.end == expected.end == "finished"
         for record, wanted in zip(found.history, expected.history, strict=True):

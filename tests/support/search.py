@@ -1,4 +1,4 @@
-"""Small searches, and what they leave: the book on the disk and the runs in MLflow."""
+"""Small searches, and what they leave: the stored trials and the runs in MLflow."""
 
 import json
 import os
@@ -52,16 +52,16 @@ def write_search(folder: Path, *, search: dict[str, Any] | None = None, **change
 
 
 @dataclass(frozen=True)
-class BookTrial:
-    """A trial as the search's file has it: its end is ``running`` before it is final."""
+class StoredTrial:
+    """A trial in the search's file; ``end`` is ``running`` until its end is final."""
 
     end: str
     params: dict[str, Any]
     history: list[dict[str, float]]
 
 
-def book(run_folder: Path | str, study: str = "trials") -> list[BookTrial]:
-    """The trials of a search, whose driver may be at work or dead, in order."""
+def stored_trials(run_folder: Path | str, study: str = "trials") -> list[StoredTrial]:
+    """The trials of a search by number; its driver may be running or dead."""
     file = Path(run_folder) / "trials.sqlite"
     query = (
         "SELECT trials.number, trials.state, attributes.key, attributes.value_json FROM trials "
@@ -75,13 +75,13 @@ def book(run_folder: Path | str, study: str = "trials") -> list[BookTrial]:
     final = {number: state != "RUNNING" for number, state, _, _ in rows}
     for number, _, key, text in rows:
         found.setdefault(number, {})[key] = json.loads(text)
-    return [_book_trial(values, is_final=final[number]) for number, values in found.items()]
+    return [_stored_trial(values, is_final=final[number]) for number, values in found.items()]
 
 
-def _book_trial(values: dict[str, Any], *, is_final: bool) -> BookTrial:
+def _stored_trial(values: dict[str, Any], *, is_final: bool) -> StoredTrial:
     known = values.get("rnnlane", {"state": "running", "params": {}})
     epochs = sorted(int(key.removeprefix("epoch-")) for key in values if key.startswith("epoch-"))
-    return BookTrial(
+    return StoredTrial(
         known["state"] if is_final else "running",
         known["params"],
         [values[f"epoch-{epoch}"] for epoch in epochs],
@@ -96,12 +96,12 @@ def run_folder(home: Path) -> Path | None:
 
 
 def is_in_mid_search(home: Path) -> bool:
-    """Whether trials have ended, and one that has not has some epochs."""
+    """Whether two trials have ended, and one that runs has trained an epoch."""
     folder = run_folder(home)
     if folder is None:
         return False
     try:
-        trials = book(folder)
+        trials = stored_trials(folder)
     except sqlite3.OperationalError:
         return False
     ended = [trial for trial in trials if trial.end != "running"]
@@ -109,9 +109,10 @@ def is_in_mid_search(home: Path) -> bool:
 
 
 def mark_checkpoints(home: Path, *, elapsed_s: float) -> None:
-    """Lets every checkpoint say that its epoch under way has taken long already.
+    """Adds to the time that the epoch under way has taken, in every checkpoint.
 
-    An epoch that goes on from it has that time too; one of a trial that began anew has not.
+    An epoch that continues from a checkpoint includes that time; one of a trial that started over
+    does not.
     """
     for file in home.glob("checkpoints/*/attempt-*/checkpoint_*/state.json"):
         state = json.loads(file.read_text())
@@ -142,13 +143,14 @@ def mlflow_runs(tracking_uri: str) -> tuple[Run, dict[str, Run]]:
 
 
 def assert_mlflow_tells_the_truth(result: dict[str, Any]) -> None:
-    """One run for each trial of the book, with its end, its values and each epoch once."""
+    """One run for each stored trial, with its end, its values and each epoch once."""
     client = MlflowClient(result["tracking_uri"])
     parent, children = mlflow_runs(result["tracking_uri"])
     assert parent.info.status == "FINISHED"
     assert parent.info.run_id == result["run_id"]
     prefix = Path(result["run_folder"]).name
-    trials = {f"{prefix}-{n:03d}": trial for n, trial in enumerate(book(result["run_folder"]))}
+    stored = stored_trials(result["run_folder"])
+    trials = {f"{prefix}-{n:03d}": trial for n, trial in enumerate(stored)}
     seeds = {key for key in children if key.startswith(f"{prefix}-seed-")}
     assert children.keys() - seeds == trials.keys()
     for key, trial in trials.items():
@@ -164,8 +166,8 @@ def assert_mlflow_tells_the_truth(result: dict[str, Any]) -> None:
         assert [point.value for point in points] == values, key
 
 
-def assert_went_on_from(before: list[BookTrial], after: list[BookTrial]) -> None:
-    """No epoch was trained again: every record stands as it was written, times included."""
+def assert_went_on_from(before: list[StoredTrial], after: list[StoredTrial]) -> None:
+    """No epoch was trained again: every record is as it was written, times included."""
     for earlier, later in zip(before, after, strict=False):
         assert later.history[: len(earlier.history)] == earlier.history
         assert later.params == earlier.params
@@ -174,14 +176,14 @@ def assert_went_on_from(before: list[BookTrial], after: list[BookTrial]) -> None
 
 
 def resume(home: Path, experiment: Path, *overrides: str) -> tuple[dict[str, Any], str]:
-    """``rnnlane tune --resume``: its answer, and what it told on the way."""
+    """``rnnlane tune --resume``: its JSON result and its messages."""
     done = rnnlane(home, "tune", str(experiment), "--resume", "--json", *overrides, timeout_s=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
 
 def ray_processes(*names: str) -> list[psutil.Process]:
-    """Processes of this one's Ray whose title begins with one of the names."""
+    """Processes of this process's Ray whose title starts with one of the names."""
     found = []
     for process in psutil.Process(os.getpid()).children(recursive=True):
         try:
@@ -193,7 +195,7 @@ def ray_processes(*names: str) -> list[psutil.Process]:
 
 
 def trial_processes(driver: int) -> list[psutil.Process]:
-    """The processes in which a driver's trials run."""
+    """The processes that train a driver's trials."""
     found = []
     for process in psutil.Process(driver).children(recursive=True):
         try:

@@ -1,8 +1,10 @@
-"""Which trials are cut short: pure functions of the learning curves, so a resumed search decides
-as one that was never interrupted.
+"""Which trials are pruned: pure functions of the learning curves, so a resumed search decides like
+one that was not interrupted.
 
 Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020 (ASHA); Golovin et
-al., "Google Vizier", KDD 2017 (median rule).
+al., "Google Vizier", KDD 2017 (median rule). Not ``optuna.pruners``: its SuccessiveHalvingPruner
+stores a passed rung when asked, so a trial to be pruned goes on if asked again after a restart, and
+its MedianPruner counts no trials but finished ones.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from statistics import median
 
 from rnnlane.config.search import SearchConfig
 
-# Below so many other curves their median says little.
+# With fewer other curves their median says little.
 MIN_CURVES_FOR_MEDIAN = 4
 
 Curve = Sequence[float]
@@ -22,7 +24,7 @@ Curve = Sequence[float]
 def should_prune(
     config: SearchConfig, curve: Curve, others: Sequence[Curve], *, is_larger_better: bool
 ) -> bool:
-    """Whether a trial is not worth its next epoch.
+    """Whether a trial is to stop before its next epoch.
 
     Args:
         config: scheduler, grace_epochs and reduction_factor.
@@ -53,7 +55,10 @@ def is_rung(config: SearchConfig, epoch: int) -> bool:
 
 
 def _is_among_best(mine: Curve, theirs: Sequence[Curve], *, one_in: int) -> bool:
-    """Among the best 1/one_in of all that came so far, itself included; at least one is."""
+    """Whether it is in the best 1/one_in of the trials that reached this epoch, itself included.
+
+    At least one is; a tie goes on.
+    """
     epoch = len(mine)
     reached = [other[epoch - 1] for other in theirs if len(other) >= epoch]
     better = sum(value > mine[-1] for value in reached)
@@ -61,7 +66,7 @@ def _is_among_best(mine: Curve, theirs: Sequence[Curve], *, one_in: int) -> bool
 
 
 def _is_below_median(mine: Curve, theirs: Sequence[Curve]) -> bool:
-    """Its best so far is below the median of the others' means over the same epochs."""
+    """Whether its best value is below the median of the others' means over the same epochs."""
     epoch = len(mine)
     means = [
         math.fsum(other[:epoch]) / epoch

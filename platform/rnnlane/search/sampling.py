@@ -1,7 +1,7 @@
-"""Optuna's part in a search: where a study is kept, and how values are drawn.
+"""Optuna's part in a search: where its study is stored, and how values are sampled.
 
-Every draw is a function of the study's trials and of its own trial's number, so that a search that
-was killed goes on drawing as if it had not been.
+Every sample is a function of the trials in the study and of its own trial's number, so that a
+search that was killed and resumed samples like one that was not.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from rnnlane.config.space import Params, draw, objective
 if TYPE_CHECKING:
     import optuna
 
-# Random trials before TPE has something to learn from.
+# Trials sampled at random before TPE models their results; Optuna's default is 10.
 NUM_STARTUP_TRIALS = 8
 
 
-def open_study(file: Path, name: str, config: ExperimentConfig) -> optuna.Study:
-    """A study in a SQLite file; either is made if it is not there."""
+def open_optuna_study(file: Path, name: str, config: ExperimentConfig) -> optuna.Study:
+    """A study in a SQLite file; either is created if it does not exist."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -43,10 +43,10 @@ def open_study(file: Path, name: str, config: ExperimentConfig) -> optuna.Study:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    """A connection whose commits, some 20 a trial, do not wait for the disk: 5 ms or more each.
+    """A connection whose commits, some 20 a trial, do not wait 5 ms or more each for the disk.
 
-    What is committed outlives the process, however that ends; a power cut may take the last
-    commits away, but leaves a file in order.
+    A commit survives the end of the process, however it ends; a power failure may lose the last
+    commits, but does not damage the file.
     """
     connection = sqlite3.connect(file, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -54,29 +54,30 @@ def _connect(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def drawn(trial: optuna.Trial, config: ExperimentConfig) -> Params:
-    """What the search's algorithm gives a trial; values that it has already stay."""
+def suggest_params(trial: optuna.Trial, config: ExperimentConfig) -> Params:
+    """Samples the values of a trial by the search's algorithm; values that it has are kept."""
 
     def choose(key: str, variation: Variation) -> Any:
-        # Random numbers of its own: keys drawn before a restart would shift the others'.
-        trial.study.sampler = sampler_of(config, number=trial.number, key=key)
+        # A random stream for each key: with one for all, a resumed trial, which samples only its
+        # missing keys, would get other values.
+        trial.study.sampler = make_sampler(config, number=trial.number, key=key)
         return _suggest(trial, key, variation)
 
-    # What TPE draws jointly is drawn by the sampler of the trial, before any key's.
+    # Computed here, by the trial's own sampler, before `choose` replaces it: TPE's joint sample.
     _ = trial.relative_params
     return draw(config, choose)
 
 
-def sampler_of(
+def make_sampler(
     config: ExperimentConfig, *, number: int, key: str = ""
 ) -> optuna.samplers.BaseSampler:
-    """A sampler whose random numbers depend on the trial's number, and on the key, alone."""
+    """A sampler whose random numbers depend on the seed, the trial's number and the key alone."""
     import optuna
 
     assert config.search is not None
     search = config.search
-    place = (config.seed, number, *key.encode())
-    state = int(np.random.SeedSequence(place).generate_state(1)[0])
+    entropy = (config.seed, number, *key.encode())
+    state = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     if search.algorithm != "optuna":
         return optuna.samplers.RandomSampler(seed=state)
     with warnings.catch_warnings():

@@ -1,7 +1,8 @@
-"""The memory of a search: which trials there are, what they were given and what came of them.
+"""The trials of a search: their sampled values, their epochs and how they ended.
 
-An Optuna study in a SQLite file of the search's own. Whatever is decided is a function of what the
-file holds and of the trial's number, so a search that was killed goes on as if it had not been.
+An Optuna study in a SQLite file of the search's own. Every decision is a function of the file's
+content and the trial's number, so a search that was killed and resumed decides like one that was
+not.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from rnnlane.config.search import SearchConfig
 from rnnlane.config.space import Params, grid, objective, trial_experiment
 from rnnlane.records.search import TrialRecord, TrialState
 from rnnlane.search.pruning import should_prune
-from rnnlane.search.sampling import drawn, open_study, sampler_of
+from rnnlane.search.sampling import make_sampler, open_optuna_study, suggest_params
 
 if TYPE_CHECKING:
     import optuna
@@ -29,20 +30,20 @@ ATTRIBUTES, ELAPSED_S = "rnnlane", "elapsed_s"
 
 @dataclass(frozen=True)
 class Sample:
-    """What a trial is given: sampled values by dotted key, and another seed for a repeat."""
+    """The values of a trial by dotted key, and for a repeat another seed."""
 
     params: Params
     seed: int | None = None
 
 
 @dataclass(frozen=True)
-class Ticket:
+class TrialSpec:
     """A trial to run.
 
     Attributes:
         number: from 0.
         key: names its checkpoints and its run in the tracking store; unique over all searches.
-        sample: what it was given.
+        sample: its sampled values.
         config: the experiment that it trains.
     """
 
@@ -54,7 +55,7 @@ class Ticket:
 
 @dataclass
 class _Entry:
-    """A trial as the book knows it, and its handle in the study while it has not ended."""
+    """What is stored of a trial; ``trial`` is its handle in Optuna until its end is final."""
 
     trial: optuna.Trial | None
     sample: Sample
@@ -66,11 +67,11 @@ class _Entry:
     final: TrialRecord | None = None
 
 
-class TrialBook:
-    """The trials of one study; see :func:`open_book`.
+class TrialStudy:
+    """The trials of one Optuna study; see :func:`open_trials` and :func:`open_repeats`.
 
     Attributes:
-        num_trials: how many there are to be.
+        num_trials: trials in all, including those not asked for yet.
     """
 
     def __init__(
@@ -83,10 +84,10 @@ class TrialBook:
         sample: Callable[[optuna.Trial], Sample],
         prune: bool,
     ):
-        """Reads what is there.
+        """Reads the trials stored so far.
 
         Args:
-            study: this book's alone.
+            study: used by nobody else.
             config: the search's experiment.
             key: prefix of the trials' keys.
             num_trials: trials in all.
@@ -105,8 +106,8 @@ class TrialBook:
         self._entries = [self._read(trial) for trial in study.get_trials(deepcopy=False)]
         for number, entry in enumerate(self._entries):
             if entry.trial is None:
-                entry.final = self._record(number)
-        self._unissued = [
+                entry.final = self.record(number)
+        self._interrupted = [
             number for number, entry in enumerate(self._entries) if entry.state == "running"
         ]
         self._earlier_s = float(study.user_attrs.get(ELAPSED_S, 0.0))
@@ -114,31 +115,50 @@ class TrialBook:
         self._stopped_at: float | None = None
 
     @property
-    def num_left(self) -> int:
-        """Trials that :meth:`issue` can still give."""
-        return len(self._unissued) + max(0, self.num_trials - len(self._entries))
+    def num_remaining(self) -> int:
+        """Trials that :meth:`ask` can still give."""
+        return len(self._interrupted) + max(0, self.num_trials - len(self._entries))
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds this book was worked on, over all attempts."""
+        """Seconds that the study was worked on, over all attempts."""
         now = time.monotonic() if self._stopped_at is None else self._stopped_at
         return self._earlier_s + now - self._opened_at
 
     def stop_clock(self) -> None:
-        """No more work is done on this book."""
+        """Stores :attr:`elapsed_s`, which stands still from now on."""
         self._stopped_at = time.monotonic()
         self._study.set_user_attr(ELAPSED_S, self.elapsed_s)
 
     def records(self) -> tuple[TrialRecord, ...]:
         """All trials so far, by number."""
-        return tuple(self._record(number) for number in range(len(self._entries)))
+        return tuple(self.record(number) for number in range(len(self._entries)))
 
     def record(self, number: int) -> TrialRecord:
         """One trial."""
-        return self._record(number)
+        entry = self._entries[number]
+        if entry.final is not None:
+            return entry.final
+        best = _best_epoch(self._curve(entry), is_larger_better=self._is_larger_better)
+        first = entry.history[0] if entry.history else {}
+        return TrialRecord(
+            number=number,
+            state=entry.state,
+            params=entry.sample.params,
+            history=tuple(entry.history),
+            value=None if best is None else float(entry.history[best][self._metric]),
+            best_epoch=None if best is None else best + 1,
+            clip_norm=first.get("clip/max_norm"),
+            mean_norm=first.get("clip/trial_norm_mean", _mean(entry.history, "grad_norm/mean")),
+            clipped_fraction=_mean(entry.history, "grad_norm/clipped_fraction") or 0.0,
+            started_at=entry.started_at,
+            ended_at=entry.ended_at,
+            key=self.key(number),
+            reason=entry.reason,
+        )
 
     def with_seed_values(self, trials: tuple[TrialRecord, ...]) -> tuple[TrialRecord, ...]:
-        """The trials that this book repeats, with the values of the repeats that finished."""
+        """The given trials, each with the values of those of its repeats here that finished."""
         extra: dict[str, list[float]] = {}
         for record in self.records():
             if record.value is not None and record.state == "finished":
@@ -150,14 +170,14 @@ class TrialBook:
             for trial in trials
         )
 
-    def issue(self) -> Ticket | None:
-        """The next trial to run: one that was cut off, else a new one; None when all are given.
+    def ask(self) -> TrialSpec | None:
+        """The next trial to run: one that a killed search left, else a new one; None for no more.
 
         Raises:
             ConfigError: the sampled values make no valid experiment; the trial is failed.
         """
-        if self._unissued:
-            number = self._unissued.pop(0)
+        if self._interrupted:
+            number = self._interrupted.pop(0)
         elif len(self._entries) < self.num_trials:
             number = self._add()
         else:
@@ -166,24 +186,24 @@ class TrialBook:
         try:
             config = trial_experiment(self._config, entry.sample.params, seed=entry.sample.seed)
         except Exception as error:
-            self.settle(number, "failed", reason=str(error))
-            self.close(number)
+            self.mark_ended(number, "failed", reason=str(error))
+            self.tell(number)
             raise
-        return Ticket(number, self.key(number), entry.sample, config)
+        return TrialSpec(number, self.key(number), entry.sample, config)
 
     def key(self, number: int) -> str:
-        """Name of a trial, unique over all searches."""
+        """Key of a trial, unique over all searches."""
         return f"{self._key}-{number:03d}"
 
-    def add_epochs(self, number: int, history: Sequence[Mapping[str, float]]) -> bool:
-        """Notes the epochs of a trial that are new.
+    def report(self, number: int, history: Sequence[Mapping[str, float]]) -> bool:
+        """Stores the new epochs of a trial.
 
         Args:
             number: the trial.
-            history: records of some of its epochs; those known already are passed over.
+            history: records of some of its epochs; those stored already are skipped.
 
         Returns:
-            Whether the trial is to be cut short now.
+            Whether the scheduler prunes the trial now.
         """
         entry = self._entries[number]
         trial = entry.trial
@@ -196,33 +216,33 @@ class TrialBook:
             trial.set_user_attr(f"epoch-{epoch}", dict(record))
             trial.report(value, epoch)
             entry.history.append(dict(record))
-            if self._is_to_end(entry):
+            if self._is_pruned(entry):
                 break
         self._study.set_user_attr(ELAPSED_S, self.elapsed_s)
-        return self._is_to_end(entry)
+        return self._is_pruned(entry)
 
-    def _is_to_end(self, entry: _Entry) -> bool:
-        """Whether the scheduler cuts the trial after its last epoch so far."""
+    def _is_pruned(self, entry: _Entry) -> bool:
+        """Whether the scheduler prunes the trial after its last epoch so far."""
         curve = self._curve(entry)
         if not self._prune or not curve or len(curve) >= self._num_epochs():
             return False
         others = [self._curve(other) for other in self._entries if other is not entry]
         return should_prune(self._search, curve, others, is_larger_better=self._is_larger_better)
 
-    def settle(self, number: int, state: TrialState, *, reason: str = "") -> TrialRecord:
-        """Says how a trial ended; a finished or cut one without a finite value has failed.
+    def mark_ended(self, number: int, state: TrialState, *, reason: str = "") -> TrialRecord:
+        """Stores how a trial ended; one without a finite value has failed.
 
-        Until :meth:`close` a trial that was settled will be issued again by a search that resumes.
+        Not final before :meth:`tell`: a search that resumes runs and ends the trial again.
         """
         entry = self._entries[number]
-        if state != "failed" and self._record(number).value is None:
+        if state != "failed" and self.record(number).value is None:
             state, reason = "failed", reason or f"{self._metric} was never finite"
         entry.state, entry.reason, entry.ended_at = state, reason, time.time()
         self._write(entry)
-        return self._record(number)
+        return self.record(number)
 
-    def close(self, number: int) -> None:
-        """Makes a settled trial's end final, and known to the search algorithm."""
+    def tell(self, number: int) -> None:
+        """Makes the end of a trial final, and known to the search algorithm."""
         import optuna
 
         entry = self._entries[number]
@@ -233,9 +253,9 @@ class TrialBook:
         elif entry.state == "pruned":
             self._study.tell(entry.trial, state=states.PRUNED)
         else:
-            self._study.tell(entry.trial, self._record(number).value)
+            self._study.tell(entry.trial, self.record(number).value)
         entry.trial = None
-        entry.final = self._record(number)
+        entry.final = self.record(number)
 
     def _num_epochs(self) -> int:
         return self._search.max_epochs or self._config.training.epochs
@@ -245,7 +265,7 @@ class TrialBook:
 
     def _add(self) -> int:
         number = len(self._entries)
-        self._study.sampler = sampler_of(self._config, number=number)
+        self._study.sampler = make_sampler(self._config, number=number)
         trial = self._study.ask()
         assert trial.number == number
         entry = _Entry(trial, self._sample(trial), started_at=time.time())
@@ -282,14 +302,14 @@ class TrialBook:
         return entry
 
     def _reopen(self, frozen: optuna.trial.FrozenTrial, known: Any) -> _Entry:
-        """A trial that was cut off; if that was while its values were drawn, draws the rest.
+        """A trial that a killed search left; if its values were being sampled, samples the rest.
 
-        What was drawn already is kept, and the rest follows from number and key. A trial whose end
-        was noted, but not told to the study, will be ended again, alike.
+        Values sampled already are kept; the others depend on the trial's number and their key
+        alone. A trial that was marked as ended, but not told, counts as running.
         """
         import optuna
 
-        self._study.sampler = sampler_of(self._config, number=frozen.number)
+        self._study.sampler = make_sampler(self._config, number=frozen.number)
         trial = optuna.Trial(self._study, frozen._trial_id)
         if known is not None:
             return _Entry(trial, Sample(known["params"], known["seed"]), known["started_at"])
@@ -297,34 +317,12 @@ class TrialBook:
         self._write(entry)
         return entry
 
-    def _record(self, number: int) -> TrialRecord:
-        entry = self._entries[number]
-        if entry.final is not None:
-            return entry.final
-        best = _best_epoch(self._curve(entry), is_larger_better=self._is_larger_better)
-        first = entry.history[0] if entry.history else {}
-        return TrialRecord(
-            number=number,
-            state=entry.state,
-            params=entry.sample.params,
-            history=tuple(entry.history),
-            value=None if best is None else float(entry.history[best][self._metric]),
-            best_epoch=None if best is None else best + 1,
-            clip_norm=first.get("clip/max_norm"),
-            mean_norm=first.get("clip/trial_norm_mean", _mean(entry.history, "grad_norm/mean")),
-            clipped_fraction=_mean(entry.history, "grad_norm/clipped_fraction") or 0.0,
-            started_at=entry.started_at,
-            ended_at=entry.ended_at,
-            key=self.key(number),
-            reason=entry.reason,
-        )
 
-
-def open_book(file: Path, config: ExperimentConfig, *, key: str) -> TrialBook:
+def open_trials(file: Path, config: ExperimentConfig, *, key: str) -> TrialStudy:
     """The trials of a search.
 
     Args:
-        file: SQLite file, made if it is not there.
+        file: SQLite file, created if it does not exist.
         config: an experiment with a search.
         key: names the search.
     """
@@ -340,16 +338,16 @@ def open_book(file: Path, config: ExperimentConfig, *, key: str) -> TrialBook:
         num_trials = search.num_trials
 
         def sample(trial: optuna.Trial) -> Sample:
-            return Sample(drawn(trial, config))
+            return Sample(suggest_params(trial, config))
 
-    study = open_study(file, "trials", config)
-    return TrialBook(study, config, key=key, num_trials=num_trials, sample=sample, prune=True)
+    study = open_optuna_study(file, "trials", config)
+    return TrialStudy(study, config, key=key, num_trials=num_trials, sample=sample, prune=True)
 
 
-def open_seed_book(
+def open_repeats(
     file: Path, config: ExperimentConfig, *, key: str, finalists: list[TrialRecord]
-) -> TrialBook:
-    """The finalists with further seeds, in their order; repeats that the file has are not repeated.
+) -> TrialStudy:
+    """The finalists with further seeds, in their order; repeats stored already are kept.
 
     Args:
         file: the search's SQLite file.
@@ -359,7 +357,7 @@ def open_seed_book(
     """
     assert config.search is not None
     first = config.seed if config.training.seed is None else config.training.seed
-    study = open_study(file, "seeds", config)
+    study = open_optuna_study(file, "seeds", config)
     known = [trial.user_attrs.get(ATTRIBUTES) for trial in study.get_trials(deepcopy=False)]
     samples = [Sample(item["params"], item["seed"]) for item in known if item is not None]
     for finalist in finalists:
@@ -367,7 +365,7 @@ def open_seed_book(
             sample = Sample(dict(finalist.params), seed=first + repeat)
             if sample not in samples:
                 samples.append(sample)
-    return TrialBook(
+    return TrialStudy(
         study,
         config,
         key=f"{key}-seed",

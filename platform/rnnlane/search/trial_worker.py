@@ -1,10 +1,9 @@
-"""What runs for one trial of a search, in a process that Ray Tune keeps for the next trial."""
+"""Trains one trial of a search, in a process that Ray Tune reuses for the next trial."""
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
@@ -15,50 +14,39 @@ from rnnlane.records.events import RunEvents
 
 
 @dataclass(frozen=True)
-class TrialOrder:
-    """What a trial is to do; plain values, because Ray Tune writes them down.
+class TrialTask:
+    """What the process of a trial is to do: Ray Tune's config of the trial, hence plain values.
 
     Attributes:
-        number: of the trial.
         config: the experiment, as JSON; ``runtime`` says on how many workers.
-        data: which of the data sets it trains on.
+        data: name of the data set to train on.
         checkpoints: folder or URI of its checkpoints.
         gpus_per_worker: may be a fraction; 0 trains on CPUs.
     """
 
-    number: int
     config: str
     data: str
     checkpoints: str
     gpus_per_worker: float
 
-    def to_setting(self) -> dict[str, str]:
-        """As Ray Tune's config of one trial."""
-        return {"order": json.dumps(asdict(self))}
 
-    @classmethod
-    def from_setting(cls, setting: dict[str, Any]) -> TrialOrder:
-        """Back from Ray Tune's config."""
-        return cls(**json.loads(setting["order"]))
-
-
-def run_trial(setting: dict[str, Any], *, datasets: dict[str, Any]) -> None:
+def run_trial(tune_config: dict[str, Any], *, datasets: dict[str, Any]) -> None:
     """Trains one trial from its newest checkpoint on, and reports each epoch.
 
     Args:
-        setting: a :class:`TrialOrder`.
+        tune_config: the fields of a :class:`TrialTask`.
         datasets: references to TrainingData without a test split, by name.
     """
     import ray
 
-    order = TrialOrder.from_setting(setting)
-    config = ExperimentConfig.model_validate_json(order.config)
-    store = CheckpointStore(order.checkpoints)
-    data = datasets[order.data]
+    task = TrialTask(**tune_config)
+    config = ExperimentConfig.model_validate_json(task.config)
+    store = CheckpointStore(task.checkpoints)
+    data = datasets[task.data]
     if config.runtime.num_workers == 1:
         train_here(config, ray.get(data), store=store, events=_Reporter())
         return
-    # Late: a trial with one worker has no use for Ray Train.
+    # Imported here: a trial with one worker does not need Ray Train.
     from rnnlane.execution.on_ray import train_on_ray
 
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_CHECK_INTERVAL_S)
@@ -68,17 +56,17 @@ def run_trial(setting: dict[str, Any], *, datasets: dict[str, Any]) -> None:
         data,
         store=store,
         events=reporter,
-        gpus_per_worker=order.gpus_per_worker,
+        gpus_per_worker=task.gpus_per_worker,
     )
-    # Epochs that came too late on the workers' own way.
+    # The last epochs may not have reached the reporter while the workers ran.
     reporter.epoch(outcome.history)
 
 
 class _Reporter(RunEvents):
-    """Passes the epochs on to the search and waits for its verdict."""
+    """Reports the epochs to the search; Ray Tune stops the process here if it decides so."""
 
     def epoch(self, history: list[dict[str, float]]) -> None:
-        """Reports the whole history: after a retry the search may lack more than the last epoch."""
+        """Reports the whole history: after a retry the search may lack more than one epoch."""
         import ray.tune
 
         ray.tune.report({"history": history})

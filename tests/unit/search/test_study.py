@@ -16,9 +16,9 @@ from rnnlane.config import ExperimentConfig, experiment_from_mapping
 from rnnlane.config.space import grid
 from rnnlane.errors import ConfigError
 from rnnlane.records.search import SearchRecord, TrialRecord
-from rnnlane.search import sampling as trial_study
-from rnnlane.search import study as trial_book
-from rnnlane.search.study import TrialBook, open_book, open_seed_book
+from rnnlane.search import sampling
+from rnnlane.search import study as study_module
+from rnnlane.search.study import TrialSpec, TrialStudy, open_repeats, open_trials
 
 SPACE = {
     "model.num_layers": "choice(1, 2)",
@@ -70,31 +70,31 @@ class Worker:
         self.done: dict[str, int] = {}
         self.keeps_checkpoints = keeps_checkpoints
 
-    def run(self, book: TrialBook, ticket: trial_book.Ticket) -> str:
-        epochs = ticket.config.training.epochs
-        first = max(1, self.done.get(ticket.key, 0)) if self.keeps_checkpoints else 1
+    def run(self, study: TrialStudy, spec: TrialSpec) -> str:
+        epochs = spec.config.training.epochs
+        first = max(1, self.done.get(spec.key, 0)) if self.keeps_checkpoints else 1
         for epoch in range(first, epochs + 1):
-            self.done[ticket.key] = epoch
+            self.done[spec.key] = epoch
             history = [
-                record_of(curve(ticket.sample.params, e), e, **{"grad_norm/mean": 1 / e})
+                record_of(curve(spec.sample.params, e), e, **{"grad_norm/mean": 1 / e})
                 for e in range(1, epoch + 1)
             ]
-            if book.add_epochs(ticket.number, history):
+            if study.report(spec.number, history):
                 return "pruned"
         return "finished"
 
 
-def work_through(book: TrialBook, worker: Worker) -> None:
-    while (ticket := book.issue()) is not None:
-        book.settle(ticket.number, worker.run(book, ticket))
-        book.close(ticket.number)
+def work_through(study: TrialStudy, worker: Worker) -> None:
+    while (spec := study.ask()) is not None:
+        study.mark_ended(spec.number, worker.run(study, spec))
+        study.tell(spec.number)
 
 
-def findings(book: TrialBook) -> list[tuple]:
+def findings(study: TrialStudy) -> list[tuple]:
     """What a trial was given and what came of it; as text, in which NaN equals NaN."""
     return [
         (trial.key, str(trial.params), trial.state, str(trial.history), trial.value, trial.reason)
-        for trial in book.records()
+        for trial in study.records()
     ]
 
 
@@ -140,12 +140,12 @@ def searched(config: ExperimentConfig, lives: list[int], *, keeps_checkpoints: b
         for attempt, life in enumerate([*lives, None], start=1):
             try:
                 with killed_after(life):
-                    book = open_book(file, config, key="s")
-                    work_through(book, worker)
+                    study = open_trials(file, config, key="s")
+                    work_through(study, worker)
             except Killed:
                 continue
-            assert book.num_left == 0
-            return findings(book), attempt
+            assert study.num_remaining == 0
+            return findings(study), attempt
     raise AssertionError("the last life has no end")
 
 
@@ -183,14 +183,14 @@ def test_a_search_killed_anywhere_finds_what_an_uninterrupted_one_does(
 
 @pytest.mark.parametrize("algorithm", ["random", "optuna"])
 def test_a_trial_cut_off_while_drawn_is_drawn_on_alike(tmp_path, monkeypatch, algorithm):
-    num_before = trial_study.NUM_STARTUP_TRIALS
+    num_before = sampling.NUM_STARTUP_TRIALS
     config = search_with(algorithm, "none", num_trials=num_before + 1)
     start = tmp_path / "start.sqlite"
-    book = open_book(start, config, key="s")
+    study = open_trials(start, config, key="s")
     # Past the random trials, so that TPE draws jointly.
     for _ in range(num_before):
-        end(book, book.issue().number, [0.5])
-    drawn, lives, real = [], [], trial_study._suggest
+        end(study, study.ask().number, [0.5])
+    drawn, lives, real = [], [], sampling._suggest
 
     def suggest(*arguments):
         if lives == [len(drawn)]:
@@ -198,7 +198,7 @@ def test_a_trial_cut_off_while_drawn_is_drawn_on_alike(tmp_path, monkeypatch, al
         drawn.append(arguments[1])
         return real(*arguments)
 
-    monkeypatch.setattr(trial_study, "_suggest", suggest)
+    monkeypatch.setattr(sampling, "_suggest", suggest)
     given = []
     for num_before_death in (None, 0, 1, 3, 5):
         file = tmp_path / f"{num_before_death}.sqlite"
@@ -208,10 +208,10 @@ def test_a_trial_cut_off_while_drawn_is_drawn_on_alike(tmp_path, monkeypatch, al
         if num_before_death is not None:
             lives.append(num_before_death)
             with pytest.raises(Killed):
-                open_book(file, config, key="s").issue()
+                open_trials(file, config, key="s").ask()
             lives.clear()
-        given.append(open_book(file, config, key="s").issue())
-    assert all(ticket == given[0] for ticket in given)
+        given.append(open_trials(file, config, key="s").ask())
+    assert all(spec == given[0] for spec in given)
 
 
 def test_tpe_learns_from_the_trials_and_the_seed_decides(tmp_path):
@@ -219,13 +219,13 @@ def test_tpe_learns_from_the_trials_and_the_seed_decides(tmp_path):
 
     def late_values(name: str, **search: Any) -> list[float]:
         config = experiment(space=space, num_trials=24, scheduler="none", max_epochs=1, **search)
-        book = open_book(tmp_path / name, config, key="s")
-        while (ticket := book.issue()) is not None:
-            rate = ticket.sample.params["training.learning_rate"]
-            book.add_epochs(ticket.number, [record_of(-abs(math.log10(rate) + 2), 1)])
-            book.settle(ticket.number, "finished")
-            book.close(ticket.number)
-        return [math.log10(t.params["training.learning_rate"]) for t in book.records()][12:]
+        study = open_trials(tmp_path / name, config, key="s")
+        while (spec := study.ask()) is not None:
+            rate = spec.sample.params["training.learning_rate"]
+            study.report(spec.number, [record_of(-abs(math.log10(rate) + 2), 1)])
+            study.mark_ended(spec.number, "finished")
+            study.tell(spec.number)
+        return [math.log10(t.params["training.learning_rate"]) for t in study.records()][12:]
 
     def miss(values: list[float]) -> float:
         return sum(abs(value + 2) for value in values) / len(values)
@@ -235,105 +235,107 @@ def test_tpe_learns_from_the_trials_and_the_seed_decides(tmp_path):
     assert late_values("c", algorithm="optuna") == learned
 
 
-def fresh(tmp_path: Path, **search: Any) -> tuple[TrialBook, Callable[[], TrialBook]]:
+def fresh(tmp_path: Path, **search: Any) -> tuple[TrialStudy, Callable[[], TrialStudy]]:
     config = experiment(**search)
 
-    def reopen() -> TrialBook:
-        return open_book(tmp_path / "trials.sqlite", config, key="s")
+    def reopen() -> TrialStudy:
+        return open_trials(tmp_path / "trials.sqlite", config, key="s")
 
     return reopen(), reopen
 
 
-def end(book: TrialBook, number: int, values: list[float], state: str = "finished") -> TrialRecord:
-    book.add_epochs(number, [record_of(value, e) for e, value in enumerate(values, start=1)])
-    record = book.settle(number, state)
-    book.close(number)
+def end(
+    study: TrialStudy, number: int, values: list[float], state: str = "finished"
+) -> TrialRecord:
+    study.report(number, [record_of(value, e) for e, value in enumerate(values, start=1)])
+    record = study.mark_ended(number, state)
+    study.tell(number)
     return record
 
 
 def test_unfinished_trials_come_first_and_ended_ones_never_again(tmp_path):
-    book, reopen = fresh(tmp_path)
-    tickets = [book.issue() for _ in range(3)]
-    assert book.num_left == 1
-    end(book, 1, [0.5])
-    book.add_epochs(2, [record_of(0.4, 1)])
-    book = reopen()
-    assert book.num_left == 3
-    issued = [book.issue() for _ in range(3)]
-    assert [ticket.number for ticket in issued] == [0, 2, 3]
-    assert issued[:2] == [tickets[0], tickets[2]]
-    assert book.issue() is None
-    assert book.num_left == 0
-    assert [trial.num_epochs for trial in book.records()] == [0, 1, 1, 0]
-    assert len({trial.key for trial in book.records()}) == 4
+    study, reopen = fresh(tmp_path)
+    specs = [study.ask() for _ in range(3)]
+    assert study.num_remaining == 1
+    end(study, 1, [0.5])
+    study.report(2, [record_of(0.4, 1)])
+    study = reopen()
+    assert study.num_remaining == 3
+    again = [study.ask() for _ in range(3)]
+    assert [spec.number for spec in again] == [0, 2, 3]
+    assert again[:2] == [specs[0], specs[2]]
+    assert study.ask() is None
+    assert study.num_remaining == 0
+    assert [trial.num_epochs for trial in study.records()] == [0, 1, 1, 0]
+    assert len({trial.key for trial in study.records()}) == 4
 
 
 def test_keys_of_two_searches_and_of_seeds_differ(tmp_path):
     config = experiment(repeats=2)
-    book = open_book(tmp_path / "a.sqlite", config, key="one")
-    other = open_book(tmp_path / "b.sqlite", config, key="other")
-    for each in (book, other):
-        end(each, each.issue().number, [0.5])
-    seeds = open_seed_book(tmp_path / "a.sqlite", config, key="one", finalists=list(book.records()))
-    seeds.issue()
-    keys = [trial.key for each in (book, other, seeds) for trial in each.records()]
+    study = open_trials(tmp_path / "a.sqlite", config, key="one")
+    other = open_trials(tmp_path / "b.sqlite", config, key="other")
+    for each in (study, other):
+        end(each, each.ask().number, [0.5])
+    seeds = open_repeats(tmp_path / "a.sqlite", config, key="one", finalists=list(study.records()))
+    seeds.ask()
+    keys = [trial.key for each in (study, other, seeds) for trial in each.records()]
     assert keys == ["one-000", "other-000", "one-seed-000"]
 
 
 def test_an_epoch_noted_but_not_reported_is_known_to_the_search_algorithm(tmp_path):
-    book, reopen = fresh(tmp_path)
-    book.issue()
+    study, reopen = fresh(tmp_path)
+    study.ask()
     with killed_after(1), pytest.raises(Killed):
-        book.add_epochs(0, [record_of(0.5, 1)])
+        study.report(0, [record_of(0.5, 1)])
     assert reopen().record(0).num_epochs == 1
-    study = optuna.load_study(
+    stored = optuna.load_study(
         study_name="trials", storage=f"sqlite:///{tmp_path / 'trials.sqlite'}"
     )
-    assert study.trials[0].intermediate_values == {1: 0.5}
+    assert stored.trials[0].intermediate_values == {1: 0.5}
 
 
-def test_a_trial_settled_but_not_closed_is_issued_again_as_running(tmp_path):
-    book, reopen = fresh(tmp_path)
-    number = book.issue().number
-    book.add_epochs(number, [record_of(0.5, 1)])
-    settled = book.settle(number, "pruned", reason="why not")
-    assert (settled.state, settled.ended_at is None) == ("pruned", False)
-    book = reopen()
-    again = book.record(number)
+def test_a_trial_marked_as_ended_but_not_told_is_asked_again_as_running(tmp_path):
+    study, reopen = fresh(tmp_path)
+    number = study.ask().number
+    study.report(number, [record_of(0.5, 1)])
+    ended = study.mark_ended(number, "pruned", reason="why not")
+    assert (ended.state, ended.ended_at is None) == ("pruned", False)
+    study = reopen()
+    again = study.record(number)
     assert (again.state, again.reason, again.ended_at, again.num_epochs) == ("running", "", None, 1)
-    assert again.started_at == settled.started_at
-    assert book.issue().number == number
+    assert again.started_at == ended.started_at
+    assert study.ask().number == number
 
 
-def test_a_closed_trial_reads_back_as_it_was(tmp_path):
-    book, reopen = fresh(tmp_path)
+def test_a_trial_told_reads_back_as_it_was(tmp_path):
+    study, reopen = fresh(tmp_path)
     for state, values in [("finished", [0.1, 0.3, 0.2]), ("cut", [0.4]), ("failed", [0.5])]:
-        end(book, book.issue().number, values, state)
-    assert reopen().records() == book.records()
+        end(study, study.ask().number, values, state)
+    assert reopen().records() == study.records()
     assert [trial.state for trial in reopen().records()] == ["finished", "cut", "failed"]
 
 
 def test_more_trials_may_be_asked_for_later(tmp_path):
-    book, _ = fresh(tmp_path, num_trials=2)
-    work_through(book, Worker())
+    study, _ = fresh(tmp_path, num_trials=2)
+    work_through(study, Worker())
     longer, _ = fresh(tmp_path, num_trials=3)
-    assert longer.num_left == 1
+    assert longer.num_remaining == 1
     work_through(longer, Worker())
-    assert findings(longer)[:2] == findings(book)
+    assert findings(longer)[:2] == findings(study)
     shorter, _ = fresh(tmp_path, num_trials=1)
-    assert shorter.num_left == 0
-    assert shorter.issue() is None
+    assert shorter.num_remaining == 0
+    assert shorter.ask() is None
 
 
 def test_epochs_known_already_or_out_of_turn_are_passed_over(tmp_path):
-    book, reopen = fresh(tmp_path)
-    book.issue()
-    book.add_epochs(0, [record_of(0.1, 1), record_of(0.2, 2)])
-    book.add_epochs(0, [record_of(0.9, 1), record_of(0.9, 2)])
-    book.add_epochs(0, [record_of(0.9, 4)])
-    book.add_epochs(0, [])
-    book.add_epochs(0, [record_of(0.1, 1), record_of(0.2, 2), record_of(0.3, 3)])
-    for each in (book, reopen()):
+    study, reopen = fresh(tmp_path)
+    study.ask()
+    study.report(0, [record_of(0.1, 1), record_of(0.2, 2)])
+    study.report(0, [record_of(0.9, 1), record_of(0.9, 2)])
+    study.report(0, [record_of(0.9, 4)])
+    study.report(0, [])
+    study.report(0, [record_of(0.1, 1), record_of(0.2, 2), record_of(0.3, 3)])
+    for each in (study, reopen()):
         history = each.record(0).history
         assert [(record["epoch"], record["val/accuracy"]) for record in history] == [
             (1, 0.1),
@@ -352,47 +354,47 @@ def test_epochs_known_already_or_out_of_turn_are_passed_over(tmp_path):
     ],
 )
 def test_the_value_is_the_first_best_finite_one(tmp_path, values, metric, value, best_epoch):
-    book, reopen = fresh(tmp_path, metric=metric, scheduler="none")
-    ended = end(book, book.issue().number, values)
+    study, reopen = fresh(tmp_path, metric=metric, scheduler="none")
+    ended = end(study, study.ask().number, values)
     assert (ended.state, ended.value, ended.best_epoch) == ("finished", value, best_epoch)
-    assert str(reopen().record(0)) == str(book.record(0))
+    assert str(reopen().record(0)) == str(study.record(0))
 
 
 @pytest.mark.parametrize("values", [[], [math.nan], [math.inf, -math.inf]])
 @pytest.mark.parametrize("state", ["finished", "pruned", "cut"])
 def test_a_trial_without_a_finite_value_has_failed(tmp_path, values, state):
-    book, reopen = fresh(tmp_path)
-    ended = end(book, book.issue().number, values, state)
+    study, reopen = fresh(tmp_path)
+    ended = end(study, study.ask().number, values, state)
     assert (ended.state, ended.value) == ("failed", None)
     assert "val/accuracy was never finite" in ended.reason
     assert reopen().record(0).state == "failed"
 
 
 def test_the_last_epoch_is_never_pruned(tmp_path):
-    book, _ = fresh(tmp_path, grace_epochs=4, max_epochs=4, reduction_factor=2)
+    study, _ = fresh(tmp_path, grace_epochs=4, max_epochs=4, reduction_factor=2)
     for _ in range(2):
-        book.issue()
-    book.add_epochs(0, [record_of(0.9, epoch) for epoch in (1, 2, 3, 4)])
-    assert not book.add_epochs(1, [record_of(0.1, epoch) for epoch in (1, 2, 3, 4)])
+        study.ask()
+    study.report(0, [record_of(0.9, epoch) for epoch in (1, 2, 3, 4)])
+    assert not study.report(1, [record_of(0.1, epoch) for epoch in (1, 2, 3, 4)])
 
 
 @pytest.mark.parametrize("metric", ["val/accuracy", "val/loss"])
 def test_the_worse_trial_is_pruned_whichever_way_is_better(tmp_path, metric):
-    book, _ = fresh(tmp_path, metric=metric)
+    study, _ = fresh(tmp_path, metric=metric)
     for _ in range(2):
-        book.issue()
+        study.ask()
     better, worse = (0.9, 0.1) if metric == "val/accuracy" else (0.1, 0.9)
-    assert not book.add_epochs(0, [{"epoch": 1, metric: better}])
-    assert book.add_epochs(1, [{"epoch": 1, metric: worse}])
+    assert not study.report(0, [{"epoch": 1, metric: better}])
+    assert study.report(1, [{"epoch": 1, metric: worse}])
 
 
-def test_every_issued_experiment_is_the_valid_one_of_its_values(tmp_path):
-    book, _ = fresh(
+def test_the_experiment_of_every_trial_is_the_valid_one_of_its_values(tmp_path):
+    study, _ = fresh(
         tmp_path, algorithm="optuna", num_trials=20, metric="val/loss", scheduler="none"
     )
     kinds = set()
-    while (ticket := book.issue()) is not None:
-        params, config = ticket.sample.params, ticket.config
+    while (spec := study.ask()) is not None:
+        params, config = spec.sample.params, spec.config
         assert config == experiment_from_mapping(config.model_dump(mode="json"))
         assert (config.training.epochs, config.training.metric) == (4, "val/loss")
         assert (config.training.seed, config.search) == (None, None)
@@ -404,95 +406,88 @@ def test_every_issued_experiment_is_the_valid_one_of_its_values(tmp_path):
         assert config.model.dropout in {0.0, 0.1, 0.3}
         assert config.training.clip.of_mean == params.get("training.clip.of_mean", 1.0)
         kinds.add((params["model.num_layers"], params["training.clip.policy"]))
-        end(book, ticket.number, [curve(params, 1)])
+        end(study, spec.number, [curve(params, 1)])
     assert len(kinds) == 4
 
 
 def test_a_grid_is_worked_through_in_order_up_to_the_budget(tmp_path):
-    book, _ = fresh(tmp_path, space=SPACE, algorithm="grid", num_trials=100)
+    study, _ = fresh(tmp_path, space=SPACE, algorithm="grid", num_trials=100)
     points = grid(experiment(space=SPACE, algorithm="grid", num_trials=100))
-    assert book.num_trials == len(points) == 12
-    assert [book.issue().sample.params for _ in points] == points
-    assert book.issue() is None
+    assert study.num_trials == len(points) == 12
+    assert [study.ask().sample.params for _ in points] == points
+    assert study.ask() is None
     few, _ = fresh(tmp_path, space=SPACE, algorithm="grid", num_trials=5)
     assert few.num_trials == 5
 
 
 def test_a_trial_whose_experiment_is_refused_fails_and_the_next_one_comes(tmp_path, monkeypatch):
-    book, reopen = fresh(tmp_path)
-    real = trial_book.trial_experiment
+    study, reopen = fresh(tmp_path)
+    real = study_module.trial_experiment
 
     def refuse(*arguments, **keywords):
-        monkeypatch.setattr(trial_book, "trial_experiment", real)
+        monkeypatch.setattr(study_module, "trial_experiment", real)
         raise ConfigError("never like this")
 
-    monkeypatch.setattr(trial_book, "trial_experiment", refuse)
+    monkeypatch.setattr(study_module, "trial_experiment", refuse)
     with pytest.raises(ConfigError, match="never like this"):
-        book.issue()
-    assert book.issue().number == 1
+        study.ask()
+    assert study.ask().number == 1
     first = reopen().record(0)
     assert (first.state, first.reason) == ("failed", "never like this")
 
 
 def test_time_adds_up_over_attempts_and_stops_with_the_clock(tmp_path, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(trial_book.time, "monotonic", lambda: now[0])
-    book, reopen = fresh(tmp_path)
-    book.issue()
+    monkeypatch.setattr(study_module.time, "monotonic", lambda: now[0])
+    study, reopen = fresh(tmp_path)
+    study.ask()
     now[0] += 5
-    book.add_epochs(0, [record_of(0.5, 1)])
+    study.report(0, [record_of(0.5, 1)])
     now[0] += 1000
-    book = reopen()
+    study = reopen()
     now[0] += 2
-    assert book.elapsed_s == 7
-    book.stop_clock()
+    assert study.elapsed_s == 7
+    study.stop_clock()
     now[0] += 50
-    assert book.elapsed_s == 7
+    assert study.elapsed_s == 7
     assert reopen().elapsed_s == 7
 
 
-def test_the_file_outlives_a_power_cut_in_order(tmp_path):
-    book, _ = fresh(tmp_path)
-    book.issue()
-    with sqlite3.connect(tmp_path / "trials.sqlite") as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-
-
-def finalists_of(book: TrialBook, *values: float) -> list[TrialRecord]:
+def finalists_of(study: TrialStudy, *values: float) -> list[TrialRecord]:
     for value in values:
-        end(book, book.issue().number, [value])
-    return sorted(book.records(), key=lambda trial: -trial.value)
+        end(study, study.ask().number, [value])
+    return sorted(study.records(), key=lambda trial: -trial.value)
 
 
-def seed_book(tmp_path: Path, finalists: list[TrialRecord], **search: Any) -> TrialBook:
+def repeats_of(tmp_path: Path, finalists: list[TrialRecord], **search: Any) -> TrialStudy:
     config = experiment(repeats=3, **search)
-    return open_seed_book(tmp_path / "trials.sqlite", config, key="s", finalists=finalists)
+    return open_repeats(tmp_path / "trials.sqlite", config, key="s", finalists=finalists)
 
 
 def test_finalists_are_repeated_with_the_seeds_after_their_own(tmp_path):
-    book, _ = fresh(tmp_path, repeats=3)
-    finalists = finalists_of(book, 0.5, 0.7)
-    seeds = seed_book(tmp_path, finalists)
-    assert seeds.num_left == 4
-    tickets = [seeds.issue() for _ in range(4)]
-    assert [ticket.config.training.seed for ticket in tickets] == [1, 2, 1, 2]
-    assert [ticket.config.seed for ticket in tickets] == [0, 0, 0, 0]
+    study, _ = fresh(tmp_path, repeats=3)
+    finalists = finalists_of(study, 0.5, 0.7)
+    seeds = repeats_of(tmp_path, finalists)
+    assert seeds.num_remaining == 4
+    specs = [seeds.ask() for _ in range(4)]
+    assert [spec.config.training.seed for spec in specs] == [1, 2, 1, 2]
+    assert [spec.config.seed for spec in specs] == [0, 0, 0, 0]
     numbers = [1, 1, 0, 0]
-    assert [ticket.sample.params for ticket in tickets] == [
-        book.record(number).params for number in numbers
+    assert [spec.sample.params for spec in specs] == [
+        study.record(number).params for number in numbers
     ]
 
 
 def test_seeds_are_never_pruned_and_their_values_decide_the_winner(tmp_path):
-    book, _ = fresh(tmp_path, repeats=3)
-    finalists = finalists_of(book, 0.70, 0.71, 0.72)[:2]
-    seeds = seed_book(tmp_path, finalists)
+    study, _ = fresh(tmp_path, repeats=3)
+    finalists = finalists_of(study, 0.70, 0.71, 0.72)[:2]
+    seeds = repeats_of(tmp_path, finalists)
     for value in (0.5, 0.6, 0.9, 0.8):
-        ticket = seeds.issue()
-        assert not seeds.add_epochs(ticket.number, [record_of(value, 1)])
-        seeds.settle(ticket.number, "finished")
-        seeds.close(ticket.number)
-    trials = seeds.with_seed_values(book.records())
+        spec = seeds.ask()
+        assert not seeds.report(spec.number, [record_of(value, 1)])
+        seeds.mark_ended(spec.number, "finished")
+        seeds.tell(spec.number)
+    trials = seeds.with_seed_values(study.records())
     assert [trial.seed_values for trial in trials] == [(), (0.71, 0.9, 0.8), (0.72, 0.5, 0.6)]
     found = SearchRecord("x", "val/accuracy", True, {}, "random", "asha", 4, trials=trials)
     assert found.with_best().best == 1
@@ -500,50 +495,50 @@ def test_seeds_are_never_pruned_and_their_values_decide_the_winner(tmp_path):
 
 
 def test_a_failed_or_unfinished_seed_does_not_count(tmp_path):
-    book, _ = fresh(tmp_path, repeats=3)
-    seeds = seed_book(tmp_path, finalists_of(book, 0.5, 0.4))
-    end(seeds, seeds.issue().number, [math.nan])
-    end(seeds, seeds.issue().number, [0.6])
-    end(seeds, seeds.issue().number, [0.9], state="failed")
-    seeds.add_epochs(seeds.issue().number, [record_of(0.9, 1)])
-    trials = seeds.with_seed_values(book.records())
+    study, _ = fresh(tmp_path, repeats=3)
+    seeds = repeats_of(tmp_path, finalists_of(study, 0.5, 0.4))
+    end(seeds, seeds.ask().number, [math.nan])
+    end(seeds, seeds.ask().number, [0.6])
+    end(seeds, seeds.ask().number, [0.9], state="failed")
+    seeds.report(seeds.ask().number, [record_of(0.9, 1)])
+    trials = seeds.with_seed_values(study.records())
     assert [trial.seed_values for trial in trials] == [(0.5, 0.6), ()]
 
 
 def test_seeds_go_on_after_a_restart(tmp_path):
-    book, _ = fresh(tmp_path, repeats=3)
-    finalists = finalists_of(book, 0.5, 0.4)
-    seeds = seed_book(tmp_path, finalists)
-    first, second = seeds.issue(), seeds.issue()
+    study, _ = fresh(tmp_path, repeats=3)
+    finalists = finalists_of(study, 0.5, 0.4)
+    seeds = repeats_of(tmp_path, finalists)
+    first, second = seeds.ask(), seeds.ask()
     end(seeds, first.number, [0.6])
-    again = seed_book(tmp_path, finalists)
-    assert again.num_left == 3
-    assert again.issue() == second
+    again = repeats_of(tmp_path, finalists)
+    assert again.num_remaining == 3
+    assert again.ask() == second
     with killed_after(1), pytest.raises(Killed):
-        again.issue()
-    third = seed_book(tmp_path, finalists)
-    assert [third.issue().config.training.seed for _ in range(3)] == [2, 1, 2]
-    assert third.issue() is None
+        again.ask()
+    third = repeats_of(tmp_path, finalists)
+    assert [third.ask().config.training.seed for _ in range(3)] == [2, 1, 2]
+    assert third.ask() is None
 
 
 def test_new_finalists_of_a_longer_search_get_their_seeds_too(tmp_path):
-    book, _ = fresh(tmp_path, repeats=3)
-    finalists = finalists_of(book, 0.5)
-    seeds = seed_book(tmp_path, finalists)
-    while (ticket := seeds.issue()) is not None:
-        end(seeds, ticket.number, [0.5])
-    finalists = finalists_of(book, 0.6)
-    longer = seed_book(tmp_path, finalists)
-    assert longer.num_left == 2
-    while (ticket := longer.issue()) is not None:
-        assert ticket.sample.params == book.record(1).params
-        end(longer, ticket.number, [0.6])
-    trials = longer.with_seed_values(book.records())
+    study, _ = fresh(tmp_path, repeats=3)
+    finalists = finalists_of(study, 0.5)
+    seeds = repeats_of(tmp_path, finalists)
+    while (spec := seeds.ask()) is not None:
+        end(seeds, spec.number, [0.5])
+    finalists = finalists_of(study, 0.6)
+    longer = repeats_of(tmp_path, finalists)
+    assert longer.num_remaining == 2
+    while (spec := longer.ask()) is not None:
+        assert spec.sample.params == study.record(1).params
+        end(longer, spec.number, [0.6])
+    trials = longer.with_seed_values(study.records())
     assert [trial.seed_values for trial in trials] == [(0.5, 0.5, 0.5), (0.6, 0.6, 0.6)]
 
 
 def test_two_finalists_with_the_same_values_are_repeated_once(tmp_path):
-    book, _ = fresh(tmp_path, space={"model.cell": "choice(lstm)"}, repeats=3)
-    finalists = finalists_of(book, 0.5, 0.5)
-    seeds = seed_book(tmp_path, finalists, space={"model.cell": "choice(lstm)"})
-    assert seeds.num_left == 2
+    study, _ = fresh(tmp_path, space={"model.cell": "choice(lstm)"}, repeats=3)
+    finalists = finalists_of(study, 0.5, 0.5)
+    seeds = repeats_of(tmp_path, finalists, space={"model.cell": "choice(lstm)"})
+    assert seeds.num_remaining == 2

@@ -1,0 +1,50 @@
+from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+import ray.tune
+
+from rnnlane.config import experiment_from_mapping
+from rnnlane.execution import on_ray
+from rnnlane.search import trial_worker
+from rnnlane.search.trial_worker import TrialTask, run_trial
+
+HISTORY = [{"epoch": 1.0, "val/loss": 0.5}]
+
+
+@pytest.fixture
+def reported(monkeypatch):
+    """The histories that Ray Tune was given."""
+    reported: list[Any] = []
+    monkeypatch.setattr(ray.tune, "report", lambda result: reported.append(result["history"]))
+    return reported
+
+
+def task(folder: Any, *, num_workers: int) -> dict[str, Any]:
+    values = {"name": "x", "data": {"source": {"kind": "generated"}}}
+    config = experiment_from_mapping({**values, "runtime": {"num_workers": num_workers}})
+    return asdict(TrialTask(config.model_dump_json(), "b", str(folder), 0.25))
+
+
+def test_a_trial_with_one_worker_trains_on_its_data_here(tmp_path, monkeypatch, reported):
+    def train(config: Any, data: Any, *, store: Any, events: Any) -> None:
+        assert (config.name, data) == ("x", "data b")
+        events.epoch(HISTORY)
+
+    monkeypatch.setattr(trial_worker, "train_here", train)
+    monkeypatch.setattr(ray, "get", lambda reference: f"data {reference}")
+    run_trial(task(tmp_path, num_workers=1), datasets={"a": "a", "b": "b"})
+    assert reported == [HISTORY]
+
+
+def test_a_trial_with_workers_of_its_own_reports_what_came_late(tmp_path, monkeypatch, reported):
+    def train(config: Any, data: Any, *, gpus_per_worker: float, **_: Any) -> SimpleNamespace:
+        assert (config.runtime.num_workers, data, gpus_per_worker) == (2, "b", 0.25)
+        return SimpleNamespace(history=HISTORY)
+
+    monkeypatch.setattr(on_ray, "train_on_ray", train)
+    monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "7")
+    run_trial(task(tmp_path, num_workers=2), datasets={"a": "a", "b": "b"})
+    assert reported == [HISTORY]
