@@ -25,10 +25,11 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.run_marker import marker_line
 from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports.artifacts import resolved_yaml
-from rnnlane.search.ray_tune import TrialListener, TrialPlaces, run_trials
+from rnnlane.search.dispatcher import TrialEvents
+from rnnlane.search.ray_tune import TrialResources, run_trials
 from rnnlane.search.results import SearchResult, describe_result, write_search_results
-from rnnlane.search.study import Ticket, TrialBook, open_book, open_seed_book
-from rnnlane.search.trial_worker import TrialOrder
+from rnnlane.search.study import TrialSpec, TrialStudy, open_repeats, open_trials
+from rnnlane.search.trial_worker import TrialTask
 from rnnlane.tracking.run import RunSpec
 from rnnlane.tracking.search import SearchTracker, start_search
 from rnnlane.tracking.store import find_tagged, resolve_uri
@@ -53,7 +54,7 @@ def execute_search(
         events: is told how it goes.
     """
     try:
-        places = trial_places(config)
+        resources = trial_resources(config)
         check_storage(config)
         datasets = _shared_data(config, prepared)
         tracker = _start_tracking(config, record)
@@ -66,7 +67,7 @@ def execute_search(
         state="running",
     )
     events.note(marker_line(tracker.parent.run_id, tracker.parent.tracking_uri))
-    search = _Search(config, record=record, tracker=tracker, events=events, places=places)
+    search = _Search(config, record=record, tracker=tracker, events=events, resources=resources)
     try:
         found = search.run(datasets)
         if found.winner is None:
@@ -94,7 +95,7 @@ def data_key(config: ExperimentConfig) -> str:
     return fingerprint(config.text.model_dump(mode="json"))
 
 
-def trial_places(config: ExperimentConfig) -> TrialPlaces:
+def trial_resources(config: ExperimentConfig) -> TrialResources:
     """Where the trials run on the connected Ray.
 
     Raises:
@@ -106,7 +107,7 @@ def trial_places(config: ExperimentConfig) -> TrialPlaces:
     fitting = cluster.num_fitting(
         num_workers=search.workers_per_trial, cpus=search.cpus_per_worker, gpus=gpus
     )
-    return TrialPlaces(
+    return TrialResources(
         num_workers=search.workers_per_trial,
         cpus_per_worker=search.cpus_per_worker,
         gpus_per_worker=gpus,
@@ -162,7 +163,7 @@ def _start_tracking(config: ExperimentConfig, record: RunRecord) -> SearchTracke
     return start_search(config.tracking, spec, outbox=record.outbox, resume_run_id=run_id)
 
 
-class _Search(TrialListener):
+class _Search(TrialEvents):
     """The driver's side of a search: its phases, and what the outside is told of them."""
 
     def __init__(
@@ -172,7 +173,7 @@ class _Search(TrialListener):
         record: RunRecord,
         tracker: SearchTracker,
         events: RunEvents,
-        places: TrialPlaces,
+        resources: TrialResources,
     ):
         assert config.search is not None
         self._config = config
@@ -180,10 +181,10 @@ class _Search(TrialListener):
         self._record = record
         self._tracker = tracker
         self._events = events
-        self._places = places
+        self._resources = resources
         self._file = record.folder / "trials.sqlite"
-        self._trials = open_book(self._file, config, key=record.key)
-        self._seeds: TrialBook | None = None
+        self._trials = open_trials(self._file, config, key=record.key)
+        self._seeds: TrialStudy | None = None
         self._done_checkpoints: list[str] = []
 
     def run(self, datasets: dict[str, Any]) -> SearchRecord:
@@ -195,12 +196,12 @@ class _Search(TrialListener):
         if self._settings.repeats > 1:
             finalists = _distinct(self.found().ranked())[: self._settings.finalists]
             seeds = self._settings.repeats - 1
-            self.noticed(
+            self.note(
                 f"training the best {len(finalists)} again with {seeds} other seeds each"
                 if self._left_s() > 0
                 else "the time budget leaves nothing for other seeds of the best trials"
             )
-            self._seeds = open_seed_book(
+            self._seeds = open_repeats(
                 self._file, self._config, key=self._record.key, finalists=finalists
             )
             self._work_on(self._seeds, datasets)
@@ -230,71 +231,69 @@ class _Search(TrialListener):
         )
         return found.with_best()
 
-    def started(self, ticket: Ticket) -> None:
+    def trial_started(self, spec: TrialSpec) -> None:
         self._sweep()
         self._tracker.open_trial(
-            ticket.key,
-            name=ticket.key,
+            spec.key,
+            name=spec.key,
             params=flattened(
-                ticket.config.model_dump(
+                spec.config.model_dump(
                     mode="json", exclude={"tracking", "description", "runtime", "search"}
                 )
             ),
             tags={
                 "rnnlane.kind": "trial",
-                "rnnlane.config_fingerprint": config_fingerprint(ticket.config),
+                "rnnlane.config_fingerprint": config_fingerprint(spec.config),
                 "rnnlane.search": self._record.key,
             },
         )
         self._tell()
 
-    def progressed(self, ticket: Ticket, record: TrialRecord) -> None:
-        self._tracker.log_trial(ticket.key, record.history)
+    def trial_progressed(self, spec: TrialSpec, record: TrialRecord) -> None:
+        self._tracker.log_trial(spec.key, record.history)
         self._tell()
 
-    def ended(self, ticket: Ticket, record: TrialRecord) -> None:
-        self._tracker.tag_trial(ticket.key, {"rnnlane.trial_state": record.state})
+    def trial_ended(self, spec: TrialSpec, record: TrialRecord) -> None:
+        self._tracker.tag_trial(spec.key, {"rnnlane.trial_state": record.state})
         self._tracker.close_trial(
-            ticket.key,
+            spec.key,
             "FAILED" if record.state == "failed" else "FINISHED",
             reason=record.reason or None,
         )
-        self._done_checkpoints.append(ticket.key)
+        self._done_checkpoints.append(spec.key)
         self._tracker.parent.log_history(_progression(self.found()))
         if self._seeds is not None:
             value = "failed" if record.value is None else f"{record.value:.4f}"
-            self.noticed(f"{ticket.key} with seed {ticket.sample.seed}: {value}")
+            self.note(f"{spec.key} with seed {spec.sample.seed}: {value}")
         self._tell()
 
-    def noticed(self, text: str) -> None:
+    def note(self, text: str) -> None:
         self._events.note(text)
 
     def _tell_what_is_done(self) -> None:
         trials = self._trials.records()
         ended = sum(trial.state != "running" for trial in trials)
         if trials:
-            self.noticed(
-                f"going on: {ended} trials have ended, {len(trials) - ended} are under way"
-            )
+            self.note(f"going on: {ended} trials have ended, {len(trials) - ended} are under way")
 
     def _tell(self) -> None:
         self._events.trial(self.found())
 
-    def _work_on(self, book: TrialBook, datasets: dict[str, Any]) -> None:
-        """Runs what is left of a book."""
+    def _work_on(self, study: TrialStudy, datasets: dict[str, Any]) -> None:
+        """Runs what is left of a study."""
         self._done_checkpoints += [
-            trial.key for trial in book.records() if trial.state != "running"
+            trial.key for trial in study.records() if trial.state != "running"
         ]
         run_trials(
-            book,
-            places=self._places,
+            study,
+            resources=self._resources,
             datasets=datasets,
-            order=self._order,
+            make_task=self._make_task,
             deadline=time.monotonic() + self._left_s(),
             scratch=self._record.folder / "ray-tune",
-            listener=self,
+            events=self,
         )
-        book.stop_clock()
+        study.stop_clock()
         self._sweep()
 
     def _left_s(self) -> float:
@@ -305,25 +304,24 @@ class _Search(TrialListener):
     def _elapsed_s(self) -> float:
         return self._trials.elapsed_s + (self._seeds.elapsed_s if self._seeds else 0.0)
 
-    def _order(self, ticket: Ticket) -> TrialOrder:
-        places = self._places
+    def _make_task(self, spec: TrialSpec) -> TrialTask:
+        resources = self._resources
         runtime = self._config.runtime.model_copy(
             update={
-                "num_workers": places.num_workers,
-                "cpus_per_worker": places.cpus_per_worker,
-                "device": "gpu" if places.gpus_per_worker > 0 else "cpu",
+                "num_workers": resources.num_workers,
+                "cpus_per_worker": resources.cpus_per_worker,
+                "device": "gpu" if resources.gpus_per_worker > 0 else "cpu",
                 # Ray Tune retries a trial as a whole.
                 "max_restarts": 0,
             }
         )
-        config = ticket.config.model_copy(update={"runtime": runtime})
-        return TrialOrder(
-            number=ticket.number,
+        config = spec.config.model_copy(update={"runtime": runtime})
+        return TrialTask(
             # Without the store's address, which may hold a password; trials never log to it.
             config=config.model_dump_json(exclude={"tracking"}),
             data=data_key(config),
-            checkpoints=self._checkpoints(ticket.key),
-            gpus_per_worker=places.gpus_per_worker,
+            checkpoints=self._checkpoints(spec.key),
+            gpus_per_worker=resources.gpus_per_worker,
         )
 
     def _checkpoints(self, key: str) -> str:
