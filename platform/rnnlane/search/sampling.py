@@ -15,7 +15,7 @@ import numpy as np
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.search import Variation
-from rnnlane.config.space import Params, draw, objective
+from rnnlane.config.space import Params, draw, objective, search_of
 
 if TYPE_CHECKING:
     import optuna
@@ -54,6 +54,13 @@ def _connect(file: Path) -> sqlite3.Connection:
     return connection
 
 
+def running_trial(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> optuna.Trial:
+    """The handle of a stored trial that has not ended, which Optuna has no public way to get."""
+    import optuna
+
+    return optuna.Trial(study, frozen._trial_id)
+
+
 def suggest_params(trial: optuna.Trial, config: ExperimentConfig) -> Params:
     """Samples the values of a trial by the search's algorithm; values that it has are kept."""
 
@@ -74,11 +81,9 @@ def make_sampler(
     """A sampler whose random numbers depend on the seed, the trial's number and the key alone."""
     import optuna
 
-    assert config.search is not None
-    search = config.search
     entropy = (config.seed, number, *key.encode())
     state = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    if search.algorithm != "optuna":
+    if search_of(config).algorithm != "optuna":
         return optuna.samplers.RandomSampler(seed=state)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

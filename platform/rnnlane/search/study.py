@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.search import SearchConfig
-from rnnlane.config.space import Params, grid, objective, trial_experiment
+from rnnlane.config.space import Params, grid, objective, search_of, trial_experiment
 from rnnlane.records.search import TrialRecord, TrialState
 from rnnlane.search.pruning import should_prune
-from rnnlane.search.sampling import make_sampler, open_optuna_study, suggest_params
+from rnnlane.search.sampling import make_sampler, open_optuna_study, running_trial, suggest_params
 
 if TYPE_CHECKING:
     import optuna
@@ -94,10 +93,9 @@ class TrialStudy:
             sample: gives a new trial its values.
             prune: whether the search's scheduler may cut trials short.
         """
-        assert config.search is not None
         self._study = study
         self._config = config
-        self._search: SearchConfig = config.search
+        self._search = search_of(config)
         self._metric, self._is_larger_better = objective(config)
         self._key = key
         self.num_trials = num_trials
@@ -224,7 +222,8 @@ class TrialStudy:
     def _is_pruned(self, entry: _Entry) -> bool:
         """Whether the scheduler prunes the trial after its last epoch so far."""
         curve = self._curve(entry)
-        if not self._prune or not curve or len(curve) >= self._num_epochs():
+        num_epochs = self._search.max_epochs or self._config.training.epochs
+        if not self._prune or not curve or len(curve) >= num_epochs:
             return False
         others = [self._curve(other) for other in self._entries if other is not entry]
         return should_prune(self._search, curve, others, is_larger_better=self._is_larger_better)
@@ -247,18 +246,13 @@ class TrialStudy:
 
         entry = self._entries[number]
         assert entry.trial is not None
-        states = optuna.trial.TrialState
-        if entry.state == "failed":
-            self._study.tell(entry.trial, state=states.FAIL)
-        elif entry.state == "pruned":
-            self._study.tell(entry.trial, state=states.PRUNED)
+        states = {"failed": optuna.trial.TrialState.FAIL, "pruned": optuna.trial.TrialState.PRUNED}
+        if entry.state in states:
+            self._study.tell(entry.trial, state=states[entry.state])
         else:
             self._study.tell(entry.trial, self.record(number).value)
         entry.trial = None
         entry.final = self.record(number)
-
-    def _num_epochs(self) -> int:
-        return self._search.max_epochs or self._config.training.epochs
 
     def _curve(self, entry: _Entry) -> list[float]:
         return [float(record[self._metric]) for record in entry.history]
@@ -307,10 +301,8 @@ class TrialStudy:
         Values sampled already are kept; the others depend on the trial's number and their key
         alone. A trial that was marked as ended, but not told, counts as running.
         """
-        import optuna
-
         self._study.sampler = make_sampler(self._config, number=frozen.number)
-        trial = optuna.Trial(self._study, frozen._trial_id)
+        trial = running_trial(self._study, frozen)
         if known is not None:
             return _Entry(trial, Sample(known["params"], known["seed"]), known["started_at"])
         entry = _Entry(trial, self._sample(trial), started_at=time.time())
@@ -326,22 +318,20 @@ def open_trials(file: Path, config: ExperimentConfig, *, key: str) -> TrialStudy
         config: an experiment with a search.
         key: names the search.
     """
-    assert config.search is not None
-    search = config.search
-    if search.algorithm == "grid":
-        points = grid(config)
-        num_trials = min(len(points), search.num_trials)
+    search = search_of(config)
+    points = grid(config) if search.algorithm == "grid" else None
 
-        def sample(trial: optuna.Trial) -> Sample:
-            return Sample(points[trial.number])
-    else:
-        num_trials = search.num_trials
+    def sample(trial: optuna.Trial) -> Sample:
+        return Sample(suggest_params(trial, config) if points is None else points[trial.number])
 
-        def sample(trial: optuna.Trial) -> Sample:
-            return Sample(suggest_params(trial, config))
-
-    study = open_optuna_study(file, "trials", config)
-    return TrialStudy(study, config, key=key, num_trials=num_trials, sample=sample, prune=True)
+    return TrialStudy(
+        open_optuna_study(file, "trials", config),
+        config,
+        key=key,
+        num_trials=search.num_trials if points is None else min(len(points), search.num_trials),
+        sample=sample,
+        prune=True,
+    )
 
 
 def open_repeats(
@@ -355,13 +345,12 @@ def open_repeats(
         key: names the search.
         finalists: the trials to repeat, in order.
     """
-    assert config.search is not None
     first = config.seed if config.training.seed is None else config.training.seed
     study = open_optuna_study(file, "seeds", config)
     known = [trial.user_attrs.get(ATTRIBUTES) for trial in study.get_trials(deepcopy=False)]
     samples = [Sample(item["params"], item["seed"]) for item in known if item is not None]
     for finalist in finalists:
-        for repeat in range(1, config.search.repeats):
+        for repeat in range(1, search_of(config).repeats):
             sample = Sample(dict(finalist.params), seed=first + repeat)
             if sample not in samples:
                 samples.append(sample)

@@ -6,7 +6,13 @@ import pytest
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
 from rnnlane.config.search import Variation
-from rnnlane.search.sampling import _suggest, make_sampler, open_optuna_study, suggest_params
+from rnnlane.search.sampling import (
+    _suggest,
+    make_sampler,
+    open_optuna_study,
+    running_trial,
+    suggest_params,
+)
 
 SPACE = {
     "model.num_layers": "choice(1, 2)",
@@ -76,3 +82,15 @@ def test_values_that_a_trial_has_are_kept(tmp_path):
     first = suggest_params(trial, config)
     assert suggest_params(trial, config) == first
     assert first.keys() <= config.search.space.keys()
+
+
+def test_a_stored_trial_that_has_not_ended_can_be_continued(tmp_path):
+    file, config = tmp_path / "trials.sqlite", experiment()
+    first = open_optuna_study(file, "trials", config).ask()
+    rate = first.suggest_float("rate", 0, 1)
+    study = open_optuna_study(file, "trials", config)
+    trial = running_trial(study, study.get_trials()[0])
+    assert trial.number == first.number
+    assert trial.suggest_float("rate", 0, 1) == rate
+    study.tell(trial, 0.5)
+    assert [each.value for each in study.get_trials()] == [0.5]
