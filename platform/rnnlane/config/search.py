@@ -1,4 +1,4 @@
-"""The ``search`` section: what may vary, what counts as better, and what it may cost."""
+"""The ``search`` section: which keys vary, how trials are compared, and what they may cost."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def same_value(left: Any, right: Any) -> bool:
-    """Whether two plain values are the same; unlike ``==`` it tells 1 from true."""
+    """Whether two plain values are equal; unlike for ``==``, 1 and true are not."""
     return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
 
 
-def shown_value(value: Any) -> str:
-    """A plain value as YAML reads it within a call or a list."""
+def format_value(value: Any) -> str:
+    """A plain value as it is written within a call or a list, to be read as YAML."""
     if isinstance(value, str):
         return value if _is_plain(value) else _quoted(value)
     if value is None or isinstance(value, bool):
@@ -64,12 +64,12 @@ def _quoted(text: str) -> str:
 
 
 class Variation(Section):
-    """What one key may be: exactly one distribution, and when the key applies at all."""
+    """How one key varies: exactly one distribution, and the conditions under which it applies."""
 
     choice: tuple[Any, ...] | None = Field(None, description="One of these values.", min_length=1)
-    uniform: tuple[_Finite, _Finite] | None = Field(None, description="[low, high], evenly.")
+    uniform: tuple[_Finite, _Finite] | None = Field(None, description="[low, high], uniform.")
     loguniform: tuple[_Finite, _Finite] | None = Field(
-        None, description="[low, high], evenly on a logarithmic scale; low > 0."
+        None, description="[low, high], uniform on a logarithmic scale; low > 0."
     )
     randint: tuple[int, int] | None = Field(
         None, description="[low, high], whole numbers, both ends included."
@@ -79,8 +79,8 @@ class Variation(Section):
     )
     when: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
         default_factory=dict,
-        description="The key is varied only where each of these keys has one of these values; "
-        "else it keeps the experiment's own value.",
+        description="The key varies only in trials where each of these keys has one of these "
+        "values; in others it keeps the experiment's own value.",
     )
 
     @field_validator("uniform", "loguniform", "randint", "steps", mode="before")
@@ -100,7 +100,7 @@ class Variation(Section):
         _check_scalars(choices)
         for index, item in enumerate(choices):
             if any(same_value(item, earlier) for earlier in choices[:index]):
-                raise ValueError(f"choices must differ, but got {shown_value(item)} twice")
+                raise ValueError(f"choices must differ, but got {format_value(item)} twice")
         return value
 
     @field_validator("when")
@@ -139,23 +139,23 @@ class Variation(Section):
 
     @property
     def distribution(self) -> Distribution:
-        """Which one it is."""
+        """The name of its distribution."""
         return next(name for name in _ARGUMENTS if getattr(self, name) is not None)
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """The choices, or low, high and for steps the step."""
+        """The choices, or low and high, and for steps the step."""
         arguments: tuple[Any, ...] = getattr(self, self.distribution)
         return arguments
 
     @property
     def is_continuous(self) -> bool:
-        """Whether it draws from a range of real numbers rather than from listed values."""
+        """Whether it samples from a range of real numbers rather than from listed values."""
         return self.distribution in {"uniform", "loguniform"}
 
     @property
     def values(self) -> Sequence[Any]:
-        """All values it can take, in order; whole numbers are ints. Not for a continuous one."""
+        """All its values, in order; whole numbers are ints. Not for a continuous distribution."""
         assert not self.is_continuous
         if self.choice is not None:
             return self.choice
@@ -163,23 +163,23 @@ class Variation(Section):
         step = rest[0] if rest else 1
         if all(float(number).is_integer() for number in (low, high, step)):
             return range(int(low), int(high) + 1, int(step))
-        # Decimals of the shortest text keep 0.1 + 2 x 0.1 at the 0.3 that its author means.
+        # Decimals, because 0.1 + 2 x 0.1 must give 0.3 as written, not 0.30000000000000004.
         start, end, stride = (Decimal(repr(number)) for number in (low, high, step))
         return tuple(float(start + n * stride) for n in range(int((end - start) // stride) + 1))
 
     def can_be(self, value: Any) -> bool:
-        """Whether a draw can be exactly ``value``; never so for a continuous one."""
+        """Whether a sample can equal ``value``; False for every continuous distribution."""
         if self.is_continuous:
             return False
         values = self.values
         if not isinstance(values, range):
             return any(same_value(value, item) for item in values)
-        # A float would be looked for by walking the whole range.
+        # For a float, `in` would iterate over the whole range.
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and float(value).is_integer() and int(value) in values
 
     def __str__(self) -> str:
-        """The call notation, with its conditions after it."""
+        """The call notation, followed by the conditions."""
         text = _call(self.distribution, self.arguments)
         conditions = [f"{key} in {_call('', allowed)}" for key, allowed in self.when.items()]
         return f"{text} when {' and '.join(conditions)}" if conditions else text
@@ -196,7 +196,7 @@ def _check_scalars(values: Sequence[Any]) -> None:
 
 
 def _call(name: str, arguments: Sequence[Any]) -> str:
-    show = shown_value if name in {"choice", ""} else _number
+    show = format_value if name in {"choice", ""} else _number
     return f"{name}({', '.join(show(argument) for argument in arguments)})"
 
 
@@ -205,12 +205,12 @@ def _number(value: float) -> str:
 
 
 def _from_call(value: Any) -> Any:
-    """``loguniform(1e-4, 1e-2)`` -> ``{"loguniform": [1e-4, 1e-2]}``; a mapping stays as it is."""
+    """``loguniform(1e-4, 1e-2)`` -> ``{"loguniform": [1e-4, 1e-2]}``; a mapping is unchanged."""
     if isinstance(value, Mapping | Variation):
         return value
     match = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", value, re.S) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"what a key may be must be {_EXAMPLES}, but got {value!r}")
+        raise ValueError(f"the distribution of a key must be {_EXAMPLES}, but got {value!r}")
     name, text = match.groups()
     if name not in _ARGUMENTS:
         raise ValueError(f"unknown distribution `{name}`; known: {', '.join(_ARGUMENTS)}")
@@ -218,12 +218,12 @@ def _from_call(value: Any) -> Any:
         arguments, _ = parse_yaml(f"[{text}]", origin=name)
     except ConfigError:
         raise ValueError(
-            f"the arguments of a call must be values with commas, but got {value!r}"
+            f"the arguments of a call must be values separated by commas, but got {value!r}"
         ) from None
     return {name: arguments}
 
 
-# What varies, by dotted key.
+# The varied keys by dotted name.
 Space = dict[
     str,
     Annotated[Variation, BeforeValidator(_from_call, json_schema_input_type=str | Variation)],
@@ -231,10 +231,10 @@ Space = dict[
 
 
 class SearchConfig(Section):
-    """What `rnnlane tune` varies, how it chooses, and how much it may spend."""
+    """What `rnnlane tune` varies, how it samples trials, and how much it may spend."""
 
     space: Space = Field(
-        description="For each dotted key of the experiment what it may be, such as "
+        description="The distribution of each varied key, by its dotted name, such as "
         "`model.hidden_size: {choice: [32, 64]}` or `training.learning_rate: "
         "loguniform(1e-4, 1e-2)`.",
         min_length=1,
@@ -250,9 +250,11 @@ class SearchConfig(Section):
     )
     grace_epochs: PositiveInt = Field(1, description="Epochs that every trial gets.")
     reduction_factor: int = Field(2, ge=2, description="For asha: one in so many goes on.")
-    metric: ValMetric | None = Field(None, description="What counts; default: training.metric.")
+    metric: ValMetric | None = Field(
+        None, description="The metric that trials are compared by; default: training.metric."
+    )
     mode: Literal["min", "max"] | None = Field(
-        None, description="Which way is better; default: min for a loss, else max."
+        None, description="The better direction; default: min for a loss, else max."
     )
     num_trials: PositiveInt = Field(20, description="Trials in all; for grid at most.")
     time_budget_s: PositiveFloat | None = Field(
@@ -263,28 +265,30 @@ class SearchConfig(Section):
     )
     workers_per_trial: PositiveInt = Field(
         1,
-        description="DDP workers a trial, a fixed number; 1 shares warm processes between trials. "
-        "runtime.num_workers is for `rnnlane train`.",
+        description="DDP workers of each trial; with 1, trials reuse processes. "
+        "runtime.num_workers applies to `rnnlane train` only.",
     )
-    cpus_per_worker: PositiveFloat = Field(1.0, description="CPUs that Ray sets aside a worker.")
+    cpus_per_worker: PositiveFloat = Field(
+        1.0, description="CPUs that Ray reserves for each worker."
+    )
     gpus_per_worker: NonNegativeFloat | None = Field(
         None,
-        description="GPUs a worker; 0.25 puts four on one GPU. Default: as runtime.device says.",
+        description="GPUs of each worker; 0.25 puts four on one GPU. Default: by runtime.device.",
     )
     max_concurrent: PositiveInt | None = Field(
         None, description="Trials at once; default: as many as fit."
     )
     max_retries: int = Field(
-        3, ge=0, description="Times a failed trial goes on from its checkpoint before it counts."
+        3, ge=0, description="Times that a failed trial is retried from its checkpoint."
     )
     finalists: PositiveInt = Field(
-        3, description="Best trials that are trained again with other seeds, if repeats > 1."
+        3, description="Number of best trials to train again with other seeds, if repeats > 1."
     )
     repeats: PositiveInt = Field(
-        1, description="Seeds that a finalist is judged by, its first included."
+        1, description="Seeds that each finalist is trained with, its first included."
     )
 
 
 def natural_mode(metric: str) -> Literal["min", "max"]:
-    """Which way a metric is better."""
+    """Whether a smaller or a larger value of a metric is better."""
     return "min" if metric.endswith("loss") else "max"

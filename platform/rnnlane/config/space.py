@@ -1,7 +1,7 @@
-"""The search space: which settings a trial can have, and that each of them is a valid experiment.
+"""The search space: its combinations, the experiment of a trial, the data sets that trials need.
 
-A condition (``when``) makes a tree of the space: a key is drawn only where it applies, so two
-trials that compute the same never differ in a key that neither of them uses.
+A condition (``when``) makes the space a tree: a key is sampled only where it applies, so trials
+never differ in a key that none of them uses.
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ MAX_GRID = 100_000
 
 
 def objective(config: ExperimentConfig) -> tuple[str, bool]:
-    """The metric that counts, and whether a larger one is better."""
+    """The metric that trials are compared by, and whether a larger value is better."""
     metric = search_of(config).metric or config.training.metric
     return metric, natural_mode(metric) == "max"
 
 
 def ordered_keys(space: Space) -> list[str]:
-    """The varied keys in the file's order, but those that a condition names before the others.
+    """The varied keys in the file's order, except that parents come first.
+
+    A key's parents are those that its conditions name.
 
     Raises:
-        ConfigError: conditions go round in a circle.
+        ConfigError: conditions form a circle.
     """
     order: list[str] = []
 
     def visit(key: str, path: tuple[str, ...]) -> None:
         if key in path:
             circle = " -> ".join([*path[path.index(key) :], key])
-            raise refusal(key, f"conditions may not form a circle, but got {circle}")
+            raise space_error(key, f"conditions may not form a circle, but got {circle}")
         if key not in order:
             for parent in space[key].when:
                 if parent in space:
@@ -52,11 +54,11 @@ def ordered_keys(space: Space) -> list[str]:
 
 
 def draw(config: ExperimentConfig, choose: Callable[[str, Variation], Any]) -> Params:
-    """One setting of the keys that apply.
+    """Values for the keys that apply.
 
     Args:
         config: an experiment with a search.
-        choose: gives a value to a key; asked only for keys that apply, parents first.
+        choose: gives a key's value; called only for keys that apply, parents first.
     """
     space = search_of(config).space
     params: Params = {}
@@ -73,8 +75,8 @@ def trial_experiment(
 
     Args:
         config: an experiment with a search.
-        params: the drawn values by dotted key.
-        seed: becomes ``training.seed``; the splits stay those of the experiment's own seed.
+        params: the sampled values by dotted key.
+        seed: becomes ``training.seed``; the splits still depend on the experiment's own seed.
 
     Raises:
         ConfigError: the values break a rule.
@@ -103,14 +105,14 @@ def grid(config: ExperimentConfig) -> list[Params]:
     space = search_of(config).space
     for key, variation in space.items():
         if variation.is_continuous:
-            raise refusal(
+            raise space_error(
                 key,
                 f"algorithm grid needs listed values, but got {variation}",
                 remedy="use choice or steps, or algorithm random or optuna",
             )
     values = {key: variation.values for key, variation in space.items()}
-    found = list(islice(combinations(config, ordered_keys(space), values), MAX_GRID + 1))
-    if len(found) > MAX_GRID:
+    points = list(islice(combinations(config, ordered_keys(space), values), MAX_GRID + 1))
+    if len(points) > MAX_GRID:
         raise ConfigError(
             f"a grid may have at most {MAX_GRID:,} combinations, but got more",
             where="search.algorithm",
@@ -120,11 +122,11 @@ def grid(config: ExperimentConfig) -> list[Params]:
     def rank(params: Params) -> list[int]:
         return [values[key].index(params[key]) if key in params else -1 for key in space]
 
-    return sorted(found, key=rank)
+    return sorted(points, key=rank)
 
 
 def num_trials(config: ExperimentConfig) -> int:
-    """Trials that the search is to have, if its time budget lets it."""
+    """Trials that the search runs if its time budget suffices."""
     search = search_of(config)
     return (
         min(len(grid(config)), search.num_trials)
@@ -134,24 +136,24 @@ def num_trials(config: ExperimentConfig) -> int:
 
 
 def data_variants(config: ExperimentConfig) -> list[ExperimentConfig]:
-    """A trial's experiment for each distinct prepared data set that the space asks for.
+    """One trial's experiment for each distinct prepared data set that the space needs.
 
     Raises:
         ConfigError: there are more than 32.
     """
     space = search_of(config).space
     text_keys = [key for key in ordered_keys(space) if key.startswith("text.")]
-    probed: dict[str, Sequence[Any]] = {key: probes(space, key) for key in space}
+    probed: dict[str, Sequence[Any]] = {key: probe_values(space, key) for key in space}
     options = {**probed, **{key: space[key].values for key in text_keys}}
     others = {key: values[0] for key, values in probed.items()}
     concerned = with_ancestors(space, text_keys)
     variants: dict[tuple[str, ...], Params] = {}
     for params in islice(combinations(config, concerned, options), MAX_GRID):
-        # Type and text of each value, because 1 and true are equal keys of a mapping.
+        # By repr, because 1 and true are equal as keys of a mapping.
         identity = tuple(repr(value_of(config, key, params)) for key in text_keys)
         variants.setdefault(identity, params)
     if len(variants) > MAX_DATA_VARIANTS:
-        raise refusal(
+        raise space_error(
             max(text_keys, key=lambda key: len(space[key].values)),
             f"a search may prepare at most {MAX_DATA_VARIANTS} data sets, but the values of "
             f"{', '.join(text_keys)} make at least {len(variants)}",
@@ -177,13 +179,13 @@ def search_of(config: ExperimentConfig) -> SearchConfig:
     return config.search
 
 
-def refusal(key: str, message: str, *, remedy: str | None = None) -> ConfigError:
-    """An error that stands at a key of the space."""
+def space_error(key: str, message: str, *, remedy: str | None = None) -> ConfigError:
+    """An error at a key of the space."""
     return ConfigError(message, where=f"search.space.{key}", remedy=remedy)
 
 
 def value_of(config: ExperimentConfig, key: str, params: Params) -> Any:
-    """A key's value in a trial: drawn, else the experiment's own."""
+    """A key's value in a trial: sampled, else the experiment's own."""
     if key in params:
         return params[key]
     return functools.reduce(getattr, key.split("."), config)
@@ -203,7 +205,14 @@ def combinations(
     options: Mapping[str, Sequence[Any]],
     params: Params | None = None,
 ) -> Iterator[Params]:
-    """All settings of ``keys``, which stand parents first, each only where it applies."""
+    """All combinations of the values of ``keys``, each key only where it applies.
+
+    Args:
+        config: an experiment with a search.
+        keys: varied keys, parents first.
+        options: the values of each key.
+        params: values that are given already.
+    """
     params = params or {}
     if not keys:
         yield params
@@ -215,7 +224,7 @@ def combinations(
 
 
 def with_ancestors(space: Space, keys: Sequence[str]) -> list[str]:
-    """The keys and those that decide whether they apply, parents first."""
+    """The keys and those that their conditions depend on, parents first."""
     needed = set(keys)
     order = ordered_keys(space)
     for key in reversed(order):
@@ -224,8 +233,11 @@ def with_ancestors(space: Space, keys: Sequence[str]) -> list[str]:
     return [key for key in order if key in needed]
 
 
-def probes(space: Space, key: str) -> list[Any]:
-    """Its choices, or its ends and, where conditions name it, a value on each side of them."""
+def probe_values(space: Space, key: str) -> list[Any]:
+    """Values of a key that stand for all: its choices, else both ends.
+
+    Of a range that conditions name, also the values named and one that is not named.
+    """
     variation = space[key]
     if variation.is_continuous:
         return list(dict.fromkeys(variation.arguments))
@@ -239,7 +251,7 @@ def probes(space: Space, key: str) -> list[Any]:
 
 
 def completed(config: ExperimentConfig, params: Params, others: Params) -> Params:
-    """``params`` and, of ``others``, the keys that then apply."""
+    """``params`` and those of ``others`` that apply with them."""
     values = {**others, **params}
     return draw(config, lambda key, _: values[key])
 

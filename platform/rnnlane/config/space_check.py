@@ -1,4 +1,4 @@
-"""Refuses an impossible search space before anything starts, naming the key at fault."""
+"""Refuses an invalid search space before anything starts, naming the key at fault."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.search import natural_mode, same_value, shown_value
+from rnnlane.config.search import format_value, natural_mode, same_value
 from rnnlane.config.section import Section
 from rnnlane.config.space import (
     MAX_GRID,
@@ -25,9 +25,9 @@ from rnnlane.config.space import (
     grid,
     objective,
     ordered_keys,
-    probes,
-    refusal,
+    probe_values,
     search_of,
+    space_error,
     trial_experiment,
     value_of,
     with_ancestors,
@@ -43,22 +43,22 @@ _NOT_VARIED = {
     "sample_text": "it does not change what is learned",
     "seed": "trials on different splits cannot be compared; search.repeats tries several seeds",
     "data": "trials on different rows cannot be compared",
-    "training.seed": "the luckiest seed is no finding; search.repeats tries several",
-    "training.epochs": "search.max_epochs and the scheduler decide it",
-    "training.metric": "trials judged by different metrics cannot be compared; search.metric names "
-    "the one that counts",
-    "runtime": "it does not change what is learned; search.workers_per_trial and the keys beside "
-    "it say what a trial runs on",
+    "training.seed": "the best seed would win by chance; search.repeats tries several",
+    "training.epochs": "search.max_epochs and the scheduler set it",
+    "training.metric": "trials with different metrics cannot be compared; search.metric names "
+    "the one to compare by",
+    "runtime": "it does not change what is learned; search.workers_per_trial, cpus_per_worker and "
+    "gpus_per_worker set what a trial runs on",
     "tracking": "it does not change what is learned",
-    "search": "it rules the search itself",
+    "search": "it configures the search itself",
 }
 
 
 def check_space(config: ExperimentConfig) -> None:
-    """Refuses a space that can make an invalid experiment, or more than can be prepared.
+    """Refuses a space with invalid combinations, or one that needs too many prepared data sets.
 
-    Combinations of the keys' extreme values are validated: all of them up to 2,000, else 2,000
-    that hold each value of each key.
+    Combinations of the keys' probe values are validated: all of them if there are at most 2,000,
+    else 2,000 that include each value of each key.
 
     Raises:
         ConfigError: names the key at fault, as ``search.space.<key>``, and the values.
@@ -75,7 +75,7 @@ def check_space(config: ExperimentConfig) -> None:
         grid(config)
     for params in _combinations_to_try(config):
         if _problem(config, params) is not None:
-            raise _blame(config, params)
+            raise _explain(config, params)
     data_variants(config)
 
 
@@ -88,7 +88,7 @@ def _check_known(key: str, where: str) -> None:
     if known[key] is None:
         inner = [name for name in known if name.startswith(f"{key}.")]
         raise ConfigError(
-            f"a key that holds a value is needed, but `{key}` is a section",
+            f"must be a key with a value, but `{key}` is a section",
             where=where,
             remedy=f"name one of its keys: {', '.join(inner)}",
         )
@@ -97,7 +97,9 @@ def _check_known(key: str, where: str) -> None:
 def _check_may_vary(key: str) -> None:
     for fixed, reason in _NOT_VARIED.items():
         if key == fixed or key.startswith(f"{fixed}."):
-            raise refusal(key, f"`{key}` may not vary: {reason}", remedy="take it out of the space")
+            raise space_error(
+                key, f"`{key}` may not vary: {reason}", remedy="remove it from the space"
+            )
 
 
 def _check_conditions(config: ExperimentConfig, key: str) -> None:
@@ -107,13 +109,13 @@ def _check_conditions(config: ExperimentConfig, key: str) -> None:
         for value in allowed:
             if not _can_take(config, parent, value):
                 can_be = str(space[parent]) if parent in space else "no such value"
-                raise refusal(
+                raise space_error(
                     key,
-                    f"a condition must name values that its key can take, but {parent} is never "
-                    f"{shown_value(value)}: it is {can_be}",
-                    remedy="mend `when`; a condition needs a key with listed values",
+                    f"a condition must name values that its key can have, but {parent} is never "
+                    f"{format_value(value)}: it is {can_be}",
+                    remedy="correct `when`; a condition needs a key with listed values",
                 )
-    _enabling(config, key)
+    _enabling_params(config, key)
 
 
 def _can_take(config: ExperimentConfig, key: str, value: Any) -> bool:
@@ -124,24 +126,24 @@ def _can_take(config: ExperimentConfig, key: str, value: Any) -> bool:
     return is_own or variation.can_be(value)
 
 
-def _enabling(config: ExperimentConfig, key: str) -> Params:
-    """A setting of its ancestors under which a key applies.
+def _enabling_params(config: ExperimentConfig, key: str) -> Params:
+    """Values of a key's ancestors with which the key applies.
 
     Raises:
         ConfigError: there is none.
     """
     space = search_of(config).space
     ancestors = [name for name in with_ancestors(space, [key]) if name != key]
-    options = {name: probes(space, name) for name in ancestors}
+    options = {name: probe_values(space, name) for name in ancestors}
     for params in islice(combinations(config, ancestors, options), MAX_GRID):
         if applies(config, key, params):
             return params
-    own = [f"{name} is {shown_value(value_of(config, name, {}))}" for name in space[key].when]
-    raise refusal(
+    own = [f"{name} is {format_value(value_of(config, name, {}))}" for name in space[key].when]
+    raise space_error(
         key,
-        "a varied key must apply to some trial, but its conditions never hold together: "
+        "a varied key must apply in some trial, but its conditions never hold together: "
         f"{space[key]}, while in the experiment {', '.join(own)}",
-        remedy="mend `when`, vary the keys that it names, or take the key out of the space",
+        remedy="correct `when`, vary the keys that it names, or remove the key from the space",
     )
 
 
@@ -152,17 +154,17 @@ def _check_continuous(config: ExperimentConfig, key: str) -> None:
     shown = str(variation)
     listed = "use choice, randint or steps"
     if key.startswith("text."):
-        raise refusal(
+        raise space_error(
             key,
             f"each value of a text key needs prepared data of its own, but got {shown}",
             remedy=listed,
         )
     low, high = variation.arguments
-    # An odd place within the range, which a whole-number key refuses though it takes both ends.
+    # Not at a round fraction: a whole-number key accepts both ends and maybe the middle.
     inside = low + 0.381966 * (high - low)
     if _accepts(key, low) and _accepts(key, high) and not _accepts(key, inside):
-        raise refusal(
-            key, f"{key} does not take every number in between, but got {shown}", remedy=listed
+        raise space_error(
+            key, f"{key} does not accept every number in between, but got {shown}", remedy=listed
         )
 
 
@@ -179,16 +181,18 @@ def _check_fixed_settings(config: ExperimentConfig) -> None:
 
 def _combinations_to_try(config: ExperimentConfig) -> list[Params]:
     space = search_of(config).space
-    probed: dict[str, Sequence[Any]] = {key: probes(space, key) for key in space}
+    probed: dict[str, Sequence[Any]] = {key: probe_values(space, key) for key in space}
     every = combinations(config, ordered_keys(space), probed)
     first = list(islice(every, _MAX_COMBINATIONS + 1))
     if len(first) <= _MAX_COMBINATIONS:
         return first
     forced = [
-        {**_enabling(config, key), key: value} for key, values in probed.items() for value in values
+        {**_enabling_params(config, key), key: value}
+        for key, values in probed.items()
+        for value in values
     ]
     forced += [{} for _ in range(_MAX_COMBINATIONS - len(forced))]
-    # Seeded, so that a space is refused each time or never.
+    # Seeded, so that the same space is always accepted or always refused.
     generator = random.Random(0)  # noqa: S311
     return [
         completed(config, params, {key: generator.choice(values) for key, values in probed.items()})
@@ -197,7 +201,7 @@ def _combinations_to_try(config: ExperimentConfig) -> list[Params]:
 
 
 def _problem(config: ExperimentConfig, params: Params) -> str | None:
-    """The rule that an experiment with these values breaks."""
+    """The message of the rule that an experiment with these values breaks; None if it is valid."""
     try:
         trial_experiment(config, params)
     except ConfigError as error:
@@ -205,38 +209,40 @@ def _problem(config: ExperimentConfig, params: Params) -> str | None:
     return None
 
 
-def _blame(config: ExperimentConfig, params: Params) -> ConfigError:
-    """Explains a combination that breaks a rule by as few of its values as break it."""
+def _explain(config: ExperimentConfig, params: Params) -> ConfigError:
+    """The error of an invalid combination, which names as few of its values as break the rule."""
     blamed = dict(params)
     for key in params:
         rest = {other: value for other, value in blamed.items() if other != key}
         if rest and _problem(config, rest) is not None:
             blamed = rest
     culprit, condition, cured = _find_condition(config, params, blamed)
-    remedy = f"leave {_shown(culprit, params)} out, or give the key a `when`"
+    remedy = f"leave out {_assignment(culprit, params)}, or give the key a `when`"
     if condition is not None:
         blamed = {**blamed, condition: params[condition]}
-        listed = ", ".join(shown_value(value) for value in cured)
+        listed = ", ".join(format_value(value) for value in cured)
         remedy = f"add `when: {{{condition}: [{listed}]}}`"
-    others = " and ".join(_shown(key, params) for key in blamed if key != culprit)
-    values = _shown(culprit, params) + (f" with {others}" if others else "")
-    return refusal(culprit, f"{values} breaks a rule: {_problem(config, blamed)}", remedy=remedy)
+    others = " and ".join(_assignment(key, params) for key in blamed if key != culprit)
+    values = _assignment(culprit, params) + (f" with {others}" if others else "")
+    return space_error(
+        culprit, f"{values} breaks a rule: {_problem(config, blamed)}", remedy=remedy
+    )
 
 
-def _shown(key: str, params: Params) -> str:
-    return f"{key}={shown_value(params[key])}"
+def _assignment(key: str, params: Params) -> str:
+    return f"{key}={format_value(params[key])}"
 
 
 def _find_condition(
     config: ExperimentConfig, params: Params, blamed: Params
 ) -> tuple[str, str | None, list[Any]]:
-    """The key at fault, and a key whose other values would make its value valid.
+    """The key at fault, a key for its ``when``, and the values of that key which make it valid.
 
-    Of several pairs the one whose condition leaves the most values is taken, and one on whole
-    numbers or words before one on fractions. Without any, the key drawn last is at fault.
+    Of several candidates, those without fractions are preferred, then the one that leaves the most
+    values. If there is none, the key sampled last is at fault, without a condition.
     """
     space = search_of(config).space
-    found: list[tuple[str, str | None, list[Any]]] = []
+    candidates: list[tuple[str, str | None, list[Any]]] = []
     for culprit in blamed:
         for other in params:
             is_descendant = culprit in with_ancestors(space, [other])
@@ -245,30 +251,30 @@ def _find_condition(
             values = list(islice(space[other].values, _MAX_VALUES_TRIED))
             cured = [v for v in values if _problem(config, {**blamed, other: v}) is None]
             if cured and params[other] not in cured:
-                found.append((culprit, other, cured))
+                candidates.append((culprit, other, cured))
 
     def rank(pair: tuple[str, str | None, list[Any]]) -> tuple[bool, int]:
         return not any(isinstance(value, float) for value in pair[2]), len(pair[2])
 
-    return max(found, key=rank, default=(list(blamed)[-1], None, []))
+    return max(candidates, key=rank, default=(list(blamed)[-1], None, []))
 
 
 @functools.cache
 def _fields(model: type[Section] = ExperimentConfig) -> dict[str, FieldInfo | None]:
-    """All dotted keys of an experiment; None stands for a section."""
-    found: dict[str, FieldInfo | None] = {}
+    """All dotted keys of an experiment; None for a section."""
+    fields: dict[str, FieldInfo | None] = {}
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, Section):
-            found[name] = None
-            found |= {f"{name}.{key}": value for key, value in _fields(inner).items()}
+            fields[name] = None
+            fields |= {f"{name}.{key}": value for key, value in _fields(inner).items()}
         else:
-            found[name] = field
-    return found
+            fields[name] = field
+    return fields
 
 
 def _accepts(key: str, value: Any) -> bool:
-    """Whether a value is of a key's type and range, whatever the other keys are."""
+    """Whether a value has a key's type and range, regardless of the other keys."""
     field = _fields()[key]
     assert field is not None
     annotation: Any = Annotated[field.annotation, field]

@@ -14,46 +14,8 @@ from rnnlane.config.space import (
     ordered_keys,
     trial_experiment,
 )
-from rnnlane.config.space_check import check_space
 from rnnlane.errors import ConfigError
-
-LAYERS = {"model.num_layers": "randint(1, 3)"}
-DROPOUT = {"model.dropout": {"uniform": [0, 0.5], "when": {"model.num_layers": [2, 3]}}}
-WIDE = {
-    "training.clip.of_mean": {"loguniform": [0.25, 8], "when": {"training.clip.policy": ["auto"]}},
-    "training.clip.max_norm": {"steps": [1, 5, 2], "when": {"training.clip.policy": ["fixed"]}},
-    "training.clip.policy": "choice(none, fixed, auto)",
-    **DROPOUT,
-    **LAYERS,
-    "model.cell": "choice(rnn, lstm, gru)",
-    "model.hidden_size": "steps(16, 128, 16)",
-    "model.embedding_dim": "choice(16, 32)",
-    "model.bidirectional": "choice(true, false)",
-    "model.pooling": "choice(last, mean, max)",
-    "training.optimizer": "choice(adam, sgd)",
-    "training.momentum": {"choice": [0.0, 0.9], "when": {"training.optimizer": ["sgd"]}},
-    "training.learning_rate": "loguniform(1e-4, 1e-2)",
-}
-
-
-def mapping(space: dict, *, values: dict | None = None, **search: object) -> dict:
-    source = {"kind": "generated"}
-    return {
-        "name": "x",
-        "data": {"source": source},
-        **(values or {}),
-        "search": {"space": space, **search},
-    }
-
-
-def experiment(space: dict, **keywords: object) -> ExperimentConfig:
-    return experiment_from_mapping(mapping(space, **keywords))
-
-
-def refusal(space: dict, **keywords: object) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        experiment(space, **keywords)
-    return caught.value
+from support.spaces import DROPOUT, LAYERS, WIDE, experiment, refusal
 
 
 def drawn(config: ExperimentConfig, seed: int) -> dict:
@@ -155,13 +117,6 @@ def test_the_objective(search, expected):
     assert objective(experiment(LAYERS, **search)) == expected
 
 
-@pytest.mark.parametrize("metric", [{}, {"metric": "val/accuracy"}])
-def test_a_mode_that_turns_the_metric_around_is_refused(metric):
-    error = refusal(LAYERS, mode="min", **metric)
-    assert error.message == "val/accuracy is better at its max, but got mode min"
-    assert error.where == "experiment search.mode"
-
-
 def test_an_experiment_without_a_search_cannot_be_searched():
     config = experiment_from_mapping({"name": "x", "data": {"source": {"kind": "generated"}}})
     with pytest.raises(ConfigError, match="`search` section, but x has none"):
@@ -215,143 +170,12 @@ def test_a_grid_of_a_continuous_key_or_without_an_end_is_refused_by_name():
     assert "at most 100,000 combinations" in refusal(huge, algorithm="grid").message
 
 
-@pytest.mark.parametrize(
-    ("key", "words", "remedy"),
-    [
-        ("model.hiden_size", "unknown key `model.hiden_size`", "did you mean `model.hidden_size`?"),
-        ("hidden_size", "unknown key `hidden_size`", "did you mean `model.hidden_size`?"),
-        ("zzz", "unknown key `zzz`", "`rnnlane schema` lists the keys"),
-        ("training.clip", "`training.clip` is a section", "training.clip.max_norm"),
-        ("seed", "`seed` may not vary: trials on different splits", "take it out"),
-        ("training.seed", "search.repeats", "take it out"),
-        ("training.epochs", "search.max_epochs", "take it out"),
-        ("training.metric", "search.metric", "take it out"),
-        ("data.val", "trials on different rows cannot be compared", "take it out"),
-        ("data.source", "trials on different rows cannot be compared", "take it out"),
-        ("runtime.num_workers", "search.workers_per_trial", "take it out"),
-        ("tracking.uri", "does not change what is learned", "take it out"),
-        ("name", "only labels", "take it out"),
-        ("sample_text", "does not change what is learned", "take it out"),
-        ("search", "rules the search itself", "take it out"),
-    ],
-)
-def test_a_key_that_may_not_vary_is_refused_with_the_reason(key, words, remedy):
-    error = refusal({key: "choice(1, 2)"})
-    assert words in error.message
-    assert remedy in error.remedy
-    assert error.where == f"experiment search.space.{key}"
-
-
-@pytest.mark.parametrize(
-    ("space", "words"),
-    [
-        ({"model.num_layer": [2]}, "unknown key `model.num_layer`"),
-        ({"model": [2]}, "`model` is a section"),
-        ({"model.num_layers": [2, 5]}, "model.num_layers is never 5: it is randint(1, 3)"),
-        ({"model.num_layers": ["2"]}, 'model.num_layers is never "2"'),
-        ({"model.cell": ["lstm", "grru"]}, "model.cell is never grru"),
-        ({"model.cell": ["gru"]}, "never hold together: uniform(0, 0.5) when model.cell in (gru)"),
-        ({"training.learning_rate": [0.01]}, "training.learning_rate is never 0.01"),
-        ({"model.dropout": [0.1]}, "circle, but got model.dropout -> model.dropout"),
-    ],
-)
-def test_a_condition_that_cannot_hold_is_refused(space, words):
-    varied = {**LAYERS, "training.learning_rate": "loguniform(1e-3, 1e-1)"}
-    error = refusal({**varied, "model.dropout": {"uniform": [0, 0.5], "when": space}})
-    assert words in error.message
-    assert error.where == "experiment search.space.model.dropout"
-
-
 def test_conditions_that_form_a_circle_are_refused():
     space = {
         "model.cell": {"choice": ["rnn"], "when": {"model.pooling": ["max"]}},
         "model.pooling": {"choice": ["max"], "when": {"model.cell": ["rnn"]}},
     }
     assert "circle, but got model.cell -> model.pooling -> model.cell" in refusal(space).message
-
-
-@pytest.mark.parametrize("own_layers", [1, 2])
-def test_an_invalid_combination_is_refused_with_its_cause_and_its_cure(own_layers):
-    space = {
-        "model.cell": "choice(rnn, lstm)",
-        "model.dropout": "uniform(0, 0.5)",
-        **LAYERS,
-        "training.learning_rate": "loguniform(1e-4, 1e-2)",
-    }
-    error = refusal(space, values={"model": {"num_layers": own_layers}})
-    assert error.where == "experiment search.space.model.dropout"
-    assert error.message == (
-        "model.dropout=0.5 with model.num_layers=1 breaks a rule: dropout acts between layers and "
-        "needs num_layers >= 2, but got (dropout=0.5, num_layers=1)"
-    )
-    assert error.remedy == "add `when: {model.num_layers: [2, 3]}`"
-
-
-def test_a_condition_on_whole_numbers_is_advised_rather_than_one_on_fractions():
-    space = {"model.num_layers": "choice(1, 2)", "model.dropout": "choice(0.0, 0.5)"}
-    error = refusal(space, values={"model": {"num_layers": 2}})
-    assert error.remedy == "add `when: {model.num_layers: [2]}`"
-
-
-def test_no_condition_is_advised_that_would_form_a_circle():
-    layers = {"choice": [1, 2], "when": {"model.dropout": [0.5]}}
-    error = refusal({"model.dropout": "choice(0.0, 0.5)", "model.num_layers": layers})
-    assert error.where == "experiment search.space.model.dropout"
-    assert error.remedy == "leave model.dropout=0.5 out, or give the key a `when`"
-
-
-def test_a_wrong_value_is_blamed_alone():
-    space = {**LAYERS, "model.cell": "choice(lstm, lstmm)", "model.pooling": "choice(max, mean)"}
-    error = refusal(space)
-    assert error.where == "experiment search.space.model.cell"
-    assert error.message.startswith("model.cell=lstmm breaks a rule: must be 'rnn'")
-    assert "leave model.cell=lstmm out" in error.remedy
-
-
-def test_an_end_of_a_range_that_breaks_a_rule_is_found():
-    error = refusal({"model.dropout": "uniform(0, 1)"}, values={"model": {"num_layers": 2}})
-    assert error.message.startswith("model.dropout=1.0 breaks a rule: must be less than 1")
-
-
-def test_a_value_between_the_ends_for_which_a_key_is_not_varied_is_found():
-    dropout = {"uniform": [0, 0.5], "when": {"model.num_layers": [2, 4]}}
-    own = {"model": {"num_layers": 2, "dropout": 0.3}}
-    error = refusal({"model.num_layers": "randint(1, 4)", "model.dropout": dropout}, values=own)
-    assert "model.num_layers=1" in error.message
-
-
-@pytest.mark.parametrize("wrong", ["model.num_layers", "training.momentum"])
-def test_a_wide_space_is_probed_at_each_value_of_each_key(wrong):
-    bad = {
-        "model.num_layers": "choice(1, 2, 3, 0)",
-        "training.momentum": {"choice": [0.0, 1.5], "when": {"training.optimizer": ["sgd"]}},
-    }
-    error = refusal({**WIDE, wrong: bad[wrong]})
-    assert error.where == f"experiment search.space.{wrong}"
-
-
-def test_a_value_that_hardly_ever_applies_is_probed_in_a_wide_space():
-    many = list(range(1, 201))
-    space = {
-        "training.bucket_window": "choice(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)",
-        "training.max_nonfinite_steps": "choice(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)",
-        "model.hidden_size": {"choice": many},
-        "model.embedding_dim": {"choice": many, "when": {"model.hidden_size": [7]}},
-        "training.momentum": {"choice": [0.0, 1.5], "when": {"model.embedding_dim": [9]}},
-    }
-    assert refusal(space).where == "experiment search.space.training.momentum"
-
-
-def test_a_continuous_range_for_whole_numbers_is_refused():
-    error = refusal({"model.hidden_size": "uniform(32, 64)"})
-    assert "does not take every number in between, but got uniform(32, 64)" in error.message
-    assert "randint" in error.remedy
-
-
-def test_a_continuous_text_key_is_refused():
-    error = refusal({"text.max_length": "uniform(100, 400)"})
-    assert "prepared data of its own" in error.message
-    assert error.where == "experiment search.space.text.max_length"
 
 
 def test_a_space_without_text_keys_needs_one_data_set():
@@ -390,10 +214,3 @@ def test_too_many_data_sets_are_refused_with_their_number():
     assert "at most 32 data sets" in error.message
     assert "33" in error.message
     assert error.where == "experiment search.space.text.max_length"
-
-
-def test_the_check_names_the_key_where_no_file_is_known():
-    config = ExperimentConfig.model_validate(mapping({"seed": "choice(1, 2)"}))
-    with pytest.raises(ConfigError) as caught:
-        check_space(config)
-    assert caught.value.where == "search.space.seed"
