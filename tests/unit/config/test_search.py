@@ -154,9 +154,12 @@ def test_describe_gives_the_call_notation_and_the_conditions():
 
 
 plain = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False),
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.text(st.characters(codec="utf-8")),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=50, deadline=None)

@@ -26,20 +26,26 @@ PARAMS = {"model.num_layers": 2, "training.learning_rate": 0.00123456789}
 def experiment(**changes: Any) -> ExperimentConfig:
     search = {"space": SPACE, "max_epochs": 3, "metric": "val/macro_f1"}
     source = {"kind": "generated"}
-    return experiment_from_mapping({
-        "name": "n" * 80,
-        "data": {"source": source},
-        "tracking": {"uri": "https://ann:secret@host/mlflow"},
-        "search": search,
-        **changes,
-    })  # fmt: skip
+    return experiment_from_mapping(
+        {
+            "name": "n" * 80,
+            "data": {"source": source},
+            "tracking": {"uri": "https://ann:secret@host/mlflow"},
+            "search": search,
+            **changes,
+        }
+    )
 
 
 def trial(number: int, value: float | None, **changes: Any) -> TrialRecord:
-    history = () if value is None else tuple(
-        {"epoch": float(epoch), "val/macro_f1": value / epoch, "grad_norm/mean": 1.5}
-        for epoch in (1, 2)
-    )  # fmt: skip
+    history = (
+        ()
+        if value is None
+        else tuple(
+            {"epoch": float(epoch), "val/macro_f1": value / epoch, "grad_norm/mean": 1.5}
+            for epoch in (1, 2)
+        )
+    )
     return replace(
         TrialRecord(
             number=number,

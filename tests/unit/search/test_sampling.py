@@ -1,10 +1,8 @@
 import sqlite3
-from typing import Any
 
 import optuna
 import pytest
 
-from rnnlane.config import ExperimentConfig, experiment_from_mapping
 from rnnlane.config.search import Variation
 from rnnlane.search.sampling import (
     _suggest,
@@ -13,12 +11,7 @@ from rnnlane.search.sampling import (
     running_trial,
     suggest_params,
 )
-
-SPACE = {
-    "model.num_layers": "choice(1, 2)",
-    "model.dropout": {"steps": [0.1, 0.3, 0.2], "when": {"model.num_layers": [2]}},
-    "training.learning_rate": "loguniform(1e-3, 1e-1)",
-}
+from support.study import experiment
 
 DISTRIBUTIONS = [
     Variation(choice=("a", 1, None)),
@@ -27,12 +20,6 @@ DISTRIBUTIONS = [
     Variation(randint=(2, 5)),
     Variation(steps=(0.1, 0.5, 0.2)),
 ]
-
-
-def experiment(**search: Any) -> ExperimentConfig:
-    search = {"space": SPACE, "algorithm": "random", **search}
-    source = {"kind": "generated"}
-    return experiment_from_mapping({"name": "x", "data": {"source": source}, "search": search})
 
 
 def test_a_study_keeps_its_trials_and_goes_the_way_of_its_metric(tmp_path):

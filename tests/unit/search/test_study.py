@@ -1,8 +1,6 @@
 import itertools
 import math
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,31 +13,21 @@ from hypothesis import strategies as st
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
 from rnnlane.config.space import grid
 from rnnlane.errors import ConfigError
-from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.search import sampling
 from rnnlane.search import study as study_module
 from rnnlane.search.study import TrialSpec, TrialStudy, open_repeats, open_trials
+from support.study import (
+    SPACE,
+    WIDE,
+    Killed,
+    end_trial,
+    experiment,
+    fresh,
+    killed_after,
+    record_of,
+)
 
-SPACE = {
-    "model.num_layers": "choice(1, 2)",
-    "model.dropout": {"steps": [0.1, 0.3, 0.2], "when": {"model.num_layers": [2]}},
-    "model.hidden_size": "steps(16, 64, 16)",
-}
-WIDE = {
-    **SPACE,
-    "model.embedding_dim": "randint(8, 32)",
-    "training.weight_decay": "uniform(0, 0.1)",
-    "training.learning_rate": "loguniform(1e-3, 1e-1)",
-    "training.clip.policy": "choice(auto, none)",
-    "training.clip.of_mean": {"loguniform": [0.25, 8], "when": {"training.clip.policy": ["auto"]}},
-}
 COMBINATIONS = list(itertools.product(["random", "optuna", "grid"], ["asha", "median", "none"]))
-
-
-def experiment(**search: Any) -> ExperimentConfig:
-    search = {"space": WIDE, "algorithm": "random", "num_trials": 4, "max_epochs": 4, **search}
-    source = {"kind": "generated"}
-    return experiment_from_mapping({"name": "x", "data": {"source": source}, "search": search})
 
 
 def search_with(algorithm: str, scheduler: str, **search: Any) -> ExperimentConfig:
@@ -59,12 +47,8 @@ def curve(params: dict, epoch: int) -> float:
     return good * (1 - 0.5 / epoch)
 
 
-def record_of(value: float, epoch: int, **others: float) -> dict[str, float]:
-    return {"epoch": float(epoch), "val/accuracy": value, "val/loss": -value, **others}
-
-
 class Worker:
-    """Trains like a trial's process: a checkpoint each epoch, and after a restart on from it."""
+    """Trains like a trial's process: a checkpoint each epoch, from which it continues."""
 
     def __init__(self, *, keeps_checkpoints: bool = True):
         self.done: dict[str, int] = {}
@@ -91,49 +75,18 @@ def work_through(study: TrialStudy, worker: Worker) -> None:
 
 
 def findings(study: TrialStudy) -> list[tuple]:
-    """What a trial was given and what came of it; as text, in which NaN equals NaN."""
+    """Values and results of each trial; as text, in which NaN equals NaN."""
     return [
         (trial.key, str(trial.params), trial.state, str(trial.history), trial.value, trial.reason)
         for trial in study.records()
     ]
 
 
-class Killed(BaseException):
-    """What ``kill -9`` is to a process."""
-
-
-@contextmanager
-def killed_after(num_writes: int | None) -> Iterator[list[int]]:
-    """Kills before a write of the study reaches the file; gives the number of writes so far."""
-    storage = optuna.storages.RDBStorage
-    names = [
-        "_create_new_trial",
-        "_set_trial_param",
-        "set_trial_system_attr",
-        "set_trial_user_attr",
-        "set_trial_intermediate_value",
-        "set_trial_state_values",
-    ]
-    writes = [0]
-
-    def counted(real: Callable) -> Callable:
-        def write(*arguments: Any, **keywords: Any) -> Any:
-            if writes[0] == num_writes:
-                raise Killed
-            writes[0] += 1
-            return real(*arguments, **keywords)
-
-        return write
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in names:
-            patch.setattr(storage, name, counted(getattr(storage, name)))
-        yield writes
-
-
 def searched(config: ExperimentConfig, lives: list[int], *, keeps_checkpoints: bool = True):
-    """The findings of a search that is killed after so many writes, again and again, and of how
-    many attempts it was made."""
+    """The findings of a search and its number of attempts.
+
+    Attempt n is killed after ``lives[n]`` writes; one more attempt finishes the search.
+    """
     worker = Worker(keeps_checkpoints=keeps_checkpoints)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "trials.sqlite"
@@ -189,7 +142,7 @@ def test_a_trial_cut_off_while_drawn_is_drawn_on_alike(tmp_path, monkeypatch, al
     study = open_trials(start, config, key="s")
     # Past the random trials, so that TPE draws jointly.
     for _ in range(num_before):
-        end(study, study.ask().number, [0.5])
+        end_trial(study, study.ask().number, [0.5])
     drawn, lives, real = [], [], sampling._suggest
 
     def suggest(*arguments):
@@ -235,29 +188,11 @@ def test_tpe_learns_from_the_trials_and_the_seed_decides(tmp_path):
     assert late_values("c", algorithm="optuna") == learned
 
 
-def fresh(tmp_path: Path, **search: Any) -> tuple[TrialStudy, Callable[[], TrialStudy]]:
-    config = experiment(**search)
-
-    def reopen() -> TrialStudy:
-        return open_trials(tmp_path / "trials.sqlite", config, key="s")
-
-    return reopen(), reopen
-
-
-def end(
-    study: TrialStudy, number: int, values: list[float], state: str = "finished"
-) -> TrialRecord:
-    study.report(number, [record_of(value, e) for e, value in enumerate(values, start=1)])
-    record = study.mark_ended(number, state)
-    study.tell(number)
-    return record
-
-
 def test_unfinished_trials_come_first_and_ended_ones_never_again(tmp_path):
     study, reopen = fresh(tmp_path)
     specs = [study.ask() for _ in range(3)]
     assert study.num_remaining == 1
-    end(study, 1, [0.5])
+    end_trial(study, 1, [0.5])
     study.report(2, [record_of(0.4, 1)])
     study = reopen()
     assert study.num_remaining == 3
@@ -275,7 +210,7 @@ def test_keys_of_two_searches_and_of_seeds_differ(tmp_path):
     study = open_trials(tmp_path / "a.sqlite", config, key="one")
     other = open_trials(tmp_path / "b.sqlite", config, key="other")
     for each in (study, other):
-        end(each, each.ask().number, [0.5])
+        end_trial(each, each.ask().number, [0.5])
     seeds = open_repeats(tmp_path / "a.sqlite", config, key="one", finalists=list(study.records()))
     seeds.ask()
     keys = [trial.key for each in (study, other, seeds) for trial in each.records()]
@@ -310,7 +245,7 @@ def test_a_trial_marked_as_ended_but_not_told_is_asked_again_as_running(tmp_path
 def test_a_trial_told_reads_back_as_it_was(tmp_path):
     study, reopen = fresh(tmp_path)
     for state, values in [("finished", [0.1, 0.3, 0.2]), ("cut", [0.4]), ("failed", [0.5])]:
-        end(study, study.ask().number, values, state)
+        end_trial(study, study.ask().number, values, state)
     assert reopen().records() == study.records()
     assert [trial.state for trial in reopen().records()] == ["finished", "cut", "failed"]
 
@@ -355,7 +290,7 @@ def test_epochs_known_already_or_out_of_turn_are_passed_over(tmp_path):
 )
 def test_the_value_is_the_first_best_finite_one(tmp_path, values, metric, value, best_epoch):
     study, reopen = fresh(tmp_path, metric=metric, scheduler="none")
-    ended = end(study, study.ask().number, values)
+    ended = end_trial(study, study.ask().number, values)
     assert (ended.state, ended.value, ended.best_epoch) == ("finished", value, best_epoch)
     assert str(reopen().record(0)) == str(study.record(0))
 
@@ -364,7 +299,7 @@ def test_the_value_is_the_first_best_finite_one(tmp_path, values, metric, value,
 @pytest.mark.parametrize("state", ["finished", "pruned", "cut"])
 def test_a_trial_without_a_finite_value_has_failed(tmp_path, values, state):
     study, reopen = fresh(tmp_path)
-    ended = end(study, study.ask().number, values, state)
+    ended = end_trial(study, study.ask().number, values, state)
     assert (ended.state, ended.value) == ("failed", None)
     assert "val/accuracy was never finite" in ended.reason
     assert reopen().record(0).state == "failed"
@@ -406,7 +341,7 @@ def test_the_experiment_of_every_trial_is_the_valid_one_of_its_values(tmp_path):
         assert config.model.dropout in {0.0, 0.1, 0.3}
         assert config.training.clip.of_mean == params.get("training.clip.of_mean", 1.0)
         kinds.add((params["model.num_layers"], params["training.clip.policy"]))
-        end(study, spec.number, [curve(params, 1)])
+        end_trial(study, spec.number, [curve(params, 1)])
     assert len(kinds) == 4
 
 
@@ -451,94 +386,3 @@ def test_time_adds_up_over_attempts_and_stops_with_the_clock(tmp_path, monkeypat
     now[0] += 50
     assert study.elapsed_s == 7
     assert reopen().elapsed_s == 7
-
-
-def finalists_of(study: TrialStudy, *values: float) -> list[TrialRecord]:
-    for value in values:
-        end(study, study.ask().number, [value])
-    return sorted(study.records(), key=lambda trial: -trial.value)
-
-
-def repeats_of(tmp_path: Path, finalists: list[TrialRecord], **search: Any) -> TrialStudy:
-    config = experiment(repeats=3, **search)
-    return open_repeats(tmp_path / "trials.sqlite", config, key="s", finalists=finalists)
-
-
-def test_finalists_are_repeated_with_the_seeds_after_their_own(tmp_path):
-    study, _ = fresh(tmp_path, repeats=3)
-    finalists = finalists_of(study, 0.5, 0.7)
-    seeds = repeats_of(tmp_path, finalists)
-    assert seeds.num_remaining == 4
-    specs = [seeds.ask() for _ in range(4)]
-    assert [spec.config.training.seed for spec in specs] == [1, 2, 1, 2]
-    assert [spec.config.seed for spec in specs] == [0, 0, 0, 0]
-    numbers = [1, 1, 0, 0]
-    assert [spec.sample.params for spec in specs] == [
-        study.record(number).params for number in numbers
-    ]
-
-
-def test_seeds_are_never_pruned_and_their_values_decide_the_winner(tmp_path):
-    study, _ = fresh(tmp_path, repeats=3)
-    finalists = finalists_of(study, 0.70, 0.71, 0.72)[:2]
-    seeds = repeats_of(tmp_path, finalists)
-    for value in (0.5, 0.6, 0.9, 0.8):
-        spec = seeds.ask()
-        assert not seeds.report(spec.number, [record_of(value, 1)])
-        seeds.mark_ended(spec.number, "finished")
-        seeds.tell(spec.number)
-    trials = seeds.with_seed_values(study.records())
-    assert [trial.seed_values for trial in trials] == [(), (0.71, 0.9, 0.8), (0.72, 0.5, 0.6)]
-    found = SearchRecord("x", "val/accuracy", True, {}, "random", "asha", 4, trials=trials)
-    assert found.with_best().best == 1
-    assert [trial.number for trial in found.ranked()] == [1, 2, 0]
-
-
-def test_a_failed_or_unfinished_seed_does_not_count(tmp_path):
-    study, _ = fresh(tmp_path, repeats=3)
-    seeds = repeats_of(tmp_path, finalists_of(study, 0.5, 0.4))
-    end(seeds, seeds.ask().number, [math.nan])
-    end(seeds, seeds.ask().number, [0.6])
-    end(seeds, seeds.ask().number, [0.9], state="failed")
-    seeds.report(seeds.ask().number, [record_of(0.9, 1)])
-    trials = seeds.with_seed_values(study.records())
-    assert [trial.seed_values for trial in trials] == [(0.5, 0.6), ()]
-
-
-def test_seeds_go_on_after_a_restart(tmp_path):
-    study, _ = fresh(tmp_path, repeats=3)
-    finalists = finalists_of(study, 0.5, 0.4)
-    seeds = repeats_of(tmp_path, finalists)
-    first, second = seeds.ask(), seeds.ask()
-    end(seeds, first.number, [0.6])
-    again = repeats_of(tmp_path, finalists)
-    assert again.num_remaining == 3
-    assert again.ask() == second
-    with killed_after(1), pytest.raises(Killed):
-        again.ask()
-    third = repeats_of(tmp_path, finalists)
-    assert [third.ask().config.training.seed for _ in range(3)] == [2, 1, 2]
-    assert third.ask() is None
-
-
-def test_new_finalists_of_a_longer_search_get_their_seeds_too(tmp_path):
-    study, _ = fresh(tmp_path, repeats=3)
-    finalists = finalists_of(study, 0.5)
-    seeds = repeats_of(tmp_path, finalists)
-    while (spec := seeds.ask()) is not None:
-        end(seeds, spec.number, [0.5])
-    finalists = finalists_of(study, 0.6)
-    longer = repeats_of(tmp_path, finalists)
-    assert longer.num_remaining == 2
-    while (spec := longer.ask()) is not None:
-        assert spec.sample.params == study.record(1).params
-        end(longer, spec.number, [0.6])
-    trials = longer.with_seed_values(study.records())
-    assert [trial.seed_values for trial in trials] == [(0.5, 0.5, 0.5), (0.6, 0.6, 0.6)]
-
-
-def test_two_finalists_with_the_same_values_are_repeated_once(tmp_path):
-    study, _ = fresh(tmp_path, space={"model.cell": "choice(lstm)"}, repeats=3)
-    finalists = finalists_of(study, 0.5, 0.5)
-    seeds = repeats_of(tmp_path, finalists, space={"model.cell": "choice(lstm)"})
-    assert seeds.num_remaining == 2
