@@ -24,4 +24,4 @@ def validate(experiment: Experiment, overrides: Overrides = None, as_json: Json 
     if config.search is not None:
         output.write("`rnnlane tune` would vary:")
         for key, variation in config.search.space.items():
-            output.write(f"  {key}: {variation.describe()}")
+            output.write(f"  {key}: {variation}")

@@ -134,7 +134,7 @@ class Variation(Section):
         if self.steps is not None and (high - low) / step >= _MAX_STEPS:
             raise ValueError(
                 f"steps must give at most {_MAX_STEPS:,} values, "
-                f"but got {self.describe()}; take a larger step or uniform"
+                f"but got {self}; take a larger step or uniform"
             )
 
     @property
@@ -178,7 +178,7 @@ class Variation(Section):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and float(value).is_integer() and int(value) in values
 
-    def describe(self) -> str:
+    def __str__(self) -> str:
         """The call notation, with its conditions after it."""
         text = _call(self.distribution, self.arguments)
         conditions = [f"{key} in {_call('', allowed)}" for key, allowed in self.when.items()]
@@ -223,15 +223,17 @@ def _from_call(value: Any) -> Any:
     return {name: arguments}
 
 
-_SpaceValue = Annotated[
-    Variation, BeforeValidator(_from_call, json_schema_input_type=str | Variation)
+# What varies, by dotted key.
+Space = dict[
+    str,
+    Annotated[Variation, BeforeValidator(_from_call, json_schema_input_type=str | Variation)],
 ]
 
 
 class SearchConfig(Section):
     """What `rnnlane tune` varies, how it chooses, and how much it may spend."""
 
-    space: dict[str, _SpaceValue] = Field(
+    space: Space = Field(
         description="For each dotted key of the experiment what it may be, such as "
         "`model.hidden_size: {choice: [32, 64]}` or `training.learning_rate: "
         "loguniform(1e-4, 1e-2)`.",

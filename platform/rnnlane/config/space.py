@@ -13,11 +13,10 @@ from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.explain import validated
-from rnnlane.config.search import SearchConfig, Variation, natural_mode, same_value
+from rnnlane.config.search import SearchConfig, Space, Variation, natural_mode, same_value
 from rnnlane.errors import ConfigError
 
 Params = dict[str, Any]
-Space = Mapping[str, Variation]
 
 MAX_DATA_VARIANTS = 32
 MAX_GRID = 100_000
@@ -106,7 +105,7 @@ def grid(config: ExperimentConfig) -> list[Params]:
         if variation.is_continuous:
             raise refusal(
                 key,
-                f"algorithm grid needs listed values, but got {variation.describe()}",
+                f"algorithm grid needs listed values, but got {variation}",
                 remedy="use choice or steps, or algorithm random or optuna",
             )
     values = {key: variation.values for key, variation in space.items()}

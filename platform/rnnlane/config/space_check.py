@@ -106,7 +106,7 @@ def _check_conditions(config: ExperimentConfig, key: str) -> None:
         _check_known(parent, f"search.space.{key}")
         for value in allowed:
             if not _can_take(config, parent, value):
-                can_be = space[parent].describe() if parent in space else "no such value"
+                can_be = str(space[parent]) if parent in space else "no such value"
                 raise refusal(
                     key,
                     f"a condition must name values that its key can take, but {parent} is never "
@@ -140,7 +140,7 @@ def _enabling(config: ExperimentConfig, key: str) -> Params:
     raise refusal(
         key,
         "a varied key must apply to some trial, but its conditions never hold together: "
-        f"{space[key].describe()}, while in the experiment {', '.join(own)}",
+        f"{space[key]}, while in the experiment {', '.join(own)}",
         remedy="mend `when`, vary the keys that it names, or take the key out of the space",
     )
 
@@ -149,7 +149,7 @@ def _check_continuous(config: ExperimentConfig, key: str) -> None:
     variation = search_of(config).space[key]
     if not variation.is_continuous:
         return
-    shown = variation.describe()
+    shown = str(variation)
     listed = "use choice, randint or steps"
     if key.startswith("text."):
         raise refusal(

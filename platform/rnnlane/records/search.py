@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from rnnlane.config.search import Space
+
 TrialState = Literal["running", "finished", "pruned", "cut", "failed"]
 
 
@@ -69,7 +71,7 @@ class SearchRecord:
         name: of the experiment.
         metric: what counts, such as ``val/accuracy``.
         is_larger_better: which way.
-        space: for each varied key, in the experiment's words, what it may be.
+        space: for each varied key what it may be; ``str()`` of it is in the experiment's words.
         algorithm: grid, random or optuna.
         scheduler: none, asha or median.
         max_epochs: epochs of a trial that is not cut short.
@@ -86,7 +88,7 @@ class SearchRecord:
     name: str
     metric: str
     is_larger_better: bool
-    space: Mapping[str, str]
+    space: Space
     algorithm: str
     scheduler: str
     max_epochs: int

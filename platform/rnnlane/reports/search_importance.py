@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,7 +26,6 @@ MIN_TRIALS, FEW_TRIALS = 4, 20
 # Below the range of every scale, so that a tree can tell a key that did not apply from any value.
 ABSENT_PLACE = -0.18
 _MAX_CLIP_COLUMNS = 6
-_CALL = re.compile(r"\s*(\w+)\s*\((.*?)\)\s*(?:when\b.*)?", re.DOTALL)
 
 
 def shown(value: Any) -> str:
@@ -364,18 +362,15 @@ def _binned(
 
 def _distribution(search: SearchRecord, key: str) -> tuple[str, tuple[float, float] | None]:
     """The kind of a key's distribution and its ends; no ends where they are not numbers."""
-    match = _CALL.fullmatch(search.space.get(key, ""))
-    if match is None:
+    if key not in search.space:
         return "", None
-    kind, arguments = match[1], [text.strip() for text in match[2].split(",")]
-    if kind != "choice":
-        arguments = arguments[:2]
-    try:
-        numbers = sorted({float(text) for text in arguments})
-    except ValueError:
+    kind, arguments = search.space[key].distribution, search.space[key].arguments
+    ends = arguments if kind == "choice" else arguments[:2]
+    if not all(_is_number(end) for end in ends):
         return kind, None
+    numbers = sorted({float(end) for end in ends})
     has_inside = len(numbers) > 2 or kind != "choice"
-    return kind, (numbers[0], numbers[-1]) if has_inside and numbers else None
+    return kind, (numbers[0], numbers[-1]) if has_inside else None
 
 
 def _is_number(value: Any) -> bool:

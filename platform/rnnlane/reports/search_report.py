@@ -124,7 +124,7 @@ def report_html(
     lead = (*found.lead, baseline_note) if baseline_note else found.lead
     sections = [
         _section("What was searched", found.searched,
-                 _table(("key", "may be"), list(search.space.items()))),
+                 _table(("key", "may be"), [(key, str(v)) for key, v in search.space.items()])),
         _section("What won", found.won, draw("best_value")),
         _section("By how much", lead, _trial_table(search)),
         _section("The clip value", found.clip, _group_table(search, evidence.clip_groups(search)),
@@ -308,7 +308,7 @@ def _unimportant(search: SearchRecord) -> list[str]:
     if len(evidence.measured(search)) < evidence.FEW_TRIALS or not found or found[0].mean < 0.05:
         return []
     # The effect of a key that others depend on shows in theirs.
-    conditions = " ".join(text.partition(" when ")[2] for text in search.space.values())
+    conditions = {parent for variation in search.space.values() for parent in variation.when}
     return [one.key for one in found if one.mean < 0.01 and one.key not in conditions]
 
 

@@ -137,7 +137,7 @@ def _start_tracking(config: ExperimentConfig, record: RunRecord) -> SearchTracke
     assert config.search is not None
     plain = config.model_dump(mode="json", exclude={"tracking", "description", "search"})
     search = config.search.model_dump(mode="json", exclude={"space"})
-    space = {key: variation.describe() for key, variation in config.search.space.items()}
+    space = {key: str(variation) for key, variation in config.search.space.items()}
     tags = {
         "rnnlane.kind": "search",
         "rnnlane.run_key": record.key,
@@ -217,7 +217,7 @@ class _Search(TrialListener):
             name=self._config.name,
             metric=metric,
             is_larger_better=is_larger_better,
-            space={key: item.describe() for key, item in self._settings.space.items()},
+            space=self._settings.space,
             algorithm=self._settings.algorithm,
             scheduler=self._settings.scheduler,
             max_epochs=self._settings.max_epochs or self._config.training.epochs,

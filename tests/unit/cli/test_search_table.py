@@ -7,9 +7,11 @@ from rich.console import Console
 
 from rnnlane.cli.progress import BarEvents, LineEvents
 from rnnlane.cli.search_table import clock, search_line, search_table, settings, trial_line
+from rnnlane.config.search import Variation
 from rnnlane.records.search import SearchRecord, TrialRecord
 
 PARAMS = {"model.hidden_size": 64, "training.learning_rate": 0.00123456}
+ANY = Variation(choice=(1, 2))
 
 
 def trial(number: int, state: str = "finished", **changes: Any) -> TrialRecord:
@@ -26,7 +28,7 @@ def trial(number: int, state: str = "finished", **changes: Any) -> TrialRecord:
 
 def search(*trials: TrialRecord, **changes: Any) -> SearchRecord:
     values: dict[str, Any] = {
-        "space": dict.fromkeys(PARAMS, ""),
+        "space": dict.fromkeys(PARAMS, ANY),
         "algorithm": "random",
         "scheduler": "asha",
         "max_epochs": 3,
@@ -113,14 +115,14 @@ def test_a_finalist_is_shown_by_the_mean_over_its_seeds():
 
 
 def test_keys_are_short_unless_that_is_ambiguous_and_absent_ones_are_a_dash():
-    space = {"model.size": "", "text.size": "", "model.cell": ""}
+    space = dict.fromkeys(("model.size", "text.size", "model.cell"), ANY)
     lines = shown(search(trial(0, params={"model.size": 3}), space=space))
     assert lines[1][4:] == ["model.size", "text.size", "cell"]
     assert lines[3][4:] == ["3", "-", "-"]
 
 
 def test_values_that_look_like_markup_are_shown_as_they_are():
-    space = {"text.stop_words": ""}
+    space = {"text.stop_words": ANY}
     lines = shown(search(trial(0, params={"text.stop_words": "[bold]x.txt"}), space=space))
     assert lines[3][-1] == "[bold]x.txt"
 

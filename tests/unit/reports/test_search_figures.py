@@ -9,7 +9,9 @@ from typing import Any
 
 import matplotlib.image
 import pytest
+from pydantic import TypeAdapter
 
+from rnnlane.config.search import Space
 from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports import search_importance as evidence
 from rnnlane.reports.search_figures import save_clip_and_layers, write_pictures
@@ -18,7 +20,7 @@ POLICY, NORM, MULTIPLE = "training.clip.policy", "training.clip.max_norm", "trai
 RATE, LAYERS = "training.learning_rate", "model.num_layers"
 SPACE = {
     POLICY: "choice(none, auto)",
-    MULTIPLE: "loguniform(0.25, 8) when training.clip.policy in (auto)",
+    MULTIPLE: {"loguniform": (0.25, 8), "when": {POLICY: ("auto",)}},
     LAYERS: "randint(1, 3)",
     RATE: "loguniform(1e-4, 1e-2)",
 }
@@ -40,7 +42,8 @@ def trial(number: int, value: float | None, params: dict[str, Any], **others: An
 def search(trials: list[TrialRecord], **others: Any) -> SearchRecord:
     known: dict[str, Any] = {"name": "s", "metric": "m", "is_larger_better": True, "space": SPACE}
     known |= {"algorithm": "optuna", "scheduler": "asha", "max_epochs": 4, **others}
-    return SearchRecord(trials=tuple(trials), **known)
+    space = TypeAdapter(Space).validate_python(known.pop("space"))
+    return SearchRecord(trials=tuple(trials), space=space, **known)
 
 
 def clipped(multiples: list[float], **others: Any) -> SearchRecord:
@@ -144,7 +147,7 @@ def test_importance_is_told_of_four_trials_that_differ_or_more() -> None:
         ("loguniform(1e-4, 1e-2)", 1.1e-4, "low"),
         ("loguniform(1e-4, 1e-2)", 1e-3, None),
         ("uniform(0, 0.5)", 0.01, None),
-        ("uniform(0, 0.5) when model.num_layers in (2, 3)", 0.49, "high"),
+        ({"uniform": (0, 0.5), "when": {LAYERS: (2, 3)}}, 0.49, "high"),
         ("randint(1, 3)", 3, "high"),
         ("randint(1, 3)", 1, None),
         ("steps(100, 400, 50)", 100, "low"),
@@ -152,10 +155,10 @@ def test_importance_is_told_of_four_trials_that_differ_or_more() -> None:
         ("choice(128, 32, 64)", 128, "high"),
         ("choice(32, 64)", 64, None),
         ("choice(rnn, lstm, gru)", "gru", None),
-        ("something else", 3, None),
+        ("choice(1, 2, lstm)", 2, None),
     ],
 )
-def test_edge_is_told_where_the_range_could_go_on(text: str, value: Any, end: str | None) -> None:
+def test_edge_is_told_where_the_range_could_go_on(text: Any, value: Any, end: str | None) -> None:
     assert evidence.edge(search([], space={"k": text}), "k", value) == end
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
+from rnnlane.config.search import Space
 from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports.search_report import findings, report_html, trials_csv
 
@@ -33,7 +35,8 @@ def search(*trials: TrialRecord, **others: Any) -> SearchRecord:
     known: dict[str, Any] = {"name": "demo", "metric": "val/accuracy", "is_larger_better": True}
     known |= {"space": SPACE, "algorithm": "optuna", "scheduler": "asha", "max_epochs": EPOCHS}
     known |= {"best": 0, "elapsed_s": 4000.0, "epochs_trained": 11, **others}
-    return SearchRecord(trials=trials, **known)
+    space = TypeAdapter(Space).validate_python(known.pop("space"))
+    return SearchRecord(trials=trials, space=space, **known)
 
 
 def said(search: SearchRecord, part: str) -> str:
@@ -197,7 +200,7 @@ def test_page_is_well_formed_escaped_and_needs_no_other_file(tmp_path: Path) -> 
         trial(0, 0.8, {"model.cell": evil, LAYERS: 2}, seed_values=(0.8, 0.7)),
         trial(1, None, state="failed", reason=evil),
         name=evil,
-        space={**SPACE, "model.cell": evil},
+        space={**SPACE, "model.cell": {"choice": [evil]}},
     )
     page = report_html(found, [picture], best_yaml=f"# {evil}", baseline_note=evil)
     assert "<script" not in page

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
+from rnnlane.config.search import Space
 from rnnlane.config.space import trial_experiment
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.records.search import SearchRecord, TrialRecord
@@ -62,7 +64,7 @@ def found(*trials: TrialRecord) -> SearchRecord:
         name="x",
         metric="val/macro_f1",
         is_larger_better=True,
-        space=SPACE,
+        space=TypeAdapter(Space).validate_python(SPACE),
         algorithm="random",
         scheduler="asha",
         max_epochs=3,
