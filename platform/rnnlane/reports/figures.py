@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 DPI = 120
 MAX_NAME_CHARS = 24
-# Okabe and Ito's palette, which colour-blind people can tell apart.
+# Okabe and Ito's palette, which color-blind people can tell apart.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-GREY, PALE = "#595959", "#B8C4CC"
+GRAY, PALE = "#595959", "#B8C4CC"
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -67,15 +67,15 @@ def save_curves(
     with picture(path, width=10, height=4) as figure:
         panels = figure.subplots(1, 2)
         for axes, quantity in zip(panels, ("accuracy", "loss"), strict=True):
-            for split, colour, marker in (("train", BLUE, "o"), ("val", VERMILION, "s")):
+            for split, color, marker in (("train", BLUE, "o"), ("val", VERMILION, "s")):
                 epochs, values = _series(history, f"{split}/{quantity}")
-                axes.plot(epochs, values, color=colour, marker=marker, markersize=4, label=split)
+                axes.plot(epochs, values, color=color, marker=marker, markersize=4, label=split)
             if best is not None:
                 label = f"best epoch {best} (by {metric})"
-                axes.axvline(best, color=GREY, linestyle="--", linewidth=1.2, label=label)
+                axes.axvline(best, color=GRAY, linestyle="--", linewidth=1.2, label=label)
             axes.set(title=quantity.capitalize(), xlabel="epoch", ylabel=quantity)
             axes.set_xlim(0.5, max((int(entry["epoch"]) for entry in history), default=1) + 0.5)
-            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+            whole_number_ticks(axes)
             axes.legend()
 
 
@@ -118,11 +118,11 @@ def save_gradient_norms(
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
         note = textwrap.fill(f"Clip value: {source}", width=110)
-        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GREY)
+        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GRAY)
 
 
 def save_confusion(matrix: npt.NDArray[np.integer], class_names: Sequence[str], path: Path) -> None:
-    """Draws which classes are taken for which: counts, and shares of each row as colour.
+    """Draws which classes are taken for which: counts, and shares of each row as color.
 
     Args:
         matrix: int [C, C]; rows are the true classes, columns the predicted ones.
@@ -167,8 +167,8 @@ def save_confidence(
     with picture(path, width=8, height=height) as figure:
         panels = figure.subplots(num_texts, 1, squeeze=False)[:, 0]
         for axes, text, row in zip(panels, texts, probabilities, strict=True):
-            colours = [BLUE if index == row.argmax() else PALE for index in range(num_classes)]
-            axes.barh(range(num_classes), row, color=colours, height=0.68)
+            colors = [BLUE if index == row.argmax() else PALE for index in range(num_classes)]
+            axes.barh(range(num_classes), row, color=colors, height=0.68)
             for index, value in enumerate(row):
                 axes.text(value + 0.01, index, f"{value:.1%}", va="center")
             axes.set_yticks(range(num_classes), names)
@@ -226,6 +226,13 @@ def logarithmic(axes: Axes, *, which: Literal["x", "y"] = "x") -> None:
     axis.set_minor_formatter(Plain(minor_thresholds=(2, 0.5)))
 
 
+def whole_number_ticks(axes: Axes) -> None:
+    """Puts the ticks of the x axis at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+
+
 def _histogram(axes: Axes, norms: npt.NDArray[np.float64]) -> None:
     num_bins = min(60, max(10, len(norms) // 8))
     bins = np.geomspace(norms.min() / 1.05, norms.max() * 1.05, num=num_bins + 1)
@@ -245,9 +252,9 @@ def _write_cells(
             text = f"{count:,}\n{share:.1%}"
         else:
             text = f"{count:,}\n{share:.0%}" if share >= 0.01 else f"{count:,}"
-        colour = "white" if share > 0.55 else "black" if share >= 0.01 or is_small else GREY
+        color = "white" if share > 0.55 else "black" if share >= 0.01 or is_small else GRAY
         size = 10.0 if is_small else 7.0
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
 
 
 def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
