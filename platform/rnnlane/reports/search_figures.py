@@ -50,7 +50,6 @@ _LOOKS = {
 # From how many seconds on, the seconds in a unit, and its name.
 _UNITS = ((3 * 3600, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))
 _HALO: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.8}
-_MANY_VALUES = 10
 
 
 def write_pictures(search: SearchRecord, folder: Path) -> list[Path]:
@@ -98,12 +97,12 @@ def save_parallel_coordinates(search: SearchRecord, path: Path) -> bool:
     if not keys:
         return False
     scales = [scale_of(search, key) for key in keys]
-    colors = _color_scale(search)
     # The best are drawn over the others, and the winner over all.
     sign = 1 if search.is_larger_better else -1
     trials.sort(key=lambda trial: (trial.number == search.best, sign * value_of(trial)))
     with picture(path, width=max(7.5, 1.7 * len(keys) + 2.5), height=5) as figure:
         axes = figure.subplots()
+        colors = _add_color_bar(figure, axes, search)
         for trial in trials:
             is_winner = trial.number == search.best
             positions = [scale.position_of(trial) for scale in scales]
@@ -113,7 +112,6 @@ def save_parallel_coordinates(search: SearchRecord, path: Path) -> bool:
             width, alpha = (3, 1.0) if is_winner else (1.3, 0.8)
             axes.plot(positions, color=color, linewidth=width, alpha=alpha, zorder=5 + is_winner)
         _draw_scales(axes, scales, trials)
-        _color_bar(figure, axes, colors, search)
         note = "" if search.winner is None else f"; the winner, trial {search.best}, in black"
         axes.set_title(f"What was tried: {len(trials)} trials with a value{note}", pad=14)
     return True
@@ -151,13 +149,12 @@ def save_clip_and_layers(search: SearchRecord, path: Path) -> bool:
     height = 1.3 + len(grids) * (0.35 + 0.55 * num_rows)
     with picture(path, width=max(2 + 0.9 * num_columns, 6), height=max(height, 3)) as figure:
         panels = list(figure.subplots(len(grids), 1, squeeze=False, sharex=True)[:, 0])
-        colors = _color_scale(search)
+        colors = _add_color_bar(figure, panels, search)
         for axes, grid in zip(panels, grids, strict=True):
             _draw_grid(axes, grid, colors)
             axes.set_ylabel(f"{grid.title} layers".strip())
         panels[0].set_title("Best value (and trials) by clip setting and layers")
         panels[-1].set_xlabel("clip setting")
-        _color_bar(figure, panels, colors, search)
     return True
 
 
@@ -204,7 +201,7 @@ def save_gradient_norms(search: SearchRecord, path: Path) -> bool:
         panels = list(
             figure.subplots(1, len(groups), sharey=True, squeeze=False, width_ratios=ratios)[0]
         )
-        colors = _color_scale(search)
+        colors = _add_color_bar(figure, panels, search)
         for axes, members in zip(panels, groups, strict=True):
             logarithmic(axes, which="y")
             xs = _clip_axis(axes, members)
@@ -219,7 +216,6 @@ def save_gradient_norms(search: SearchRecord, path: Path) -> bool:
         panels[0].set_title("Gradient norm against clip value")
         panels[0].set_ylabel("mean gradient norm before clipping")
         _area_legend(figure)
-        _color_bar(figure, panels, colors, search)
     return True
 
 
@@ -356,26 +352,26 @@ def _area_legend(figure: Figure) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
 
 
-def _color_scale(search: SearchRecord) -> ScalarMappable:
-    """Darker is better. Of many trials the worst tenth share one color; so the rest differ."""
+def _add_color_bar(figure: Figure, axes: Any, search: SearchRecord) -> ScalarMappable:
+    """Gives every value a color: darker is better. There must be a value.
+
+    Of many trials the worst tenth share one color; so the rest differ.
+    """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    values = values_of(measured(search)) or [0.0]
-    low, high = min(values), max(values)
-    if len(values) >= _MANY_VALUES:
-        tenth, ninetieth = (float(np.percentile(values, share)) for share in (10, 90))
-        low, high = (tenth, high) if search.is_larger_better else (low, ninetieth)
+    values = values_of(measured(search))
+    low, high, extend = min(values), max(values), "neither"
+    if len(values) >= 10 and search.is_larger_better:
+        low, extend = float(np.percentile(values, 10)), "min"
+    elif len(values) >= 10:
+        high, extend = float(np.percentile(values, 90)), "max"
     name = "viridis_r" if search.is_larger_better else "viridis"
-    return ScalarMappable(Normalize(low, high if high > low else low + 1e-6), name)
-
-
-def _color_bar(figure: Figure, axes: Any, colors: ScalarMappable, search: SearchRecord) -> None:
-    worst = "min" if search.is_larger_better else "max"
-    extend = worst if len(measured(search)) >= _MANY_VALUES else "neither"
+    colors = ScalarMappable(Normalize(low, high if high > low else low + 1e-6), name)
     bar = figure.colorbar(colors, ax=axes, fraction=0.04, pad=0.02, extend=extend, format="{x:.4g}")
     bar.set_label(f"{search.metric} (darker is better)")
     bar.outline.set_visible(False)
+    return colors
 
 
 def _keep_readable(axes: Axes, search: SearchRecord, values: Iterable[float]) -> None:

@@ -8,13 +8,12 @@ import io
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from rnnlane.records.search import SearchRecord, TrialRecord
+from rnnlane.records.search import SearchRecord
 from rnnlane.reports.clip_layers import Group, clip_groups, layer_groups
 from rnnlane.reports.importance import FEW_TRIALS, importances
 from rnnlane.reports.scales import range_end
@@ -81,35 +80,21 @@ def report_html(search: SearchRecord, pictures: Sequence[Path], *, best_yaml: st
     )
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What the trials of a search show, as sentences of plain English, part by part.
+def findings(search: SearchRecord) -> dict[str, list[str]]:
+    """What the trials show, worked out from the numbers alone: sentences for each part of a report.
 
-    Attributes:
-        searched: what was varied, how, and what it took.
-        won: the winner.
-        lead: how far it is ahead, and whether that may be chance.
-        clip: what speaks for the clip value.
-        layers: what speaks for the number of layers.
-        stopping: epochs that stopping early saved.
-        failures: trials that failed, by reason; empty if none did.
-        next_steps: what to try next.
+    A part without anything to say has no sentences.
     """
-
-    searched: tuple[str, ...]
-    won: tuple[str, ...]
-    lead: tuple[str, ...]
-    clip: tuple[str, ...]
-    layers: tuple[str, ...]
-    stopping: tuple[str, ...]
-    failures: tuple[str, ...]
-    next_steps: tuple[str, ...]
-
-
-def findings(search: SearchRecord) -> Findings:
-    """The sentences of a report, worked out from the numbers alone."""
-    parts = (_searched, _won, _lead, _clip, _layers, _stopping, _failures, _next_steps)
-    return Findings(*(tuple(part(search)) for part in parts))
+    return {
+        "searched": _searched(search),
+        "won": _won(search),
+        "lead": _lead(search),
+        "clip": _clip(search),
+        "layers": _layers(search),
+        "stopping": _stopping(search),
+        "failures": _failures(search),
+        "next_steps": _next_steps(search),
+    }
 
 
 def _searched(search: SearchRecord) -> list[str]:
@@ -299,21 +284,15 @@ def _without_effect(search: SearchRecord) -> list[str]:
     return [one.key for one in by_key if one.mean < 0.01 and one.key not in conditions]
 
 
-@dataclass(frozen=True)
-class _Table:
-    heads: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-
-
-def _trial_table(search: SearchRecord) -> _Table:
-    """The best trials with their values of the keys that any of them has."""
+def _trial_table(search: SearchRecord) -> list[list[Any]]:
+    """The heads, then the best trials with their values of the keys that any of them has."""
     ranked = search.ranked()[:_SHOWN_TRIALS]
     keys = [key for key in varied_keys(search) if any(key in trial.params for trial in ranked)]
-    rows = []
+    rows: list[list[Any]] = [["trial", search.metric, "state", "best epoch", *keys]]
     for trial in ranked:
         params = [format_value(trial.params[k]) if k in trial.params else "n/a" for k in keys]
-        rows.append((trial.number, f"{trial.score:.4f}", trial.state, trial.best_epoch, *params))
-    return _Table(("trial", search.metric, "state", "best epoch", *keys), rows)
+        rows.append([trial.number, f"{trial.score:.4f}", trial.state, trial.best_epoch, *params])
+    return rows
 
 
 def _group_rows(search: SearchRecord, groups: Sequence[Group]) -> list[tuple[Any, ...]]:
@@ -330,17 +309,14 @@ def _group_rows(search: SearchRecord, groups: Sequence[Group]) -> list[tuple[Any
 def _facts(search: SearchRecord) -> dict[str, str]:
     """The figures at the top of the page, by what they are."""
     best = search.winner
+    score = "–" if best is None or best.score is None else f"{best.score:.4f}"
     seeds = f", mean of {len(best.seed_values)} seeds" if best and best.seed_values else ""
     return {
-        f"{search.metric} of the winner{seeds}": _score(best),
+        f"{search.metric} of the winner{seeds}": score,
         "trials": str(len(search.trials)),
         "epochs trained": f"{search.epochs_trained:,}",
         "time": _duration(search.elapsed_s),
     }
-
-
-def _score(trial: TrialRecord | None) -> str:
-    return "–" if trial is None or trial.score is None else f"{trial.score:.4f}"
 
 
 def _duration(seconds: float) -> str:

@@ -25,7 +25,7 @@ def search(*trials: TrialRecord, **others: Any) -> SearchRecord:
 
 
 def said(search: SearchRecord, part: str) -> str:
-    return " ".join(getattr(findings(search), part))
+    return " ".join(findings(search)[part])
 
 
 def test_what_was_searched_has_counts_and_time() -> None:
@@ -110,11 +110,11 @@ def test_stopping_early_counts_epochs_against_those_of_the_full_search() -> None
 def test_failed_trials_are_grouped_by_reason() -> None:
     lost = [trial(i, None, state="failed", reason="out of memory") for i in (1, 2)]
     record = search(trial(0, 0.8), *lost, trial(3, None, state="failed"))
-    assert findings(record).failures == (
+    assert findings(record)["failures"] == [
         "Trial 3: no reason is known.",
         "Trials 1, 2: out of memory.",
-    )
-    assert findings(search(trial(0, 0.8))).failures == ()
+    ]
+    assert findings(search(trial(0, 0.8)))["failures"] == []
 
 
 @pytest.mark.parametrize(
