@@ -1,4 +1,7 @@
-"""The pictures of a run, as PNG files. Text is shown as it is, never read as mathematics."""
+"""The pictures of a run, as PNG files, and the style that all pictures share.
+
+Text is shown as it is: a dollar sign starts no formula.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ _STYLE: dict[Any, Any] = {
     # A review or a class name may hold dollar signs.
     "text.parse_math": False,
 }
-# For what DejaVu Sans, which comes with matplotlib, has no glyphs for.
+# For scripts without glyphs in DejaVu Sans, the font that comes with matplotlib.
 _OTHER_FONTS = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -57,13 +60,13 @@ def save_curves(
     """Draws accuracy and loss on train and val over the epochs, with the best epoch marked.
 
     Args:
-        history: one mapping an epoch with ``epoch`` and any of ``train/accuracy``,
+        history: one mapping per epoch, with ``epoch`` and any of ``train/accuracy``,
             ``val/accuracy``, ``train/loss`` and ``val/loss``; values may be missing or NaN.
         path: the PNG file.
         metric: chooses the best epoch; the lowest value if its name ends in ``loss``, else the
             highest.
     """
-    best = _best_epoch(history, metric)
+    best = best_epoch(history, metric)
     with picture(path, width=10, height=4) as figure:
         panels = figure.subplots(1, 2)
         for axes, quantity in zip(panels, ("accuracy", "loss"), strict=True):
@@ -87,7 +90,7 @@ def save_gradient_norms(
     clipped_fraction: float,
     source: str,
 ) -> None:
-    """Draws how large the gradients were: a histogram with a logarithmic axis.
+    """Draws a histogram of the gradient norms on a logarithmic axis.
 
     Args:
         norms: global norm of each step's gradient before clipping, [num_steps]; may be empty. Zero
@@ -122,7 +125,7 @@ def save_gradient_norms(
 
 
 def save_confusion(matrix: npt.NDArray[np.integer], class_names: Sequence[str], path: Path) -> None:
-    """Draws which classes are taken for which: counts, and shares of each row as color.
+    """Draws the confusion matrix: counts, and shares of each true class as color.
 
     Args:
         matrix: int [C, C]; rows are the true classes, columns the predicted ones.
@@ -152,7 +155,7 @@ def save_confidence(
     class_names: Sequence[str],
     path: Path,
 ) -> None:
-    """Draws the probability of each class for some sentences, a panel each.
+    """Draws the probability of each class, a panel per sentence.
 
     Args:
         texts: N sentences, 1 or more; long ones are wrapped, and cut after 3 lines.
@@ -181,7 +184,7 @@ def save_confidence(
 
 @contextmanager
 def picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
-    """A figure, sized in inches, that pyplot knows nothing of; written when the block ends."""
+    """A figure, sized in inches and not registered with pyplot; written when the block ends."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.font_manager import fontManager
@@ -189,7 +192,7 @@ def picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
     installed = set(fontManager.get_font_names())
     fonts = ["DejaVu Sans", *(name for name in _OTHER_FONTS if name in installed)]
     with rc_context({**_STYLE, "font.family": fonts}), warnings.catch_warnings():
-        # A script that the font lacks is drawn as boxes, which is no reason to warn a user.
+        # Characters that no font has are drawn as boxes; users need no warning of that.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(width, height))
         yield figure
@@ -202,7 +205,8 @@ def _series(history: Sequence[Mapping[str, float]], key: str) -> tuple[list[int]
     return [epoch for epoch, _ in points], [value for _, value in points]
 
 
-def _best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> int | None:
+def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> int | None:
+    """The first epoch with the best finite value of a metric; None if there is none."""
     points = [(v, e) for e, v in zip(*_series(history, metric), strict=True) if math.isfinite(v)]
     if not points:
         return None

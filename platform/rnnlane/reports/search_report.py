@@ -1,4 +1,4 @@
-"""A search in words: its findings as sentences, a self-contained HTML page, and a CSV of trials."""
+"""A search in words: its findings as sentences, a self-contained HTML page, a CSV of its trials."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rnnlane.records.search import SearchRecord
 from rnnlane.reports.clip_layers import Group, clip_groups, layer_groups
@@ -33,9 +31,9 @@ _SCHEDULERS = {
 
 
 def trials_csv(search: SearchRecord) -> str:
-    """One line a trial, with its outcome, its value of each varied key, and why it was cut or lost.
+    """One line per trial: its outcome, its value of each varied key, and why it was cut or failed.
 
-    Several seed values stand in one field, separated by spaces; what is not known is empty.
+    Several seed values share one field, separated by spaces; unknown values are empty.
     """
     keys = varied_keys(search)
     text = io.StringIO()
@@ -52,13 +50,16 @@ def trials_csv(search: SearchRecord) -> str:
 
 
 def report_html(search: SearchRecord, pictures: Sequence[Path], *, best_yaml: str) -> str:
-    """One HTML file that needs no other, no script and no network.
+    """One HTML page that needs no other file, no script and no network.
 
     Args:
         search: any search, also one without trials.
-        pictures: PNG files as ``write_pictures`` names them; they are put into the page.
+        pictures: PNG files with the names that ``write_pictures`` gives; embedded in the page.
         best_yaml: text of the experiment that trains the winner; "" if there is none.
     """
+    # It takes a tenth of a second to import, which the start of a search should not wait for.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
