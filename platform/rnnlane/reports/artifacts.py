@@ -1,4 +1,4 @@
-"""A finished run -> the files that people and other programs look at."""
+"""Writes the files of a run: its inputs, its model, and its results as pictures and numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ Confusion = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class DataDescription:
-    """What the artifacts say of the prepared data: its manifest, vocabulary file and classes."""
+    """The prepared data as a run's files describe it.
+
+    Attributes:
+        manifest: text of its ``manifest.json``.
+        vocabulary: text of its vocabulary file, as JSON lines.
+        class_names: C names, by label.
+    """
 
     manifest: str
     vocabulary: str
@@ -37,7 +43,7 @@ class DataDescription:
 
 
 def resolved_yaml(config: ExperimentConfig) -> str:
-    """The experiment with every default filled in, as a runnable file without secrets."""
+    """The experiment as YAML that runs again: every default filled in, no password in it."""
     plain = config.model_dump(mode="json")
     if config.tracking.uri is not None:
         plain["tracking"]["uri"] = redact(config.tracking.uri)
@@ -45,7 +51,7 @@ def resolved_yaml(config: ExperimentConfig) -> str:
 
 
 def write_inputs(folder: Path, config: ExperimentConfig, data: DataDescription) -> None:
-    """Writes what a run starts from: resolved experiment, manifest, vocabulary."""
+    """Writes what a run starts from: the resolved experiment, manifest and vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "experiment.yaml").write_text(resolved_yaml(config), encoding="utf-8")
     (folder / "manifest.json").write_text(data.manifest, encoding="utf-8")
@@ -60,7 +66,10 @@ def write_bundle(
     weights: Mapping[str, Tensor],
     model: Mapping[str, Any],
 ) -> Path:
-    """Writes a classifier as :class:`Predictor` reads it; see :func:`save_bundle`."""
+    """Writes a classifier that :class:`Predictor` can load, and returns its folder.
+
+    ``model`` and ``weights`` are those of :func:`save_bundle`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     save_bundle(
         folder,
@@ -101,7 +110,7 @@ def write_results(
 def save_answers(
     figures: Path, config: ExperimentConfig, test_confusion: Confusion, predictor: Predictor
 ) -> npt.NDArray[np.float64]:
-    """Draws the confusion on test and the confidence for the sample sentence.
+    """Draws the confusion matrix on test and the class probabilities of the sample sentence.
 
     Returns:
         The probabilities of the sample sentence: float64 [1, C].
@@ -114,7 +123,7 @@ def save_answers(
 
 
 def clipped_fraction(outcome: Outcome) -> float:
-    """Share of the run's steps whose gradient was scaled down."""
+    """Share of the run's steps whose gradient was clipped, in [0, 1]."""
     max_norm = outcome.clip["max_norm"]
     if max_norm is None or len(outcome.norms) == 0:
         return 0.0
@@ -125,7 +134,10 @@ def clipped_fraction(outcome: Outcome) -> float:
 def answers(
     texts: Sequence[str], predictor: Predictor, probabilities: np.ndarray
 ) -> list[dict[str, Any]]:
-    """For each text its most probable class and the probability of every class, by name."""
+    """For each text its most probable class and the probability of every class, by name.
+
+    ``probabilities`` is float [N, C] for N texts.
+    """
     return [
         {
             "text": text,

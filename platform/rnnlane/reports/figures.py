@@ -1,4 +1,7 @@
-"""The pictures of a run, as PNG files. Text is shown as it is, never read as mathematics."""
+"""The pictures of a run, as PNG files, and the style that all pictures share.
+
+Text is shown as it is: a dollar sign starts no formula.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ if TYPE_CHECKING:
 
 DPI = 120
 MAX_NAME_CHARS = 24
-# Okabe and Ito's palette, which colour-blind people can tell apart.
+# Okabe and Ito's palette, which color-blind people can tell apart.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-GREY, PALE = "#595959", "#B8C4CC"
+GRAY, PALE = "#595959", "#B8C4CC"
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -39,7 +42,7 @@ _STYLE: dict[Any, Any] = {
     # A review or a class name may hold dollar signs.
     "text.parse_math": False,
 }
-# For what DejaVu Sans, which comes with matplotlib, has no glyphs for.
+# For scripts without glyphs in DejaVu Sans, the font that comes with matplotlib.
 _OTHER_FONTS = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -57,25 +60,25 @@ def save_curves(
     """Draws accuracy and loss on train and val over the epochs, with the best epoch marked.
 
     Args:
-        history: one mapping an epoch with ``epoch`` and any of ``train/accuracy``,
+        history: one mapping per epoch, with ``epoch`` and any of ``train/accuracy``,
             ``val/accuracy``, ``train/loss`` and ``val/loss``; values may be missing or NaN.
         path: the PNG file.
         metric: chooses the best epoch; the lowest value if its name ends in ``loss``, else the
             highest.
     """
-    best = _best_epoch(history, metric)
+    best = best_epoch(history, metric)
     with picture(path, width=10, height=4) as figure:
         panels = figure.subplots(1, 2)
         for axes, quantity in zip(panels, ("accuracy", "loss"), strict=True):
-            for split, colour, marker in (("train", BLUE, "o"), ("val", VERMILION, "s")):
+            for split, color, marker in (("train", BLUE, "o"), ("val", VERMILION, "s")):
                 epochs, values = _series(history, f"{split}/{quantity}")
-                axes.plot(epochs, values, color=colour, marker=marker, markersize=4, label=split)
+                axes.plot(epochs, values, color=color, marker=marker, markersize=4, label=split)
             if best is not None:
                 label = f"best epoch {best} (by {metric})"
-                axes.axvline(best, color=GREY, linestyle="--", linewidth=1.2, label=label)
+                axes.axvline(best, color=GRAY, linestyle="--", linewidth=1.2, label=label)
             axes.set(title=quantity.capitalize(), xlabel="epoch", ylabel=quantity)
             axes.set_xlim(0.5, max((int(entry["epoch"]) for entry in history), default=1) + 0.5)
-            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+            whole_number_ticks(axes)
             axes.legend()
 
 
@@ -87,7 +90,7 @@ def save_gradient_norms(
     clipped_fraction: float,
     source: str,
 ) -> None:
-    """Draws how large the gradients were: a histogram with a logarithmic axis.
+    """Draws a histogram of the gradient norms on a logarithmic axis.
 
     Args:
         norms: global norm of each step's gradient before clipping, [num_steps]; may be empty. Zero
@@ -118,11 +121,11 @@ def save_gradient_norms(
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
         note = textwrap.fill(f"Clip value: {source}", width=110)
-        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GREY)
+        figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GRAY)
 
 
 def save_confusion(matrix: npt.NDArray[np.integer], class_names: Sequence[str], path: Path) -> None:
-    """Draws which classes are taken for which: counts, and shares of each row as colour.
+    """Draws the confusion matrix: counts, and shares of each true class as color.
 
     Args:
         matrix: int [C, C]; rows are the true classes, columns the predicted ones.
@@ -152,7 +155,7 @@ def save_confidence(
     class_names: Sequence[str],
     path: Path,
 ) -> None:
-    """Draws the probability of each class for some sentences, a panel each.
+    """Draws the probability of each class, a panel per sentence.
 
     Args:
         texts: N sentences, 1 or more; long ones are wrapped, and cut after 3 lines.
@@ -167,8 +170,8 @@ def save_confidence(
     with picture(path, width=8, height=height) as figure:
         panels = figure.subplots(num_texts, 1, squeeze=False)[:, 0]
         for axes, text, row in zip(panels, texts, probabilities, strict=True):
-            colours = [BLUE if index == row.argmax() else PALE for index in range(num_classes)]
-            axes.barh(range(num_classes), row, color=colours, height=0.68)
+            colors = [BLUE if index == row.argmax() else PALE for index in range(num_classes)]
+            axes.barh(range(num_classes), row, color=colors, height=0.68)
             for index, value in enumerate(row):
                 axes.text(value + 0.01, index, f"{value:.1%}", va="center")
             axes.set_yticks(range(num_classes), names)
@@ -181,7 +184,7 @@ def save_confidence(
 
 @contextmanager
 def picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
-    """A figure, sized in inches, that pyplot knows nothing of; written when the block ends."""
+    """A figure, sized in inches and not registered with pyplot; written when the block ends."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.font_manager import fontManager
@@ -189,7 +192,7 @@ def picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
     installed = set(fontManager.get_font_names())
     fonts = ["DejaVu Sans", *(name for name in _OTHER_FONTS if name in installed)]
     with rc_context({**_STYLE, "font.family": fonts}), warnings.catch_warnings():
-        # A script that the font lacks is drawn as boxes, which is no reason to warn a user.
+        # Characters that no font has are drawn as boxes; users need no warning of that.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(width, height))
         yield figure
@@ -202,7 +205,8 @@ def _series(history: Sequence[Mapping[str, float]], key: str) -> tuple[list[int]
     return [epoch for epoch, _ in points], [value for _, value in points]
 
 
-def _best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> int | None:
+def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> int | None:
+    """The first epoch with the best finite value of a metric; None if there is none."""
     points = [(v, e) for e, v in zip(*_series(history, metric), strict=True) if math.isfinite(v)]
     if not points:
         return None
@@ -226,6 +230,13 @@ def logarithmic(axes: Axes, *, which: Literal["x", "y"] = "x") -> None:
     axis.set_minor_formatter(Plain(minor_thresholds=(2, 0.5)))
 
 
+def whole_number_ticks(axes: Axes) -> None:
+    """Puts the ticks of the x axis at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+
+
 def _histogram(axes: Axes, norms: npt.NDArray[np.float64]) -> None:
     num_bins = min(60, max(10, len(norms) // 8))
     bins = np.geomspace(norms.min() / 1.05, norms.max() * 1.05, num=num_bins + 1)
@@ -245,9 +256,9 @@ def _write_cells(
             text = f"{count:,}\n{share:.1%}"
         else:
             text = f"{count:,}\n{share:.0%}" if share >= 0.01 else f"{count:,}"
-        colour = "white" if share > 0.55 else "black" if share >= 0.01 or is_small else GREY
+        color = "white" if share > 0.55 else "black" if share >= 0.01 or is_small else GRAY
         size = 10.0 if is_small else 7.0
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
 
 
 def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:

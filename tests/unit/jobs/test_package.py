@@ -41,6 +41,7 @@ def data_files(config, **keywords):
 def test_the_package_goes_along():
     targets = [file.target for file in files_for(experiment())]
     assert {"rnnlane/__main__.py", "rnnlane/cli/submit.py", "rnnlane/py.typed"} <= set(targets)
+    assert "rnnlane/reports/search_report.html.j2" in targets
     assert all(target.startswith("rnnlane/") for target in targets)
 
 

@@ -38,10 +38,10 @@ def size(path: Path) -> tuple[int, int]:
 
 def test_best_epoch_is_the_first_of_the_highest_or_for_a_loss_the_lowest() -> None:
     history = [{"epoch": e, "m": v, "val/loss": v} for e, v in ((1, 0.5), (2, 0.9), (3, 0.9))]
-    assert figures._best_epoch(history, "m") == 2
-    assert figures._best_epoch(history, "val/loss") == 1
-    assert figures._best_epoch([{"epoch": 1, "m": float("nan")}], "m") is None
-    assert figures._best_epoch(history, "absent") is None
+    assert figures.best_epoch(history, "m") == 2
+    assert figures.best_epoch(history, "val/loss") == 1
+    assert figures.best_epoch([{"epoch": 1, "m": float("nan")}], "m") is None
+    assert figures.best_epoch(history, "absent") is None
 
 
 @pytest.mark.parametrize("num_epochs", [0, 1, 3])

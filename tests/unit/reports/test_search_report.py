@@ -4,53 +4,40 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
-from rnnlane.config.search import Space
 from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports.search_report import findings, report_html, trials_csv
+from support import search_records
+from support.search_records import EPOCHS, LAYERS, NORM, POLICY, trial
 
-POLICY, NORM, LAYERS = "training.clip.policy", "training.clip.max_norm", "model.num_layers"
 SPACE = {POLICY: "choice(none, fixed)", NORM: "loguniform(1, 10)", LAYERS: "randint(1, 3)"}
-EPOCHS = 4
-
-
-def trial(
-    number: int, value: float | None, params: Mapping[str, Any] | None = None, **others: Any
-) -> TrialRecord:
-    num_epochs = 0 if value is None else others.pop("num_epochs", EPOCHS)
-    history = tuple({"epoch": float(e), "val/accuracy": value} for e in range(1, num_epochs + 1))
-    known = {"state": "finished", "value": value, "best_epoch": 2, "history": history, **others}
-    return TrialRecord(number=number, params=params or {}, **known)
 
 
 def search(*trials: TrialRecord, **others: Any) -> SearchRecord:
-    known: dict[str, Any] = {"name": "demo", "metric": "val/accuracy", "is_larger_better": True}
-    known |= {"space": SPACE, "algorithm": "optuna", "scheduler": "asha", "max_epochs": EPOCHS}
-    known |= {"best": 0, "elapsed_s": 4000.0, "epochs_trained": 11, **others}
-    space = TypeAdapter(Space).validate_python(known.pop("space"))
-    return SearchRecord(trials=trials, space=space, **known)
+    known: dict[str, Any] = {"space": SPACE, "best": 0, "elapsed_s": 4000.0, "epochs_trained": 11}
+    return search_records.search(trials, **{**known, **others})
 
 
 def said(search: SearchRecord, part: str) -> str:
-    return " ".join(getattr(findings(search), part))
+    return " ".join(findings(search)[part])
 
 
-def test_what_was_searched_is_told_with_counts_and_time() -> None:
+def test_what_was_searched_has_counts_and_time() -> None:
     text = said(search(trial(0, 0.8), trial(1, 0.7, state="pruned")), "searched")
-    assert "3 keys varied, chosen by Optuna (TPE); val/accuracy counted, where higher" in text
+    assert (
+        "3 keys varied, chosen by Optuna (TPE); the objective is val/accuracy, where higher" in text
+    )
     assert "2 trials (1 finished, 1 pruned) of at most 4 epochs each" in text
     assert "67 min and trained 11 epochs" in text
 
 
-def test_winner_is_told_with_its_clip_value_against_its_norm() -> None:
+def test_winner_has_its_clip_value_against_its_norm() -> None:
     best = trial(0, 0.87314, {LAYERS: 2}, clip_norm=3.0, mean_norm=2.0, clipped_fraction=0.125)
     text = said(search(best), "won")
     assert "Trial 0 won with model.num_layers = 2." in text
@@ -75,59 +62,59 @@ def test_a_winner_that_was_cut_short_is_said_to_be() -> None:
 def test_lead_is_held_against_the_spread_of_seeds(
     first: tuple[float, ...], second: tuple[float, ...], verdict: str
 ) -> None:
-    found = search(trial(0, 0.9, seed_values=first), trial(1, 0.8, seed_values=second))
-    assert verdict in said(found, "lead")
+    record = search(trial(0, 0.9, seed_values=first), trial(1, 0.8, seed_values=second))
+    assert verdict in said(record, "lead")
 
 
 def test_lead_is_positive_for_a_loss_too_and_is_of_the_means_over_seeds() -> None:
     seeds = {"seed_values": (0.30, 0.32)}, {"seed_values": (0.40, 0.42)}
-    found = search(trial(0, 0.30, **seeds[0]), trial(1, 0.40, **seeds[1]), is_larger_better=False)
-    assert "It leads trial 1, the runner-up, by 0.1000." in said(found, "lead")
-    assert "Trial 0 had 0.3100 ± 0.0141 over 2 seeds." in said(found, "lead")
+    record = search(trial(0, 0.30, **seeds[0]), trial(1, 0.40, **seeds[1]), is_larger_better=False)
+    assert "It leads trial 1, the runner-up, by 0.1000." in said(record, "lead")
+    assert "Trial 0 had 0.3100 ± 0.0141 over 2 seeds." in said(record, "lead")
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(0.83, "0.0300 better"), (0.78, "0.0200 worse")])
 def test_clipping_is_held_against_none(value: float, verdict: str) -> None:
-    found = search(
+    record = search(
         trial(0, value, {POLICY: "fixed", NORM: 3.0}),
         trial(1, 0.8, {POLICY: "none"}),
         trial(2, 0.7, {POLICY: "none"}),
     )
-    text = said(found, "clip")
+    text = said(record, "clip")
     assert f"The best of 1 clipped trial reached {value:.4f}, that of 2 without clipping" in text
     assert verdict in text
     assert "thin evidence" in text
 
 
 def test_layers_are_compared_by_their_best() -> None:
-    found = search(trial(0, 0.8, {LAYERS: 2}), trial(1, 0.7, {LAYERS: 1}))
-    assert said(found, "layers").startswith(
+    record = search(trial(0, 0.8, {LAYERS: 2}), trial(1, 0.7, {LAYERS: 1}))
+    assert said(record, "layers").startswith(
         "The best number of layers was 2 with 0.8000. Next came 1 with 0.7000."
     )
 
 
-def test_what_did_not_vary_is_said_to_tell_nothing() -> None:
-    found = search(trial(0, 0.8), space={})
-    assert "was not varied" in said(found, "clip")
-    assert "was not varied" in said(found, "layers")
+def test_what_did_not_vary_is_not_compared() -> None:
+    record = search(trial(0, 0.8), space={})
+    assert "was not varied" in said(record, "clip")
+    assert "was not varied" in said(record, "layers")
 
 
 def test_stopping_early_counts_epochs_against_those_of_the_full_search() -> None:
-    found = search(trial(0, 0.8), trial(1, 0.7, state="pruned", num_epochs=1))
-    text = said(found, "stopping")
+    record = search(trial(0, 0.8), trial(1, 0.7, state="pruned", num_epochs=1))
+    text = said(record, "stopping")
     assert "trained 5 of the 8 epochs" in text
     assert "62%. 1 were pruned and 0 cut" in text
     assert "6 further epochs" in text
 
 
-def test_failed_trials_are_told_by_reason() -> None:
+def test_failed_trials_are_grouped_by_reason() -> None:
     lost = [trial(i, None, state="failed", reason="out of memory") for i in (1, 2)]
-    found = search(trial(0, 0.8), *lost, trial(3, None, state="failed"))
-    assert findings(found).failures == (
+    record = search(trial(0, 0.8), *lost, trial(3, None, state="failed"))
+    assert findings(record)["failures"] == [
         "Trial 3: no reason is known.",
         "Trials 1, 2: out of memory.",
-    )
-    assert findings(search(trial(0, 0.8))).failures == ()
+    ]
+    assert findings(search(trial(0, 0.8)))["failures"] == []
 
 
 @pytest.mark.parametrize(
@@ -164,11 +151,11 @@ def test_keys_without_effect_are_to_be_fixed_not_widened() -> None:
 
 def test_csv_has_a_line_a_trial_and_a_column_a_varied_key() -> None:
     reason = 'lost "it", twice'
-    found = search(
+    record = search(
         trial(0, 0.8, {LAYERS: 2}, seed_values=(0.8, 0.9), started_at=1.0, ended_at=3.5),
         trial(1, None, {"model.cell": "rnn"}, state="failed", reason=reason),
     )
-    rows = list(csv.DictReader(io.StringIO(trials_csv(found))))
+    rows = list(csv.DictReader(io.StringIO(trials_csv(record))))
     assert list(rows[0])[-5:] == [POLICY, NORM, LAYERS, "model.cell", "reason"]
     assert (rows[0]["seed_values"], rows[0]["seconds"], rows[0][LAYERS]) == ("0.8 0.9", "2.5", "2")
     assert float(rows[0]["score"]) == pytest.approx(0.85)
@@ -196,13 +183,13 @@ def test_page_is_well_formed_escaped_and_needs_no_other_file(tmp_path: Path) -> 
     picture = tmp_path / "learning_curves.png"
     picture.write_bytes(b"\x89PNG")
     evil = "<script>alert('&')</script>"
-    found = search(
+    record = search(
         trial(0, 0.8, {"model.cell": evil, LAYERS: 2}, seed_values=(0.8, 0.7)),
         trial(1, None, state="failed", reason=evil),
         name=evil,
         space={**SPACE, "model.cell": {"choice": [evil]}},
     )
-    page = report_html(found, [picture], best_yaml=f"# {evil}", baseline_note=evil)
+    page = report_html(record, [picture], best_yaml=f"# {evil}")
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 6
     parser = _Balance()
@@ -213,7 +200,7 @@ def test_page_is_well_formed_escaped_and_needs_no_other_file(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "found",
+    "record",
     [
         search(best=None),
         search(trial(0, None, state="failed"), best=None),
@@ -223,6 +210,6 @@ def test_page_is_well_formed_escaped_and_needs_no_other_file(tmp_path: Path) -> 
     ],
     ids=["none", "failed", "running", "nan", "constant"],
 )
-def test_any_search_can_be_told(found: SearchRecord) -> None:
-    assert "<h2>What to try next</h2>" in report_html(found, [], best_yaml="")
-    assert len(trials_csv(found).splitlines()) == 1 + len(found.trials)
+def test_any_search_has_a_report(record: SearchRecord) -> None:
+    assert "<h2>What to try next</h2>" in report_html(record, [], best_yaml="")
+    assert len(trials_csv(record).splitlines()) == 1 + len(record.trials)

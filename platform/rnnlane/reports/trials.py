@@ -1,0 +1,80 @@
+"""What pictures and words about a search share: its keys, its trials, their values, as text too.
+
+Trials are compared by their *value* throughout, not by their score: values all come from one seed,
+so that a finalist, whose score is a mean over several, does not fall behind trials that were lucky
+once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from rnnlane.records.search import SearchRecord, TrialRecord
+
+
+def format_value(value: Any) -> str:
+    """A sampled value for people: three digits, small numbers as 2.3e-03, true, false and null."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if not isinstance(value, float) or not math.isfinite(value):
+        return str(value)
+    if 0 < abs(value) < 0.01 or abs(value) >= 1e6:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def is_number(value: Any) -> bool:
+    """Whether a sampled value is a finite number; a bool is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def sorted_values(values: Iterable[Any]) -> list[Any]:
+    """The distinct values, numbers first and in order, then all others by their text."""
+    distinct = {repr(value): value for value in values}.values()
+    return sorted(distinct, key=lambda v: (0, v, "") if is_number(v) else (1, 0.0, str(v)))
+
+
+def varied_keys(search: SearchRecord) -> list[str]:
+    """Keys of the space in its order, then any others that the trials have."""
+    others = {key for trial in search.trials for key in trial.params} - set(search.space)
+    return [*search.space, *sorted(others)]
+
+
+def measured(search: SearchRecord) -> list[TrialRecord]:
+    """Trials that have a finite value and did not fail, by number."""
+    return [
+        trial
+        for trial in sorted(search.trials, key=lambda trial: trial.number)
+        if trial.state != "failed" and trial.value is not None and math.isfinite(trial.value)
+    ]
+
+
+def value_of(trial: TrialRecord) -> float:
+    """The value of a trial that has one."""
+    assert trial.value is not None
+    return trial.value
+
+
+def values_of(trials: Iterable[TrialRecord]) -> list[float]:
+    """The values of trials that have one."""
+    return [value_of(trial) for trial in trials]
+
+
+def best_of(search: SearchRecord, trials: Iterable[TrialRecord]) -> float:
+    """The best value of trials that have one; NaN if there are no trials."""
+    return (max if search.is_larger_better else min)(values_of(trials), default=math.nan)
+
+
+def learning_curve(search: SearchRecord, trial: TrialRecord) -> list[tuple[int, float]]:
+    """Epochs with a finite value of the metric, and the values."""
+    points = [(int(entry["epoch"]), entry.get(search.metric, math.nan)) for entry in trial.history]
+    return [(epoch, value) for epoch, value in points if math.isfinite(value)]
+
+
+def mean_grad_norm(trial: TrialRecord) -> float | None:
+    """Gradient norm before clipping, the mean of the epochs' means; None if it is not known."""
+    norms = [entry.get("grad_norm/mean", math.nan) for entry in trial.history]
+    norms = [norm for norm in norms if math.isfinite(norm) and norm > 0]
+    return math.fsum(norms) / len(norms) if norms else None

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
+from rnnlane.reports import artifacts
+from rnnlane.reports.artifacts import DataDescription
+from rnnlane.training.loop import Outcome
+
+DATA = DataDescription(manifest="{}", vocabulary='["the"]\n', class_names=("bad", "good"))
+
+
+class Oracle:
+    """Answers 3 : 1 for the second class."""
+
+    class_names = DATA.class_names
+
+    def probabilities(self, texts: list[str]) -> np.ndarray:
+        return np.tile([0.25, 0.75], (len(texts), 1))
+
+
+def experiment(**changes: Any) -> ExperimentConfig:
+    values = {"name": "x", "data": {"source": {"kind": "generated"}}, "sample_text": "so good"}
+    return experiment_from_mapping({**values, **changes})
+
+
+def outcome(*norms: float, max_norm: float | None = 2.0) -> Outcome:
+    return Outcome(
+        history=[{"epoch": 1.0, "val/accuracy": 0.5}],
+        best_epoch=1,
+        weights={},
+        losses=np.zeros(len(norms)),
+        norms=np.array(norms),
+        clip={"max_norm": max_norm, "reason": "as given"},
+        test_confusion=np.eye(2, dtype=np.int64),
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "fraction"),
+    [
+        (outcome(1.0, 2.0, 3.0, 4.0), 0.5),
+        (outcome(1.0, 3.0, np.nan, np.inf), 0.25),
+        (outcome(1.0, 3.0, max_norm=None), 0.0),
+        (outcome(), 0.0),
+    ],
+    ids=["some", "not finite", "no limit", "no steps"],
+)
+def test_clipped_are_the_finite_norms_above_the_limit(made: Outcome, fraction: float) -> None:
+    assert artifacts.clipped_fraction(made) == fraction
+
+
+def test_the_written_experiment_runs_again_and_has_no_password(tmp_path: Path) -> None:
+    config = experiment(tracking={"uri": "http://me:secret@host:5000"})
+    artifacts.write_inputs(tmp_path / "inputs", config, DATA)
+    text = (tmp_path / "inputs" / "experiment.yaml").read_text()
+    assert "secret" not in text
+    assert load_experiment(tmp_path / "inputs" / "experiment.yaml").training == config.training
+    assert (tmp_path / "inputs" / "vocabulary.jsonl").read_text() == DATA.vocabulary
+
+
+def test_results_have_the_numbers_behind_every_picture(tmp_path: Path) -> None:
+    made = outcome(1.0, 3.0)
+    artifacts.write_results(tmp_path, experiment(), made, Oracle())  # type: ignore[arg-type]
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
+        "curves",
+        "confusion",
+        "confidence",
+        "gradient_norms",
+    }
+    numbers = json.loads((tmp_path / "results.json").read_text())
+    assert numbers["clip"] == {"max_norm": 2.0, "reason": "as given", "clipped_fraction": 0.5}
+    assert numbers["history"] == made.history
+    assert numbers["test_confusion"] == [[1, 0], [0, 1]]
+    (sample,) = numbers["sample"]
+    assert (sample["text"], sample["label"]) == ("so good", "good")
+    assert sample["probabilities"] == {"bad": 0.25, "good": 0.75}
