@@ -30,12 +30,6 @@ class Memory:
             raise ValueError
         self.records.append(record)
 
-    def is_away(self, error: Exception) -> bool:
-        return isinstance(error, ConnectionError)
-
-    def describe(self, error: Exception) -> str:
-        return "no answer"
-
     def points(self) -> list[tuple[str, int, float]]:
         return [
             (key, record.content["step"], value)
@@ -147,6 +141,15 @@ def test_the_first_finish_counts(start: Callable[..., MlflowTracker]) -> None:
 def test_an_outbox_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert send_outbox("http://127.0.0.1:9", tmp_path / "outbox") == 0
     assert not (tmp_path / "outbox").exists()
+
+
+def test_an_outbox_of_an_older_version_is_reported_and_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "journal.jsonl").write_text("{}\n")
+    assert send_outbox("http://127.0.0.1:9", tmp_path) == 0
+    assert f"{tmp_path} is of rnnlane 0.1 and is not sent" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
 
 
 def test_records_are_left_to_the_process_that_logs_them(
