@@ -22,7 +22,7 @@ class AppendingClient:
         return [metric for metric in self.metrics if metric.key == key]
 
 
-def test_a_metrics_record_that_may_have_arrived_adds_only_what_is_not_there() -> None:
+def test_a_metrics_record_that_may_have_arrived_adds_only_what_is_missing() -> None:
     client = AppendingClient()
     destination = MlflowDestination(client)  # type: ignore[arg-type]
     first = Record(1, "metrics", "run", 5, {"step": 1, "values": {"a": 0.5}})
@@ -37,7 +37,7 @@ def test_a_metrics_record_that_may_have_arrived_adds_only_what_is_not_there() ->
 
 
 class SearchClient(AppendingClient):
-    """The same with one search, whose trials are all still to come."""
+    """The same with one search that has no trials yet."""
 
     def get_run(self, run_id: str) -> Any:
         info = SimpleNamespace(run_id=run_id, experiment_id="0", status="RUNNING")
@@ -50,7 +50,7 @@ class SearchClient(AppendingClient):
         return self.get_run("child")
 
 
-def test_a_trials_record_that_may_have_arrived_adds_only_what_is_not_there() -> None:
+def test_a_trials_record_that_may_have_arrived_adds_only_what_is_missing() -> None:
     client = SearchClient()
     destination = MlflowDestination(client)  # type: ignore[arg-type]
     address = trial_address("parent", "key")
@@ -68,7 +68,7 @@ def test_a_trials_record_that_may_have_arrived_adds_only_what_is_not_there() -> 
 
 
 class CountingClient:
-    """Notes how many values each call has."""
+    """Records how many values each call has."""
 
     def __init__(self) -> None:
         self.sizes: list[tuple[str, int]] = []

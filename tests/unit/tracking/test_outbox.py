@@ -62,7 +62,7 @@ def test_a_record_of_a_trial_that_has_no_run_yet_survives_reopening(tmp_path: Pa
     assert reopened(outbox).pending() == [written]
 
 
-def test_what_was_marked_is_not_pending_after_reopening(tmp_path: Path) -> None:
+def test_a_sent_record_is_not_pending_after_reopening(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, store=STORE)
     first, second = add(outbox, 1), add(outbox, 2)
     assert outbox.head() == first
@@ -165,7 +165,7 @@ def test_rejected_records_are_kept_with_the_reason_and_counted(tmp_path: Path) -
     assert rows == [(first.number, "run was deleted")]
 
 
-def test_a_sender_left_behind_changes_nothing_after_closing(tmp_path: Path) -> None:
+def test_an_abandoned_sender_changes_nothing_after_closing(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, store=STORE)
     record = add(outbox, 1)
     outbox.close()
