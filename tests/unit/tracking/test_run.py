@@ -130,6 +130,16 @@ def test_finish_reports_refused_records(
     assert "0 records wait for the tracking store and 1 were refused" in caplog.text
 
 
+def test_refused_records_alone_need_no_store(
+    start: Callable[..., MlflowTracker], tmp_path: Path
+) -> None:
+    tracker = start(Memory(refuses="tags"))
+    tracker.set_tags({"a": "b"})
+    tracker.finish("FINISHED")
+    # Opening this store would raise.
+    assert send_outbox("http://127.0.0.1:9", tmp_path / "outbox") == 0
+
+
 def test_the_first_finish_counts(start: Callable[..., MlflowTracker]) -> None:
     memory = Memory()
     tracker = start(memory)
