@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rnnlane.errors import ConfigError, TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
+from rnnlane.tracking.internals import PARENT_TAG
 from rnnlane.tracking.packaging import BUNDLE_PATH
 from rnnlane.tracking.uris import resolve_uri, sqlite_file
 
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 LATEST = "latest"
-NO_TRIALS = "tags.`mlflow.parentRunId` IS NULL"
+NO_TRIALS = f"tags.`{PARENT_TAG}` IS NULL"
 # Searches and their trials have this tag, and no model.
 HAS_MODEL = "tags.`rnnlane.kind` IS NULL"
 MIN_PREFIX_CHARS = 6
