@@ -1,4 +1,4 @@
-"""A team's store: a real MLflow server with accounts on a real PostgreSQL, under load and fire."""
+"""A team's store: an MLflow server with accounts on PostgreSQL, under load and killed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def team() -> Iterator[TeamServer]:
 
 
 def finished_run(name: str, mlflow_experiment: str, tmp_path: Path) -> str:
-    """A run with a metric and a file, by whoever is logged in."""
+    """A run with a metric and a file, of the current account."""
     config = TrackingConfig(mlflow_experiment=mlflow_experiment, system_metrics=False)
     spec = RunSpec(name=name, predictor="m:C", class_names=("a", "b"))
     tracker = start_run(config, spec, outbox=tmp_path / f"outbox-{name}")
@@ -56,7 +56,7 @@ def finished_run(name: str, mlflow_experiment: str, tmp_path: Path) -> str:
     return tracker.run_id
 
 
-def test_32_writers_lose_nothing_and_double_nothing_while_the_server_is_killed(
+def test_32_writers_neither_lose_nor_duplicate_a_point_while_the_server_is_killed(
     team: TeamServer, tmp_path: Path
 ) -> None:
     """20,000 points, each with a value of its own, counted in the database itself."""
@@ -80,7 +80,7 @@ def test_32_writers_lose_nothing_and_double_nothing_while_the_server_is_killed(
     finally:
         for writer in writers:
             writer.kill()
-    assert before < NUM_POINTS, "the server was killed when all was over: make it earlier"
+    assert before < NUM_POINTS, "the server was killed after the last point: kill it earlier"
     assert [writer.returncode for writer in writers] == [0] * NUM_PROCESSES, said
     assert any("away since" in text for text in said)
     stored = team.query(
@@ -107,7 +107,7 @@ def num_points(team: TeamServer) -> int:
 def test_a_record_that_is_sent_again_is_in_the_database_once(
     team: TeamServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where nobody knows that it was sent: a request whose answer the killed server kept."""
+    """Also if the sender does not know that it arrived, since the killed server did not answer."""
     log_in(monkeypatch, team.environment())
     run_id = finished_run("twice", "twice", tmp_path)
     destination = MlflowDestination(open_client(team.url))
@@ -183,7 +183,7 @@ def test_a_reader_cannot_write(
         start_run(TrackingConfig(mlflow_experiment="open"), spec, outbox=tmp_path / "outbox")
 
 
-def test_without_an_account_nothing_is_told(team: TeamServer, reader: dict[str, str]) -> None:
+def test_without_an_account_nothing_is_shown(team: TeamServer, reader: dict[str, str]) -> None:
     get = {"params": {"run_id": reader["open"]}, "timeout": 30}
     for path in (f"{API}/runs/get", f"{API}/experiments/search", f"{API}/users/get", "/"):
         assert requests.get(f"{team.url}{path}", **get).status_code == 401, path
@@ -208,7 +208,7 @@ def test_the_page_of_an_experiment_has_no_credentials_in_its_address(
     assert experiment_page(team.url, "open") == team.url
 
 
-def test_secrets_stand_in_no_argument_and_in_no_open_file(team: TeamServer) -> None:
+def test_secrets_are_in_no_argument_and_in_no_readable_file(team: TeamServer) -> None:
     accounts = [file.stem for file in team.server.accounts.glob("*.ini")]
     secrets = [team.server.account(name)[1] for name in accounts] + [team.database.password]
     started = processes.marked(team.mark)

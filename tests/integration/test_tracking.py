@@ -21,6 +21,7 @@ import pytest
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import ConfigError, TrackingError
 from rnnlane.tracking.client import open_client
+from rnnlane.tracking.outbox import Outbox
 from rnnlane.tracking.run import MlflowTracker, RunSpec, send_outbox, start_run
 from rnnlane.tracking.store import (
     check_store,
@@ -29,6 +30,7 @@ from rnnlane.tracking.store import (
     find_run,
     list_runs,
 )
+from rnnlane.tracking.uris import store_identity
 
 SPEC = RunSpec(
     name="first",
@@ -154,11 +156,11 @@ def predictor_path(tmp_path: Path) -> Path:
 
 @contextmanager
 def crashed(tracker: MlflowTracker) -> Iterator[None]:
-    """Lets go of a tracker as a killed process does: nothing is flushed, the run stays RUNNING."""
-    tracker._sender.drain(10.0)
-    tracker._sender.stop()
+    """Releases a tracker as a killed process does: nothing is flushed, the run stays RUNNING."""
+    tracker.sender.drain(10.0)
+    tracker.sender.stop()
     yield
-    tracker._outbox.close()
+    tracker.sender.outbox.close()
 
 
 def test_a_run_in_a_fresh_sqlite_store_holds_all_it_was_given(tmp_path: Path) -> None:
@@ -200,8 +202,8 @@ def test_a_run_resumed_after_a_crash_has_neither_gaps_nor_doubles(
     first = start_run(config(sqlite), SPEC, outbox=outbox)
     first.log_history(history(2))
     with crashed(first):
-        # Epoch 2 was sent but not marked, epoch 3 was written down but not sent.
-        (outbox / "sent").write_text(str(first._outbox._last - 1))
+        # Epoch 2 was sent but not marked, epoch 3 was written to the outbox but not sent.
+        first._write("metrics", {"step": 2, "values": {"train/loss": 1 / 2, "val/loss": 2 / 2}})
         first._write("metrics", {"step": 3, "values": {"train/loss": 1 / 3, "val/loss": 2 / 3}})
     assert find_run(sqlite, first.run_id).status == "RUNNING"
 
@@ -247,7 +249,11 @@ def test_writes_to_a_deleted_run_are_put_aside(sqlite: str, tmp_path: Path) -> N
     open_client(sqlite).delete_run(tracker.run_id)
     tracker.log_history(history(1))
     assert not tracker.finish("FINISHED")
-    assert (tmp_path / "outbox" / "rejected.jsonl").exists()
+    outbox = Outbox(tmp_path / "outbox", store=store_identity(sqlite))
+    num_pending, num_rejected = outbox.counts()
+    assert num_pending == 0
+    assert num_rejected > 0
+    outbox.close()
 
 
 def test_system_metrics_go_on_where_they_ended(sqlite: str, tmp_path: Path) -> None:
@@ -341,7 +347,7 @@ def test_what_a_run_leaves_behind_can_be_sent_later(
 ) -> None:
     outbox = tmp_path / "outbox"
     tracker = start_run(config(server.uri, flush_timeout_s=0.2), SPEC, outbox=outbox)
-    assert tracker._sender.drain(10.0)
+    assert tracker.sender.drain(10.0)
     server.kill()
     tracker.log_history(history(2))
     tracker.log_model(bundle)

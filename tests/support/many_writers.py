@@ -1,6 +1,6 @@
 """A process in which several trackers write at once: ``python many_writers.py FOLDER PROCESS``.
 
-Runs are made before anything is logged; the file ``ready-PROCESS`` says so, and ``go`` starts all.
+It creates its runs, then the file ``ready-PROCESS``, and starts to log once a file ``go`` exists.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MLFLOW_EXPERIMENT = "many-writers"
 
 
 def value_of(writer: int, step: int, key: int) -> float:
-    """Each point has a value that no other has."""
+    """A value that is unique to the point."""
     return writer * 1e6 + step * 1e3 + key
 
 

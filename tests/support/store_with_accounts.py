@@ -1,4 +1,4 @@
-"""An MLflow server that asks for a name and a password, over SQLite, on loopback."""
+"""An MLflow server with accounts over SQLite, on loopback."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ class StoreWithAccounts:
             )
 
     def wait(self) -> None:
-        """Until it answers."""
+        """Waits until the server answers."""
         end = time.monotonic() + 120
         while time.monotonic() < end and self.process.poll() is None:
             try:

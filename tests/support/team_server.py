@@ -1,4 +1,4 @@
-"""An MLflow server with accounts on a real PostgreSQL, as cluster/local starts it."""
+"""An MLflow server with accounts on PostgreSQL, as cluster/local starts it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TeamServer:
     """Server and database in a folder of their own, on free ports; the server can be killed."""
 
     def __init__(self) -> None:
-        # Not pytest's: PostgreSQL's own account must come through.
+        # Not pytest's folder: the account of PostgreSQL must be able to enter it.
         self.folder = Path(tempfile.mkdtemp(prefix="rnnlane-team-"))
         self.folder.chmod(0o711)
         self.mark = uuid.uuid4().hex
@@ -46,7 +46,7 @@ class TeamServer:
         return self.server.url
 
     def environment(self, account: str = WRITER) -> dict[str, str]:
-        """What a process needs to log in."""
+        """The variables with which a process logs in."""
         username, password = self.server.account(account)
         return {
             "MLFLOW_TRACKING_URI": self.url,
@@ -55,7 +55,7 @@ class TeamServer:
         }
 
     def query(self, sql: str) -> list[tuple]:
-        """Asks the database itself, past MLflow."""
+        """Asks the database directly, without MLflow."""
         connection = psycopg2.connect(self.database.uri.replace("+psycopg2", ""))
         try:
             with connection.cursor() as cursor:
@@ -65,7 +65,7 @@ class TeamServer:
             connection.close()
 
     def kill(self) -> None:
-        """``kill -9`` of the server and all its workers, in the middle of what they do."""
+        """Kills the server and all its workers, as ``kill -9`` does."""
         process = self._service.process()
         assert process is not None
         processes.end_for_good([process, *process.children(recursive=True)])
@@ -88,7 +88,7 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many free ports in a row, below those that systems give to clients."""
+    """The first of ``count`` free ports in a row, below the range for clients."""
     for first in range(21_000, 32_000, count):
         try:
             processes.refuse_taken_ports({str(port): port for port in range(first, first + count)})
@@ -99,7 +99,7 @@ def free_ports(count: int) -> int:
 
 
 def log_in(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
-    """Makes this process one of the account's."""
+    """Makes this process log in with the variables of an account."""
     for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
         monkeypatch.delenv(name)
     for name, value in environment.items():

@@ -20,7 +20,7 @@ from rnnlane.inference.predictor import Predictor
 from rnnlane.models.linear import LinearClassifier, fit_linear
 from rnnlane.records.events import RunEvents
 from rnnlane.reports.artifacts import answers, save_answers, write_bundle
-from rnnlane.tracking.tracker import Tracker
+from rnnlane.tracking.run import MlflowTracker
 from rnnlane.tracking.uris import store_identity
 from rnnlane.training.group import in_process
 from rnnlane.training.metrics import confusion, score, summarise
@@ -95,7 +95,7 @@ def _fit_and_log(
     splits: dict[str, EncodedSplit],
     *,
     record: RunRecord,
-    tracker: Tracker,
+    tracker: MlflowTracker,
 ) -> dict[str, Any]:
     num_classes = len(prepared.class_names)
     train = splits["train"]

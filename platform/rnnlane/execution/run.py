@@ -30,9 +30,8 @@ from rnnlane.reports.artifacts import (
     write_inputs,
     write_results,
 )
-from rnnlane.tracking.run import RunSpec, start_run
+from rnnlane.tracking.run import MlflowTracker, RunSpec, start_run
 from rnnlane.tracking.store import find_tagged, resolve_uri
-from rnnlane.tracking.tracker import Tracker
 from rnnlane.tracking.uris import store_identity
 from rnnlane.training.loop import Outcome, TrainingData
 
@@ -138,7 +137,7 @@ def execute_run(
 class _TrackedEvents(RunEvents):
     """Passes news on, and every epoch to the tracker first."""
 
-    def __init__(self, events: RunEvents, tracker: Tracker):
+    def __init__(self, events: RunEvents, tracker: MlflowTracker):
         self._events = events
         self._tracker = tracker
 
@@ -153,7 +152,7 @@ class _TrackedEvents(RunEvents):
         self._events.note(text)
 
 
-def is_delivered(tracker: Tracker, *, record: RunRecord, events: RunEvents) -> bool:
+def is_delivered(tracker: MlflowTracker, *, record: RunRecord, events: RunEvents) -> bool:
     """Ends a finished run and waits until the store has everything; says so where it has not."""
     try:
         complete = tracker.finish("FINISHED")
@@ -173,7 +172,7 @@ def start_tracking(
     record: RunRecord,
     *,
     left_out: Collection[str] = ("baseline",),
-) -> Tracker:
+) -> MlflowTracker:
     """Creates the MLflow run, or takes it up again.
 
     Args:
@@ -210,7 +209,7 @@ def start_tracking(
 
 
 def log_inputs(
-    config: ExperimentConfig, prepared: PreparedData, *, record: RunRecord, tracker: Tracker
+    config: ExperimentConfig, prepared: PreparedData, *, record: RunRecord, tracker: MlflowTracker
 ) -> None:
     """Logs what a run starts from, once."""
     inputs = record.folder / "inputs"
@@ -268,7 +267,7 @@ def _conclude(
     outcome: Outcome,
     *,
     record: RunRecord,
-    tracker: Tracker,
+    tracker: MlflowTracker,
 ) -> TrainResult:
     """Logs the test metrics, the pictures and the model, and says what came out."""
     tracker.log_history(outcome.history)

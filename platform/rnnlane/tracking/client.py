@@ -1,4 +1,4 @@
-"""Opening an MLflow store, and telling a store that is away from one that says no."""
+"""Opens MLflow stores, and tells a store that is away from one that refuses a request."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from rnnlane.errors import TrackingError, redact
 from rnnlane.tracking.credentials import FILE_VARIABLE, use_credentials_file
+from rnnlane.tracking.internals import DATABASE_LOGGER, OLD_SCHEMA_MESSAGE
 from rnnlane.tracking.uris import sqlite_file
 
 if TYPE_CHECKING:
@@ -28,31 +29,31 @@ _PROCESS_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # MLflow would print an address, password included, into what a command prints as JSON.
+    # MLflow would print an address, with its password, to stdout, where a command prints JSON.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _LOG_LEVELS = {
     "mlflow": logging.ERROR,
-    # Prints a traceback for each database error, which is raised anyway.
-    "mlflow.store.db.utils": logging.CRITICAL,
+    # Logs a traceback for each database error, although it raises the error too.
+    DATABASE_LOGGER: logging.CRITICAL,
     "alembic": logging.WARNING,
     "urllib3.connectionpool": logging.ERROR,
 }
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-# urllib3 wraps its reasons: ... (Caused by SomeError("HTTPConnection(host=...): what happened"))
-_INNERMOST = re.compile(r"Caused by \w+\([\"'](?:\w+\(.*?\): )?(.+?)[\"']\)+$")
-_MAYBE_LATER_STATUS = {401, 403, 408, 429, 499}
+# urllib3 wraps a reason: ... (Caused by SomeError("HTTPConnection(host=...): what happened"))
+_CAUSE = re.compile(r"Caused by \w+\([\"'](?:\w+\(.*?\): )?(.+?)[\"']\)+$")
+_RETRY_STATUSES = {401, 403, 408, 429, 499}
 
 
 def open_client(uri: str) -> MlflowClient:
-    """A client of a store that answered just now.
+    """A client of a store, which has answered a first request.
 
     Creates a SQLite store's folder and tables. The first call of a process imports MLflow (2-3 s);
     the first on a fresh SQLite file also runs MLflow's migrations (about 2 s).
 
     Raises:
-        TrackingError: the store does not answer within some ``PROBE_TIMEOUT_S``, refuses the
+        TrackingError: the store does not answer within ``PROBE_TIMEOUT_S`` or so, refuses the
             credentials, or has the tables of another MLflow version.
     """
     _prepare_process()
@@ -66,15 +67,15 @@ def open_client(uri: str) -> MlflowClient:
             client.search_experiments(max_results=1)
             return client
         database.parent.mkdir(parents=True, exist_ok=True)
-        # Two processes that migrate one fresh file at once break it.
+        # Two processes that migrate a fresh file at the same time break it.
         with FileLock(f"{database}.lock", timeout=MIGRATION_TIMEOUT_S):
             return MlflowClient(tracking_uri=uri)
 
 
 def experiment_id(client: MlflowClient, *, uri: str, name: str) -> str:
-    """The id of MLflow's experiment ``name``, which is created if there is none.
+    """The id of MLflow's experiment ``name``, which is created if it is missing.
 
-    With a SQLite store the artifacts of a new experiment go to ``mlartifacts`` beside the file.
+    The artifacts of a new experiment in a SQLite store go to ``mlartifacts`` beside the file.
 
     Raises:
         TrackingError: the store cannot be read or written, or the experiment was deleted.
@@ -101,7 +102,7 @@ def experiment_id(client: MlflowClient, *, uri: str, name: str) -> str:
 
 @contextmanager
 def store_errors(uri: str, failed: str) -> Iterator[None]:
-    """Turns whatever MLflow and its drivers raise into one TrackingError.
+    """Turns whatever MLflow and its drivers raise into a TrackingError.
 
     Args:
         uri: the store; shown redacted.
@@ -120,21 +121,20 @@ def store_errors(uri: str, failed: str) -> Iterator[None]:
 def is_away(error: Exception) -> bool:
     """Whether the same request may succeed later.
 
-    True for a store that is unreachable, overloaded, broken or refuses the credentials (which a
-    person can mend); False for one that understood the request and rejects it, and for files that
-    are gone.
+    True if the store is unreachable, overloaded, broken or refuses the credentials, which a person
+    can correct. False if it understood the request and rejected it, and if a file is missing.
     """
     status = _http_status(error)
     if status is not None:
-        return status >= 500 or status in _MAYBE_LATER_STATUS
+        return status >= 500 or status in _RETRY_STATUSES
     return not isinstance(error, FileNotFoundError | NotADirectoryError | ValueError | TypeError)
 
 
 def one_line(error: Exception) -> str:
-    """The gist of an error, redacted and short enough for a log line."""
+    """The innermost reason of an error, redacted and short enough for a log line."""
     text = " ".join(str(error).split()) or type(error).__name__
-    innermost = _INNERMOST.search(text)
-    reason = innermost.group(1) if innermost else text
+    cause = _CAUSE.search(text)
+    reason = cause.group(1) if cause else text
     return redact(reason if len(reason) <= 300 else f"{reason[:297]}...")
 
 
@@ -142,20 +142,20 @@ def _prepare_process() -> None:
     for name, value in _PROCESS_SETTINGS.items():
         os.environ.setdefault(name, value)
     use_credentials_file()
-    import mlflow  # noqa: F401  (its import sets the log levels anew)
+    import mlflow  # noqa: F401  (its import resets the log levels)
 
     for name, level in _LOG_LEVELS.items():
         logging.getLogger(name).setLevel(level)
 
 
 def _probe(uri: str) -> None:
-    """Fails soon where MLflow itself would try on for minutes."""
+    """Fails within seconds where MLflow itself would retry for minutes."""
     import requests
 
     address = urlsplit(uri)
     database_port = _DATABASE_PORTS.get(address.scheme.partition("+")[0])
     if address.scheme in {"http", "https"}:
-        # Any answer counts: a proxy may guard the root, and the client carries the credentials.
+        # Any answer will do: a proxy may guard the root, and only the client sends the credentials.
         requests.head(uri, timeout=PROBE_TIMEOUT_S, verify=_verify_tls()).close()
     elif database_port is not None and address.hostname:
         where = (address.hostname, address.port or database_port)
@@ -174,7 +174,7 @@ def _artifact_location(uri: str) -> str | None:
 
 
 def _http_status(error: Exception) -> int | None:
-    """What a server answered, or would have; None where the error is not about a request."""
+    """The status that a server answered, or would have; None for errors of another kind."""
     import requests
     from mlflow.exceptions import MlflowException
 
@@ -186,15 +186,15 @@ def _http_status(error: Exception) -> int | None:
 
 
 def _remedy(uri: str, error: Exception) -> str:
-    if "out-of-date database schema" in str(error):
+    if OLD_SCHEMA_MESSAGE in str(error):
         return f"back the database up, then run `mlflow db upgrade {redact(uri)}`"
     if sqlite_file(uri) is not None:
         return "check that the folder exists, is writable and not full"
     status = _http_status(error) or 503
     if status == 401:
         return (
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or name a file with them "
-            f"by {FILE_VARIABLE}"
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or set "
+            f"{FILE_VARIABLE} to a file that has them"
         )
     if status < 500:
         return "check the address, the account's rights and the server's --allowed-hosts"

@@ -1,4 +1,4 @@
-"""The account for an MLflow server, by reference: a file that is named, never its content."""
+"""The account for an MLflow server, passed on as the name of a file, never as its content."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ _VARIABLES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
 def use_credentials_file() -> None:
-    """Gives MLflow in this process the account of the file that RNNLANE_CREDENTIALS_FILE names.
+    """Sets MLflow's variables from the file that RNNLANE_CREDENTIALS_FILE names.
 
-    The file has MLflow's own format: a section ``[mlflow]`` with ``mlflow_tracking_username`` and
-    ``mlflow_tracking_password``. What the environment holds already goes before it, as with
-    MLflow's own ``~/.mlflow/credentials``.
+    The file has the format of MLflow's own ``~/.mlflow/credentials``: a section ``[mlflow]`` with
+    ``mlflow_tracking_username`` and ``mlflow_tracking_password``. As with that file, variables that
+    are set already take precedence.
 
     Raises:
         ConfigError: the file cannot be read or lacks one of the two.
     """
-    named = os.environ.get(FILE_VARIABLE)
-    if not named or all(os.environ.get(variable) for variable in _VARIABLES):
+    name = os.environ.get(FILE_VARIABLE)
+    if not name or all(os.environ.get(variable) for variable in _VARIABLES):
         return
-    for variable, value in _read(named).items():
+    for variable, value in _read(name).items():
         os.environ.setdefault(variable, value)
 
 
-def _read(named: str) -> dict[str, str]:
+def _read(name: str) -> dict[str, str]:
     # No interpolation: a password may hold a percent sign.
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(Path(named).expanduser().read_text(encoding="utf-8"))
+        parser.read_string(Path(name).expanduser().read_text(encoding="utf-8"))
         section = parser["mlflow"]
         return {variable: section[variable.lower()] for variable in _VARIABLES}
     except (OSError, UnicodeDecodeError, configparser.Error, KeyError) as error:
-        # Only the kind of a parser's error: its text quotes the line.
+        # Only the type of a parser's error: its text quotes the line.
         reason = error.strerror if isinstance(error, OSError) else type(error).__name__
         raise ConfigError(
             "a credentials file must have a section [mlflow] with mlflow_tracking_username and "
-            f"mlflow_tracking_password, but it cannot be read so: {reason}",
-            where=f"{FILE_VARIABLE}={named}",
-            remedy="mend the file, or unset the variable; it must be on the machine of the driver",
+            f"mlflow_tracking_password, but reading it failed: {reason}",
+            where=f"{FILE_VARIABLE}={name}",
+            remedy="correct the file, or unset the variable; it must be on the driver's machine",
         ) from None

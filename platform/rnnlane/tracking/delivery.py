@@ -1,22 +1,22 @@
-"""Records of an outbox -> calls of MLflow."""
+"""Turns the records of an outbox into calls of MLflow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from rnnlane.tracking.client import is_away, one_line
+from rnnlane.tracking.internals import AUTHOR_TAGS, PARENT_TAG
 from rnnlane.tracking.outbox import Record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+T = TypeVar("T")
+
 REASON_TAG = "rnnlane.reason"
 KEY_TAG = "rnnlane.trial_key"
-PARENT_TAG = "mlflow.parentRunId"
 
 # Of what log_batch takes in one call.
 MAX_METRICS = 1000
@@ -24,17 +24,10 @@ MAX_PARAMS = 100
 MAX_TAGS = 100
 
 _MAX_RUNS_PER_PAGE = 1000
-# Who ran what: true of the trials as of the search, and costly to find out for each.
-_INHERITED_TAGS = (
-    "mlflow.user",
-    "mlflow.source.name",
-    "mlflow.source.type",
-    "mlflow.source.git.commit",
-)
 
 
 def trial_address(parent_run_id: str, key: str) -> str:
-    """Stands for the run of a trial in a record, since it has no id before it is created.
+    """Stands for the run of a trial in a record, since the run has no id before it is created.
 
     Args:
         parent_run_id: MLflow's id of the search's run.
@@ -44,47 +37,48 @@ def trial_address(parent_run_id: str, key: str) -> str:
 
 
 @dataclass
-class _Trial:
+class _TrialRun:
     """The run of a trial.
 
     Attributes:
-        steps: by metric the steps that the run has.
-        is_known_whole: created here, so what is not in ``steps`` is not in the store.
+        is_new: created by this process, so that the store has nothing that ``steps`` lacks.
+        steps: the steps that the run has, by metric.
     """
 
     run_id: str
     is_running: bool
-    is_known_whole: bool
+    is_new: bool
     steps: dict[str, set[int]] = field(default_factory=dict)
 
 
 class MlflowDestination:
-    """Sends records to their MLflow runs. To send one twice leaves the run as to send it once.
+    """Sends records to their MLflow runs. Delivery is idempotent: twice has the effect of once.
 
-    A trial has one run, whichever process asks for it and how often: its key is a tag of the run,
-    and before the first record of a search's trials its runs are listed. From then on this is the
-    only writer, so nothing needs to be asked again, except after a request without an answer.
+    A trial has one run, no matter which process asks for it and how often: the key of the trial is
+    a tag of the run, and the runs of a search are listed before the first record of a trial. After
+    that this object is the only writer, so the store is asked again only after a request that got
+    no answer.
     """
 
     def __init__(self, client: MlflowClient):
         self._client = client
         self._parents: dict[str, Run] = {}
-        self._trials: dict[str, _Trial] = {}
+        self._trials: dict[str, _TrialRun] = {}
 
     def find_trials(self, parent_run_id: str) -> None:
-        """Learns which trials of a search have runs, from the store."""
+        """Reads from the store which trials of a search have runs."""
         parent = self._client.get_run(parent_run_id)
         for run in child_runs(self._client, parent):
             if KEY_TAG in run.data.tags:
                 address = trial_address(parent_run_id, run.data.tags[KEY_TAG])
                 is_running = run.info.status == "RUNNING"
-                self._trials.setdefault(address, _Trial(run.info.run_id, is_running, False))
+                self._trials.setdefault(address, _TrialRun(run.info.run_id, is_running, False))
         self._parents[parent_run_id] = parent
 
     def trial_ids(self, parent_run_id: str, *, only_running: bool = False) -> dict[str, str]:
-        """Run ids of a search's trials by key, as far as they were created or found."""
+        """Run ids of a search's trials by key, of those that were created or listed so far."""
         prefix = trial_address(parent_run_id, "")
-        # One step of the interpreter: another thread may add a trial.
+        # Copying is atomic; the sender's thread may add a trial meanwhile.
         trials = self._trials.copy()
         return {
             address.removeprefix(prefix): trial.run_id
@@ -93,8 +87,15 @@ class MlflowDestination:
         }
 
     def deliver(self, record: Record, *, again: bool) -> None:
-        """Makes one call, and a few more where what is there must be asked first, for a trial that
-        begins, and for more values than MLflow takes at once.
+        """Sends a record, mostly in one call.
+
+        Args:
+            record: what to send.
+            again: the record may have been delivered already.
+
+        Raises:
+            Exception: whatever MLflow raises.
+            ValueError: the record is of a trial that was never created.
         """
         if record.kind == "create":
             self._deliver_create(record, again=again)
@@ -105,9 +106,9 @@ class MlflowDestination:
         if record.kind == "metrics":
             self._deliver_metrics(record, run_id=run_id, trial=trial, again=again)
         elif record.kind == "params":
-            _log_texts(client, run_id, params=content)
+            _log_params(client, run_id, content)
         elif record.kind == "tags":
-            _log_texts(client, run_id, tags=content)
+            _log_tags(client, run_id, content)
         elif record.kind == "artifacts":
             client.log_artifacts(run_id, content["folder"], artifact_path=content["path"])
         else:
@@ -115,15 +116,7 @@ class MlflowDestination:
             if trial is not None:
                 trial.is_running = False
 
-    def is_away(self, error: Exception) -> bool:
-        """See :func:`rnnlane.tracking.client.is_away`."""
-        return is_away(error)
-
-    def describe(self, error: Exception) -> str:
-        """See :func:`rnnlane.tracking.client.one_line`."""
-        return one_line(error)
-
-    def _trial(self, record: Record) -> _Trial:
+    def _trial(self, record: Record) -> _TrialRun:
         parent_run_id, _, key = record.run_id.partition("/")
         if record.run_id not in self._trials and parent_run_id not in self._parents:
             self.find_trials(parent_run_id)
@@ -132,7 +125,7 @@ class MlflowDestination:
         return self._trials[record.run_id]
 
     def _deliver_create(self, record: Record, *, again: bool) -> None:
-        """Creates the run of a trial, or reopens the one that is there."""
+        """Creates the run of a trial, or reopens the existing one."""
         parent_run_id = record.run_id.partition("/")[0]
         if again or parent_run_id not in self._parents:
             self.find_trials(parent_run_id)
@@ -146,26 +139,28 @@ class MlflowDestination:
         parent_run_id, _, key = record.run_id.partition("/")
         parent, content = self._parents[parent_run_id], record.content
         tags = parent.data.tags
-        inherited = {tag: tags[tag] for tag in _INHERITED_TAGS if tag in tags}
+        # The same for a trial as for its search, and slow to find out for each.
+        inherited = {tag: tags[tag] for tag in AUTHOR_TAGS if tag in tags}
         run = self._client.create_run(
             parent.info.experiment_id,
             start_time=record.time_ms,
             tags={**inherited, **content["tags"], PARENT_TAG: parent_run_id, KEY_TAG: key},
             run_name=content["name"],
         )
-        self._trials[record.run_id] = _Trial(run.info.run_id, True, True)
-        _log_texts(self._client, run.info.run_id, params=content["params"])
+        self._trials[record.run_id] = _TrialRun(run.info.run_id, is_running=True, is_new=True)
+        _log_params(self._client, run.info.run_id, content["params"])
 
-    def _reopen(self, trial: _Trial, record: Record) -> None:
+    def _reopen(self, trial: _TrialRun, record: Record) -> None:
         run = self._client.get_run(trial.run_id)
         reopen_run(self._client, run)
         trial.is_running = True
-        # Were one of them another than before, MLflow would refuse them all.
+        # MLflow refuses all params of a call if one of them has another value than before.
         params = {k: v for k, v in record.content["params"].items() if k not in run.data.params}
-        _log_texts(self._client, trial.run_id, params=params, tags=record.content["tags"])
+        _log_params(self._client, trial.run_id, params)
+        _log_tags(self._client, trial.run_id, record.content["tags"])
 
     def _deliver_metrics(
-        self, record: Record, *, run_id: str, trial: _Trial | None, again: bool
+        self, record: Record, *, run_id: str, trial: _TrialRun | None, again: bool
     ) -> None:
         from mlflow.entities import Metric
 
@@ -177,24 +172,24 @@ class MlflowDestination:
                 if step not in self._steps(key, run_id=run_id, trial=trial, again=again)
             }
         metrics = [Metric(key, value, record.time_ms, step) for key, value in values.items()]
-        for start in range(0, len(metrics), MAX_METRICS):
-            self._client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
+        for part in _parts(metrics, MAX_METRICS):
+            self._client.log_batch(run_id, metrics=part)
         if trial is not None:
             for key in values:
                 trial.steps[key].add(step)
 
-    def _steps(self, key: str, *, run_id: str, trial: _Trial | None, again: bool) -> set[int]:
-        """The steps that a metric has; asks the store only where that is not known already."""
+    def _steps(self, key: str, *, run_id: str, trial: _TrialRun | None, again: bool) -> set[int]:
+        """The steps that a metric has; asks the store only where they are not known."""
         if trial is None:
             return logged_steps(self._client, run_id, key=key)
-        if again or not (trial.is_known_whole or key in trial.steps):
+        if again or not (trial.is_new or key in trial.steps):
             trial.steps[key] = logged_steps(self._client, run_id, key=key)
         return trial.steps.setdefault(key, set())
 
 
 def child_runs(client: MlflowClient, parent: Run) -> list[Run]:
-    """The runs below a run, the oldest first."""
-    found: list[Run] = []
+    """The runs whose parent is ``parent``, the oldest first."""
+    runs: list[Run] = []
     token: str | None = None
     while token is None or token:
         page = client.search_runs(
@@ -204,39 +199,36 @@ def child_runs(client: MlflowClient, parent: Run) -> list[Run]:
             order_by=["attributes.start_time ASC"],
             page_token=token,
         )
-        found += page
+        runs += page
         token = page.token or ""
-    return found
+    return runs
 
 
 def reopen_run(client: MlflowClient, run: Run) -> None:
-    """Makes a run RUNNING, without the reason of an earlier end."""
+    """Sets a run to RUNNING and removes the reason of an earlier end."""
     client.update_run(run.info.run_id, status="RUNNING")
     if REASON_TAG in run.data.tags:
         client.delete_tag(run.info.run_id, REASON_TAG)
 
 
 def logged_steps(client: MlflowClient, run_id: str, *, key: str) -> set[int]:
-    """The steps for which a run has a value of one metric."""
+    """The steps at which a run has a value of a metric."""
     return {metric.step for metric in client.get_metric_history(run_id, key)}
 
 
-def _log_texts(
-    client: MlflowClient,
-    run_id: str,
-    *,
-    params: Mapping[str, str] | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> None:
-    from mlflow.entities import Param, RunTag
+def _log_params(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
+    from mlflow.entities import Param
 
-    for part in _parts(params or {}, MAX_PARAMS):
-        client.log_batch(run_id, params=[Param(key, value) for key, value in part])
-    for part in _parts(tags or {}, MAX_TAGS):
-        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in part])
+    for part in _parts([Param(key, value) for key, value in values.items()], MAX_PARAMS):
+        client.log_batch(run_id, params=part)
 
 
-def _parts(values: Mapping[str, str], size: int) -> Iterator[list[tuple[str, str]]]:
-    items = iter(values.items())
-    while part := list(islice(items, size)):
-        yield part
+def _log_tags(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    for part in _parts([RunTag(key, value) for key, value in values.items()], MAX_TAGS):
+        client.log_batch(run_id, tags=part)
+
+
+def _parts(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (values[start : start + size] for start in range(0, len(values), size))

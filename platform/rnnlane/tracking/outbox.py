@@ -1,22 +1,39 @@
-"""A durable queue of what is still to be sent to the tracking store."""
+"""A durable queue of the records that the tracking store does not have yet."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import sqlite3
 import threading
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from rnnlane.errors import TrackingError
 
-Kind = Literal["create", "params", "metrics", "tags", "artifacts", "finish"]
+RecordKind = Literal["create", "params", "metrics", "tags", "artifacts", "finish"]
+
+DATABASE_NAME = "outbox.db"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order to send in; never reused
+    kind TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    time_ms INTEGER NOT NULL,
+    content TEXT NOT NULL,                     -- JSON
+    store TEXT NOT NULL,                       -- identity of the store that has the run
+    reason TEXT                                -- why the store refused it; NULL: not sent yet
+)
+"""
+_PENDING = """
+SELECT number, kind, run_id, time_ms, content FROM records
+WHERE reason IS NULL ORDER BY number LIMIT ?
+"""
 
 
 @dataclass(frozen=True)
@@ -24,37 +41,35 @@ class Record:
     """One write to a run.
 
     Attributes:
-        number: position in the outbox, from 1, without gaps.
+        number: position in the outbox, from 1.
         kind: which of MLflow's writes it is.
         run_id: the MLflow run, or a :func:`~rnnlane.tracking.delivery.trial_address`, which stands
-            for one that may not be there yet.
-        time_ms: when it was written down, in milliseconds since 1970.
-        content: what JSON can hold (also NaN and infinities); depends on the kind.
+            for a run that may not exist yet.
+        time_ms: when the record was written, in milliseconds since 1970.
+        content: values that JSON can hold (also NaN and infinities); depends on the kind.
     """
 
     number: int
-    kind: Kind
+    kind: RecordKind
     run_id: str
     time_ms: int
     content: Mapping[str, Any]
 
 
 class OutboxUnavailableError(TrackingError):
-    """Another process sends these records, or they are for another store."""
+    """The outbox is in use by another process, for another store, or unreadable."""
 
 
 class Outbox:
-    """Records in a folder, in order; one process at a time may hold it. Safe between threads.
+    """Records in a SQLite file, in order. One process at a time may open it. Thread-safe.
+
+    A record is on the disk before :meth:`append` returns, so neither a killed process nor a power
+    cut loses one. A record that was sent may not be marked as sent yet, so sending it again must do
+    no harm.
 
     Attributes:
-        folder: where it lives.
-        files: place for files that are made only to be sent; it may not exist.
-
-    ``journal.jsonl`` has all records, ``sent`` the number of the last one that is done with,
-    ``rejected.jsonl`` those that the store refused, each with the reason, and ``store`` says which
-    store they are for. A record is on the disk before :meth:`append` returns, so a killed process
-    or a power cut loses none; but one can be sent and not yet be marked as done, so sending again
-    must do no harm.
+        folder: holds the file and its lock.
+        files: folder for files that are made only to be sent; it may not exist.
     """
 
     def __init__(self, folder: Path, *, store: str):
@@ -62,130 +77,133 @@ class Outbox:
 
         Args:
             folder: where it lives.
-            store: what identifies the store, without secrets. Records of a run that one store has
-                would be refused by any other.
+            store: identifies the store, without secrets. A store would refuse the records of a run
+                that only another store has.
 
         Raises:
-            OutboxUnavailableError: another process holds it, or records wait for another store.
+            OutboxUnavailableError: another process holds it, records wait for another store, or the
+                file cannot be read.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.files = folder / "files"
-        self._journal_path = folder / "journal.jsonl"
-        self._sent_path = folder / "sent"
-        self._store_path = folder / "store"
-        self._rejected_path = folder / "rejected.jsonl"
-        self._lock = threading.Lock()
+        self._store = store
+        self._is_closed = False
+        self._lock = threading.RLock()
         self._process_lock = FileLock(folder / "lock", thread_local=False)
         try:
             self._process_lock.acquire(timeout=0)
         except Timeout:
             raise OutboxUnavailableError(
-                "one process at a time may log a run, but another one does so now",
+                "one process at a time may log a run, but another one is logging it now",
                 where=str(folder),
                 remedy="wait until it ends, or end it",
             ) from None
         try:
-            self._open(store)
+            self._database = self._open(folder / DATABASE_NAME)
         except BaseException:
             self._process_lock.release()
             raise
 
-    def _open(self, store: str) -> None:
-        records = _read_journal(self._journal_path)
-        sent = int(self._sent_path.read_text()) if self._sent_path.exists() else 0
-        # Not 0 without records: a number at or below the mark would count as sent.
-        self._last = records[-1].number if records else sent
-        self._pending = deque(record for record in records if record.number > sent)
-        bound_to = self._store_path.read_text() if self._pending else store
-        if bound_to != store:
+    def _open(self, path: Path) -> sqlite3.Connection:
+        try:
+            database = _connect(path)
+            other, count = database.execute(
+                "SELECT store, count(*) FROM records WHERE reason IS NULL AND store != ?",
+                (self._store,),
+            ).fetchone()
+        except sqlite3.Error as error:
             raise OutboxUnavailableError(
-                f"{len(self._pending)} records must go to {bound_to}, but got the store {store}",
+                f"an outbox must be a SQLite file that can be read and written, but got: {error}",
+                where=str(path),
+                remedy="check the disk; if the file is damaged, move it away",
+            ) from None
+        if count:
+            database.close()
+            raise OutboxUnavailableError(
+                f"{count} records must go to {other}, but got the store {self._store}",
                 where=str(self.folder),
                 remedy="set tracking.uri to the store that has the run",
             )
-        if not self._pending:
-            with self._store_path.open("w", encoding="utf-8") as file:
-                _write_durably(file, store)
-        self._journal = self._journal_path.open("a", encoding="utf-8")
+        return database
 
     def append(
-        self, kind: Kind, content: Mapping[str, Any], *, run_id: str, time_ms: int
+        self, kind: RecordKind, content: Mapping[str, Any], *, run_id: str, time_ms: int
     ) -> Record:
-        """Writes a record down, on the disk, as the last one."""
+        """Writes a record to the disk, as the last one; takes about 0.3 ms."""
         with self._lock:
-            record = Record(self._last + 1, kind, run_id, time_ms, content)
-            _write_durably(self._journal, json.dumps(asdict(record)) + "\n")
-            self._last = record.number
-            self._pending.append(record)
-            return record
+            cursor = self._database.execute(
+                "INSERT INTO records (kind, run_id, time_ms, content, store)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (kind, run_id, time_ms, json.dumps(content), self._store),
+            )
+            assert cursor.lastrowid is not None
+            return Record(cursor.lastrowid, kind, run_id, time_ms, content)
 
-    def pending(self) -> list[Record]:
-        """The records that are still to be sent, oldest first."""
+    def pending(self, limit: int = -1) -> list[Record]:
+        """The records that are not sent yet, oldest first; none after :meth:`close`.
+
+        Args:
+            limit: the greatest number of records; -1: all.
+        """
         with self._lock:
-            return list(self._pending)
+            rows = [] if self._is_closed else self._database.execute(_PENDING, (limit,)).fetchall()
+        return [
+            Record(number, kind, run_id, time_ms, json.loads(content))
+            for number, kind, run_id, time_ms, content in rows
+        ]
 
     def head(self) -> Record | None:
-        """The record to send next; None when all are done with."""
-        with self._lock:
-            return self._pending[0] if self._pending else None
+        """The record to send next, if there is one."""
+        return next(iter(self.pending(limit=1)), None)
 
     def mark_sent(self, record: Record) -> None:
-        """Takes the head off the queue."""
-        with self._lock:
-            self._take_off(record)
+        """Removes a record that the store has."""
+        self._mark("DELETE FROM records WHERE number = ?", record.number)
 
     def mark_rejected(self, record: Record, *, reason: str) -> None:
-        """Puts the head aside, for a person to look at."""
+        """Puts a record that the store refused aside, for a person to look at."""
+        self._mark("UPDATE records SET reason = ? WHERE number = ?", reason, record.number)
+
+    def _mark(self, statement: str, *values: str | int) -> None:
         with self._lock:
-            if not self._journal.closed:
-                with self._rejected_path.open("a", encoding="utf-8") as file:
-                    _write_durably(file, json.dumps({**asdict(record), "reason": reason}) + "\n")
-            self._take_off(record)
+            # A sender that hung in a request may get here after close(), when another process may
+            # hold the outbox; the record is then sent again.
+            if not self._is_closed:
+                self._database.execute(statement, values)
 
-    def _take_off(self, record: Record) -> None:
-        # A sender that hung in a request may come here after close(), when the folder can already
-        # be another process's; the record is then sent again.
-        if self._journal.closed:
-            return
-        temporary = self._sent_path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            _write_durably(file, str(record.number))
-        temporary.replace(self._sent_path)
-        self._pending.popleft()
-
-    def num_rejected(self) -> int:
-        """Records that the store has refused, also in earlier processes."""
-        if not self._rejected_path.exists():
-            return 0
-        with self._rejected_path.open(encoding="utf-8") as file:
-            return sum(1 for _ in file)
+    def counts(self) -> tuple[int, int]:
+        """The number of pending records, and of those that the store refused at any time."""
+        query = "SELECT count(*), count(reason) FROM records"
+        with self._lock:
+            num_records, num_rejected = self._database.execute(query).fetchone()
+            return num_records - num_rejected, num_rejected
 
     def close(self) -> None:
-        """Lets other processes in; if all was sent, also removes the journal and :attr:`files`."""
+        """Lets other processes in.
+
+        Deletes :attr:`files` if nothing is pending, and the database if it is empty.
+        """
         with self._lock:
-            self._journal.close()
-            if not self._pending:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            num_pending, num_rejected = self.counts()
+            self._database.close()
+            if not num_pending:
                 shutil.rmtree(self.files, ignore_errors=True)
-                # The mark goes last: a journal without it would be sent a second time.
-                self._journal_path.unlink()
-                self._sent_path.unlink(missing_ok=True)
-                self._store_path.unlink()
+            if num_pending + num_rejected == 0:
+                (self.folder / DATABASE_NAME).unlink()
             self._process_lock.release()
 
 
-def _read_journal(path: Path) -> list[Record]:
-    """The whole records; cuts off a last line that a killed process left half written."""
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end < len(data):
-        os.truncate(path, end)
-    return [Record(**json.loads(line)) for line in data[:end].splitlines()]
-
-
-def _write_durably(file: TextIO, text: str) -> None:
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())
+def _connect(path: Path) -> sqlite3.Connection:
+    # Without an isolation level each statement is a transaction of its own.
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    # WAL costs one fsync a transaction. It needs shared memory, which network file systems lack,
+    # unless one connection has the file to itself.
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute(_SCHEMA)
+    return database

@@ -1,4 +1,4 @@
-"""A trained bundle -> an MLflow model: text in, label and probabilities out."""
+"""Packages a trained bundle as an MLflow model: text in, label and probabilities out."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 MODEL_PATH = "model"
-"""Where a run's artifacts hold its model."""
+"""Path of the model in a run's artifacts."""
 
 BUNDLE = "bundle"
 BUNDLE_PATH = f"{MODEL_PATH}/artifacts/{BUNDLE}"
-"""Where they hold the bundle that the model was made from."""
+"""Path of the bundle that the model was made from."""
 
 _CODE = Path(__file__).with_name("pyfunc_code.py")
 
 
 def save_model(bundle: Path, folder: Path, *, predictor: str, class_names: tuple[str, ...]) -> None:
-    """Writes an MLflow model that holds a copy of the bundle, and no pickle.
+    """Writes an MLflow model that contains a copy of the bundle, and no pickle.
 
     Args:
         bundle: folder that the predictor can load.
-        folder: where the model goes; must not exist or be empty.
+        folder: for the model; must be missing or empty.
         predictor: ``module:Class`` with ``load(path)``, see :mod:`rnnlane.tracking.pyfunc_code`;
-            looked up when the model is loaded, not now.
+            imported when the model is loaded, not now.
         class_names: in the order of their labels.
     """
     import mlflow.pyfunc
 
     with TemporaryDirectory() as scratch, warnings.catch_warnings():
-        # MLflow asks for an example input and type hints; the signature is given in full instead.
+        # MLflow asks for an example input and type hints; the signature below is complete.
         warnings.filterwarnings("ignore", message="(?s).*input example", category=UserWarning)
         warnings.filterwarnings("ignore", message="(?s).*type hints", category=UserWarning)
         # MLflow keeps a folder's name, and refuses names with # or %.
-        plain = shutil.copytree(bundle, Path(scratch) / BUNDLE)
+        copy = shutil.copytree(bundle, Path(scratch) / BUNDLE)
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(_CODE),
-            artifacts={BUNDLE: str(plain)},
+            artifacts={BUNDLE: str(copy)},
             model_config={"predictor": predictor},
             signature=_signature(class_names),
-            # Without rnnlane, which is on no public index: an installer would take a stranger's.
-            # Given, not inferred: to infer them MLflow loads the model in a new process.
+            # Without rnnlane: on a public index the name could be a stranger's.
+            # To infer them MLflow would load the model in a new process.
             pip_requirements=[_pinned("torch"), _pinned("mlflow")],
         )
 

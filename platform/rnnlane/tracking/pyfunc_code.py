@@ -1,8 +1,7 @@
-"""The model that MLflow serves. MLflow copies this file into a model and runs it to load one.
+"""The model that MLflow serves. MLflow copies this file into a model, and runs it to load one.
 
-Never imported by rnnlane. What reads the bundle is looked up by name, so that this file depends on
-nothing but a class with ``load(path)``, whose result has ``class_names`` and
-``probabilities(texts) -> float [N, C]``.
+rnnlane never imports it. The predictor that reads the bundle is imported by name: a class with
+``load(path)``, whose result has ``class_names`` and ``probabilities(texts) -> float [N, C]``.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class TextClassifier(PythonModel):
-    """Texts -> a row each of ``label`` and ``probability_<class>``."""
+    """Classifies texts."""
 
     def load_context(self, context: Any) -> None:
-        """Loads the bundle with the predictor that the model was saved for."""
+        """Loads the bundle with the predictor that the model names."""
         predictor = pkgutil.resolve_name(context.model_config["predictor"])
         self._predictor = predictor.load(Path(context.artifacts["bundle"]))
 
@@ -30,8 +29,8 @@ class TextClassifier(PythonModel):
 
         Args:
             context: not used.
-            model_input: with a column ``text`` of str. MLflow makes one of a dict, of a list of
-                dicts and of a Series called ``text``, and refuses what does not name its column.
+            model_input: with a column ``text`` of str. MLflow makes one of a dict, a list of dicts
+                and a Series called ``text``, and refuses input that does not name its column.
             params: not used.
 
         Returns:
@@ -47,7 +46,7 @@ class TextClassifier(PythonModel):
 
 def _texts(model_input: Any) -> list[str]:
     cells = model_input["text"] if isinstance(model_input, pd.DataFrame | dict) else model_input
-    # MLflow makes one row with a list in it out of the dict {"text": ["first", "second"]}.
+    # MLflow turns the dict {"text": ["first", "second"]} into one row that has a list.
     texts = [text for cell in cells for text in (cell if isinstance(cell, list) else [cell])]
     for row, text in enumerate(texts):
         if not isinstance(text, str):

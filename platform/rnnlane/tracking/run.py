@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import TrackingError, redact
@@ -20,11 +20,11 @@ from rnnlane.tracking.delivery import (
     logged_steps,
     reopen_run,
 )
-from rnnlane.tracking.outbox import Kind, Outbox, OutboxUnavailableError
+from rnnlane.tracking.internals import with_context_tags
+from rnnlane.tracking.outbox import DATABASE_NAME, Outbox, OutboxUnavailableError, RecordKind
 from rnnlane.tracking.packaging import MODEL_PATH, save_model
 from rnnlane.tracking.sender import Sender, send_all
 from rnnlane.tracking.system_metrics import SystemMetrics
-from rnnlane.tracking.tracker import RunStatus
 from rnnlane.tracking.uris import resolve_uri, store_identity
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Point = tuple[str, int]
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 ParamValue = str | int | float | bool | None
+MetricStep = tuple[str, int]
+"""Key of a metric and a step at which it has a value."""
 
 MAX_VALUE_CHARS = 6000
 
@@ -45,7 +47,7 @@ class RunSpec:
 
     Attributes:
         name: shown in MLflow's list of runs.
-        predictor: where serving finds what reads a bundle, as ``module:Class``.
+        predictor: the class that loads a bundle for serving, as ``module:Class``.
         class_names: of the model's classes, in the order of their labels.
         params: flat; values are logged as text, cut to 6,000 characters.
         tags: added to those of the tracking section.
@@ -64,34 +66,17 @@ def start_run(
     """Starts one MLflow run, or reopens one.
 
     Args:
-        config: where and under which MLflow experiment.
+        config: the store and the MLflow experiment.
         spec: name, params and tags; a reopened run gets only the params that it lacks.
-        outbox: folder for writes on their way; of this run alone. What an earlier process left in
-            it is sent first.
-        resume_run_id: the run to go on with; it is RUNNING again.
+        outbox: folder for writes that are not sent yet, of this run alone. What an earlier process
+            left in it is sent first.
+        resume_run_id: the run to reopen; its status becomes RUNNING.
 
     Raises:
-        ConfigError: the address of the store cannot be one.
-        TrackingError: the store is away or refuses; the run to resume is not there or deleted; or
-            the outbox is another process's or holds records for another store. Nothing was
-            started.
-    """
-    tracker, _, _ = open_run(config, spec, outbox=outbox, resume_run_id=resume_run_id)
-    return tracker
-
-
-def open_run(
-    config: TrackingConfig, spec: RunSpec, *, outbox: Path, resume_run_id: str | None = None
-) -> tuple[MlflowTracker, Sender, MlflowDestination]:
-    """What :func:`start_run` does, for runs that have trials below them.
-
-    Returns:
-        The run; the sender, which also takes records of the trials; and where it sends them, which
-        knows the trials of a reopened run.
-
-    Raises:
-        ConfigError: see start_run.
-        TrackingError: see start_run.
+        ConfigError: the address of the store is not valid.
+        TrackingError: the store is away or refuses; the run to resume does not exist or was
+            deleted; or another process holds the outbox, or it has records for another store. No
+            run was started.
     """
     uri = resolve_uri(config.uri)
     box = Outbox(outbox, store=store_identity(uri))
@@ -100,8 +85,9 @@ def open_run(
         destination = MlflowDestination(client)
         with store_errors(uri, "cannot send what an earlier process left"):
             send_all(box, destination)
+        logged: set[MetricStep] = set()
         if resume_run_id is None:
-            run, logged = _create_run(client, uri, config=config, spec=spec), set[Point]()
+            run = _create_run(client, uri, config=config, spec=spec)
         else:
             run, logged = _reopen_run(client, uri, run_id=resume_run_id)
             with store_errors(uri, "cannot list the trials of the run"):
@@ -112,52 +98,63 @@ def open_run(
     sender = Sender(box, destination)
     tracker = MlflowTracker(run.info.run_id, config=config, spec=spec, sender=sender, logged=logged)
     tracker.log_params({k: v for k, v in spec.params.items() if k not in run.data.params})
-    return tracker, sender, destination
+    return tracker
 
 
 def send_outbox(uri: str, outbox: Path) -> int:
     """Sends what an earlier process left, in order.
 
     Returns:
-        The number of records sent or, where the store refused one, put aside. 0 where a process
-        that lives is sending them, and where they are for another store.
+        The number of records sent or, if the store refused them, put aside. 0 if a running process
+        is sending them, or if they are for another store.
 
     Raises:
         TrackingError: the store is still away; the rest stays.
     """
-    if not (outbox / "journal.jsonl").exists():
+    if (outbox / "journal.jsonl").exists():
+        logger.warning("%s is of rnnlane 0.1 and is not sent; delete it to forget it", outbox)
+    if not (outbox / DATABASE_NAME).exists():
         return 0
     try:
         box = Outbox(outbox, store=store_identity(uri))
     except OutboxUnavailableError as error:
-        logger.info("left alone: %s", error)
+        logger.info("not sent: %s", error)
         return 0
     try:
+        num_pending, _ = box.counts()
+        if num_pending == 0:
+            return 0
         client = open_client(uri)
-        with store_errors(uri, f"{len(box.pending())} records wait in {outbox}"):
+        with store_errors(uri, f"{num_pending} records wait in {outbox}"):
             return send_all(box, MlflowDestination(client))
     finally:
         box.close()
 
 
 def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> None:
-    """Gives a run whose driver is dead, and its trials, their true status, unless they have one.
+    """Ends a run whose driver died, and its trials, where they are still RUNNING.
 
     Raises:
         TrackingError: the store is away, or has no such run.
     """
     client = open_client(uri)
     with store_errors(uri, f"cannot end the run {run_id}"):
-        run = client.get_run(run_id)
-        # The run itself comes last: cut off before, this begins again.
-        for one in [*child_runs(client, run), run]:
-            if one.info.status == "RUNNING":
-                client.set_tag(one.info.run_id, REASON_TAG, redact(reason))
-                client.set_terminated(one.info.run_id, status)
+        parent = client.get_run(run_id)
+        # The parent comes last, so that an interrupted call can be repeated.
+        for run in [*child_runs(client, parent), parent]:
+            if run.info.status == "RUNNING":
+                client.set_tag(run.info.run_id, REASON_TAG, redact(reason))
+                client.set_terminated(run.info.run_id, status)
 
 
 class MlflowTracker:
-    """The Tracker of one MLflow run; see :class:`rnnlane.tracking.tracker.Tracker`."""
+    """One MLflow run. No write waits for the store, or fails because the store is away.
+
+    Attributes:
+        run_id: MLflow's id of the run.
+        tracking_uri: the store's address; may hold a password, so redact it before showing it.
+        sender: sends the records of the run, and of others that use the same outbox.
+    """
 
     def __init__(
         self,
@@ -166,23 +163,22 @@ class MlflowTracker:
         config: TrackingConfig,
         spec: RunSpec,
         sender: Sender,
-        logged: set[Point],
+        logged: set[MetricStep],
     ):
-        """Starts to sample the machine, if the configuration wants it.
+        """Starts to sample the machine, if the configuration asks for it.
 
         Args:
             run_id: a run that exists and is RUNNING.
             config: the tracking section.
             spec: for packaging the model.
-            sender: takes the run's records; stopped by :meth:`finish`, and its outbox closed.
-            logged: key and step of the metrics that the run has already.
+            sender: sends the run's records; :meth:`finish` stops it and closes its outbox.
+            logged: the metrics that the run has already.
         """
         self.run_id = run_id
         self.tracking_uri = resolve_uri(config.uri)
         self._config = config
         self._spec = spec
-        self._sender = sender
-        self._outbox = sender.outbox
+        self.sender = sender
         self._logged = logged
         self._history_lock = threading.Lock()
         self._is_complete: bool | None = None
@@ -199,18 +195,37 @@ class MlflowTracker:
             self._write("params", as_texts(params))
 
     def log_history(self, history: Sequence[Mapping[str, float]]) -> None:
-        """See Tracker; the call that is the first to give a value sets its time."""
+        """Logs what is not logged yet. The first call with a value sets the value's time.
+
+        Args:
+            history: the whole run so far, one mapping an epoch, each with its number from 1 under
+                the key ``epoch``. Given whole each time, so that a resumed run has neither gaps nor
+                duplicates.
+        """
         with self._history_lock:
             for step, values in new_values(history, self._logged):
                 self._log_metrics(values, step)
 
     def log_artifacts(self, folder: Path, artifact_path: str | None = None) -> None:
-        """See Tracker."""
+        """Logs the files of a folder.
+
+        Args:
+            folder: its content is logged, not the folder itself. It must stay until :meth:`finish`
+                returns, and after a False until the rest was sent.
+            artifact_path: folder within the run's artifacts; default: their root.
+        """
         self._write("artifacts", {"folder": str(folder.absolute()), "path": artifact_path})
 
     def log_model(self, bundle: Path) -> str:
-        """See Tracker; the address is ``runs:/<run id>/model``."""
-        folder = self._outbox.files / MODEL_PATH
+        """Packages a trained model for serving and logs it.
+
+        Args:
+            bundle: folder that the run's predictor can load; copied before this returns.
+
+        Returns:
+            The model's MLflow address, ``runs:/<run id>/model``.
+        """
+        folder = self.sender.outbox.files / MODEL_PATH
         shutil.rmtree(folder, ignore_errors=True)
         save_model(
             bundle,
@@ -222,14 +237,21 @@ class MlflowTracker:
         return f"runs:/{self.run_id}/{MODEL_PATH}"
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """See Tracker."""
+        """Sets or replaces tags of the run."""
         if tags:
             self._write("tags", as_texts(tags))
 
     def finish(self, status: RunStatus, *, reason: str | None = None) -> bool:
-        """See Tracker; waits up to ``flush_timeout_s`` for a store that is away.
+        """Ends the run; waits up to ``flush_timeout_s`` for a store that is away.
 
-        Called once more it only answers again: the first status is the one that counts.
+        This is the last call. A repeated one changes nothing and returns the first one's answer.
+
+        Args:
+            status: how the run ended.
+            reason: why, for a person to read; becomes the tag ``rnnlane.reason``.
+
+        Returns:
+            False if records were refused, or could not be sent in time and stay in the outbox.
         """
         if self._is_complete is None:
             if self._system_metrics is not None:
@@ -237,40 +259,39 @@ class MlflowTracker:
             if reason is not None:
                 self.set_tags({REASON_TAG: reason})
             self._write("finish", {"status": status})
-            self._sender.drain(self._config.flush_timeout_s)
-            self._is_complete = self._close()
+            self.sender.drain(self._config.flush_timeout_s)
+            self.sender.stop()
+            self._is_complete = self._close_outbox()
         return self._is_complete
 
-    def _close(self) -> bool:
-        self._sender.stop()
-        self._outbox.close()
-        num_pending, num_rejected = len(self._outbox.pending()), self._outbox.num_rejected()
+    def _close_outbox(self) -> bool:
+        outbox = self.sender.outbox
+        num_pending, num_rejected = outbox.counts()
+        outbox.close()
         if num_pending or num_rejected:
             logger.warning(
                 "%d records wait for the tracking store and %d were refused by it; they are in %s",
                 num_pending,
                 num_rejected,
-                self._outbox.folder,
+                outbox.folder,
             )
         return not (num_pending or num_rejected)
 
     def _log_metrics(self, values: Mapping[str, float], step: int) -> None:
         self._write("metrics", {"step": step, "values": dict(values)})
 
-    def _write(self, kind: Kind, content: Mapping[str, Any]) -> None:
-        self._sender.write(kind, content, run_id=self.run_id)
+    def _write(self, kind: RecordKind, content: Mapping[str, Any]) -> None:
+        self.sender.write(kind, content, run_id=self.run_id)
 
 
 def _create_run(client: MlflowClient, uri: str, *, config: TrackingConfig, spec: RunSpec) -> Run:
-    from mlflow.tracking.context.registry import resolve_tags
-
     experiment = experiment_id(client, uri=uri, name=config.mlflow_experiment)
     with store_errors(uri, "cannot create a run"):
-        tags = resolve_tags(as_texts({**config.tags, **spec.tags}))
+        tags = with_context_tags(as_texts({**config.tags, **spec.tags}))
         return client.create_run(experiment, tags=tags, run_name=spec.name)
 
 
-def _reopen_run(client: MlflowClient, uri: str, *, run_id: str) -> tuple[Run, set[Point]]:
+def _reopen_run(client: MlflowClient, uri: str, *, run_id: str) -> tuple[Run, set[MetricStep]]:
     with store_errors(uri, f"cannot resume the run {run_id}"):
         run = client.get_run(run_id)
         if run.info.lifecycle_stage != "active":
@@ -289,18 +310,18 @@ def _reopen_run(client: MlflowClient, uri: str, *, run_id: str) -> tuple[Run, se
 
 
 def as_texts(values: Mapping[str, ParamValue]) -> dict[str, str]:
-    """Params or tags as MLflow takes them: without secrets, cut to ``MAX_VALUE_CHARS``."""
+    """Values of params or tags as text, without secrets, cut to ``MAX_VALUE_CHARS``."""
     return {key: redact(str(value))[:MAX_VALUE_CHARS] for key, value in values.items()}
 
 
 def new_values(
-    history: Sequence[Mapping[str, float]], logged: set[Point]
+    history: Sequence[Mapping[str, float]], logged: set[MetricStep]
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Step and values of the epochs that have something not yet logged.
+    """Step and values of the epochs that have a value that is not logged yet.
 
     Args:
-        history: as :meth:`MlflowTracker.log_history` takes it.
-        logged: key and step of what was logged; what was given out and dealt with is added.
+        history: see :meth:`MlflowTracker.log_history`.
+        logged: what was logged before; the values are added once the caller has written them.
     """
     for entry in history:
         step = int(entry["epoch"])

@@ -1,4 +1,4 @@
-"""A search in MLflow: one run with a child run for each trial, all through one outbox."""
+"""A search in MLflow: a run with a child run for each trial, all through one outbox."""
 
 from __future__ import annotations
 
@@ -7,61 +7,53 @@ from pathlib import Path
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import redact
-from rnnlane.tracking.delivery import REASON_TAG, MlflowDestination, trial_address
-from rnnlane.tracking.outbox import Kind
+from rnnlane.tracking.delivery import REASON_TAG, trial_address
+from rnnlane.tracking.outbox import RecordKind
 from rnnlane.tracking.run import (
+    MetricStep,
     MlflowTracker,
     ParamValue,
-    Point,
     RunSpec,
+    RunStatus,
     as_texts,
     new_values,
-    open_run,
+    start_run,
 )
-from rnnlane.tracking.sender import Sender
-from rnnlane.tracking.tracker import RunStatus
 
 
 class SearchTracker:
-    """The runs of a search and its trials. No call waits for the store, or fails while it is away.
+    """The run of a search and those of its trials. No call waits for the store, or fails while it
+    is away.
 
-    What is said of trials must come from one thread. A trial is named by a key, any text that is
-    the search's own for it; its run has the key as the tag ``rnnlane.trial_key``, and is created
-    once, whatever is asked twice, resumed or killed. Its times are those of the calls here.
+    The methods for trials must be called from one thread. A trial is named by a key, any text that
+    is unique in the search; its run has the key as the tag ``rnnlane.trial_key``. A trial has one
+    run, also after a repeated call, a resumed search or a killed process. The times of a run are
+    those of the calls.
 
     Attributes:
         parent: the search's own run.
     """
 
-    def __init__(
-        self,
-        parent: MlflowTracker,
-        *,
-        sender: Sender,
-        destination: MlflowDestination,
-        tags: Mapping[str, str],
-    ):
-        """Takes over from an earlier process where the destination knows trials of the parent.
+    def __init__(self, parent: MlflowTracker, *, tags: Mapping[str, str]):
+        """Continues the search of an earlier process if ``parent`` was reopened.
 
         Args:
             parent: a run that is RUNNING.
-            sender: of the parent.
-            destination: where the sender sends.
             tags: of each trial.
         """
         self.parent = parent
-        self._sender = sender
-        self._destination = destination
+        self._sender = parent.sender
+        self._destination = parent.sender.destination
         self._tags = dict(tags)
         self._opened: set[str] = set()
-        # Also those that an earlier process left behind, so that they end with the search.
-        self._running = set(destination.trial_ids(parent.run_id, only_running=True))
-        self._logged: dict[str, set[Point]] = {}
+        # Includes the trials that an earlier process left behind: they end with the search.
+        self._running = set(self._destination.trial_ids(parent.run_id, only_running=True))
+        self._logged: dict[str, set[MetricStep]] = {}
 
     def open_trial(
         self, key: str, *, name: str, params: Mapping[str, ParamValue], tags: Mapping[str, str]
     ) -> None:
-        """Creates the run of a trial, or makes the one it has RUNNING again.
+        """Creates the run of a trial, or sets its existing run to RUNNING.
 
         Does nothing for a trial that is open. The reason of an earlier end is removed.
 
@@ -69,7 +61,7 @@ class SearchTracker:
             key: names the trial in the search.
             name: shown in MLflow; an existing run keeps its own.
             params: flat; logged as text, cut to 6,000 characters. Those logged before stay.
-            tags: added to those of the tracking section; these replace what was there.
+            tags: added to those of the tracking section; they replace existing ones.
         """
         if key in self._opened:
             return
@@ -83,18 +75,18 @@ class SearchTracker:
         self._write(key, "create", content)
 
     def log_trial(self, key: str, history: Sequence[Mapping[str, float]]) -> None:
-        """Logs what the run does not have yet, by whichever process.
+        """Logs what the run does not have yet, from this or an earlier process.
 
         Args:
             key: of a trial that was opened.
-            history: the whole trial so far, as :meth:`Tracker.log_history` takes it.
+            history: the whole trial so far, see :meth:`MlflowTracker.log_history`.
         """
         logged = self._logged.setdefault(key, set())
         for step, values in new_values(history, logged):
             self._write(key, "metrics", {"step": step, "values": values})
 
     def tag_trial(self, key: str, tags: Mapping[str, str]) -> None:
-        """Sets or replaces tags of a trial that was opened at some time; it may have ended."""
+        """Sets or replaces tags of a trial that was opened before; it may have ended."""
         if tags:
             self._write(key, "tags", as_texts(tags))
 
@@ -117,28 +109,26 @@ class SearchTracker:
     def trial_ids(self) -> dict[str, str]:
         """MLflow's run id by key, of the trials whose runs are in the store by now.
 
-        After :meth:`finish` that is all of them, if it returned True.
+        After a :meth:`finish` that returned True, those are all trials.
         """
         return self._destination.trial_ids(self.parent.run_id)
 
     def finish(self, status: RunStatus, *, reason: str | None = None) -> bool:
-        """Ends the search as :meth:`Tracker.finish` does; trials that still run become KILLED."""
+        """Ends the search like :meth:`MlflowTracker.finish`; trials still open become KILLED."""
         for key in sorted(self._running):
             self.close_trial(key, "KILLED", reason=reason or "the search ended")
         return self.parent.finish(status, reason=reason)
 
-    def _write(self, key: str, kind: Kind, content: Mapping[str, object]) -> None:
+    def _write(self, key: str, kind: RecordKind, content: Mapping[str, object]) -> None:
         self._sender.write(kind, content, run_id=trial_address(self.parent.run_id, key))
 
 
 def start_search(
     config: TrackingConfig, spec: RunSpec, *, outbox: Path, resume_run_id: str | None = None
 ) -> SearchTracker:
-    """Starts the run of a search, or reopens one; the arguments are those of ``start_run``.
+    """Starts or reopens the run of a search.
 
-    Raises:
-        ConfigError: see :func:`rnnlane.tracking.run.start_run`.
-        TrackingError: see there.
+    Arguments and errors are those of :func:`rnnlane.tracking.run.start_run`.
     """
-    parent, sender, destination = open_run(config, spec, outbox=outbox, resume_run_id=resume_run_id)
-    return SearchTracker(parent, sender=sender, destination=destination, tags=config.tags)
+    parent = start_run(config, spec, outbox=outbox, resume_run_id=resume_run_id)
+    return SearchTracker(parent, tags=config.tags)

@@ -1,4 +1,4 @@
-"""Emptying an outbox, at once or in a thread that lives through a store that goes away."""
+"""Sends the records of an outbox: all at once, or from a thread that survives outages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from rnnlane.tracking.outbox import Kind, Outbox, Record
+from rnnlane.tracking.client import is_away, one_line
+from rnnlane.tracking.delivery import MlflowDestination
+from rnnlane.tracking.outbox import Outbox, Record, RecordKind
 
 logger = logging.getLogger(__name__)
 
@@ -17,27 +19,11 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 
 
-class Destination(Protocol):
-    """Where records go."""
-
-    def deliver(self, record: Record, *, again: bool) -> None:
-        """Hands one record over or raises; ``again`` says that it may have arrived already."""
-        ...
-
-    def is_away(self, error: Exception) -> bool:
-        """Whether the same record may get through later."""
-        ...
-
-    def describe(self, error: Exception) -> str:
-        """The error as one line without secrets."""
-        ...
-
-
-def send_all(outbox: Outbox, destination: Destination) -> int:
+def send_all(outbox: Outbox, destination: MlflowDestination) -> int:
     """Sends what an earlier process left; returns the number of records sent or put aside.
 
     Raises:
-        Exception: whatever ``destination`` raises while it is away; the rest stays in the outbox.
+        Exception: whatever MLflow raises while the store is away; the rest stays in the outbox.
     """
     count = 0
     while (record := outbox.head()) is not None:
@@ -47,13 +33,13 @@ def send_all(outbox: Outbox, destination: Destination) -> int:
     return count
 
 
-def _send(outbox: Outbox, destination: Destination, record: Record, *, again: bool) -> None:
+def _send(outbox: Outbox, destination: MlflowDestination, record: Record, *, again: bool) -> None:
     try:
         destination.deliver(record, again=again)
     except Exception as error:
-        if destination.is_away(error):
+        if is_away(error):
             raise
-        reason = destination.describe(error)
+        reason = one_line(error)
         outbox.mark_rejected(record, reason=reason)
         logger.warning(
             "the tracking store refuses %s (record %d), which is put aside: %s",
@@ -68,105 +54,100 @@ def _send(outbox: Outbox, destination: Destination, record: Record, *, again: bo
 class Sender:
     """Sends the records of an outbox in order, in a thread of its own.
 
-    While the store is away it tries again after 0.5 s, 1 s, 2 s, ... up to 10 s. A record that the
+    While the store is away, it retries after 0.5 s, 1 s, 2 s, ... up to 10 s. A record that the
     store refuses is put aside, so that it does not hold up the others.
+
+    Attributes:
+        outbox: where the records come from.
+        destination: where they go.
     """
 
-    def __init__(self, outbox: Outbox, destination: Destination):
-        """Starts the thread; what an earlier process left must have been sent before."""
+    def __init__(self, outbox: Outbox, destination: MlflowDestination):
+        """Starts the thread. What an earlier process left must have been sent before."""
         self.outbox = outbox
-        self._destination = destination
+        self.destination = destination
         self._wake = threading.Condition()
-        self._stopped = False
-        self._hurry = False
+        self._is_stopped = False
+        self._retry_now = False
         self._thread = threading.Thread(target=self._run, name="tracking-sender", daemon=True)
         self._thread.start()
 
-    def write(self, kind: Kind, content: Mapping[str, Any], *, run_id: str) -> None:
-        """Writes a record of what happens now down; it is sent as soon as can be."""
+    def write(self, kind: RecordKind, content: Mapping[str, Any], *, run_id: str) -> None:
+        """Appends a record with the present time to the outbox, to be sent as soon as possible."""
         self.outbox.append(kind, content, run_id=run_id, time_ms=time.time_ns() // 1_000_000)
-        self.notify()
-
-    def notify(self) -> None:
-        """Says that there is a new record."""
-        with self._wake:
-            self._wake.notify_all()
+        self._notify()
 
     def drain(self, timeout_s: float) -> bool:
-        """Waits until all is sent or put aside; tries at once if it was waiting to try again.
+        """Waits until all records are sent or put aside; ends a pause before a retry.
 
         Args:
-            timeout_s: without a record sent. A store that only has much to take is waited for.
+            timeout_s: the longest wait for any one record. A store that is only slow gets the time
+                that it needs.
 
         Returns:
-            False if the time was up before.
+            False if the wait timed out.
         """
         with self._wake:
-            self._hurry = True
+            self._retry_now = True
             self._wake.notify_all()
             while (head := self.outbox.head()) is not None:
-                if not self._wake.wait_for(partial(self._has_left, head), timeout_s):
+                if not self._wake.wait_for(partial(self._is_done, head), timeout_s):
                     return False
             return True
 
-    def _has_left(self, record: Record) -> bool:
-        return self.outbox.head() is not record
-
     def stop(self, timeout_s: float = 1.0) -> None:
-        """Ends the thread; one that hangs in a request is left behind and ends with the process."""
+        """Ends the thread; one that hangs in a request is abandoned and ends with the process."""
         with self._wake:
-            self._stopped = True
+            self._is_stopped = True
             self._wake.notify_all()
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        outage: _Outage | None = None
+        away_since: float | None = None
+        pause_s = FIRST_PAUSE_S
+        num_sent = 0
         again = False
-        while (record := self._next()) is not None:
+        while (record := self._wait_for_record()) is not None:
             try:
-                _send(self.outbox, self._destination, record, again=again)
+                _send(self.outbox, self.destination, record, again=again)
             except Exception as error:
-                outage = outage or _Outage(self._destination.describe(error))
-                self._pause(outage.next_pause_s())
+                if away_since is None:
+                    away_since, pause_s, num_sent = time.time(), FIRST_PAUSE_S, 0
+                    _log_outage(away_since, error)
+                self._pause(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 again = True
                 continue
             again = False
-            if outage is not None:
-                outage.num_sent += 1
-                if self.outbox.head() is None:
-                    outage.end()
-                    outage = None
-            self.notify()
+            num_sent += 1
+            if away_since is not None and self.outbox.head() is None:
+                seconds = time.time() - away_since
+                logger.warning(
+                    "tracking server back after %.0f s; sent %d records", seconds, num_sent
+                )
+                away_since = None
+            self._notify()
 
-    def _next(self) -> Record | None:
+    def _wait_for_record(self) -> Record | None:
+        """The next record; None once stopped."""
         with self._wake:
-            self._wake.wait_for(lambda: self._stopped or self.outbox.head() is not None)
-            return None if self._stopped else self.outbox.head()
+            self._wake.wait_for(lambda: self._is_stopped or self.outbox.head() is not None)
+            return None if self._is_stopped else self.outbox.head()
 
     def _pause(self, seconds: float) -> None:
         with self._wake:
-            self._wake.wait_for(lambda: self._stopped or self._hurry, seconds)
-            self._hurry = False
+            self._wake.wait_for(lambda: self._is_stopped or self._retry_now, seconds)
+            self._retry_now = False
+
+    def _is_done(self, record: Record) -> bool:
+        head = self.outbox.head()
+        return head is None or head.number != record.number
+
+    def _notify(self) -> None:
+        with self._wake:
+            self._wake.notify_all()
 
 
-class _Outage:
-    """Says once that the store is away, and once that it is back."""
-
-    def __init__(self, reason: str):
-        self.num_sent = 0
-        self._since = time.time()
-        self._pause_s = FIRST_PAUSE_S
-        start = time.strftime("%H:%M:%S", time.localtime(self._since))
-        logger.warning("tracking server away since %s; training goes on: %s", start, reason)
-
-    def next_pause_s(self) -> float:
-        pause_s = self._pause_s
-        self._pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        return pause_s
-
-    def end(self) -> None:
-        logger.warning(
-            "tracking server back after %.0f s; sent %d records",
-            time.time() - self._since,
-            self.num_sent,
-        )
+def _log_outage(since: float, error: Exception) -> None:
+    start = time.strftime("%H:%M:%S", time.localtime(since))
+    logger.warning("tracking server away since %s; training goes on: %s", start, one_line(error))

@@ -1,4 +1,4 @@
-"""Reading an MLflow store: is it usable, which runs are in it, what did they leave."""
+"""Reads an MLflow store: whether it is usable, which runs it holds, and their artifacts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rnnlane.errors import ConfigError, TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
+from rnnlane.tracking.internals import PARENT_TAG
 from rnnlane.tracking.packaging import BUNDLE_PATH
 from rnnlane.tracking.uris import resolve_uri, sqlite_file
 
@@ -30,21 +31,21 @@ __all__ = [
 ]
 
 LATEST = "latest"
-NO_TRIALS = "tags.`mlflow.parentRunId` IS NULL"
-# Searches and their trials have a kind, and leave no model.
+NO_TRIALS = f"tags.`{PARENT_TAG}` IS NULL"
+# Searches and their trials have this tag, and no model.
 HAS_MODEL = "tags.`rnnlane.kind` IS NULL"
 MIN_PREFIX_CHARS = 6
-_NUM_NEIGHBOURS = 200
+_MAX_CANDIDATES = 200
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run, as the store has it.
+    """One run, as recorded in the store.
 
     Attributes:
         status: RUNNING, FINISHED, FAILED, KILLED or SCHEDULED.
         started_at: in seconds since 1970.
-        duration_s: None while it runs.
+        duration_s: None while the run lasts.
         metrics: the last value of each.
     """
 
@@ -60,11 +61,11 @@ class RunSummary:
 
 
 def check_store(uri: str, *, mlflow_experiment: str | None = None) -> None:
-    """Opens the store as a run does, which makes a SQLite file that is not there yet.
+    """Opens the store as a run does, which creates a missing SQLite file.
 
     Args:
         uri: the store.
-        mlflow_experiment: also makes this MLflow experiment if there is none, and writes its tag
+        mlflow_experiment: also creates this MLflow experiment if it is missing, and writes its tag
             ``rnnlane.checked``. Without it a server is only read.
 
     Raises:
@@ -91,82 +92,75 @@ def list_runs(
     """The newest runs, newest first.
 
     Args:
-        uri: the store; a SQLite file that is not there holds no runs and is not made.
-        mlflow_experiment: only of this MLflow experiment; None: of all.
-        limit: at most so many; at least 1.
-        with_trials: also the trials of searches.
+        uri: the store; a missing SQLite file counts as empty and is not created.
+        mlflow_experiment: list only its runs; None: those of all MLflow experiments.
+        limit: the greatest number of runs; at least 1.
+        with_trials: include the trials of searches.
 
     Raises:
         TrackingError: the store cannot be read, or has no such experiment.
     """
-    if _is_unborn(uri):
+    if _is_missing(uri):
         return []
     client = open_client(uri)
     with store_errors(uri, "cannot list the runs"):
-        experiments = [
-            experiment
-            for experiment in client.search_experiments()
-            if mlflow_experiment in {None, experiment.name}
-        ]
-    if not experiments and mlflow_experiment is not None:
-        raise TrackingError(
-            f"the MLflow experiment must exist, but there is no {mlflow_experiment!r}",
-            where=redact(uri),
-            remedy="set tracking.mlflow_experiment to one that has runs",
-        )
-    with store_errors(uri, "cannot list the runs"):
-        ids = [experiment.experiment_id for experiment in experiments]
-        return _search(client, ids, limit=limit, where="" if with_trials else NO_TRIALS)
+        experiments = _experiment_ids(client, name=mlflow_experiment)
+        if experiments or mlflow_experiment is None:
+            where = "" if with_trials else NO_TRIALS
+            return _search(client, where, limit=limit, experiments=experiments)
+    raise TrackingError(
+        f"the MLflow experiment must exist, but there is no {mlflow_experiment!r}",
+        where=redact(uri),
+        remedy="set tracking.mlflow_experiment to one that has runs",
+    )
 
 
 def find_run(uri: str, reference: str) -> RunSummary:
-    """The run that a person means.
+    """The run that a reference names.
 
     Args:
         uri: the store.
-        reference: a run's id, the first 6 or more characters of one, a run's name (of several the
-            newest), or ``latest``: the newest that is finished and no search or trial of one.
+        reference: a run's id, its first 6 or more characters, a run's name (of several runs the
+            newest), or ``latest``: the newest finished run that is no search and no trial.
 
     Raises:
-        ConfigError: no run or several runs match.
+        ConfigError: no run matches, or several.
         TrackingError: the store cannot be read.
     """
-    if _is_unborn(uri):
+    if _is_missing(uri):
         raise ConfigError(
-            f"a run must exist to be used, but the store is empty (asked for {reference!r})",
+            f"a run must exist to be used, but the store is empty (got {reference!r})",
             where=redact(uri),
             remedy="train one first, or set tracking.uri to the store that holds it",
         )
     client = open_client(uri)
     with store_errors(uri, "cannot look for the run"):
-        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         if reference == LATEST:
             where = f"attributes.status = 'FINISHED' AND {HAS_MODEL}"
-            found = _search(client, experiments, limit=1, where=where)
+            matches = _search(client, where, limit=1)
         else:
-            found = _by_id(client, experiments, reference) or _search(
-                client, experiments, limit=1, where=f"attributes.run_name = {_quoted(reference)}"
+            matches = _by_id(client, reference) or _search(
+                client, f"attributes.run_name = {_quoted(reference)}", limit=1
             )
-        if len(found) == 1:
-            return found[0]
-        neighbours = found or _search(client, experiments, limit=_NUM_NEIGHBOURS)
-    raise _no_single_run(uri, reference, several=bool(found), neighbours=neighbours)
+        if len(matches) == 1:
+            return matches[0]
+        candidates = matches or _search(client, "", limit=_MAX_CANDIDATES)
+    raise _no_single_run(uri, reference, several=bool(matches), candidates=candidates)
 
 
 def find_tagged(uri: str, key: str, value: str) -> str | None:
-    """Id of the newest run with that tag; None where there is none.
+    """Id of the newest run with that tag; None if no run has it.
 
     Raises:
         TrackingError: the store cannot be read.
     """
-    if _is_unborn(uri):
+    if _is_missing(uri):
         return None
     client = open_client(uri)
     with store_errors(uri, "cannot look for the run"):
-        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         where = f"tags.`{key}` = {_quoted(value)}"
-        found = _search(client, experiments, limit=1, where=where)
-    return found[0].run_id if found else None
+        matches = _search(client, where, limit=1)
+    return matches[0].run_id if matches else None
 
 
 def download_artifacts(uri: str, run_id: str, path: str, destination: Path) -> Path:
@@ -176,13 +170,13 @@ def download_artifacts(uri: str, run_id: str, path: str, destination: Path) -> P
         uri: the store.
         run_id: the run's whole id.
         path: within the run's artifacts; "" for all.
-        destination: folder to copy into; made if needed.
+        destination: folder to copy into; created if missing.
 
     Returns:
         The copy: ``destination / path``.
 
     Raises:
-        TrackingError: the store or its artifacts cannot be read, or there is no such artifact.
+        TrackingError: the store or its artifacts cannot be read, or the artifact does not exist.
     """
     open_client(uri)
     with store_errors(uri, f"cannot read the artifact {path!r} of run {run_id}"):
@@ -203,19 +197,27 @@ def download_model(uri: str, run_id: str, destination: Path) -> Path:
     return download_artifacts(uri, run_id, BUNDLE_PATH, destination)
 
 
-def _by_id(client: MlflowClient, experiments: list[str], reference: str) -> list[RunSummary]:
+def _by_id(client: MlflowClient, reference: str) -> list[RunSummary]:
     if not re.fullmatch(rf"[0-9a-zA-Z]{{{MIN_PREFIX_CHARS},}}", reference):
         return []
     where = f"attributes.run_id LIKE '{reference}%'"
-    return _search(client, experiments, limit=_NUM_NEIGHBOURS, where=where)
+    return _search(client, where, limit=_MAX_CANDIDATES)
+
+
+def _experiment_ids(client: MlflowClient, *, name: str | None = None) -> list[str]:
+    """Ids of the active experiments, or of the one with a name."""
+    experiments = client.search_experiments()
+    return [one.experiment_id for one in experiments if name in {None, one.name}]
 
 
 def _search(
-    client: MlflowClient, experiments: list[str], *, limit: int, where: str = ""
+    client: MlflowClient, where: str, *, limit: int, experiments: list[str] | None = None
 ) -> list[RunSummary]:
-    runs = client.search_runs(
-        experiments, where, max_results=limit, order_by=["attributes.start_time DESC"]
-    )
+    """The newest runs that match a filter of MLflow; by default of all experiments."""
+    if experiments is None:
+        experiments = _experiment_ids(client)
+    order = ["attributes.start_time DESC"]
+    runs = client.search_runs(experiments, where, max_results=limit, order_by=order)
     return [_summary(run) for run in runs]
 
 
@@ -236,14 +238,14 @@ def _summary(run: Run) -> RunSummary:
 
 
 def _no_single_run(
-    uri: str, reference: str, *, several: bool, neighbours: list[RunSummary]
+    uri: str, reference: str, *, several: bool, candidates: list[RunSummary]
 ) -> ConfigError:
-    ids = [run.run_id for run in neighbours]
+    ids = [run.run_id for run in candidates]
     if several:
         return ConfigError(
-            f"a reference must mean one run, but {reference!r} begins {len(ids)} ids",
+            f"a reference must name one run, but {len(ids)} run ids begin with {reference!r}",
             where=redact(uri),
-            remedy=f"give more of the id: {', '.join(ids[:5])}",
+            remedy=f"give more characters of the id: {', '.join(ids[:5])}",
         )
     if reference == LATEST:
         return ConfigError(
@@ -251,9 +253,9 @@ def _no_single_run(
             where=redact(uri),
             remedy="train one first, or name a run",
         )
-    names = list(dict.fromkeys(run.name for run in neighbours))
+    names = list(dict.fromkeys(run.name for run in candidates))
     near = difflib.get_close_matches(reference, names + ids, n=3, cutoff=0.5)
-    hint = f"near it: {', '.join(near)}" if near else f"the newest are: {', '.join(names[:3])}"
+    hint = f"similar: {', '.join(near)}" if near else f"the newest are: {', '.join(names[:3])}"
     return ConfigError(
         f"no run has the id or name {reference!r}",
         where=redact(uri),
@@ -262,11 +264,11 @@ def _no_single_run(
 
 
 def _quoted(name: str) -> str:
-    # MLflow's filters know no escapes; a name with both kinds of quotes can be found by its id.
+    # MLflow's filters have no escapes: a run whose name has both kinds of quotes needs its id.
     quote = '"' if "'" in name else "'"
     return f"{quote}{name.replace(quote, '')}{quote}"
 
 
-def _is_unborn(uri: str) -> bool:
+def _is_missing(uri: str) -> bool:
     database = sqlite_file(uri)
     return database is not None and not database.exists()

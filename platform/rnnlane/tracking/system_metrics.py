@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rnnlane.tracking.internals import gpu_monitor, machine_monitors
+
 logger = logging.getLogger(__name__)
 
 INTERVAL_S = 10.0
@@ -15,16 +17,16 @@ INTERVAL_S = 10.0
 class SystemMetrics:
     """Samples MLflow's own collectors in a thread.
 
-    MLflow's ``SystemMetricsMonitor`` writes to the store itself and ends at the first failed
-    request, so here the samples go where all other metrics go.
+    MLflow's own ``SystemMetricsMonitor`` writes to the store directly and ends at the first failed
+    request. Here the samples take the same path as all other metrics.
     """
 
     def __init__(self, log: Callable[[Mapping[str, float], int], None], *, first_step: int):
-        """Starts the thread; only warns where the machine's counters cannot be read.
+        """Starts the thread; only warns if the machine's counters cannot be read.
 
         Args:
-            log: takes values under MLflow's names (``system/...``) and their step.
-            first_step: step of the first sample; counts samples, not epochs.
+            log: called with values under MLflow's names (``system/...``) and their step.
+            first_step: step of the first sample; steps count samples, not epochs.
         """
         self._log = log
         self._step = first_step
@@ -41,7 +43,7 @@ class SystemMetrics:
             self._thread.join()
 
     def _run(self) -> None:
-        # The first CPU value of a process covers no time and is always 0.
+        # Discarded: the first CPU value of a process covers no time and is always 0.
         self._sample()
         stopped = False
         while not stopped:
@@ -60,22 +62,12 @@ class SystemMetrics:
 
 def _monitors() -> list[Any]:
     try:
-        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-        from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-        from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
-
-        kinds: list[Any] = [CPUMonitor, DiskMonitor, NetworkMonitor]
-        return [kind() for kind in kinds] + _gpu_monitors()
+        monitors = [kind() for kind in machine_monitors()]
     except Exception as error:  # psutil is missing, or a container hides its counters
         logger.warning("the run has no system metrics: %s", error)
         return []
-
-
-def _gpu_monitors() -> list[Any]:
-    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-
     try:
-        return [GPUMonitor()]  # type: ignore[no-untyped-call]
+        return [*monitors, gpu_monitor()()]
     except Exception as error:  # no NVML bindings, no driver or no GPU
         logger.debug("the run has no GPU metrics: %s", error)
-        return []
+        return monitors

@@ -1,4 +1,4 @@
-"""MLflow's own pages over an embedded store."""
+"""MLflow's web pages: their addresses, and a server for a store in a file."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from rnnlane.tracking.uris import without_secrets
 def experiment_page(uri: str, mlflow_experiment: str) -> str:
     """Address of the page of an experiment's runs on a server; never with credentials.
 
-    The server's first page where there is no such experiment, and where this process may not ask:
-    the browser has a log-in of its own.
+    It is the server's first page if there is no such experiment, and if this process may not ask:
+    a browser has its own login.
     """
     page = without_secrets(uri)
     try:
         client = open_client(uri)
         with store_errors(uri, f"cannot look for MLflow's experiment {mlflow_experiment!r}"):
-            found = client.get_experiment_by_name(mlflow_experiment)
+            experiment = client.get_experiment_by_name(mlflow_experiment)
     except TrackingError:
-        found = None
-    if found is None:
+        experiment = None
+    if experiment is None:
         return page
-    # MLflow 3 shows an experiment as one of language models unless told otherwise.
-    return f"{page}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning"
+    # Without the type MLflow 3 shows the experiment as one of language models.
+    return f"{page}/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
 
 
 def serve_store(uri: str, *, port: int) -> None:
@@ -51,8 +51,8 @@ def serve_store(uri: str, *, port: int) -> None:
             ) from None
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
-    # By the environment: the command line of a process is open to every user of the machine.
-    # Without its job runner: seven processes that serve no page, and outlive a killed server.
+    # In the environment: every user of the machine can read the command line of a process.
+    # Without its job runner: seven processes that no page needs, and that outlive a killed server.
     environment = {
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": uri,
@@ -64,7 +64,7 @@ def serve_store(uri: str, *, port: int) -> None:
         except KeyboardInterrupt:
             return
         finally:
-            # The whole group: what holds the port is a child of the server, and would stay.
+            # The whole group: a child of the server holds the port, and would stay.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
     if code != 0:

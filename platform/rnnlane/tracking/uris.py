@@ -1,4 +1,4 @@
-"""Addresses of MLflow stores: which one to use, and how to show one without its secrets."""
+"""Addresses of MLflow stores."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _REMEDY = (
 def resolve_uri(configured: str | None) -> str:
     """The store to use: ``configured``, else ``MLFLOW_TRACKING_URI``, else a SQLite file.
 
-    The default file is ``mlflow.db`` in rnnlane's home; nothing is created here.
+    The default file is ``mlflow.db`` in rnnlane's home; it is not created here.
 
     Raises:
-        ConfigError: the address is a folder or a ``file:`` URI, or a SQLite address without a file.
+        ConfigError: the address is a folder, a ``file:`` URI or a SQLite address without a file.
     """
     default = f"sqlite:///{home() / 'mlflow.db'}"
     if configured:
@@ -52,10 +52,10 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def store_identity(uri: str) -> str:
-    """What stays the same for one store when credentials or the working directory change."""
+    """Identifies a store whatever the credentials and the working directory are."""
     return str(sqlite_file(uri) or redact(uri))
 
 
 def without_secrets(uri: str) -> str:
-    """The address of a server as a browser takes it: no user, no password, no query."""
+    """The address of a server for a browser: no user, no password, no query."""
     return USER_INFO.sub("", uri).partition("?")[0].rstrip("/")

@@ -1,4 +1,4 @@
-"""An MLflow account that comes from a file."""
+"""An MLflow account from a file."""
 
 import os
 
@@ -14,7 +14,7 @@ VARIABLES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 @pytest.fixture
 def named(tmp_path, monkeypatch):
     for variable in VARIABLES:
-        # Set and taken away, so that what the code sets is undone as well.
+        # Set first, so that monkeypatch also undoes what the code sets.
         monkeypatch.setenv(variable, "x")
         monkeypatch.delenv(variable)
     file = tmp_path / "mlflow.ini"
@@ -28,7 +28,7 @@ def test_the_account_of_the_named_file_is_used(named):
     assert [os.environ[variable] for variable in VARIABLES] == ["me", "100%s=hunter2"]
 
 
-def test_the_environments_own_account_goes_first(named, monkeypatch):
+def test_the_account_of_the_environment_takes_precedence(named, monkeypatch):
     for variable in VARIABLES:
         monkeypatch.setenv(variable, "own")
     use_credentials_file()
@@ -52,7 +52,7 @@ def test_nothing_happens_without_a_name(named, monkeypatch):
         GOOD.replace("[mlflow]", "[x]"),
     ],
 )
-def test_a_file_that_is_none_is_refused_without_showing_it(named, content):
+def test_an_invalid_file_is_refused_without_showing_it(named, content):
     if content is not None:
         named.write_text(content)
     with pytest.raises(ConfigError) as caught:

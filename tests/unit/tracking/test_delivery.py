@@ -3,11 +3,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-import requests
 from mlflow.store.entities.paged_list import PagedList
 
-from rnnlane.tracking.client import is_away, one_line
 from rnnlane.tracking.delivery import MlflowDestination, trial_address
 from rnnlane.tracking.outbox import Record
 
@@ -25,7 +22,7 @@ class AppendingClient:
         return [metric for metric in self.metrics if metric.key == key]
 
 
-def test_a_metrics_record_that_may_have_arrived_adds_only_what_is_not_there() -> None:
+def test_a_metrics_record_that_may_have_arrived_adds_only_what_is_missing() -> None:
     client = AppendingClient()
     destination = MlflowDestination(client)  # type: ignore[arg-type]
     first = Record(1, "metrics", "run", 5, {"step": 1, "values": {"a": 0.5}})
@@ -40,7 +37,7 @@ def test_a_metrics_record_that_may_have_arrived_adds_only_what_is_not_there() ->
 
 
 class SearchClient(AppendingClient):
-    """The same with one search, whose trials are all still to come."""
+    """The same with one search that has no trials yet."""
 
     def get_run(self, run_id: str) -> Any:
         info = SimpleNamespace(run_id=run_id, experiment_id="0", status="RUNNING")
@@ -53,7 +50,7 @@ class SearchClient(AppendingClient):
         return self.get_run("child")
 
 
-def test_a_trials_record_that_may_have_arrived_adds_only_what_is_not_there() -> None:
+def test_a_trials_record_that_may_have_arrived_adds_only_what_is_missing() -> None:
     client = SearchClient()
     destination = MlflowDestination(client)  # type: ignore[arg-type]
     address = trial_address("parent", "key")
@@ -71,7 +68,7 @@ def test_a_trials_record_that_may_have_arrived_adds_only_what_is_not_there() -> 
 
 
 class CountingClient:
-    """Notes how many values each call has."""
+    """Records how many values each call has."""
 
     def __init__(self) -> None:
         self.sizes: list[tuple[str, int]] = []
@@ -93,60 +90,3 @@ def test_no_call_has_more_values_than_mlflow_takes() -> None:
         *(("tags", size) for size in (100, 100, 50)),
         *(("metrics", size) for size in (1000, 1000, 500)),
     ]
-
-
-def http_error(status: int) -> requests.HTTPError:
-    response = requests.Response()
-    response.status_code = status
-    return requests.HTTPError(response=response)
-
-
-@pytest.mark.parametrize(
-    ("error", "away"),
-    [
-        (requests.ConnectionError("refused"), True),
-        (http_error(503), True),
-        (http_error(429), True),
-        (http_error(401), True),
-        (http_error(403), True),
-        (http_error(400), False),
-        (http_error(404), False),
-        (ConnectionResetError(), True),
-        (FileNotFoundError("the folder is gone"), False),
-        (ValueError("not a number"), False),
-        (RuntimeError("no credentials for the bucket"), True),
-    ],
-)
-def test_only_what_may_work_later_counts_as_away(error: Exception, away: bool) -> None:
-    assert is_away(error) == away
-
-
-@pytest.mark.parametrize(
-    ("code", "away"),
-    [
-        ("INTERNAL_ERROR", True),
-        ("TEMPORARILY_UNAVAILABLE", True),
-        ("REQUEST_LIMIT_EXCEEDED", True),
-        ("PERMISSION_DENIED", True),
-        ("INVALID_PARAMETER_VALUE", False),
-        ("RESOURCE_DOES_NOT_EXIST", False),
-    ],
-)
-def test_an_answer_of_mlflow_is_judged_by_its_code(code: str, away: bool) -> None:
-    from mlflow.exceptions import RestException
-
-    assert is_away(RestException({"error_code": code, "message": "m"})) == away
-
-
-def test_an_error_is_told_in_one_line_by_its_innermost_reason() -> None:
-    text = (
-        "API request to http://me:hunter2@h failed with exception HTTPConnectionPool(host='h', "
-        "port=9): Max retries exceeded with url: /api (Caused by NewConnectionError("
-        "\"HTTPConnection(host='h', port=9): Failed to establish: [Errno 111] refused\"))"
-    )
-    assert one_line(Exception(text)) == "Failed to establish: [Errno 111] refused"
-    assert (
-        one_line(Exception("line 1\n  line 2 http://me:hunter2@h")) == "line 1 line 2 http://***@h"
-    )
-    assert one_line(KeyError()) == "KeyError"
-    assert len(one_line(Exception("x" * 1000))) == 300

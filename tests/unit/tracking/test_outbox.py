@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import math
+import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rnnlane.tracking.outbox import Outbox, OutboxUnavailableError, Record
+from rnnlane.tracking.outbox import DATABASE_NAME, Outbox, OutboxUnavailableError, Record
 
 STORE = "http://host:5000"
 
@@ -36,9 +42,17 @@ def test_nan_survives_reopening(tmp_path: Path) -> None:
 
 
 def test_a_record_is_on_the_disk_before_append_returns(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from rnnlane.tracking.outbox import Outbox;"
+        "outbox = Outbox(Path(sys.argv[1]), store=sys.argv[2]);"
+        "[outbox.append('tags', {'n': n}, run_id='run', time_ms=n) for n in range(3)];"
+        "outbox.mark_sent(outbox.head()); os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), STORE]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     outbox = Outbox(tmp_path, store=STORE)
-    add(outbox, 1, loss=0.5)
-    assert (tmp_path / "journal.jsonl").read_bytes().count(b"\n") == 1
+    assert [record.content for record in outbox.pending()] == [{"n": 1}, {"n": 2}]
+    outbox.close()
 
 
 def test_a_record_of_a_trial_that_has_no_run_yet_survives_reopening(tmp_path: Path) -> None:
@@ -48,7 +62,7 @@ def test_a_record_of_a_trial_that_has_no_run_yet_survives_reopening(tmp_path: Pa
     assert reopened(outbox).pending() == [written]
 
 
-def test_what_was_marked_is_not_pending_after_reopening(tmp_path: Path) -> None:
+def test_a_sent_record_is_not_pending_after_reopening(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, store=STORE)
     first, second = add(outbox, 1), add(outbox, 2)
     assert outbox.head() == first
@@ -56,36 +70,68 @@ def test_what_was_marked_is_not_pending_after_reopening(tmp_path: Path) -> None:
     assert reopened(outbox).pending() == [second]
 
 
-def test_a_half_written_last_line_is_cut_off_wherever_it_breaks(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, store=STORE)
+def test_a_half_written_last_record_is_dropped_wherever_it_breaks(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "whole", store=STORE)
+    log = outbox.folder / f"{DATABASE_NAME}-wal"
     first = add(outbox, 1, loss=0.5)
-    path = tmp_path / "journal.jsonl"
-    whole = path.read_bytes()
+    num_bytes_before = log.stat().st_size
     add(outbox, 2, loss=0.25)
-    both = path.read_bytes()
-    for end in range(len(whole), len(both)):
-        path.write_bytes(both[:end])
-        outbox = reopened(outbox)
-        assert outbox.pending() == [first]
-        third = add(outbox, 3)
+    num_bytes = log.stat().st_size
+    assert num_bytes > num_bytes_before
+    for end in [*range(num_bytes_before, num_bytes, 500), num_bytes - 1]:
+        folder = tmp_path / str(end)
+        shutil.copytree(outbox.folder, folder)
+        with (folder / log.name).open("r+b") as file:
+            file.truncate(end)
+        broken = Outbox(folder, store=STORE)
+        assert broken.pending() == [first]
+        third = add(broken, 3)
         assert third.number == 2
-        outbox = reopened(outbox)
-        assert outbox.pending() == [first, third]
-
-
-def test_numbers_go_on_when_only_the_mark_is_left(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, store=STORE)
-    outbox.mark_sent(add(outbox, 1))
+        broken = reopened(broken)
+        assert broken.pending() == [first, third]
+        broken.close()
     outbox.close()
-    # A process killed while it cleaned up.
-    (tmp_path / "sent").write_text("1")
-    (tmp_path / "journal.jsonl").unlink(missing_ok=True)
+
+
+def test_a_number_is_not_given_twice(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, store=STORE)
-    record = add(outbox, 2)
-    assert reopened(outbox).pending() == [record]
+    add(outbox, 1)
+    for number in (2, 3):
+        assert add(outbox, number).number == number
+        outbox.mark_sent(outbox.pending()[-1])
+        outbox = reopened(outbox)
+    outbox.close()
 
 
-def test_closing_an_empty_outbox_removes_journal_and_files(tmp_path: Path) -> None:
+def test_threads_may_write_and_mark_at_once(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, store=STORE)
+    writers = [
+        threading.Thread(target=lambda: [add(outbox, step) for step in range(25)]) for _ in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    numbers: list[int] = []
+    while len(numbers) < 100:
+        if (record := outbox.head()) is not None:
+            numbers.append(record.number)
+            outbox.mark_sent(record)
+    assert numbers == list(range(1, 101))
+    outbox.close()
+
+
+def test_appending_costs_about_a_millisecond(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, store=STORE)
+    durations = []
+    for step in range(100):
+        started = time.perf_counter()
+        add(outbox, step, **{f"metric {i}": i / 3 for i in range(30)})
+        durations.append(time.perf_counter() - started)
+    # The best of many, so that a busy disk does not matter: 0.3 ms on a laptop's.
+    assert min(durations) < 0.005
+    outbox.close()
+
+
+def test_closing_an_empty_outbox_removes_database_and_files(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, store=STORE)
     record = add(outbox, 1)
     outbox.files.mkdir()
@@ -95,12 +141,12 @@ def test_closing_an_empty_outbox_removes_journal_and_files(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) in ([], ["lock"])
 
 
-def test_closing_with_pending_records_keeps_journal_and_files(tmp_path: Path) -> None:
+def test_closing_with_pending_records_keeps_database_and_files(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, store=STORE)
     add(outbox, 1)
     outbox.files.mkdir()
     outbox.close()
-    assert (tmp_path / "journal.jsonl").exists()
+    assert (tmp_path / DATABASE_NAME).exists()
     assert outbox.files.exists()
 
 
@@ -110,11 +156,16 @@ def test_rejected_records_are_kept_with_the_reason_and_counted(tmp_path: Path) -
     outbox.mark_rejected(first, reason="run was deleted")
     assert outbox.head() == second
     outbox = reopened(outbox)
-    assert outbox.num_rejected() == 1
-    assert "run was deleted" in (tmp_path / "rejected.jsonl").read_text()
+    assert outbox.counts() == (1, 1)
+    assert outbox.head() == second
+    outbox.mark_sent(second)
+    outbox.close()
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as database:
+        rows = database.execute("SELECT number, reason FROM records").fetchall()
+    assert rows == [(first.number, "run was deleted")]
 
 
-def test_a_sender_left_behind_changes_nothing_after_closing(tmp_path: Path) -> None:
+def test_an_abandoned_sender_changes_nothing_after_closing(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, store=STORE)
     record = add(outbox, 1)
     outbox.close()
@@ -122,7 +173,8 @@ def test_a_sender_left_behind_changes_nothing_after_closing(tmp_path: Path) -> N
     outbox.mark_rejected(record, reason="late")
     again = Outbox(tmp_path, store=STORE)
     assert again.pending() == [record]
-    assert again.num_rejected() == 0
+    assert again.counts() == (1, 0)
+    assert outbox.head() is None
 
 
 def test_a_second_process_is_refused_until_the_first_one_closes(tmp_path: Path) -> None:
@@ -157,3 +209,11 @@ def test_waiting_records_are_only_for_the_store_that_has_their_run(tmp_path: Pat
     outbox.mark_sent(record)
     outbox.close()
     Outbox(tmp_path, store="http://other").close()
+
+
+def test_an_unreadable_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / DATABASE_NAME).write_bytes(b"not a database" * 100)
+    for _ in range(2):
+        with pytest.raises(OutboxUnavailableError, match="file is not a database"):
+            Outbox(tmp_path, store=STORE)
+    assert (tmp_path / DATABASE_NAME).read_bytes() == b"not a database" * 100

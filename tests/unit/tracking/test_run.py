@@ -16,7 +16,7 @@ SPEC = RunSpec(name="run", predictor="module:Class", class_names=("neg", "pos"))
 
 
 class Memory:
-    """Takes records, or is away, or refuses one kind of them."""
+    """Stores records in memory, or is away, or refuses one kind."""
 
     def __init__(self, *, away: bool = False, refuses: str = ""):
         self.away = away
@@ -29,12 +29,6 @@ class Memory:
         if record.kind == self.refuses:
             raise ValueError
         self.records.append(record)
-
-    def is_away(self, error: Exception) -> bool:
-        return isinstance(error, ConnectionError)
-
-    def describe(self, error: Exception) -> str:
-        return "no answer"
 
     def points(self) -> list[tuple[str, int, float]]:
         return [
@@ -115,7 +109,7 @@ def test_writes_do_not_wait_for_a_store_that_is_away(start: Callable[..., Mlflow
     assert not tracker.finish("FINISHED")
 
 
-def test_what_was_written_before_an_outage_ends_keeps_its_time(
+def test_records_written_during_an_outage_keep_their_times(
     start: Callable[..., MlflowTracker], tmp_path: Path
 ) -> None:
     tracker = start(Memory(away=True))
@@ -127,13 +121,23 @@ def test_what_was_written_before_an_outage_ends_keeps_its_time(
     assert records[1].content == {"status": "KILLED"}
 
 
-def test_finish_tells_of_refused_records(
+def test_finish_reports_refused_records(
     start: Callable[..., MlflowTracker], caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker = start(Memory(refuses="tags"))
     tracker.set_tags({"a": "b"})
     assert not tracker.finish("FINISHED")
     assert "0 records wait for the tracking store and 1 were refused" in caplog.text
+
+
+def test_refused_records_alone_need_no_store(
+    start: Callable[..., MlflowTracker], tmp_path: Path
+) -> None:
+    tracker = start(Memory(refuses="tags"))
+    tracker.set_tags({"a": "b"})
+    tracker.finish("FINISHED")
+    # Opening this store would raise.
+    assert send_outbox("http://127.0.0.1:9", tmp_path / "outbox") == 0
 
 
 def test_the_first_finish_counts(start: Callable[..., MlflowTracker]) -> None:
@@ -144,12 +148,21 @@ def test_the_first_finish_counts(start: Callable[..., MlflowTracker]) -> None:
     assert [record.content for record in memory.records] == [{"status": "FINISHED"}]
 
 
-def test_an_outbox_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_outbox_is_not_created(tmp_path: Path) -> None:
     assert send_outbox("http://127.0.0.1:9", tmp_path / "outbox") == 0
     assert not (tmp_path / "outbox").exists()
 
 
-def test_records_are_left_to_the_process_that_logs_them(
+def test_an_outbox_of_an_older_version_is_reported_and_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "journal.jsonl").write_text("{}\n")
+    assert send_outbox("http://127.0.0.1:9", tmp_path) == 0
+    assert f"{tmp_path} is of rnnlane 0.1 and is not sent" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
+
+
+def test_records_of_a_running_process_are_not_sent_by_another(
     start: Callable[..., MlflowTracker], tmp_path: Path
 ) -> None:
     tracker = start(Memory(away=True))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rnnlane.errors import ConfigError, redact
 from rnnlane.tracking.uris import resolve_uri, sqlite_file, store_identity, without_secrets
 
-# What may stand in a password that somebody forgot to percent-encode.
+# Characters of a password that somebody forgot to percent-encode.
 passwords = st.text(
     st.characters(categories=("L", "N", "P", "S"), exclude_characters="'\""), min_size=4
 ).filter(lambda text: text not in "://***@host:5000/path")
@@ -26,7 +26,7 @@ def test_configured_store_wins_over_the_environment(monkeypatch: pytest.MonkeyPa
     assert resolve_uri(None) == "http://from-environment:5000"
 
 
-def test_default_store_is_a_file_in_home_that_is_not_made(
+def test_the_default_store_is_a_file_in_home_that_is_not_created(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
@@ -42,7 +42,7 @@ def test_folders_are_refused_with_what_to_use(uri: str) -> None:
     assert "sqlite:///" in str(caught.value.remedy)
 
 
-def test_a_bad_variable_is_named_as_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_a_bad_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mlruns")
     with pytest.raises(ConfigError) as caught:
         resolve_uri(None)
@@ -84,7 +84,7 @@ def test_no_password_survives_in_an_address(user: str, password: str) -> None:
         ("write to me@example.org", "write to me@example.org"),
     ],
 )
-def test_redacted_hides_secrets_and_nothing_else(uri: str, shown: str) -> None:
+def test_redact_hides_secrets_and_nothing_else(uri: str, shown: str) -> None:
     assert redact(uri) == shown
 
 

@@ -1,0 +1,39 @@
+"""What rnnlane uses of MLflow beyond its documented interface; a test names each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DATABASE_LOGGER = "mlflow.store.db.utils"
+OLD_SCHEMA_MESSAGE = "out-of-date database schema"
+
+PARENT_TAG = "mlflow.parentRunId"
+AUTHOR_TAGS = (
+    "mlflow.user",
+    "mlflow.source.name",
+    "mlflow.source.type",
+    "mlflow.source.git.commit",
+)
+
+
+def with_context_tags(tags: dict[str, str]) -> dict[str, str]:
+    """``tags``, and those that MLflow gives a run of this process: user, program, commit."""
+    from mlflow.tracking.context.registry import resolve_tags
+
+    return dict(resolve_tags(tags))
+
+
+def machine_monitors() -> list[type[Any]]:
+    """Classes that sample the machine: collect_metrics, aggregate_metrics and clear_metrics."""
+    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+    from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+    from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+
+    return [CPUMonitor, DiskMonitor, NetworkMonitor]
+
+
+def gpu_monitor() -> type[Any]:
+    """The same for GPUs; its constructor raises on a machine without."""
+    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+
+    return GPUMonitor

@@ -1,0 +1,101 @@
+"""Telling errors apart, and opening stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import requests
+
+from rnnlane.errors import TrackingError
+from rnnlane.tracking.client import experiment_id, is_away, one_line, open_client, store_errors
+
+
+def http_error(status: int) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (requests.ConnectionError("refused"), True),
+        (http_error(503), True),
+        (http_error(429), True),
+        (http_error(401), True),
+        (http_error(403), True),
+        (http_error(400), False),
+        (http_error(404), False),
+        (ConnectionResetError(), True),
+        (FileNotFoundError("the folder is gone"), False),
+        (ValueError("not a number"), False),
+        (RuntimeError("no credentials for the bucket"), True),
+    ],
+)
+def test_only_what_may_work_later_counts_as_away(error: Exception, away: bool) -> None:
+    assert is_away(error) == away
+
+
+@pytest.mark.parametrize(
+    ("code", "away"),
+    [
+        ("INTERNAL_ERROR", True),
+        ("TEMPORARILY_UNAVAILABLE", True),
+        ("REQUEST_LIMIT_EXCEEDED", True),
+        ("PERMISSION_DENIED", True),
+        ("INVALID_PARAMETER_VALUE", False),
+        ("RESOURCE_DOES_NOT_EXIST", False),
+    ],
+)
+def test_an_answer_of_mlflow_is_judged_by_its_code(code: str, away: bool) -> None:
+    from mlflow.exceptions import RestException
+
+    assert is_away(RestException({"error_code": code, "message": "m"})) == away
+
+
+def test_an_error_becomes_one_line_with_its_innermost_reason() -> None:
+    text = (
+        "API request to http://me:hunter2@h failed with exception HTTPConnectionPool(host='h', "
+        "port=9): Max retries exceeded with url: /api (Caused by NewConnectionError("
+        "\"HTTPConnection(host='h', port=9): Failed to establish: [Errno 111] refused\"))"
+    )
+    assert one_line(Exception(text)) == "Failed to establish: [Errno 111] refused"
+    assert (
+        one_line(Exception("line 1\n  line 2 http://me:hunter2@h")) == "line 1 line 2 http://***@h"
+    )
+    assert one_line(KeyError()) == "KeyError"
+    assert len(one_line(Exception("x" * 1000))) == 300
+
+
+def test_every_error_of_a_store_becomes_one_with_a_remedy_and_no_password() -> None:
+    uri = "http://me:hunter2@h"
+    for status, remedy in (
+        (401, "RNNLANE_CREDENTIALS_FILE"),
+        (403, "the account's rights"),
+        (503, "that the server runs"),
+    ):
+        with (
+            pytest.raises(TrackingError, match="cannot look") as caught,
+            store_errors(uri, "cannot look"),
+        ):
+            raise http_error(status)
+        assert remedy in str(caught.value.remedy)
+        assert caught.value.where == "http://***@h"
+    with pytest.raises(TrackingError) as caught, store_errors("sqlite:///a.db", "cannot open"):
+        raise RuntimeError("Detected out-of-date database schema (found version 1)")
+    assert "mlflow db upgrade sqlite:///a.db" in str(caught.value.remedy)
+
+
+def test_an_experiment_is_created_once_beside_its_store_and_refused_once_deleted(
+    tmp_path: Path,
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = open_client(uri)
+    created = experiment_id(client, uri=uri, name="reviews")
+    assert experiment_id(client, uri=uri, name="reviews") == created
+    location = client.get_experiment(created).artifact_location
+    assert location.startswith((tmp_path / "mlartifacts").as_uri())
+    client.delete_experiment(created)
+    with pytest.raises(TrackingError, match="'reviews' was deleted"):
+        experiment_id(client, uri=uri, name="reviews")

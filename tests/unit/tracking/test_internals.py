@@ -1,0 +1,57 @@
+"""Everything that rnnlane uses of MLflow beyond its documented interface, by name."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+
+import pytest
+
+from rnnlane.tracking import client, internals
+
+
+def test_context_tags_name_the_user_and_the_program_and_keep_the_given_ones() -> None:
+    tags = internals.with_context_tags({"team": "reviews"})
+    assert tags.keys() >= {"mlflow.user", "mlflow.source.name", "mlflow.source.type", "team"}
+
+
+def test_the_tags_have_mlflows_names() -> None:
+    from mlflow.utils import mlflow_tags
+
+    assert mlflow_tags.MLFLOW_PARENT_RUN_ID == internals.PARENT_TAG
+    assert internals.AUTHOR_TAGS == (
+        mlflow_tags.MLFLOW_USER,
+        mlflow_tags.MLFLOW_SOURCE_NAME,
+        mlflow_tags.MLFLOW_SOURCE_TYPE,
+        mlflow_tags.MLFLOW_GIT_COMMIT,
+    )
+
+
+def test_the_machines_monitors_collect_aggregate_and_clear() -> None:
+    values: dict[str, float] = {}
+    for kind in internals.machine_monitors():
+        monitor = kind()
+        monitor.collect_metrics()
+        values |= monitor.aggregate_metrics()
+        monitor.clear_metrics()
+        assert not monitor.aggregate_metrics()
+    assert {"cpu_utilization_percentage", "disk_usage_percentage"} <= values.keys()
+
+
+def test_the_gpu_monitor_has_the_same_methods() -> None:
+    names = {"collect_metrics", "aggregate_metrics", "clear_metrics"}
+    assert names <= set(dir(internals.gpu_monitor()))
+
+
+def test_database_errors_are_logged_and_worded_as_expected() -> None:
+    from mlflow.store.db import utils
+
+    assert utils._logger is logging.getLogger(internals.DATABASE_LOGGER)
+    assert internals.OLD_SCHEMA_MESSAGE in inspect.getsource(utils)
+
+
+@pytest.mark.parametrize("name", [*client._PROCESS_SETTINGS, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"])
+def test_mlflow_knows_the_environment_variables(name: str) -> None:
+    from mlflow import environment_variables
+
+    assert hasattr(environment_variables, name)
