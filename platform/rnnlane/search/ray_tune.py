@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray import cloudpickle, tune
+from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from rnnlane.errors import RnnlaneError
+from rnnlane.errors import RnnlaneError, first_line
 from rnnlane.ray_cluster.connect import worker_resources
+from rnnlane.ray_cluster.internals import tune_trial_error
 from rnnlane.records.search import TrialRecord, TrialState
 from rnnlane.search.study import Ticket, TrialBook
 from rnnlane.search.trial_worker import TrialOrder, run_trial
@@ -282,11 +283,10 @@ class _Scheduler(FIFOScheduler):
 
 def _reason(trial: Any) -> str:
     """What went wrong last, in one line."""
-    try:
-        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-    except (OSError, TypeError):
+    error = tune_trial_error(trial)
+    if error is None:
         return "it could not be started"
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, RayActorError):
         return "its process was lost"
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0][:500]
+    return first_line(cause)[:500]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.search import SearchConfig
 from rnnlane.config.space import Params, grid, objective, trial_experiment
+from rnnlane.ray_cluster.internals import reopen_trial
 from rnnlane.records.search import TrialRecord, TrialState
 from rnnlane.search.pruning import should_prune
 from rnnlane.search.sampling import drawn, open_study, sampler_of
@@ -287,10 +288,8 @@ class TrialBook:
         What was drawn already is kept, and the rest follows from number and key. A trial whose end
         was noted, but not told to the study, will be ended again, alike.
         """
-        import optuna
-
         self._study.sampler = sampler_of(self._config, number=frozen.number)
-        trial = optuna.Trial(self._study, frozen._trial_id)
+        trial = reopen_trial(self._study, frozen)
         if known is not None:
             return _Entry(trial, Sample(known["params"], known["seed"]), known["started_at"])
         entry = _Entry(trial, self._sample(trial), started_at=time.time())
