@@ -184,6 +184,6 @@ def test_a_store_that_only_the_cluster_reaches_is_a_problem_only_where_it_was_as
 @pytest.mark.parametrize("option", ["tracking_uri", "storage"])
 def test_passwords_are_not_sent_into_a_cluster(option):
     options = CheckOptions(**{option: "https://me:secret@host/x"})
-    with pytest.raises(ConfigError, match="may hold no credentials") as caught:
+    with pytest.raises(ConfigError, match="may contain no credentials") as caught:
         list(diagnose_cluster("http://head:8265", options))
     assert "secret" not in str(caught.value)

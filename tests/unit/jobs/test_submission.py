@@ -1,4 +1,4 @@
-"""Ids, environment and what is found again: against a cluster that only remembers."""
+"""Ids, environment and earlier jobs, on a cluster that only remembers what it was sent."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from rnnlane.config import experiment_from_mapping
 from rnnlane.errors import ConfigError, JobError
 from rnnlane.jobs import versions as job_versions
 from rnnlane.jobs.client import Job, resolve_address
-from rnnlane.jobs.submission import Order, entrypoint, job_environment, submit
+from rnnlane.jobs.submission import SubmitOptions, entrypoint, job_environment, submit
 from rnnlane.jobs.versions import Versions
 
 SEARCH = {"num_trials": 2, "space": {"model.hidden_size": "choice(8, 16)"}}
@@ -51,9 +51,9 @@ def cluster(monkeypatch):
     return Remembering()
 
 
-def sent(cluster, config=None, **order):
+def sent(cluster, config=None, **options):
     notes = []
-    job = submit(config or experiment(), cluster, Order(**order), note=notes.append)
+    job = submit(config or experiment(), cluster, SubmitOptions(**options), note=notes.append)
     return job.submission_id
 
 
