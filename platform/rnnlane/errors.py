@@ -87,7 +87,16 @@ class JobError(RnnlaneError):
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, else its kind."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return _lines(error)[0]
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of an error's message, which says most where it holds a traceback."""
+    return _lines(error)[-1]
+
+
+def _lines(error: BaseException) -> list[str]:
+    return str(error).strip().splitlines() or [type(error).__name__]
 
 
 def redact(text: str) -> str:

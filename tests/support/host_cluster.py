@@ -76,35 +76,37 @@ class HostCluster:
 
     def start_head(self) -> None:
         """Without ``--block``, which would end the node with its dashboard."""
-        started = self.head.run(
-            *RAY, "start", "--head", f"--port={RAY_PORT}", "--num-cpus=0",
-            f"--node-ip-address={self.head.address}", f"--dashboard-host={self.head.address}",
-            f"--dashboard-port={DASHBOARD_PORT}", f"--temp-dir={self.head.folder / 'ray'}",
-            "--object-store-memory=200000000", "--disable-usage-stats",
-            **self.ray_environment(),
-        )  # fmt: skip
+        command = [*RAY, "start", "--head", f"--port={RAY_PORT}", "--num-cpus=0"]
+        command += [f"--dashboard-host={self.head.address}", f"--dashboard-port={DASHBOARD_PORT}"]
+        command += self._node_options(self.head)
+        started = self.head.run(*command, **self.ray_environment())
         assert started.returncode == 0, started.stderr + started.stdout
 
     def start_worker(self, worker: Host) -> None:
-        worker.start(
-            "sh", "-c", SUPERVISOR, "supervisor",
-            *RAY, "start", f"--address={self.head.address}:{RAY_PORT}", "--num-cpus=1",
-            f"--node-ip-address={worker.address}", f"--temp-dir={worker.folder / 'ray'}",
-            "--object-store-memory=200000000", "--disable-usage-stats", "--block",
-            log=worker.folder / "ray.log",
-            **self.ray_environment(),
-        )  # fmt: skip
+        command = ["sh", "-c", SUPERVISOR, "supervisor", *RAY, "start", "--block"]
+        command += [f"--address={self.head.address}:{RAY_PORT}", "--num-cpus=1"]
+        command += self._node_options(worker)
+        worker.start(*command, log=worker.folder / "ray.log", **self.ray_environment())
+
+    def _node_options(self, host: Host) -> list[str]:
+        return [
+            f"--node-ip-address={host.address}",
+            f"--temp-dir={host.folder / 'ray'}",
+            "--object-store-memory=200000000",
+            "--disable-usage-stats",
+        ]
 
     def start_mlflow(self) -> None:
         address = f"{self.head.address}:{MLFLOW_PORT}"
+        command = [sys.executable, "-m", "mlflow", "server", "--host", self.head.address]
+        command += ["--port", str(MLFLOW_PORT), "--workers", "1", "--allowed-hosts", address]
+        command += ["--backend-store-uri", self.store]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
         self.head.start(
-            sys.executable, "-m", "mlflow", "server", "--host", self.head.address,
-            "--port", str(MLFLOW_PORT), "--workers", "1", "--allowed-hosts", address,
-            "--backend-store-uri", self.store,
-            "--artifacts-destination", str(self.folder / "artifacts"),
+            *command,
             log=self.head.folder / "mlflow.log",
             MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
-        )  # fmt: skip
+        )
 
     def wait_for_mlflow(self, timeout_s: float = 90) -> None:
         probe = f"import urllib.request as u; u.urlopen('{self.mlflow_uri}/health', timeout=5)"

@@ -54,8 +54,8 @@ class Host:
 
     def _plug(self, switch: str) -> None:
         inside = ["ip", "-n", self._namespace]
-        _do("ip", "-n", switch, "link", "add", "name", self.name, "type", "veth", "peer", "name",
-            INTERFACE, "netns", self._namespace)  # fmt: skip
+        peer = ["peer", "name", INTERFACE, "netns", self._namespace]
+        _do("ip", "-n", switch, "link", "add", "name", self.name, "type", "veth", *peer)
         _do("ip", "-n", switch, "link", "set", "dev", self.name, "master", "switch", "up")
         _do(*inside, "link", "set", "lo", "up")
         _do(*inside, "link", "set", INTERFACE, "up")

@@ -44,10 +44,10 @@ class Submission:
         self._out, self._err = (cluster.folder / f"{name}.{kind}" for kind in ("out", "err"))
         self._started_at = time.monotonic()
         self.seconds: dict[str, float] = {}
+        command = [*RNNLANE, "submit", file.name, *options]
         self._command = cluster.client.start(
-            *RNNLANE, "submit", file.name, *options,
-            log=self._out, errors=self._err, **cluster.client_environment,
-        )  # fmt: skip
+            *command, log=self._out, errors=self._err, **cluster.client_environment
+        )
 
     @property
     def out(self) -> str:

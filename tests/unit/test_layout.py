@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ ONLY_IN = {
     "optuna": {"reports", "ray_cluster", "search"},
     "ray.train": {"ray_cluster", "execution", "search"},
     "ray.tune": {"ray_cluster", "search"},
-    "ray.job_submission": {"jobs", "doctor"},
+    "ray.job_submission": {"ray_cluster"},
     "ray.data": {"data"},
     "ray": {"data", "ray_cluster", "execution", "search", "jobs", "doctor"},
     "torch": set(LEVEL) - {"errors", "config", "records"},
@@ -42,6 +43,9 @@ ONLY_IN = {
     "dill": set(),
     "cloudpickle": set(),
 }
+# The only modules that may use what these libraries do not promise to keep.
+INTERNALS = {"ray_cluster/internals.py", "ray_cluster/internals_train.py"}
+PRIVATE = re.compile(r"(ray|optuna|mlflow)\.(.+\.)?(_\w+|v2)(\.|$)")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -100,6 +104,12 @@ def test_libraries_stay_where_they_belong(path):
         for library, rooms in ONLY_IN.items():
             if name == library or name.startswith(f"{library}."):
                 assert room in rooms, f"{room} may not import {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_private_names_of_libraries_are_used_by_internals_alone(path):
+    private = [name for name in imported(path) if PRIVATE.match(name)]
+    assert not private or str(path.relative_to(PACKAGE)) in INTERNALS, private
 
 
 def test_every_room_has_a_layer():

@@ -64,10 +64,10 @@ def _findings(
     credentials_file: str | None,
 ) -> Iterator[Finding]:
     if cluster is not None:
-        from rnnlane.doctor.cluster import Question, diagnose_cluster
+        from rnnlane.doctor.cluster import CheckOptions, diagnose_cluster
 
         uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or None
-        return diagnose_cluster(cluster, Question(uri, storage, credentials_file))
+        return diagnose_cluster(cluster, CheckOptions(uri, storage, credentials_file))
     if storage is not None or credentials_file is not None:
         raise ConfigError(
             "--storage and --credentials-file are places on a cluster, but no cluster is given",

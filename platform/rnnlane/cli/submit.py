@@ -52,12 +52,12 @@ def submit(  # noqa: PLR0913, PLR0917 (typer reads the options from it)
     """
     config = load_experiment(experiment, list(overrides or ()))
     from rnnlane.jobs.client import JobClient, resolve_address
-    from rnnlane.jobs.submission import Order
+    from rnnlane.jobs.submission import SubmitOptions
     from rnnlane.jobs.submission import submit as submit_experiment
 
     client = JobClient(resolve_address(address))
-    order = Order(again, runtime_env.value, credentials_file)
-    job = submit_experiment(config, client, order, note=output.note)
+    options = SubmitOptions(again, runtime_env.value, credentials_file)
+    job = submit_experiment(config, client, options, note=output.note)
     output.note(f"job {job.submission_id} on {client.address}")
     hint = f"--address {address}" if address else ""
     if not detach:

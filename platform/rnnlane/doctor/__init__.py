@@ -1,1 +1,1 @@
-"""What stands between a machine, or a cluster, and a run."""
+"""Checks of a machine or a cluster before a run."""

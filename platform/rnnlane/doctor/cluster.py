@@ -1,7 +1,7 @@
-"""What stands between this machine and a run on somebody's cluster, and what to do about it.
+"""Checks of a cluster: what would keep a job of this machine from running there.
 
-From outside: does it answer, does it ask for a token, is ours the right one. From inside, by a
-small job: versions, storage, clocks and GPUs of every node, and the way to the MLflow server.
+From outside: whether it answers, asks for a token and accepts ours. From inside, by a small job:
+versions, storage, clocks and GPUs of every node, and access to the MLflow server.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from packaging.utils import canonicalize_name
 
 import rnnlane
-from rnnlane.doctor import probe as cluster_probe
+from rnnlane.doctor import probe
 from rnnlane.doctor.machine import Finding, store_finding
 from rnnlane.errors import ConfigError, RnnlaneError, redact
 from rnnlane.jobs import versions as job_versions
@@ -33,18 +33,18 @@ from rnnlane.jobs.client import (
 )
 from rnnlane.jobs.submission import account_variables, refuse_secrets, sendable_store
 
-# Signed requests to object stores fail at minutes; metrics and ages read wrong at seconds.
+# Object stores refuse signed requests at minutes; times of metrics are misleading at seconds.
 MOST_SKEW_S = 5.0
-_ANSWER_PATH = "/api/jobs/"
+_JOBS_PATH = "/api/jobs/"
 
 
 @dataclass(frozen=True)
-class Knock:
-    """What a dashboard said to a request without a token.
+class ProbeResponse:
+    """A dashboard's response to a request without a token.
 
     Attributes:
-        status: HTTP status; None where nothing answered.
-        ahead_s: seconds that its clock is ahead, as far as that is certain; None: it did not say.
+        status: HTTP status; None if nothing answered.
+        ahead_s: seconds that its clock is ahead of ours, at least; None if it sent no date.
         error: why nothing answered.
     """
 
@@ -54,12 +54,12 @@ class Knock:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a cluster is to be asked about itself.
+class CheckOptions:
+    """What to check on a cluster.
 
     Attributes:
-        tracking_uri: the MLflow store that jobs are to log to; None: the cluster's own.
-        storage: folder or URI that every node must reach; None: where jobs keep their things.
+        tracking_uri: the MLflow store that jobs are to log to; None for the cluster's own.
+        storage: folder or URI that every node must reach; None for the default home of jobs.
         credentials_file: path on the cluster of the MLflow server's account.
     """
 
@@ -68,23 +68,23 @@ class Question:
     credentials_file: str | None = None
 
 
-def diagnose_cluster(address: str, question: Question) -> Iterator[Finding]:
-    """Looks at a cluster, the cheapest things first; stops where looking on makes no sense.
+def diagnose_cluster(address: str, options: CheckOptions) -> Iterator[Finding]:
+    """Checks a cluster, in the order of cost; stops when the later checks cannot work.
 
     Args:
         address: of its dashboard, ``http://head:8265``.
-        question: what it is asked.
+        options: what to check.
 
     Raises:
-        ConfigError: an address is none, or would carry a password into the cluster.
+        ConfigError: an address is invalid, or contains a password.
     """
     address = resolve_address(address, option="--cluster")
-    if question.tracking_uri is not None:
-        sendable_store(question.tracking_uri)
-    refuse_secrets({"--storage": question.storage})
-    variables = account_variables(question.credentials_file)
-    knock = _knock(address)
-    findings = door_findings(address, knock)
+    if options.tracking_uri is not None:
+        sendable_store(options.tracking_uri)
+    refuse_secrets({"--storage": options.storage})
+    variables = account_variables(options.credentials_file)
+    response = _request(address)
+    findings = outer_findings(address, response)
     yield from findings
     if not findings[0].ok:
         return
@@ -93,59 +93,63 @@ def diagnose_cluster(address: str, question: Question) -> Iterator[Finding]:
     except RnnlaneError as error:
         yield Finding("token", False, error.message, error.remedy or "")
         return
-    if knock.status == 401:
+    if response.status == 401:
         yield Finding("token", True, "ours is the cluster's")
     try:
-        answer = _ask(client, question, variables=variables)
+        answer = _ask(client, options, variables=variables)
     except RnnlaneError as error:
         yield Finding("jobs", False, error.message, error.remedy or "")
         return
     yield from inner_findings(answer, address=address)
-    yield store_here(question.tracking_uri, clusters_own=answer["mlflow"]["uri"])
+    yield store_here(options.tracking_uri, clusters_own=answer["mlflow"]["uri"])
 
 
-def _knock(address: str) -> Knock:
+def _request(address: str) -> ProbeResponse:
+    """Asks the dashboard for its jobs, without a token."""
     import requests
 
     before = time.time()
     try:
         answer = requests.get(
-            address + _ANSWER_PATH,
+            address + _JOBS_PATH,
             timeout=(CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S),
             allow_redirects=False,
-            # Without it requests would send what ~/.netrc has for the host.
+            # By default requests sends the credentials that ~/.netrc has for the host.
             auth=lambda request: request,
         )
     except requests.RequestException as error:
-        return Knock(None, error=type(error).__name__)
+        return ProbeResponse(None, error=type(error).__name__)
     date = answer.headers.get("Date")
-    return Knock(answer.status_code, ahead_s=_ahead_s(date, before, time.time()))
+    return ProbeResponse(answer.status_code, ahead_s=_ahead_s(date, before, time.time()))
 
 
 def _ahead_s(date: str | None, before: float, after: float) -> float | None:
-    """How far a clock that said ``date`` in between must be ahead, at least; it drops fractions."""
+    """Seconds that a clock is ahead of ours (negative: behind), at least.
+
+    It showed ``date``, which has whole seconds, between ``before`` and ``after`` of our clock.
+    """
     try:
-        said = parsedate_to_datetime(date or "").timestamp()
+        shown = parsedate_to_datetime(date or "").timestamp()
     except ValueError:
         return None
-    if said > after:
-        return said - after
-    return min(0.0, said + 1 - before)
+    if shown > after:
+        return shown - after
+    return min(0.0, shown + 1 - before)
 
 
-def door_findings(address: str, knock: Knock) -> list[Finding]:
-    """What can be said from outside: reachable, guarded, on time."""
-    if knock.status is None:
+def outer_findings(address: str, response: ProbeResponse) -> list[Finding]:
+    """Findings from outside: whether it is reachable and guarded, and its clock right."""
+    if response.status is None:
         remedy = "check the address, and that the cluster's dashboard runs"
-        return [Finding("reachable", False, f"{address} does not answer: {knock.error}", remedy)]
-    if knock.status not in {200, 401}:
-        found = f"{address} answers {knock.status} where Ray's Jobs API answers 200 or 401"
+        return [Finding("reachable", False, f"{address} does not answer: {response.error}", remedy)]
+    if response.status not in {200, 401}:
+        found = f"{address} answers {response.status} where Ray's Jobs API answers 200 or 401"
         remedy = "give the address of a Ray dashboard, or of a proxy that leads to one"
         return [Finding("reachable", False, found, remedy)]
     return [
         Finding("reachable", True, address),
-        _authentication(address, is_open=knock.status == 200),
-        *([] if knock.ahead_s is None else [clock_finding({"the head": knock.ahead_s})]),
+        _authentication(address, is_open=response.status == 200),
+        *([] if response.ahead_s is None else [clock_finding({"the head": response.ahead_s})]),
     ]
 
 
@@ -166,13 +170,15 @@ def _authentication(address: str, *, is_open: bool) -> Finding:
     return Finding("authentication", True, "a token is asked for")
 
 
-def _ask(client: JobClient, question: Question, *, variables: Mapping[str, str]) -> dict[str, Any]:
-    """Has the probe run in the cluster, with this very package beside it."""
+def _ask(
+    client: JobClient, options: CheckOptions, *, variables: Mapping[str, str]
+) -> dict[str, Any]:
+    """Runs the probe in the cluster, with this package beside it."""
     names = [canonicalize_name(each.name) for each in job_versions.requirements()]
     request = {
         "packages": ["ray", "rnnlane", *names],
-        "storage": question.storage,
-        "tracking_uri": question.tracking_uri,
+        "storage": options.storage,
+        "tracking_uri": options.tracking_uri,
     }
     package = Path(rnnlane.__file__).parent
     with tempfile.TemporaryDirectory() as scratch:
@@ -180,19 +186,19 @@ def _ask(client: JobClient, question: Question, *, variables: Mapping[str, str])
         shutil.copytree(
             package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__")
         )
-        shutil.copyfile(cluster_probe.__file__, folder / "probe.py")
-        (folder / cluster_probe.REQUEST_FILE).write_text(json.dumps(request), encoding="utf-8")
+        shutil.copyfile(probe.__file__, folder / "probe.py")
+        (folder / probe.REQUEST_FILE).write_text(json.dumps(request), encoding="utf-8")
         answer: dict[str, Any] = ask_cluster(
             client,
             entrypoint="python probe.py",
-            mark=cluster_probe.MARK,
+            mark=probe.MARK,
             runtime_env={"working_dir": scratch, "env_vars": dict(variables)},
         )
     return answer
 
 
 def inner_findings(answer: Mapping[str, Any], *, address: str) -> Iterator[Finding]:
-    """What the probe's answer means."""
+    """Findings from the probe's answer."""
     nodes = [node for node in answer["nodes"] if "error" not in node]
     lost = [f"{node['name']}: {node['error']}" for node in answer["nodes"] if "error" in node]
     yield Finding(
@@ -231,17 +237,17 @@ def clock_finding(ahead_s: Mapping[str, float], *, than: str = "ours") -> Findin
     """Whether clocks agree.
 
     Args:
-        ahead_s: by name, seconds that each is ahead.
+        ahead_s: seconds that each clock is ahead, by the name of its node.
         than: whose clock they are compared with.
     """
     wrong = {name: ahead for name, ahead in ahead_s.items() if abs(ahead) > MOST_SKEW_S}
     if not wrong:
         return Finding("clocks", True, f"within {MOST_SKEW_S:g} s of {than}")
-    told = "; ".join(
+    found = "; ".join(
         f"{name} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} {than}"
         for name, ahead in sorted(wrong.items())
     )
-    return Finding("clocks", False, told, "set the clocks by NTP (chrony, systemd-timesyncd)")
+    return Finding("clocks", False, found, "set the clocks by NTP (chrony, systemd-timesyncd)")
 
 
 def _gpus(nodes: list[Mapping[str, Any]]) -> Finding:
@@ -289,12 +295,12 @@ def _store_there(mlflow: Mapping[str, str | None]) -> Finding:
 def store_here(asked: str | None, *, clusters_own: str | None) -> Finding:
     """Whether this machine reaches the store that jobs log to.
 
-    One that only the cluster names may have its address within the cluster alone; it is no problem
-    that this machine does not reach it, as nothing here needs to.
+    If only the cluster names the store, its address may be valid inside the cluster only. Then it
+    is no problem that this machine does not reach it, as nothing here needs to.
 
     Args:
-        asked: the store that was asked about here.
-        clusters_own: the one that the head's environment names.
+        asked: the store that the user named here.
+        clusters_own: the store that the head's environment names.
     """
     what = "MLflow from here"
     uri = asked or clusters_own

@@ -1,4 +1,4 @@
-"""What stands between this machine and a run, and what to do about it."""
+"""Checks of this machine: what would keep a run from working here."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LEAST_FREE_GIB = 2.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """The result of one check.
 
     Attributes:
-        what: the thing.
+        what: what was checked.
         ok: whether it allows a run.
-        found: what was seen.
-        remedy: what to do; empty where nothing needs doing.
+        found: what the check saw.
+        remedy: what to do; empty if there is nothing to do.
     """
 
     what: str
@@ -39,7 +39,7 @@ class Finding:
 
 
 def diagnose(tracking_uri: str | None) -> Iterator[Finding]:
-    """Looks at versions, disk, memory, Ray, GPUs, store and data, in the order of their cost."""
+    """Checks versions, disk, memory, data, store, Ray and GPUs, in the order of cost."""
     checks: list[Callable[[], Finding]] = [
         _python,
         _packages,
@@ -81,7 +81,7 @@ def _packages() -> Finding:
 
 def _disk() -> Finding:
     folder = home()
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free / 2**30
     try:
         with tempfile.TemporaryFile(dir=existing):
@@ -111,14 +111,14 @@ def _imdb() -> Finding:
     if named:
         ok = Path(named).exists()
         found = f"RNNLANE_IMDB={named}" + ("" if ok else " does not exist")
-        return Finding("IMDB reviews", ok, found, "" if ok else "mend or unset RNNLANE_IMDB")
+        return Finding("IMDB reviews", ok, found, "" if ok else "correct or unset RNNLANE_IMDB")
     archive = cached_archive()
     found = str(archive) if archive.exists() else "not here; downloaded once when first needed"
     return Finding("IMDB reviews", True, found)
 
 
 def store_finding(tracking_uri: str | None) -> Finding:
-    """Whether an MLflow store can be used from here; default as for training."""
+    """Whether an MLflow store can be used from here; None for the default store of runs."""
     from rnnlane.errors import redact
     from rnnlane.tracking.store import check_store, resolve_uri
 

@@ -1,7 +1,7 @@
-"""What `rnnlane doctor --cluster` has run inside a cluster: looks at every node, prints one line.
+"""The job of `rnnlane doctor --cluster`: checks every node of the cluster and prints one line.
 
-It is sent as the main file of a small job, with the package beside it. It must start where nothing
-but Ray is installed, so that it can say what is missing: all else is imported where it is used.
+It is the main file of a small job, with the package beside it. It must start where nothing but Ray
+is installed, to report what is missing: everything else is imported where it is used.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 MARK = "rnnlane probe: "
 REQUEST_FILE = "request.json"
-# A node that has not answered by then is named as one that does not.
+# A node that has not answered by then is reported as one that does not.
 NODE_TIMEOUT_S = 60.0
 
 
 def main() -> None:
-    """Answers the request that lies in the working directory.
+    """Answers the request in the working directory.
 
     The request has ``packages`` (names), ``storage`` (folder or URI, or None for the default) and
     ``tracking_uri`` (or None for the cluster's own).
@@ -40,12 +40,12 @@ def main() -> None:
 
 
 def _default_storage() -> str:
-    """Where a job of this cluster keeps its things if its experiment does not say."""
+    """The home of this cluster's jobs, where an experiment without a storage path writes."""
     return os.environ.get("RNNLANE_HOME") or str(Path.home() / ".rnnlane")
 
 
 def _mlflow(uri: str | None) -> dict[str, str | None]:
-    """The store that a job would log to, and why it cannot."""
+    """The store that a job would log to (``uri``), and why it cannot (``error``)."""
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return {"uri": None, "error": None}
@@ -54,41 +54,41 @@ def _mlflow(uri: str | None) -> dict[str, str | None]:
         from rnnlane.errors import redact
         from rnnlane.tracking.store import check_store
     except ImportError as error:
-        return {"uri": None, "error": _line(error)}
+        return {"uri": None, "error": _summary(error)}
     try:
         check_store(uri, mlflow_experiment=TrackingConfig().mlflow_experiment)
     except Exception as error:
-        return {"uri": redact(uri), "error": _line(error)}
+        return {"uri": redact(uri), "error": _summary(error)}
     return {"uri": redact(uri), "error": None}
 
 
 def _nodes(storage: str, packages: list[str]) -> list[dict[str, Any]]:
-    """What each living node is and says of itself.
+    """The state of each living node.
 
-    ``error`` is set for one that does not answer; ``storage`` says why the storage is of no use
-    there, None where it is. Each node writes a file of its own, then each reads all of them.
+    Each node writes a file of its own to the storage, then each reads all of them. ``storage`` and
+    ``unread`` say why writing or reading failed, else None. A node that does not answer has
+    ``error`` instead.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ray.init(log_to_driver=False)
     living = [node for node in ray.nodes() if node["Alive"]]
-    lookouts: list[Any] = []
+    probes: list[Any] = []
     for node in living:
         pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         options = {"num_cpus": 0, "scheduling_strategy": pinned}
-        lookouts.append(ray.remote(_Lookout).options(**options).remote(storage))
+        probes.append(ray.remote(_NodeProbe).options(**options).remote(storage))
     nodes = [_described(node) for node in living]
     folder = f".doctor-{secrets.token_hex(8)}"
-    _ask(nodes, "storage", [it.write.remote(folder, n) for n, it in enumerate(lookouts)])
-    _ask(nodes, "packages", [it.versions.remote(packages) for it in lookouts])
+    _ask(nodes, "storage", [each.write.remote(folder, n) for n, each in enumerate(probes)])
+    _ask(nodes, "packages", [each.versions.remote(packages) for each in probes])
     written = [n for n, node in enumerate(nodes) if node.get("storage", "") is None]
-    for node, lookout in zip(nodes, lookouts, strict=True):
+    for node, each in zip(nodes, probes, strict=True):
         if "error" not in node:
-            node["ahead_s"] = _ahead_s(lookout)
-    reads = [it.read.remote(folder, written) for it in lookouts]
-    _ask(nodes, "unread", reads)
-    _ask(nodes, "cleaned", [it.clean.remote(folder) for it in lookouts])
+            node["ahead_s"] = _ahead_s(each)
+    _ask(nodes, "unread", [each.read.remote(folder, written) for each in probes])
+    _ask(nodes, "cleaned", [each.clean.remote(folder) for each in probes])
     return nodes
 
 
@@ -102,7 +102,7 @@ def _described(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ask(nodes: list[dict[str, Any]], key: str, references: list[Any]) -> None:
-    """Notes each node's answer below ``key``, or its error."""
+    """Stores each node's answer under ``key``, or its error."""
     import ray
 
     for node, reference in zip(nodes, references, strict=True):
@@ -111,20 +111,20 @@ def _ask(nodes: list[dict[str, Any]], key: str, references: list[Any]) -> None:
         try:
             node[key] = ray.get(reference, timeout=NODE_TIMEOUT_S)
         except ray.exceptions.RayError as error:
-            node["error"] = _line(error)
+            node["error"] = _summary(error)
 
 
-def _ahead_s(lookout: Any) -> float:
-    """Seconds that a node's clock is ahead of this one, give or take the time of asking."""
+def _ahead_s(probe: Any) -> float:
+    """Seconds that a node's clock is ahead of this one, to within the duration of the request."""
     import ray
 
     before = time.time()
-    there: float = ray.get(lookout.now.remote(), timeout=NODE_TIMEOUT_S)
-    return there - (before + time.time()) / 2
+    its_time: float = ray.get(probe.now.remote(), timeout=NODE_TIMEOUT_S)
+    return its_time - (before + time.time()) / 2
 
 
-class _Lookout:
-    """Looks at one node, from a process there."""
+class _NodeProbe:
+    """Checks one node, from a process there."""
 
     def __init__(self, storage: str):
         self._storage = storage
@@ -150,22 +150,22 @@ class _Lookout:
             place.filesystem.create_dir(place.path, recursive=True)
             (place / str(number)).write_bytes(folder.encode())
         except Exception as error:
-            return _line(error)
+            return _summary(error)
         return None
 
     def read(self, folder: str, numbers: list[int]) -> str | None:
-        """Reads the files of all nodes; returns why it cannot."""
+        """Reads the files of those nodes; returns why it cannot."""
         try:
             place = self._open(folder)
             for number in numbers:
                 if (place / str(number)).read_bytes() != folder.encode():
-                    return f"the file of node {number} reads otherwise than it was written"
+                    return f"the file of node {number} has other content than was written"
         except Exception as error:
-            return _line(error)
+            return _summary(error)
         return None
 
     def clean(self, folder: str) -> None:
-        """Removes what was written."""
+        """Removes the files of all nodes."""
         with contextlib.suppress(Exception):
             self._open(folder).remove_folder()
 
@@ -175,7 +175,8 @@ class _Lookout:
         return open_place(joined(self._storage, folder))
 
 
-def _line(error: BaseException) -> str:
+def _summary(error: BaseException) -> str:
+    """Kind and first line; ``rnnlane.errors`` may not be importable here."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}"[:300] if lines else type(error).__name__
 

@@ -1,4 +1,4 @@
-"""Training on Ray Train workers, any of which may be lost: the driver's side."""
+"""Training on Ray Train workers, any of which may fail: the driver's side."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 from ray.train.torch import TorchConfig
-from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
-from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR as START_TIMEOUT
-from ray.train.v2.api.config import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.v2.api.exceptions import TrainingFailedError
-from ray.train.v2.torch.torch_trainer import TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from safetensors.torch import load_file
@@ -31,11 +26,21 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import JobError, RnnlaneError
 from rnnlane.execution.checkpoint_store import CheckpointStore
-from rnnlane.execution.restarts import RestartPolicy, describe_loss
+from rnnlane.execution.restarts import RestartPolicy, describe_failure
 from rnnlane.execution.worker import worker_loop
 from rnnlane.ray_cluster import connect as cluster
+from rnnlane.ray_cluster.internals_train import (
+    START_TIMEOUT_VARIABLE,
+    CheckpointConfig,
+    FailureConfig,
+    RunConfig,
+    ScalingConfig,
+    TorchTrainer,
+    TrainingFailedError,
+    controller_environment,
+    release_resources,
+)
 from rnnlane.records.events import RunEvents
-from rnnlane.records.progress import Progress
 from rnnlane.training.checkpoint import BEST
 from rnnlane.training.loop import Outcome
 
@@ -56,15 +61,15 @@ def train_on_ray(
 
     ``data`` is a reference to the TrainingData in Ray's object store.
 
-    Ray Train itself restarts nothing, as it knows only some of what can be lost: whatever it was,
-    the run is made again from the newest checkpoint, up to ``runtime.max_restarts`` times.
+    Ray Train's own restarts are off, because they cover only some kinds of failure. After any
+    failure training starts again from the newest checkpoint, up to ``runtime.max_restarts`` times.
 
     Raises:
-        JobError: more was lost than ``runtime.max_restarts`` allows.
+        JobError: training failed more often than ``runtime.max_restarts`` allows.
         RnnlaneError: whatever the worker loop raised.
     """
     policy = RestartPolicy(config.runtime.max_restarts)
-    each = cluster.worker_needs(config.runtime, gpus_per_worker)
+    each = cluster.describe_worker(config.runtime, gpus_per_worker)
     nodes = cluster.alive_nodes()
     while True:
         _wait_for_nodes(config.runtime, gpus_per_worker, events)
@@ -73,25 +78,25 @@ def train_on_ray(
                 config, data, store=store, events=events, gpus_per_worker=gpus_per_worker
             )
         except (TrainingFailedError, RayError, OSError) as error:
-            nodes = _tell_lost_nodes(nodes, events)
-            restart = policy.decide(describe_loss(error, each=each))
+            nodes = _note_lost_nodes(nodes, events)
+            restart = policy.decide(describe_failure(error, each=each))
         if restart.note:
             events.note(restart.note)
         time.sleep(restart.wait_s)
 
 
 def _wait_for_nodes(runtime: RuntimeConfig, gpus_per_worker: float, events: RunEvents) -> None:
-    """Returns when the cluster is large enough, with what it is used for left out."""
+    """Waits until the cluster has the resources for the fewest workers, in use or not."""
     if cluster.is_large_enough(runtime, gpus_per_worker):
         return
-    each = cluster.worker_needs(runtime, gpus_per_worker)
+    each = cluster.describe_worker(runtime, gpus_per_worker)
     events.note(f"waiting for nodes: {runtime.min_workers} workers x {each} are needed")
     while not cluster.is_large_enough(runtime, gpus_per_worker):
         time.sleep(1.0)
 
 
-def _tell_lost_nodes(before: dict[str, str], events: RunEvents) -> dict[str, str]:
-    """Names the nodes that are gone, as far as Ray has noticed by now; returns those there are."""
+def _note_lost_nodes(before: dict[str, str], events: RunEvents) -> dict[str, str]:
+    """Notes each node that Ray has missed by now; returns the nodes that are alive."""
     now = cluster.alive_nodes()
     for node in sorted(before.keys() - now.keys()):
         events.note(f"node {before[node]} was lost")
@@ -116,11 +121,12 @@ def _attempt(
             "start": _checkpoint_files(store),
         }
         trainer = _trainer(config, setting, store=store, gpus_per_worker=gpus_per_worker)
-        with _own_interrupt(), _told_to_controller(config.runtime):
+        variables = _controller_variables(config.runtime)
+        with _keyboard_interrupt(), controller_environment(variables):
             try:
                 result: Any = trainer.fit()
             except RayError:
-                _release_room(trainer.train_run_context.run_id)
+                release_resources(trainer.train_run_context.run_id)
                 raise
     return _outcome(result.return_value, store)
 
@@ -155,19 +161,9 @@ def _trainer(
     )
 
 
-def _release_room(run_id: str) -> None:
-    """Takes back the claim on the cluster of a controller that died, for the next one to have.
-
-    It would stand for three minutes, in which elastic workers find no room.
-    """
-    with contextlib.suppress(ValueError, RayError):
-        coordinator: Any = ray.get_actor("AutoscalingCoordinator", "AutoscalingCoordinator")
-        ray.get(coordinator.cancel_request.remote(f"train-{run_id}"), timeout=10)
-
-
 @contextlib.contextmanager
-def _own_interrupt() -> Iterator[None]:
-    """Lets Ctrl-C end as one: Ray Train's handler stops the workers, but then exits with code 0."""
+def _keyboard_interrupt() -> Iterator[None]:
+    """Makes Ctrl-C raise KeyboardInterrupt: Ray Train's handler exits with code 0 instead."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -178,38 +174,26 @@ def _own_interrupt() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-@contextlib.contextmanager
-def _told_to_controller(runtime: RuntimeConfig) -> Iterator[None]:
-    """Environment variables for Ray Train's processes, while its block runs.
+def _controller_variables(runtime: RuntimeConfig) -> dict[str, str]:
+    """Environment variables for Ray Train's processes.
 
-    ``RAY_ADDRESS`` tells its cleaner, which gives back what a stopped run held, which Ray it is
-    part of; without it, it looks among the machine's processes and gives up where it sees several.
-    Train has no public way to set its processes' environment.
+    ``RAY_ADDRESS`` is for the process that releases what a stopped run held. Without it that looks
+    for a Ray among the machine's processes, and gives up where there are several.
 
-    Elastic workers get little time to find room: Train's view of it may be 20 s old, and a lost
-    node would be waited for.
+    Elastic workers wait only shortly for their resources: Train's view of the cluster may be 20 s
+    old, so that it may wait for a node that is lost.
     """
-    values = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
-    if runtime.is_elastic and START_TIMEOUT not in os.environ:
-        values[START_TIMEOUT] = ELASTIC_START_TIMEOUT_S
-    ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    variables = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    if runtime.is_elastic and START_TIMEOUT_VARIABLE not in os.environ:
+        variables[START_TIMEOUT_VARIABLE] = ELASTIC_START_TIMEOUT_S
+    return variables
 
 
 def _outcome(returned: dict[str, Any], store: CheckpointStore) -> Outcome:
     if "error" in returned:
         error: RnnlaneError = returned["error"]
         raise error
-    # Not the attempt's own checkpoint: one that took up a finished run made none.
+    # Not the attempt's own checkpoint: an attempt that resumed a finished run has none.
     with tempfile.TemporaryDirectory() as scratch:
         folder = store.fetch_latest(Path(scratch))
         if folder is None:
@@ -234,7 +218,7 @@ def _checkpoint_files(store: CheckpointStore) -> Any:
 
 @contextlib.contextmanager
 def _inbox(events: RunEvents) -> Iterator[Any]:
-    """A queue whose messages reach the events, in order, on a thread of the driver."""
+    """A queue of (method, argument) pairs: calls of ``events``, made by a thread of the driver."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     inbox = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     thread = threading.Thread(target=_listen, args=(inbox, events), daemon=True)
@@ -258,13 +242,9 @@ def _listen(inbox: Any, events: RunEvents) -> None:
             return
         if message is None:
             return
+        method, argument = message
         try:
-            if isinstance(message, Progress):
-                events.progress(message)
-            elif isinstance(message, str):
-                events.note(message)
-            else:
-                events.epoch(message)
+            getattr(events, method)(argument)
         except Exception:
-            # Epochs are told again in full with the next one, and at the end.
+            # Nothing is lost: each message about epochs, and the outcome, holds all of them.
             logger.exception("a message from the workers could not be handled")

@@ -1,4 +1,4 @@
-"""What to do when training was lost: go on, wait for the cluster, or give up."""
+"""What to do when an attempt at training failed: restart, wait for the cluster, or give up."""
 
 from __future__ import annotations
 
@@ -6,46 +6,44 @@ import re
 from dataclasses import dataclass
 
 from ray.exceptions import ActorDiedError, RayError
-from ray.train.v2._internal.exceptions import (
-    WorkerGroupStartupTimeoutError,
-    WorkerHealthCheckFailedError,
-    WorkerHealthCheckTimeoutError,
-)
-from ray.train.v2.api.exceptions import (
+
+from rnnlane.errors import JobError, last_line
+from rnnlane.ray_cluster.internals_train import (
     ControllerError,
     PreemptionError,
     TrainingFailedError,
     WorkerGroupError,
+    WorkerGroupStartupTimeoutError,
+    WorkerHealthCheckFailedError,
+    WorkerHealthCheckTimeoutError,
 )
 
-from rnnlane.errors import JobError
-
 MAX_BACKOFF_S = 30.0
-# A worker notices before Ray does that another one's node is gone.
+# Messages of a worker whose peer is gone; it notices before Ray does.
 _CUT_OFF = re.compile(r"gloo.*(Connection|Timed out)|ncclRemoteError|NCCL.*timeout", re.IGNORECASE)
 _DEATHS = (RayError, WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError)
 
 
 @dataclass(frozen=True)
-class Loss:
+class Failure:
     """Why an attempt ended without a result.
 
     Attributes:
-        what: what was lost, as the subject of a sentence about it.
-        is_want_of_room: nothing failed; the cluster had no room for the workers.
+        reason: a clause for people, such as "worker 1 died".
+        is_lack_of_room: nothing broke; the cluster had no free resources for the workers.
     """
 
-    what: str
-    is_want_of_room: bool = False
+    reason: str
+    is_lack_of_room: bool = False
 
 
 @dataclass(frozen=True)
 class Restart:
-    """Leave to try again.
+    """Permission for another attempt.
 
     Attributes:
         wait_s: seconds to wait first.
-        note: a sentence for people; empty where it would only repeat the last one.
+        note: a sentence for people; empty where it would only repeat the previous one.
     """
 
     wait_s: float
@@ -53,10 +51,10 @@ class Restart:
 
 
 class RestartPolicy:
-    """Counts losses of any kind against one budget; the wait doubles with each.
+    """Counts failures of any kind against one limit; the wait doubles with each.
 
-    Want of room is not counted: a run queues for its workers as long as it must, be it for another
-    run to end or for a lost node to come back.
+    Lack of room does not count: a run waits as long as it takes for another run to end or for a
+    lost node to come back.
     """
 
     def __init__(self, max_restarts: int):
@@ -64,56 +62,56 @@ class RestartPolicy:
         self._num_restarts = 0
         self._is_waiting = False
 
-    def decide(self, loss: Loss) -> Restart:
-        """What to do now.
+    def decide(self, failure: Failure) -> Restart:
+        """What to do after a failure.
 
         Raises:
-            JobError: the budget is used up.
+            JobError: the limit is reached.
         """
-        if loss.is_want_of_room:
-            note = "" if self._is_waiting else f"{loss.what}; waiting until it has"
+        if failure.is_lack_of_room:
+            note = "" if self._is_waiting else f"{failure.reason}; waiting until it has"
             self._is_waiting = True
             return Restart(0.0, note)
         self._is_waiting = False
         if self._num_restarts == self._max_restarts:
             raise JobError(
-                f"runtime.max_restarts allows {self._max_restarts} restarts, but training was lost "
-                f"once more: {loss.what}",
-                remedy="run with -v to see the workers' log; then go on with --resume",
+                f"runtime.max_restarts allows {self._max_restarts} restarts, but training failed "
+                f"once more: {failure.reason}",
+                remedy="run with -v to see the workers' log; then continue with --resume",
             )
         wait_s = min(MAX_BACKOFF_S, 2.0**self._num_restarts)
         self._num_restarts += 1
         return Restart(
             wait_s,
-            f"{loss.what}; going on from the last checkpoint in {wait_s:g} s "
+            f"{failure.reason}; going on from the last checkpoint in {wait_s:g} s "
             f"(restart {self._num_restarts} of {self._max_restarts})",
         )
 
 
-def describe_loss(error: TrainingFailedError | RayError | OSError, *, each: str) -> Loss:
+def describe_failure(error: TrainingFailedError | RayError | OSError, *, each: str) -> Failure:
     """What an error of Ray Train means for the run.
 
     Args:
-        error: what ``TorchTrainer.fit()`` raised; an OSError comes of reading checkpoints.
+        error: what ``TorchTrainer.fit()`` raised; an OSError is from reading checkpoints.
         each: what a worker needs, as in "1 CPUs".
     """
     if isinstance(error, ControllerError):
         cause = error.controller_failure
         if isinstance(cause, WorkerGroupStartupTimeoutError):
-            what = f"the cluster has no room for {cause.num_workers} workers x {each}"
-            return Loss(what, is_want_of_room=True)
-        what = f"the workers could not be set up: {last_line(cause)}"
+            reason = f"the cluster has no room for {cause.num_workers} workers x {each}"
+            return Failure(reason, is_lack_of_room=True)
+        reason = f"the workers could not be set up: {last_line(cause)}"
     elif isinstance(error, PreemptionError):
-        what = "a node is being taken away"
+        reason = "a node is being taken away"
     elif isinstance(error, WorkerGroupError):
-        what = _failed_worker(error)
+        reason = _failed_worker(error)
     elif isinstance(error, ActorDiedError):
-        what = "Ray Train's controller died"
+        reason = "Ray Train's controller died"
     elif isinstance(error, OSError):
-        what = f"the checkpoints could not be reached: {last_line(error)}"
+        reason = f"the checkpoints could not be reached: {last_line(error)}"
     else:
-        what = f"training was lost: {last_line(error)}"
-    return Loss(what)
+        reason = f"training failed: {last_line(error)}"
+    return Failure(reason)
 
 
 def _failed_worker(error: WorkerGroupError) -> str:
@@ -127,8 +125,3 @@ def _failed_worker(error: WorkerGroupError) -> str:
             return f"worker {rank} lost its connection to another"
         return f"worker {rank} failed: {last_line(cause)}"
     return f"the workers failed: {last_line(error)}"
-
-
-def last_line(error: BaseException) -> str:
-    """The line of a message that says the most, where it holds a traceback."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

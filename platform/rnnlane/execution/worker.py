@@ -1,4 +1,4 @@
-"""What runs in each Ray Train worker: the worker loop, with Ray as the outside."""
+"""What runs in each Ray Train worker: the training loop, with Ray for events and checkpoints."""
 
 from __future__ import annotations
 
@@ -20,26 +20,29 @@ from rnnlane.training.loop import TrainingData, run_training
 
 
 class RayEvents(RunEvents):
-    """Sends news to the driver's queue and checkpoints to Ray Train's storage."""
+    """Sends events to the driver's queue and checkpoints to Ray Train's storage.
+
+    Only the first worker sends; the others have nothing else to say.
+    """
 
     def __init__(self, inbox: Any, *, is_first: bool):
         self._inbox = inbox
         self._is_first = is_first
 
     def progress(self, progress: Progress) -> None:
-        """Tells the driver; the first worker speaks for all."""
-        self._send(progress)
+        """Sends how far the epoch is."""
+        self._send("progress", progress)
 
     def epoch(self, history: list[dict[str, float]]) -> None:
-        """Tells the driver; the first worker speaks for all."""
-        self._send(list(history))
+        """Sends the records of all finished epochs."""
+        self._send("epoch", list(history))
 
     def note(self, text: str) -> None:
-        """Tells the driver; the first worker speaks for all."""
-        self._send(text)
+        """Sends a sentence for people."""
+        self._send("note", text)
 
     def checkpoint(self, write: Callable[[Path], None]) -> None:
-        """Stores a checkpoint; a barrier over the workers."""
+        """Stores a checkpoint. All workers must call it: Ray Train waits for each of them."""
         import ray.train
 
         if not self._is_first:
@@ -49,12 +52,12 @@ class RayEvents(RunEvents):
             write(Path(folder))
             ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
-    def _send(self, message: Any) -> None:
+    def _send(self, method: str, argument: Any) -> None:
         if not self._is_first:
             return
-        # News may be lost with the driver's node: each message about epochs holds all of them.
+        # An event may be lost with the driver's node: each one about epochs holds all of them.
         with contextlib.suppress(RayError):
-            self._inbox.put_nowait(message)
+            self._inbox.put_nowait((method, argument))
 
 
 def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
@@ -62,13 +65,13 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         setting: ``config`` (plain values), ``data`` (reference to TrainingData in the object
-            store), ``inbox`` (queue to the driver), ``start`` (reference to the files of a
-            checkpoint to go on from, or None).
+            store), ``inbox`` (queue to the driver), ``start`` (reference to the files of the
+            checkpoint to resume from, or None).
 
     Returns:
         ``outcome`` without weights, which the last checkpoint has; or ``error``. A TrainingError
-        is returned, not raised, because Ray would restart the workers for it; it comes of numbers
-        that all workers share, so that all of them return.
+        is returned, not raised, because the driver restarts training after an exception. It is
+        raised for numbers that all workers share, so all of them return.
     """
     import ray
     import ray.train
@@ -95,7 +98,7 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
 
 
 def _start_folder(files: Any, scratch: Path) -> Path | None:
-    """The checkpoint to go on from: this attempt's own newest one, else the one given."""
+    """The checkpoint to resume from: this attempt's own newest one, else the given files."""
     import ray
     import ray.train
 

@@ -1,4 +1,4 @@
-"""Asking a cluster something by a job of a few seconds that prints one line and is forgotten."""
+"""Questions to a cluster: a job of a few seconds prints the answer and is removed again."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 from rnnlane.errors import ConfigError, JobError
 from rnnlane.jobs.client import JobClient
+from rnnlane.jobs.log import wait_for_end
 
 TIMEOUT_S = 180.0
-_POLL_S = 0.3
-# Ray looks after a job once a second, and notes one that is forgotten before as a failed one.
+# Ray polls a job once a second; one that is removed before the next poll counts as failed.
 _FORGET_AFTER_S = 2.0
 
 
 def ask_cluster(
     client: JobClient, *, entrypoint: str, mark: str, runtime_env: Mapping[str, Any] | None = None
 ) -> Any:
-    """What a job printed as JSON behind ``mark``, at the start of a line.
+    """Runs a job and returns the JSON that it prints on a line behind ``mark``.
 
     Raises:
-        JobError: the cluster starts no job in time.
-        ConfigError: the job ends without an answer; with its last words.
+        JobError: the job does not end in time.
+        ConfigError: it ends without an answer; with the last line of its log.
     """
     job_id = f"rnnlane-probe-{secrets.token_hex(4)}"
     client.submit(
@@ -33,24 +33,22 @@ def ask_cluster(
         runtime_env=runtime_env or {},
         metadata={"rnnlane.verb": "probe"},
     )
-    deadline = time.monotonic() + TIMEOUT_S
-    while not (job := client.job(job_id)).is_final:
-        if time.monotonic() > deadline:
-            client.stop(job_id)
-            raise JobError(
-                f"a cluster must answer within {TIMEOUT_S:g} s, but the job {job_id} is still "
-                f"{job.status}: {job.message}",
-                where=client.address,
-                remedy="look at the cluster's own logs",
-            )
-        time.sleep(_POLL_S)
+    job = wait_for_end(client, job_id, timeout_s=TIMEOUT_S)
+    if not job.is_final:
+        client.stop(job_id)
+        raise JobError(
+            f"a cluster must answer within {TIMEOUT_S:g} s, but the job {job_id} is still "
+            f"{job.status}: {job.message}",
+            where=client.address,
+            remedy="look at the cluster's own logs",
+        )
     log = client.log(job_id)
     time.sleep(_FORGET_AFTER_S)
     client.forget(job_id)
     for line in log.splitlines():
         if line.startswith(mark):
             return json.loads(line.removeprefix(mark))
-    last = (log.strip().splitlines() or job.message.strip().splitlines() or [job.status])[-1]
+    last = (log.strip() or job.message.strip() or job.status).splitlines()[-1]
     raise ConfigError(
         f"a job's `python` must run there, but: {last}",
         where=client.address,

@@ -12,16 +12,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from rnnlane.errors import ConfigError, JobError
+from rnnlane.errors import ConfigError, JobError, last_line
+from rnnlane.ray_cluster.internals import job_client
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
-# How long a log may say nothing before its reader is given a chance to look at the job.
+# After so long without output, the reader of a log gets an empty piece and can look at the job.
 SILENCE_S = 5.0
 
 _FINAL = {"SUCCEEDED", "FAILED", "STOPPED"}
 _STATUS_CODE = re.compile(r"status code (\d{3})")
-_ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
 class UnreachableError(JobError):
@@ -30,16 +30,16 @@ class UnreachableError(JobError):
 
 @dataclass(frozen=True)
 class Job:
-    """One submission, as the cluster tells of it.
+    """One submission, as the cluster reports it.
 
     Attributes:
-        submission_id: names it.
+        submission_id: its name on the cluster.
         status: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.
-        message: what Ray says of the status.
-        exit_code: of the job's command; None where it did not end by itself.
-        started_at: seconds since the epoch, when it was sent.
-        ended_at: likewise; None while it runs.
-        metadata: what `rnnlane submit` noted; empty for jobs of others.
+        message: Ray's explanation of the status.
+        exit_code: of the job's command; None if it did not end by itself.
+        started_at: when it was sent, in seconds since 1970.
+        ended_at: when it ended, likewise; None while it runs.
+        metadata: what `rnnlane submit` noted; empty for other jobs.
     """
 
     submission_id: str
@@ -52,17 +52,17 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether its status cannot change any more."""
+        """Whether its status can no longer change."""
         return self.status in _FINAL
 
     @property
     def experiment(self) -> str:
-        """Name of the experiment; empty for jobs of others."""
+        """Name of the experiment; empty for other jobs."""
         return self.metadata.get("rnnlane.experiment", "")
 
     @property
     def process_exit_code(self) -> int:
-        """What a command that waited for the job exits with: 0, the job's own, 130 if stopped."""
+        """Exit code of a command that waited for the job: 0, the job's own, or 130 if stopped."""
         if self.status == "STOPPED":
             return 130
         return 0 if self.status == "SUCCEEDED" else self.exit_code or 1
@@ -73,12 +73,12 @@ class Job:
 
 
 def resolve_address(given: str | None, *, option: str = "--address") -> str:
-    """The address of a cluster's dashboard: ``given``, else RAY_ADDRESS where that is http(s).
+    """The address of a cluster's dashboard: ``given``, else RAY_ADDRESS if that is http(s).
 
-    ``option`` is where it is given, for the error.
+    ``option`` is the option that gives it, for the error.
 
     Raises:
-        ConfigError: neither names one, or it holds credentials.
+        ConfigError: neither is such an address, or it contains credentials.
     """
     address = given or os.environ.get("RAY_ADDRESS") or ""
     where = option if given or not address else "RAY_ADDRESS"
@@ -89,7 +89,7 @@ def resolve_address(given: str | None, *, option: str = "--address") -> str:
         parts, valid = urlsplit(""), False
     if "@" in address:
         raise ConfigError(
-            "a cluster's address may not hold credentials",
+            "a cluster's address may not contain credentials",
             where=where,
             remedy="give a token by RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH",
         )
@@ -106,8 +106,8 @@ def resolve_address(given: str | None, *, option: str = "--address") -> str:
 class JobClient:
     """The jobs of one cluster.
 
-    Every method raises UnreachableError where the cluster does not answer, and ConfigError where
-    it refuses the token or does not know the job.
+    Every method raises UnreachableError if the cluster does not answer, and ConfigError if it
+    refuses the token or does not know the job.
 
     Attributes:
         address: of the cluster's dashboard.
@@ -116,17 +116,20 @@ class JobClient:
     def __init__(self, address: str):
         self.address = address
         with self._answers():
-            self._client = _connect(address)
+            _silence_ray()
+            self._client = job_client(
+                address, connect_timeout_s=CONNECT_TIMEOUT_S, answer_timeout_s=ANSWER_TIMEOUT_S
+            )
 
     def jobs(self) -> list[Job]:
         """All submitted jobs that the cluster remembers, newest first."""
         with self._answers():
-            found = self._client.list_jobs()
-        jobs = [_job(details) for details in found if details.submission_id]
+            listed = self._client.list_jobs()
+        jobs = [_job(details) for details in listed if details.submission_id]
         return sorted(jobs, key=lambda job: job.started_at or 0.0, reverse=True)
 
     def job(self, submission_id: str) -> Job:
-        """One job as it stands."""
+        """The current state of a job."""
         with self._answers(submission_id):
             return _job(self._client.get_job_info(submission_id))
 
@@ -152,7 +155,7 @@ class JobClient:
             )
 
     def stop(self, submission_id: str) -> None:
-        """Asks a job to end; it is told so by SIGTERM."""
+        """Stops a job: Ray sends it SIGTERM, and SIGKILL if it does not end in time."""
         with self._answers(submission_id):
             self._client.stop_job(submission_id)
 
@@ -162,7 +165,7 @@ class JobClient:
             self._client.delete_job(submission_id)
 
     def log(self, submission_id: str) -> str:
-        """What a job has printed by now."""
+        """What a job has printed so far."""
         with self._answers(submission_id):
             return str(self._client.get_job_logs(submission_id))
 
@@ -176,7 +179,7 @@ class JobClient:
 
     @contextlib.contextmanager
     def _answers(self, submission_id: str | None = None) -> Iterator[None]:
-        """Turns what Ray's client raises into errors that a person can read."""
+        """Translates what Ray's client raises into errors for people."""
         import aiohttp
         import requests
         from ray.exceptions import AuthenticationError
@@ -184,9 +187,9 @@ class JobClient:
         try:
             yield
         except AuthenticationError as error:
-            raise _not_let_in(self.address, error) from None
+            raise _token_error(self.address, error) from None
         except aiohttp.WSServerHandshakeError as error:
-            raise _refused(self.address, error, error.status, submission_id) from None
+            raise _request_error(self.address, error, error.status, submission_id) from None
         except (OSError, requests.RequestException, aiohttp.ClientError) as error:
             raise UnreachableError(
                 f"the cluster does not answer: {_reason(error)}",
@@ -194,42 +197,21 @@ class JobClient:
                 remedy="check the address, and that the cluster's dashboard runs",
             ) from None
         except RuntimeError as error:
-            found = _STATUS_CODE.search(str(error))
-            status = int(found.group(1)) if found else 0
-            raise _refused(self.address, error, status, submission_id) from None
+            match = _STATUS_CODE.search(str(error))
+            status = int(match.group(1)) if match else 0
+            raise _request_error(self.address, error, status, submission_id) from None
 
 
-def _connect(address: str) -> Any:
-    """A client of Ray Jobs that gives up on a dead connection and goes to no other address."""
-    from ray.job_submission import JobSubmissionClient
-
-    class Client(JobSubmissionClient):
-        """Ray's own waits for ever where packets are lost."""
-
-        def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
-            limits = (CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S)
-            return super()._do_request(method, endpoint, **{"timeout": limits, **options})
-
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.dashboard.modules").setLevel(logging.ERROR)
+def _silence_ray() -> None:
+    for name in ("ray", "ray.dashboard.modules"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     for name in ("sdk", "dashboard_sdk"):
         logging.getLogger(f"ray.dashboard.modules.job.{name}").setLevel(logging.ERROR)
         logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
-    with _without(_ADDRESS_VARIABLES):
-        return Client(address)
-
-
-@contextlib.contextmanager
-def _without(variables: tuple[str, ...]) -> Iterator[None]:
-    """Hides environment variables: Ray's client prefers them to the address it is given."""
-    hidden = {name: os.environ.pop(name) for name in variables if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
 
 
 def _pieces(stream: AsyncIterator[str]) -> Iterator[str]:
+    """The items of a stream, with an empty one after each SILENCE_S without any."""
     loop = asyncio.new_event_loop()
     waiting: asyncio.Future[str] | None = None
     try:
@@ -269,7 +251,7 @@ def _job(details: Any) -> Job:
     )
 
 
-def _not_let_in(address: str, error: Exception) -> ConfigError:
+def _token_error(address: str, error: Exception) -> ConfigError:
     wrong = "failed" in str(error) or "nvalid" in str(error).partition("\n")[0]
     return ConfigError(
         f"the cluster asks for its token, but got {'a wrong one' if wrong else 'none'}",
@@ -279,18 +261,18 @@ def _not_let_in(address: str, error: Exception) -> ConfigError:
     )
 
 
-def _refused(
+def _request_error(
     address: str, error: Exception, status: int, submission_id: str | None
 ) -> JobError | ConfigError:
-    """A request that reached a server, and was not granted."""
+    """The error for a request that a server answered with an error."""
     if status in {401, 403}:
-        return _not_let_in(address, error)
+        return _token_error(address, error)
     if status == 404 and submission_id is not None:
         return ConfigError(
             f"the cluster knows no job {submission_id!r}",
             where=address,
-            remedy="`rnnlane jobs list` shows those that it knows; a cluster that was started "
-            "anew has forgotten all",
+            remedy="`rnnlane jobs list` shows those that it knows; a restarted cluster has "
+            "forgotten all of them",
         )
     if status >= 500 or "WebSocket" in str(error):
         return UnreachableError(f"the cluster cannot answer: {_reason(error)}", where=address)
@@ -298,8 +280,8 @@ def _refused(
 
 
 def _reason(error: BaseException) -> str:
-    """The gist: a server's tracebacks end with it."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    innermost = re.search(r"\[Errno -?\d+\] ([^'\")]+)", lines[-1])
-    text = innermost.group(1) if innermost else lines[-1]
+    """The last line of a message, since a server may send a traceback; of it the system's error."""
+    line = last_line(error)
+    system_error = re.search(r"\[Errno -?\d+\] ([^'\")]+)", line)
+    text = system_error.group(1) if system_error else line
     return text if len(text) <= 300 else f"{text[:297]}..."

@@ -1,6 +1,6 @@
-"""What KubeRay needs to run an experiment, as plain values: a RayJob, or a cluster that stays.
+"""Manifests for KubeRay, as plain values: an experiment's RayJob, or a permanent RayCluster.
 
-The files of ``cluster/kubernetes`` are this module's output; a test keeps them equal to it.
+The files of ``cluster/kubernetes`` are this module's output; a test compares them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from rnnlane.config import ExperimentConfig, config_fingerprint
-from rnnlane.config.fingerprint import search_fingerprint
+from rnnlane.config import ExperimentConfig
 from rnnlane.errors import ConfigError, redact
+from rnnlane.jobs.submission import job_fingerprint, job_verb
 from rnnlane.ray_cluster.capacity import WAIT_VARIABLE
 
 HOME = "/var/lib/rnnlane"
@@ -37,11 +37,11 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where in a Kubernetes cluster things go.
+    """Image, namespace and queue of an experiment in a Kubernetes cluster.
 
     Attributes:
         image: with rnnlane and its dependencies; built from ``cluster/docker``.
-        namespace: must hold the volume and the secrets of ``cluster/kubernetes/base``.
+        namespace: must have the volume and the secrets of ``cluster/kubernetes/base``.
         queue: Kueue's LocalQueue that admits the job; None for no queue.
         priority: Kueue's WorkloadPriorityClass; needs a queue.
 
@@ -78,14 +78,14 @@ class Placement:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What Kueue finds a workload by."""
-        found = {"queue-name": self.queue, "priority-class": self.priority}
-        return {f"kueue.x-k8s.io/{key}": value for key, value in found.items() if value is not None}
+        """Kueue's labels of a workload."""
+        labels = {"queue-name": self.queue, "priority-class": self.priority}
+        return {f"kueue.x-k8s.io/{key}": value for key, value in labels.items() if value}
 
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """Pods of one kind: how many, and what each has."""
+    """Pods of one kind: how many at least and at most, and the resources of each."""
 
     name: str
     least: int
@@ -100,7 +100,7 @@ def default_image() -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that writes a text of several lines as such."""
+    """SafeDumper that writes a text of several lines as a block."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -113,7 +113,7 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def as_yaml(manifests: list[Manifest]) -> str:
-    """The documents of one YAML stream, without a last line break."""
+    """The manifests as one YAML stream, without the last line break."""
     options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
     text: str = yaml.dump_all(manifests, Dumper=_Dumper, **options)
     return text.rstrip()
@@ -122,22 +122,22 @@ def as_yaml(manifests: list[Manifest]) -> str:
 def job_manifests(config: ExperimentConfig, placement: Placement) -> list[Manifest]:
     """A ConfigMap with the experiment, and the RayJob that runs it on a cluster of its own.
 
-    A lost head pod costs a new cluster, on which ``--resume`` goes on from the last checkpoint.
+    If the head pod is lost, KubeRay makes a new cluster and ``--resume`` restarts from the last
+    checkpoint.
 
     Raises:
-        ConfigError: the experiment holds a password, or a path that no pod has.
+        ConfigError: the experiment contains a password, or a path that no pod has.
     """
     _check_portable(config)
     name = job_name(config)
-    verb = "train" if config.search is None else "tune"
-    # Kueue reserves what a job asks for at its start; the autoscaler would ask behind its back.
+    # Kueue reserves a job's resources at its start; it would not know of the autoscaler's requests.
     autoscaling = placement.queue is None
     job = {
         "apiVersion": "ray.io/v1",
         "kind": "RayJob",
         "metadata": _metadata(name, placement),
         "spec": {
-            "entrypoint": f"python -m rnnlane {verb} {EXPERIMENT_FILE} --resume",
+            "entrypoint": f"python -m rnnlane {job_verb(config)} {EXPERIMENT_FILE} --resume",
             "backoffLimit": 2,
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": 600,
@@ -151,7 +151,7 @@ def job_manifests(config: ExperimentConfig, placement: Placement) -> list[Manife
 
 
 def cluster_manifest(placement: Placement) -> Manifest:
-    """A RayCluster that stays, for ``rnnlane submit``: its pods of both kinds come as needed."""
+    """A permanent RayCluster for ``rnnlane submit``, with CPU and GPU pods as needed."""
     groups = [
         WorkerGroup("cpu", least=0, most=LARGEST_STANDING, cpus=2, gpus=0),
         WorkerGroup("gpu", least=0, most=LARGEST_STANDING, cpus=4, gpus=1),
@@ -166,17 +166,16 @@ def cluster_manifest(placement: Placement) -> Manifest:
 
 def job_name(config: ExperimentConfig) -> str:
     """The same for the same experiment, so that applying a file twice makes one job."""
-    fingerprint = config_fingerprint if config.search is None else search_fingerprint
-    digest = fingerprint(config)[:8]
+    digest = job_fingerprint(config)[:8]
     words = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")
     room = _LONGEST_NAME - len("rnnlane--") - len(digest)
     return f"rnnlane-{words[:room].rstrip('-')}-{digest}"
 
 
 def worker_range(config: ExperimentConfig) -> tuple[int, int]:
-    """Fewest and most DDP workers that the experiment runs with; at least one.
+    """Fewest and most workers that the experiment runs with; at least one.
 
-    A search has as many as its trials take at once, if it says how many that may be.
+    A search needs those of all trials that run at once, if ``search.max_concurrent`` is set.
     """
     runtime, search = config.runtime, config.search
     least, most = runtime.min_workers, runtime.max_workers
@@ -190,7 +189,7 @@ def _check_portable(config: ExperimentConfig) -> None:
     uri = config.tracking.uri
     if uri is not None and redact(uri) != uri:
         raise ConfigError(
-            f"a manifest holds no passwords, but got {redact(uri)!r}",
+            f"a manifest may contain no passwords, but got {redact(uri)!r}",
             where="tracking.uri",
             remedy="leave user and password out; the cluster has them in its secret",
         )
@@ -212,7 +211,7 @@ def _check_portable(config: ExperimentConfig) -> None:
 
 
 def _workers_of(config: ExperimentConfig) -> WorkerGroup:
-    """One pod a worker. ``device: auto`` means CPUs here: the job makes its own cluster."""
+    """One pod per worker. ``device: auto`` means CPUs here: the job makes its own cluster."""
     least, most = worker_range(config)
     search, wants_gpu = config.search, config.runtime.device == "gpu"
     cpus, gpus = config.runtime.cpus_per_worker, float(wants_gpu)
@@ -258,7 +257,7 @@ def _cluster_spec(
         }
     waits = autoscaling and experiment is None
     spec["headGroupSpec"] = {
-        # No work on the head: what a worker does there would take the driver with it.
+        # No workers on the head: one that runs out of memory would end the driver as well.
         "rayStartParams": {"num-cpus": "0"},
         "template": _head(image, experiment, waits=waits),
     }
@@ -348,7 +347,7 @@ def _container_security() -> Manifest:
 
 
 def _resources(*, cpu: str, memory: str) -> Manifest:
-    """Requests and limits alike: KubeRay tells Ray the limits, so Ray must be able to have them."""
+    """Equal requests and limits: KubeRay reports the limits to Ray, which relies on them."""
     return {key: {"cpu": cpu, "memory": memory} for key in ("requests", "limits")}
 
 
@@ -361,7 +360,7 @@ def _storage() -> Manifest:
 
 
 def _credentials() -> Manifest:
-    """The driver's account; only the head has it."""
+    """The driver's MLflow account; only the head has it."""
     items = [{"key": "mlflow_credentials", "path": "mlflow_credentials"}]
     secret = {"secretName": "rnnlane-secrets", "items": items, "defaultMode": 0o440}
     return {"name": "credentials", "secret": secret}

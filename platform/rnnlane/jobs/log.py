@@ -9,7 +9,7 @@ from typing import Protocol
 from rnnlane.errors import ConfigError, JobError
 from rnnlane.jobs.client import SILENCE_S, Job, UnreachableError
 
-# A connection can be dead without either end being told, and looks like a job with nothing to say.
+# A dead connection looks like a job that prints nothing.
 RENEW_AFTER_S = 60.0
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 10.0
@@ -20,10 +20,10 @@ class JobSource(Protocol):
     """Where a job's state and log come from."""
 
     def job(self, submission_id: str) -> Job:
-        """The job as it stands."""
+        """The current state of a job."""
 
     def log(self, submission_id: str) -> str:
-        """All it has printed."""
+        """What it has printed so far."""
 
     def tail(self, submission_id: str) -> Iterator[str]:
         """What it prints, from the start; empty pieces while it is silent."""
@@ -43,8 +43,8 @@ def follow(
         source: the cluster.
         submission_id: which job.
         write: gets the log, in pieces.
-        note: is told when the connection is lost, and when it is back.
-        pause: waits so many seconds.
+        note: gets a sentence when the connection is lost, and when it is back.
+        pause: sleeps for so many seconds.
 
     Returns:
         The job in its final state.
@@ -81,7 +81,7 @@ def follow(
 
 
 class _Reader:
-    """Knows how much of a log was passed on; each connection starts at its first character."""
+    """Passes a log on once, though each connection starts at its first character."""
 
     def __init__(self, source: JobSource, submission_id: str, write: Callable[[str], None]):
         self._source = source
@@ -94,7 +94,7 @@ class _Reader:
         return self._written > 0
 
     def listen(self) -> Iterator[None]:
-        """One connection; yields at each sign of life, ends when it does or its job has ended."""
+        """One connection: yields at each sign of life, until it or the job has ended."""
         position = 0
         silence_s = 0.0
         for piece in self._source.tail(self._submission_id):
@@ -108,11 +108,11 @@ class _Reader:
             yield
 
     def finish(self, note: Callable[[str], None]) -> None:
-        """The rest of an ended job's log: a connection may have ended before it."""
+        """Passes on the rest of an ended job's log; a connection may have ended before it."""
         try:
             self._pass_on(self._source.log(self._submission_id), 0)
         except UnreachableError as error:
-            note(f"the end of the log cannot be had ({error.message})")
+            note(f"the end of the log is lost ({error.message})")
 
     def _pass_on(self, piece: str, position: int) -> int:
         fresh = piece[max(0, self._written - position) :]
@@ -123,7 +123,7 @@ class _Reader:
 
 
 def wait_for_end(source: JobSource, submission_id: str, *, timeout_s: float = 300.0) -> Job:
-    """The job once its state is final, or after ``timeout_s`` as it stands then."""
+    """Waits until a job has ended, at most ``timeout_s``; returns its state then."""
     deadline = time.monotonic() + timeout_s
     while not (job := source.job(submission_id)).is_final and time.monotonic() < deadline:
         time.sleep(0.3)

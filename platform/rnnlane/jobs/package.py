@@ -1,7 +1,7 @@
-"""What goes to a cluster with a job: rnnlane itself, the experiment, and small files it names.
+"""What is sent to a cluster with a job: rnnlane itself, the experiment, and small files it names.
 
 The folder becomes the job's working directory on every node, and the first entry of the PYTHONPATH
-of all its processes: that is how ``rnnlane`` is importable there without being installed.
+of all its processes, so ``rnnlane`` is importable there without being installed.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _OWN_NAMES = {"rnnlane", EXPERIMENT_FILE, ".git", ".venv", "venv", "__pycache__"
 
 @dataclass(frozen=True)
 class PackedFile:
-    """A file that goes along.
+    """A file that is sent with a job.
 
     Attributes:
-        source: where it is here; absolute.
+        source: its absolute path on this machine.
         target: its path in the job's working directory, with forward slashes.
         size: in bytes.
     """
@@ -49,12 +49,12 @@ class PackedFile:
 def files_for(config: ExperimentConfig, *, limit_bytes: int = LIMIT_BYTES) -> list[PackedFile]:
     """The files of a job, sorted by target, without the experiment itself.
 
-    A relative path in the experiment means a file here, which goes along under the same path; an
-    absolute path or a URI means a place that the cluster's nodes reach, and stays as it is.
+    A relative path in the experiment means a file here, which is sent and keeps its path. An
+    absolute path or a URI must be valid on the cluster's nodes, and is left as it is.
 
     Raises:
         ConfigError: they are larger than ``limit_bytes`` in all; names the largest.
-        DataError: a named file is not there.
+        DataError: a named file does not exist.
     """
     files = {file.target: file for file in (*_package_files(), *_named_files(config))}
     total = sum(file.size for file in files.values())
@@ -62,11 +62,11 @@ def files_for(config: ExperimentConfig, *, limit_bytes: int = LIMIT_BYTES) -> li
         largest = sorted(files.values(), key=lambda file: -file.size)[:_NUM_NAMED]
         named = ", ".join(f"{file.target} ({_mib(file.size)})" for file in largest)
         raise ConfigError(
-            f"what goes along with a job must be at most {_mib(limit_bytes)}, but is "
+            f"what is sent with a job must be at most {_mib(limit_bytes)}, but is "
             f"{_mib(total)}; the largest: {named}",
             where="submit",
-            remedy="put the data where every node reaches it, and name it by an absolute path or "
-            "a URI such as s3://bucket/reviews.csv",
+            remedy="store the data where every node reaches it, and name it by an absolute path "
+            "or a URI such as s3://bucket/reviews.csv",
         )
     return [files[target] for target in sorted(files)]
 
@@ -86,8 +86,8 @@ def write_package(
 ) -> None:
     """Writes the working directory of a job.
 
-    ``tags`` are added to those of the run, where the experiment does not set them itself: what only
-    the submitter knows, such as the commit.
+    ``tags`` holds what only the submitter knows, such as the commit. They are added to the tags of
+    the run; the experiment's own come first.
     """
     for file in files:
         target = folder / file.target
@@ -143,7 +143,7 @@ def _local_files(config: ExperimentConfig) -> Iterator[tuple[str, Path]]:
 
 
 def _possible_values(config: ExperimentConfig, key: str) -> list[str | None]:
-    """What a key of the experiment is, and in a search can become."""
+    """The value of a key of the experiment, and all that it may have in the search."""
     section, name = key.split(".")
     values = [getattr(getattr(config, section), name)]
     if config.search is not None and key in config.search.space:
@@ -159,9 +159,9 @@ def _existing_file(location: str, *, key: str) -> Path:
     path = Path(location)
     if not path.is_file():
         raise ConfigError(
-            f"a relative path must name a file here, but {location!r} is none",
+            f"a relative path must name a file here, but {location!r} is not one",
             where=key,
-            remedy="mend the path; a file that is on the cluster needs an absolute path",
+            remedy="correct the path; a file that is on the cluster needs an absolute path",
         )
     return path.absolute()
 

@@ -1,4 +1,4 @@
-"""One experiment -> one job on a cluster, sent once however often it is asked for."""
+"""Sending an experiment to a cluster as a job; sent twice, it is still one job."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from rnnlane.jobs.package import EXPERIMENT_FILE, digest, files_for, write_packa
 from rnnlane.tracking.credentials import FILE_VARIABLE
 from rnnlane.tracking.uris import resolve_uri, sqlite_file
 
-# Ray gives a stopped job 3 s. MLflow is to hear of the end first, for which the driver waits up to
-# tracking.flush_timeout_s.
+# Ray kills a stopped job after 3 s by default. The driver may first wait for MLflow, for up to
+# tracking.flush_timeout_s; it gets so much longer.
 STOP_MARGIN_S = 30
 
 
 @dataclass(frozen=True)
-class Order:
-    """How an experiment is to be sent.
+class SubmitOptions:
+    """How to send an experiment.
 
     Attributes:
-        again: run it anew, whatever became of earlier jobs.
-        runtime_env: ``pip``: the packages go along; ``cluster``: the cluster has them.
+        again: start a new run, whatever became of earlier jobs.
+        runtime_env: ``pip`` to install our packages for the job, ``cluster`` to use the cluster's.
         credentials_file: path on the cluster of the MLflow server's account.
     """
 
@@ -42,39 +42,43 @@ class Order:
 
 
 def submit(
-    config: ExperimentConfig, client: JobClient, order: Order, *, note: Callable[[str], None]
+    config: ExperimentConfig,
+    client: JobClient,
+    options: SubmitOptions,
+    *,
+    note: Callable[[str], None],
 ) -> Job:
-    """Sends an experiment as a job, or finds the job that it was sent as.
+    """Sends an experiment as a job, or returns the earlier job that it was sent as.
 
-    A job that is under way is found, and one that succeeded with the very same content; after any
-    other, the next attempt goes on with the run of the one before. Nothing is sent where the
-    cluster's versions do not fit.
+    That is a job which is not final yet, or which succeeded with exactly the same content. After
+    any other the next attempt resumes the run of the previous one. Nothing is sent to a cluster
+    with other versions.
 
     Raises:
         ConfigError: the experiment cannot run on a cluster as it is, or not on this one.
         JobError: the cluster refuses it.
     """
-    environment = job_environment(config, os.environ, credentials_file=order.credentials_file)
+    environment = job_environment(config, os.environ, credentials_file=options.credentials_file)
     files = files_for(config)
     content = digest(config, files)
     identity = job_identity(config)
     earlier = [job for job in client.jobs() if job.metadata.get("rnnlane.job") == identity]
-    found = None if order.again else _found(earlier, content)
-    if found is not None:
-        note(f"found the job, {found.status.lower()} already; --again runs it anew")
-        return found
-    _check_versions(client, order, note)
+    same = None if options.again else _same_job(earlier, content)
+    if same is not None:
+        note(f"found the job, {same.status.lower()} already; --again starts a new run")
+        return same
+    _check_versions(client, options, note)
     submission_id = f"{identity}-{1 + max((_attempt(job) for job in earlier), default=0)}"
     facts = {"rnnlane.submission_id": submission_id, "rnnlane.user": _user(), **git_state()}
     runtime_env: dict[str, Any] = {"env_vars": environment}
-    if order.runtime_env == "pip":
+    if options.runtime_env == "pip":
         runtime_env["pip"] = job_versions.pins()
     with tempfile.TemporaryDirectory() as scratch:
         write_package(Path(scratch), config, files, tags=facts)
         try:
             client.submit(
                 submission_id,
-                entrypoint=entrypoint(config, resume=not order.again),
+                entrypoint=entrypoint(config, resume=not options.again),
                 runtime_env={**runtime_env, "working_dir": scratch},
                 metadata={**_metadata(config), "rnnlane.content": content, **facts},
             )
@@ -85,52 +89,52 @@ def submit(
     return client.job(submission_id)
 
 
-def _check_versions(client: JobClient, order: Order, note: Callable[[str], None]) -> None:
+def _check_versions(client: JobClient, options: SubmitOptions, note: Callable[[str], None]) -> None:
     theirs = job_versions.ask(client)
-    with_packages = order.runtime_env == "cluster"
+    with_packages = options.runtime_env == "cluster"
     job_versions.check(theirs, address=client.address, with_packages=with_packages)
     if other := job_versions.other_rnnlane(theirs):
         note(f"the cluster has rnnlane {other} installed; the job runs the source from here")
 
 
 def _metadata(config: ExperimentConfig) -> dict[str, str]:
-    """What `rnnlane jobs` goes by."""
+    """What `rnnlane jobs` and later submissions read."""
     return {
         "rnnlane.job": job_identity(config),
         "rnnlane.experiment": config.name,
-        "rnnlane.verb": _verb(config),
-        "rnnlane.fingerprint": _fingerprint(config),
+        "rnnlane.verb": job_verb(config),
+        "rnnlane.fingerprint": job_fingerprint(config),
     }
 
 
 def job_identity(config: ExperimentConfig) -> str:
-    """What the ids of an experiment's jobs begin with; the attempt's number follows."""
-    return f"rnnlane-{config.name}-{_fingerprint(config)[:8]}"
+    """The beginning of the ids of an experiment's jobs; the attempt's number follows."""
+    return f"rnnlane-{config.name}-{job_fingerprint(config)[:8]}"
 
 
 def entrypoint(config: ExperimentConfig, *, resume: bool) -> str:
     """The job's command.
 
-    Its home is the head's own RNNLANE_HOME, else a folder of the user there; never the working
-    directory, which is deleted after the job. ``exec``, so that a stopped job's signal reaches it.
+    Its home is the head's own RNNLANE_HOME, else a folder of the user there, but never the working
+    directory, which is deleted after the job. ``exec`` makes a stopped job's signal reach it.
     """
     home = 'RNNLANE_HOME="${RNNLANE_HOME:-$HOME/.rnnlane}"'
-    command = f"exec env {home} python -m rnnlane {_verb(config)} {EXPERIMENT_FILE}"
+    command = f"exec env {home} python -m rnnlane {job_verb(config)} {EXPERIMENT_FILE}"
     return f"{command} --resume" if resume else command
 
 
 def job_environment(
     config: ExperimentConfig, environ: Mapping[str, str], *, credentials_file: str | None
 ) -> dict[str, str]:
-    """The variables of a job's processes: where MLflow is, and by reference who we are there.
+    """The environment variables of a job: the MLflow store, and the file with its account.
 
-    Values that the cluster shows to all who may look at it; so nothing here may be secret.
+    The cluster shows their values to everybody who can see it, so none of them may be secret.
 
     Raises:
-        ConfigError: an address holds credentials, or a path means nothing on another machine.
+        ConfigError: an address contains credentials, or a path is not valid on another machine.
     """
     refuse_secrets(config.model_dump(mode="json"))
-    _refuse_temporary_places(config)
+    _refuse_temporary_paths(config)
     stop_wait_s = math.ceil(config.tracking.flush_timeout_s) + STOP_MARGIN_S
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(stop_wait_s)}
     uri = environ.get("MLFLOW_TRACKING_URI")
@@ -140,10 +144,10 @@ def job_environment(
 
 
 def account_variables(credentials_file: str | None) -> dict[str, str]:
-    """By which a job finds the account for MLflow: names a file there, and holds no secret.
+    """The variable that names the file with the MLflow account, on the cluster.
 
     Raises:
-        ConfigError: the file's path means nothing on another machine.
+        ConfigError: the file's path is not absolute, so not valid on another machine.
     """
     if credentials_file is None:
         return {}
@@ -158,10 +162,10 @@ def account_variables(credentials_file: str | None) -> dict[str, str]:
 
 
 def sendable_store(uri: str) -> str:
-    """An MLflow store that a job on another machine can use.
+    """Returns ``uri`` if a job on another machine can use that MLflow store.
 
     Raises:
-        ConfigError: it is a file here, or its address holds credentials.
+        ConfigError: it is a file here, or its address contains credentials.
     """
     resolve_uri(uri)
     refuse_secrets({"MLFLOW_TRACKING_URI": uri})
@@ -175,25 +179,25 @@ def sendable_store(uri: str) -> str:
 
 
 def refuse_secrets(values: Mapping[str, Any], prefix: str = "") -> None:
-    """Refuses addresses with credentials, however deep they stand in what is to be sent.
+    """Refuses addresses with credentials in nested values that are to be sent.
 
     Raises:
-        ConfigError: names the first one by its dotted key.
+        ConfigError: there is one; names the first by its dotted key.
     """
     for key, value in values.items():
         if isinstance(value, Mapping):
             refuse_secrets(value, f"{prefix}{key}.")
         elif isinstance(value, str) and "://" in value and redact(value) != value:
             raise ConfigError(
-                f"what a job is sent may hold no credentials, but got {redact(value)!r}",
+                f"what is sent with a job may contain no credentials, but got {redact(value)!r}",
                 where=f"{prefix}{key}",
                 remedy="leave them out of the address; for MLflow give --credentials-file, for "
                 "storage start the cluster with AWS_ACCESS_KEY_ID and the like",
             )
 
 
-def _refuse_temporary_places(config: ExperimentConfig) -> None:
-    """Relative paths of what a job writes would lie in its working directory."""
+def _refuse_temporary_paths(config: ExperimentConfig) -> None:
+    """Refuses relative paths that a job would write to, in a directory that is deleted after it."""
     storage, store = config.runtime.storage_path, config.tracking.uri
     file = store.partition("://")[2].partition("?")[0] if store else ""
     if storage is not None and "://" not in storage and not storage.startswith("/"):
@@ -205,17 +209,17 @@ def _refuse_temporary_places(config: ExperimentConfig) -> None:
     raise ConfigError(
         f"a job writes to absolute paths and URIs only, but got {value!r}",
         where=key,
-        remedy="give a place that every node of the cluster reaches",
+        remedy="name a path or URI that every node of the cluster reaches",
     )
 
 
-def _found(earlier: list[Job], content: str) -> Job | None:
-    """The newest attempt, if it makes another one needless."""
+def _same_job(earlier: list[Job], content: str) -> Job | None:
+    """The newest attempt, if another one is unnecessary."""
     if not earlier:
         return None
     newest = max(earlier, key=_attempt)
-    same = newest.metadata.get("rnnlane.content") == content
-    is_done = newest.status == "SUCCEEDED" and same
+    has_same_content = newest.metadata.get("rnnlane.content") == content
+    is_done = newest.status == "SUCCEEDED" and has_same_content
     return newest if is_done or not newest.is_final else None
 
 
@@ -224,11 +228,13 @@ def _attempt(job: Job) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def _verb(config: ExperimentConfig) -> str:
+def job_verb(config: ExperimentConfig) -> str:
+    """The verb that an experiment is for: train, or tune if it has a search."""
     return "train" if config.search is None else "tune"
 
 
-def _fingerprint(config: ExperimentConfig) -> str:
+def job_fingerprint(config: ExperimentConfig) -> str:
+    """The identity of the run or search that an experiment describes."""
     return config_fingerprint(config) if config.search is None else search_fingerprint(config)
 
 

@@ -1,7 +1,7 @@
-"""Whether a cluster has what a job stands on.
+"""Whether a cluster has the versions that a job needs.
 
-rnnlane's own source goes along with every job, so what must agree is what it stands on: Ray exactly
-and Python to its minor version, because programs of one Ray talk to each other, and every package
+rnnlane's own source is sent with every job, so its dependencies must agree: Ray exactly and Python
+to its minor version, because the processes of one Ray exchange pickled objects, and every package
 that rnnlane depends on within the range that it is tested with.
 """
 
@@ -23,7 +23,7 @@ from rnnlane.jobs.answer import ask_cluster
 from rnnlane.jobs.client import JobClient
 
 _MARK = "rnnlane-probe "
-# Python's standard library only: it runs where nothing of ours may be installed.
+# Only Python's standard library: none of our packages may be installed there.
 _PROBE = """
 import json, platform
 from importlib import metadata
@@ -34,7 +34,7 @@ print("rnnlane-probe " + json.dumps({"python": platform.python_version(), "packa
 
 @dataclass(frozen=True)
 class Versions:
-    """What a machine has: Python's version, and that of each package by its lower-case name."""
+    """The versions of Python and of each package, by its lower-case name, on a machine."""
 
     python: str
     packages: Mapping[str, str]
@@ -42,13 +42,13 @@ class Versions:
 
 @functools.cache
 def here() -> Versions:
-    """What this process runs on."""
+    """The versions that this process runs on."""
     found = {_normal(item.metadata["Name"]): item.version for item in metadata.distributions()}
     return Versions(platform.python_version(), found)
 
 
 def ask(client: JobClient) -> Versions:
-    """What the cluster's jobs run on, told by a job of a second that leaves nothing behind.
+    """The versions that the cluster's jobs run on, asked by a job of a second.
 
     Raises:
         JobError: the cluster starts no job.
@@ -60,7 +60,7 @@ def ask(client: JobClient) -> Versions:
 
 
 def requirements() -> list[Requirement]:
-    """What rnnlane stands on besides Ray, with what Ray's own extras ask for."""
+    """What rnnlane depends on besides Ray, and what the extras of Ray depend on."""
     found = {}
     for requirement in _direct("rnnlane", {""}):
         if _normal(requirement.name) != "ray":
@@ -73,15 +73,15 @@ def requirements() -> list[Requirement]:
 
 
 def check(theirs: Versions, *, address: str, with_packages: bool) -> None:
-    """Refuses a cluster that a job would not run on as it does here.
+    """Refuses a cluster with other versions than here.
 
     Args:
-        theirs: what the cluster has.
+        theirs: the cluster's versions.
         address: of the cluster, for the error.
-        with_packages: whether the packages must be there too; not where they go along.
+        with_packages: whether packages must agree too; not if they are installed for the job.
 
     Raises:
-        ConfigError: names every version that does not agree, and what to do.
+        ConfigError: versions do not agree; names each of them.
     """
     ours = here()
     wrong = list(_base_mismatches(ours, theirs))
@@ -96,18 +96,18 @@ def check(theirs: Versions, *, address: str, with_packages: bool) -> None:
         raise ConfigError(
             f"the cluster must have what rnnlane depends on, but {'; '.join(wrong)}",
             where=address,
-            remedy="send the packages along with --runtime-env pip, or install rnnlane there",
+            remedy="give --runtime-env pip, or install rnnlane on the cluster",
         )
 
 
 def other_rnnlane(theirs: Versions) -> str | None:
-    """The version of rnnlane that is installed on the cluster, if it is not the one here."""
+    """The version of rnnlane that is installed on the cluster, if it is another than here."""
     version = theirs.packages.get("rnnlane")
     return None if version == here().packages.get("rnnlane") else version
 
 
 def pins() -> list[str]:
-    """``name==version`` of each requirement as it is installed here; Ray itself is left out.
+    """``name==version`` of each requirement that is installed here, without Ray itself.
 
     A local part such as torch's ``+cpu`` is dropped: package indexes do not have it.
     """
@@ -123,8 +123,8 @@ def _base_mismatches(ours: Versions, theirs: Versions) -> Iterator[str]:
     if _minor(ours.python) != _minor(theirs.python):
         yield f"Python is {ours.python} here and {theirs.python} there"
     if ours.packages.get("ray") != theirs.packages.get("ray"):
-        there = theirs.packages.get("ray", "missing from the `python` of its jobs")
-        yield f"Ray is {ours.packages.get('ray')} here and {there} there"
+        version = theirs.packages.get("ray", "missing from the `python` of its jobs")
+        yield f"Ray is {ours.packages.get('ray')} here and {version} there"
 
 
 def _package_mismatches(theirs: Versions) -> Iterator[str]:

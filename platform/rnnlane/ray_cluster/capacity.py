@@ -1,4 +1,4 @@
-"""Nodes that are not there yet: asking Ray's autoscaler for them, and waiting."""
+"""The cluster's resources, and requests to its autoscaler for more nodes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Mapping
 
 from rnnlane.errors import ConfigError
 
-# Set where a cluster's head is started, since only the cluster knows whether nodes can come.
+# Set where a cluster's head is started: only the cluster knows whether it can add nodes.
 WAIT_VARIABLE = "RNNLANE_WAIT_FOR_NODES_S"
-_LOOK_EVERY_S = 2.0
+_POLL_S = 2.0
 
 
 def capacity(bundle: Mapping[str, float], count: int) -> dict[str, float]:
     """Amount of each resource, such as CPU and GPU, that the connected Ray has.
 
-    Where the cluster says that its autoscaler brings nodes, asks it for room for the bundles and
-    waits until they fit or the time is over: it would otherwise refuse a run for want of workers
-    that nobody has asked for. The request stands until the next one or the driver's end.
+    If the cluster says that its autoscaler adds nodes, requests room for the bundles and waits
+    until they fit or the time is over. Otherwise a run would be refused for lack of nodes that
+    nobody has requested. The request stands until the next one or the driver's end.
 
     Args:
         bundle: what one worker needs.
-        count: of workers.
+        count: number of workers.
 
     Raises:
-        ConfigError: the cluster's waiting time is no number of seconds.
+        ConfigError: the cluster's waiting time is not a number of seconds.
     """
     import ray
 
@@ -38,7 +38,7 @@ def capacity(bundle: Mapping[str, float], count: int) -> dict[str, float]:
     request_resources(bundles=[dict(bundle)] * count)
     end = time.monotonic() + wait_s
     while not _fits(have, bundle, count) and time.monotonic() < end:
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_S)
         have = ray.cluster_resources()
     return have
 
@@ -55,5 +55,5 @@ def _wait_s() -> float:
         raise ConfigError(
             f"{WAIT_VARIABLE} must be a number of seconds, but got {text!r}",
             where=WAIT_VARIABLE,
-            remedy="for example 900; unset it where no autoscaler brings nodes",
+            remedy="for example 900; unset it where no autoscaler adds nodes",
         ) from None

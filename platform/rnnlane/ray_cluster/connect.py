@@ -1,4 +1,4 @@
-"""The Ray that work runs on: found or started, with enough resources, and quiet."""
+"""Connecting to Ray, or starting it, and checking that the workers fit."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import ConfigError, JobError, ResourceError, first_line, redact
 from rnnlane.ray_cluster.capacity import capacity
+from rnnlane.ray_cluster.internals import loopback_only
 
-# Ray Train asks its workers for news every 2 s by default, and waits that long once more at the
-# end of every run.
+# Ray Train polls its workers every 2 s by default, and waits that long again at the end of a run.
 HEALTH_CHECK_INTERVAL_S = "0.5"
 
 
@@ -24,7 +23,7 @@ def check_address() -> None:
     """Refuses, before anything is started, a RAY_ADDRESS that no driver can connect to.
 
     Raises:
-        ConfigError: it is the address of a dashboard, which takes jobs.
+        ConfigError: it is the address of a dashboard, which accepts jobs only.
     """
     address = os.environ.get("RAY_ADDRESS", "")
     if address.startswith(("http://", "https://")):
@@ -37,10 +36,10 @@ def check_address() -> None:
 
 
 def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
-    """Connects this process to Ray; does nothing where it is connected already.
+    """Connects this process to Ray; does nothing if it is connected already.
 
     ``RAY_ADDRESS`` names a cluster; without it a local Ray is started for this process alone. Its
-    dashboard stays on, because Ray Train's cleaner finds dead controllers through it.
+    dashboard stays on, because Ray Train finds dead controllers through it.
 
     Raises:
         ConfigError: RAY_ADDRESS names a dashboard.
@@ -58,9 +57,9 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
     if not address:
-        # Nobody takes this machine away with notice given; the watcher would be one more process.
+        # A local machine is not preempted with notice; the watcher would be one more process.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-        # Every process of a Ray counts for a Prometheus that a local one does not have.
+        # Every process would collect metrics for a Prometheus that a local Ray does not have.
         os.environ.setdefault("RAY_enable_metrics_collection", "0")
         wanted = math.ceil(config.min_workers * config.cpus_per_worker)
         options |= {
@@ -70,20 +69,20 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
         }
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        with contextlib.nullcontext() if address else _on_loopback():
+        with contextlib.nullcontext() if address else loopback_only():
             ray.init(**options)
     except Exception as error:
-        # A node that does not come up in time is a bare Exception of Ray's.
-        raise _unconnected(error, address) from error
+        # Ray raises a bare Exception when a node does not start in time.
+        raise _connection_error(error, address) from error
     if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
-        # Ray's own handler aborts the process, and with it the record of how the run ended.
+        # Ray's own handler aborts the process before it can record how the run ended.
         signal.signal(signal.SIGTERM, on_sigterm)
     if not verbose:
         for name in ("ray", "ray.data", "ray.train", "ray.tune"):
             logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _unconnected(error: Exception, address: str | None) -> JobError:
+def _connection_error(error: Exception, address: str | None) -> JobError:
     if not address:
         return JobError(
             f"Ray cannot be started: {first_line(error)}",
@@ -102,22 +101,6 @@ def _unconnected(error: Exception, address: str | None) -> JobError:
         where=f"RAY_ADDRESS={address}",
         remedy="start the cluster, or unset RAY_ADDRESS to run on this machine",
     )
-
-
-@contextlib.contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Has Ray take 127.0.0.1 for this machine's address, as it does by itself on macOS.
-
-    Else its processes serve metrics on every interface, and ask for no token there.
-    """
-    from ray._private import ray_constants
-
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def use_gpu(config: RuntimeConfig) -> bool:
@@ -147,7 +130,7 @@ def use_gpu(config: RuntimeConfig) -> bool:
 
 
 def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
-    """How many trials fit the connected Ray at once.
+    """Number of trials that fit the connected Ray at once.
 
     Args:
         num_workers: of a trial.
@@ -162,16 +145,16 @@ def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
     for name, each in (("CPU", cpus), ("GPU", gpus)):
         if each <= 0:
             continue
-        needed, there = num_workers * each, have.get(name, 0.0)
-        if needed > there:
+        needed, available = num_workers * each, have.get(name, 0.0)
+        if needed > available:
             raise ResourceError(
                 f"a trial needs {num_workers} workers x {each:g} {name}s = {needed:g} {name}s, "
-                f"but Ray has {there:g}",
+                f"but Ray has {available:g}",
                 where="search.workers_per_trial",
                 remedy=f"lower search.workers_per_trial or search.{name.lower()}s_per_worker, "
                 "or add nodes",
             )
-        fitting.append(int((there + 1e-9) // needed))
+        fitting.append(int((available + 1e-9) // needed))
     return min(fitting)
 
 
@@ -187,7 +170,7 @@ def alive_nodes() -> dict[str, str]:
 
 
 def is_large_enough(config: RuntimeConfig, gpus_per_worker: float) -> bool:
-    """Whether the nodes of the connected Ray have what the workers need, in use or not."""
+    """Whether the connected Ray has the resources that the workers need, in use or not."""
     import ray
 
     have = ray.cluster_resources()
@@ -195,12 +178,12 @@ def is_large_enough(config: RuntimeConfig, gpus_per_worker: float) -> bool:
     return all(config.min_workers * each <= have.get(name, 0.0) for name, each in needed.items())
 
 
-def worker_needs(config: RuntimeConfig, gpus_per_worker: float) -> str:
-    """What Ray sets aside for one worker, in words."""
+def describe_worker(config: RuntimeConfig, gpus_per_worker: float) -> str:
+    """What Ray reserves for one worker, in words."""
     gpus = f" and {gpus_per_worker:g} GPUs" if gpus_per_worker > 0 else ""
     return f"{config.cpus_per_worker:g} CPUs{gpus}"
 
 
 def worker_resources(cpus: float, gpus: float) -> dict[str, float]:
-    """What Ray sets aside for one worker."""
+    """What Ray reserves for one worker."""
     return {"CPU": cpus, **({"GPU": gpus} if gpus > 0 else {})}

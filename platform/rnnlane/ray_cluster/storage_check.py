@@ -1,4 +1,4 @@
-"""Whether every node of the cluster reaches the storage, found out before anything is started."""
+"""Checks that every node of the cluster reaches the storage, before anything is started."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ TIMEOUT_S = 90.0
 
 
 def check_storage(config: ExperimentConfig) -> None:
-    """Has every node of the connected Ray write at the storage and read what the driver wrote.
+    """Makes every node of the connected Ray write to the storage and read what the driver wrote.
 
-    Does nothing where this machine is the only node and uses its own folder.
+    Does nothing if this machine is the only node and uses its own folder.
 
     Raises:
         DataError: this process cannot write or read there.
-        ResourceError: a node cannot, or has a storage of its own at this path.
+        ResourceError: a node cannot, or has another storage at this path.
     """
     nodes = cluster.alive_nodes()
     if len(nodes) < 2 and config.runtime.storage_path is None:
@@ -47,7 +47,7 @@ def check_storage(config: ExperimentConfig) -> None:
 
 
 def _ask(nodes: Mapping[str, str], folder: str) -> dict[str, str]:
-    """What each node has to say: nothing where all is well."""
+    """Each node's problem, by node id; empty where it has none."""
     import ray
     from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -67,12 +67,12 @@ def _ask(nodes: Mapping[str, str], folder: str) -> dict[str, str]:
         try:
             answers[pending[task]] = ray.get(task)
         except RayError as error:
-            answers[pending[task]] = str(error).strip().splitlines()[0]
+            answers[pending[task]] = first_line(error)
     return answers
 
 
 def _probe(folder: str, name: str) -> str:
-    """Runs on a node. Reads first, to leave nothing where the storage is not the one meant."""
+    """Runs on a node. Reads first, so that nothing is left behind in a wrong storage."""
     try:
         place = open_place(folder)
         reason = _unread(place / "driver", expected=b"driver")
@@ -84,7 +84,7 @@ def _probe(folder: str, name: str) -> str:
 
 
 def _unread(place: Place, *, expected: bytes) -> str:
-    """Why a file does not hold what it should; empty where it does."""
+    """Why a file does not have the expected content; empty if it has."""
     try:
         if place.read_bytes() == expected:
             return ""

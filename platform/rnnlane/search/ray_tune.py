@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ray import cloudpickle, tune
+from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 
 from rnnlane.errors import first_line
 from rnnlane.ray_cluster.connect import worker_resources
+from rnnlane.ray_cluster.internals import tune_trial_error
 from rnnlane.search.dispatcher import TrialDispatcher, TrialEvents
 from rnnlane.search.study import TrialSpec, TrialStudy
 from rnnlane.search.trial_worker import TrialTask, run_trial
@@ -181,9 +182,8 @@ class _Scheduler(FIFOScheduler):
 
 def _failure_reason(trial: Any) -> str:
     """What went wrong last, in one line."""
-    try:
-        error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-    except (OSError, TypeError):
+    error = tune_trial_error(trial)
+    if error is None:
         return "it could not be started"
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, RayActorError):

@@ -54,13 +54,6 @@ def _connect(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def running_trial(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> optuna.Trial:
-    """The handle of a stored trial that has not ended, which Optuna has no public way to get."""
-    import optuna
-
-    return optuna.Trial(study, frozen._trial_id)
-
-
 def suggest_params(trial: optuna.Trial, config: ExperimentConfig) -> Params:
     """Samples the values of a trial by the search's algorithm; values that it has are kept."""
 

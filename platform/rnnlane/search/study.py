@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.space import Params, grid, objective, search_of, trial_experiment
+from rnnlane.ray_cluster.internals import reopen_trial
 from rnnlane.records.search import TrialRecord, TrialState
 from rnnlane.search.pruning import should_prune
-from rnnlane.search.sampling import make_sampler, open_optuna_study, running_trial, suggest_params
+from rnnlane.search.sampling import make_sampler, open_optuna_study, suggest_params
 
 if TYPE_CHECKING:
     import optuna
@@ -302,7 +303,7 @@ class TrialStudy:
         alone. A trial that was marked as ended, but not told, counts as running.
         """
         self._study.sampler = make_sampler(self._config, number=frozen.number)
-        trial = running_trial(self._study, frozen)
+        trial = reopen_trial(self._study, frozen)
         if known is not None:
             return _Entry(trial, Sample(known["params"], known["seed"]), known["started_at"])
         entry = _Entry(trial, self._sample(trial), started_at=time.time())

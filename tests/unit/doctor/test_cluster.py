@@ -7,12 +7,12 @@ import pytest
 
 from rnnlane.doctor import cluster as cluster_diagnosis
 from rnnlane.doctor.cluster import (
-    Knock,
-    Question,
+    CheckOptions,
+    ProbeResponse,
     clock_finding,
     diagnose_cluster,
-    door_findings,
     inner_findings,
+    outer_findings,
     store_here,
 )
 from rnnlane.doctor.machine import Finding
@@ -46,26 +46,29 @@ def problems(found):
 
 
 def test_an_open_dashboard_is_a_loud_problem_with_a_remedy():
-    found = {f.what: f for f in door_findings("http://head:8265", Knock(200, ahead_s=0.0))}
+    found = {f.what: f for f in outer_findings("http://head:8265", ProbeResponse(200, ahead_s=0.0))}
     assert problems(found) == ["authentication"]
     assert found["authentication"].found.startswith("OPEN: http://head:8265")
     assert "RAY_AUTH_MODE=token" in found["authentication"].remedy
 
 
 def test_a_guarded_dashboard_is_in_order_and_clear_text_is_told_of():
-    found = {f.what: f for f in door_findings("http://head:8265", Knock(401))}
+    found = {f.what: f for f in outer_findings("http://head:8265", ProbeResponse(401))}
     assert problems(found) == []
     assert "unencrypted" in found["authentication"].found
     for address in ("http://127.0.0.1:8265", "https://head"):
-        told = door_findings(address, Knock(401))[1].found
+        told = outer_findings(address, ProbeResponse(401))[1].found
         assert "unencrypted" not in told
 
 
-@pytest.mark.parametrize("knock", [Knock(None, error="ConnectTimeout"), Knock(404), Knock(302)])
-def test_what_is_no_dashboard_is_looked_at_no_further(knock, monkeypatch):
-    monkeypatch.setattr(cluster_diagnosis, "_knock", lambda _address: knock)
+@pytest.mark.parametrize(
+    "response",
+    [ProbeResponse(None, error="ConnectTimeout"), ProbeResponse(404), ProbeResponse(302)],
+)
+def test_what_is_no_dashboard_is_looked_at_no_further(response, monkeypatch):
+    monkeypatch.setattr(cluster_diagnosis, "_request", lambda _address: response)
     monkeypatch.setattr(cluster_diagnosis, "JobClient", None)
-    findings = list(diagnose_cluster("http://head:8265", Question()))
+    findings = list(diagnose_cluster("http://head:8265", CheckOptions()))
     assert [finding.what for finding in findings if not finding.ok] == ["reachable"]
     assert len(findings) == 1
 
@@ -88,7 +91,7 @@ def test_the_first_request_carries_no_credentials_and_reads_the_clock(monkeypatc
     with HTTPServer(("127.0.0.1", 0), Late) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
-        found = cluster_diagnosis._knock(address)
+        found = cluster_diagnosis._request(address)
     assert seen == [("/api/jobs/", None)]
     assert found.status == 401
     assert found.ahead_s < -86400 * 365
@@ -180,7 +183,7 @@ def test_a_store_that_only_the_cluster_reaches_is_a_problem_only_where_it_was_as
 
 @pytest.mark.parametrize("option", ["tracking_uri", "storage"])
 def test_passwords_are_not_sent_into_a_cluster(option):
-    question = Question(**{option: "https://me:secret@host/x"})
-    with pytest.raises(ConfigError, match="may hold no credentials") as caught:
-        list(diagnose_cluster("http://head:8265", question))
+    options = CheckOptions(**{option: "https://me:secret@host/x"})
+    with pytest.raises(ConfigError, match="may contain no credentials") as caught:
+        list(diagnose_cluster("http://head:8265", options))
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What is decided when training was lost, with made-up losses and no cluster."""
+"""What is decided when an attempt at training failed, with made-up failures and no cluster."""
 
 import pytest
 from ray.exceptions import ActorDiedError, RayActorError
@@ -11,17 +11,17 @@ from ray.train.v2._internal.exceptions import (
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from rnnlane.errors import JobError
-from rnnlane.execution.restarts import Loss, RestartPolicy, describe_loss
+from rnnlane.execution.restarts import Failure, RestartPolicy, describe_failure
 
 EACH = "1 CPUs"
-DIED = Loss("worker 1 died")
-FULL = Loss("the cluster has no room for 2 workers x 1 CPUs", is_want_of_room=True)
+DIED = Failure("worker 1 died")
+FULL = Failure("the cluster has no room for 2 workers x 1 CPUs", is_lack_of_room=True)
 
 
-def test_losses_of_any_kind_share_one_budget_and_wait_longer_each_time():
+def test_failures_of_any_kind_share_one_limit_and_wait_longer_each_time():
     policy = RestartPolicy(2)
     first = policy.decide(DIED)
-    second = policy.decide(Loss("Ray Train's controller died"))
+    second = policy.decide(Failure("Ray Train's controller died"))
     assert (first.wait_s, second.wait_s) == (1.0, 2.0)
     assert first.note == (
         "worker 1 died; going on from the last checkpoint in 1 s (restart 1 of 2)"
@@ -29,11 +29,11 @@ def test_losses_of_any_kind_share_one_budget_and_wait_longer_each_time():
     with pytest.raises(JobError) as caught:
         policy.decide(DIED)
     assert caught.value.message == (
-        "runtime.max_restarts allows 2 restarts, but training was lost once more: worker 1 died"
+        "runtime.max_restarts allows 2 restarts, but training failed once more: worker 1 died"
     )
 
 
-def test_without_a_budget_the_first_loss_is_the_last():
+def test_without_restarts_the_first_failure_is_the_last():
     with pytest.raises(JobError, match="allows 0 restarts"):
         RestartPolicy(0).decide(DIED)
 
@@ -43,7 +43,7 @@ def test_the_wait_has_a_limit():
     assert max(policy.decide(DIED).wait_s for _ in range(9)) == 30.0
 
 
-def test_queueing_costs_nothing_and_is_told_once():
+def test_waiting_for_room_costs_nothing_and_is_noted_once():
     policy = RestartPolicy(1)
     notes = [policy.decide(FULL).note for _ in range(50)]
     assert notes[0] == "the cluster has no room for 2 workers x 1 CPUs; waiting until it has"
@@ -63,7 +63,7 @@ DEAD = WorkerHealthCheckFailedError("no health", RayActorError())
 
 
 @pytest.mark.parametrize(
-    ("error", "what"),
+    (("error", "reason")),
     [
         (worker_group_error(r0=FAILED, r1=DEAD), "worker 1 died"),
         (worker_group_error(r0=FAILED), "worker 0 failed: KeyError: 'x'"),
@@ -82,10 +82,10 @@ DEAD = WorkerHealthCheckFailedError("no health", RayActorError())
         ),
     ],
 )
-def test_a_loss_is_named_by_what_died_first(error, what):
-    assert describe_loss(error, each=EACH) == Loss(what)
+def test_a_failure_is_named_by_what_died_first(error, reason):
+    assert describe_failure(error, each=EACH) == Failure(reason)
 
 
-def test_workers_that_find_no_room_have_lost_nothing():
+def test_lack_of_room_is_told_apart_from_failures():
     error = ControllerError(WorkerGroupStartupTimeoutError(2))
-    assert describe_loss(error, each=EACH) == FULL
+    assert describe_failure(error, each=EACH) == FULL

@@ -94,7 +94,7 @@ def test_a_job_that_ends_while_its_log_is_silent_is_noticed():
 def test_a_log_that_is_gone_with_its_node_does_not_hide_how_the_job_ended():
     job, text, notes = followed(Scripted([LOG[:10]], log=LOST))
     assert (job, text) == (DONE, LOG[:10])
-    assert "cannot be had" in notes[0]
+    assert "the end of the log is lost" in notes[0]
 
 
 def test_a_cluster_that_stays_away_is_given_up_in_the_end():

@@ -117,7 +117,7 @@ def test_a_path_that_cannot_be_the_same_there_is_refused(folder, path):
 def test_a_missing_file_is_told_before_anything_is_sent(folder):
     with pytest.raises(DataError, match="no such file"):
         files_for(experiment(data=csv("none.csv")))
-    with pytest.raises(ConfigError, match=r"'none\.txt' is none"):
+    with pytest.raises(ConfigError, match=r"'none\.txt' is not one"):
         files_for(experiment("text.stop_words=none.txt"))
 
 

@@ -1,4 +1,4 @@
-"""Ids, environment and what is found again: against a cluster that only remembers."""
+"""Ids, environment and earlier jobs, on a cluster that only remembers what it was sent."""
 
 import dataclasses
 
@@ -7,8 +7,8 @@ import pytest
 from rnnlane.config import experiment_from_mapping
 from rnnlane.errors import ConfigError, JobError
 from rnnlane.jobs import versions as job_versions
-from rnnlane.jobs.client import Job, resolve_address
-from rnnlane.jobs.submission import Order, entrypoint, job_environment, submit
+from rnnlane.jobs.client import Job
+from rnnlane.jobs.submission import SubmitOptions, entrypoint, job_environment, submit
 from rnnlane.jobs.versions import Versions
 
 SEARCH = {"num_trials": 2, "space": {"model.hidden_size": "choice(8, 16)"}}
@@ -51,9 +51,9 @@ def cluster(monkeypatch):
     return Remembering()
 
 
-def sent(cluster, config=None, **order):
+def sent(cluster, config=None, **options):
     notes = []
-    job = submit(config or experiment(), cluster, Order(**order), note=notes.append)
+    job = submit(config or experiment(), cluster, SubmitOptions(**options), note=notes.append)
     return job.submission_id
 
 
@@ -179,32 +179,10 @@ def test_a_credentials_file_is_a_path_of_the_cluster():
         job_environment(experiment(), {}, credentials_file="mlflow.ini")
 
 
-def changed(**packages):
-    ours = job_versions.here()
-    merged = {**ours.packages, **packages}
-    return Versions(ours.python, {name: v for name, v in merged.items() if v is not None})
-
-
-@pytest.mark.parametrize(
-    ("theirs", "named"),
-    [
-        (Versions("3.9.1", job_versions.here().packages), "Python is"),
-        (changed(ray="2.40.0"), "2.40.0 there"),
-        (changed(ray=None), "missing"),
-        (changed(torch=None, mlflow="2.0"), "mlflow is 2.0 and must be"),
-        (changed(torch=None, mlflow="2.0"), "torch is missing"),
-        (changed(pandas=None), "pandas is missing"),
-    ],
-)
-def test_a_cluster_that_does_not_fit_is_refused_and_told_why(theirs, named):
-    with pytest.raises(ConfigError) as caught:
-        job_versions.check(theirs, address="http://head:8265", with_packages=True)
-    assert named in caught.value.message
-    assert caught.value.remedy
-
-
 def test_packages_that_go_along_need_not_be_there(cluster, monkeypatch):
-    bare = changed(torch=None, mlflow=None)
+    ours = job_versions.here()
+    packages = {name: v for name, v in ours.packages.items() if name not in {"torch", "mlflow"}}
+    bare = Versions(ours.python, packages)
     job_versions.check(bare, address="", with_packages=False)
     monkeypatch.setattr(job_versions, "ask", lambda client: bare)
     with pytest.raises(ConfigError, match="torch is missing") as caught:
@@ -216,28 +194,3 @@ def test_packages_that_go_along_need_not_be_there(cluster, monkeypatch):
     assert {"torch", "mlflow", "optuna", "pandas"} <= names
     assert "ray" not in names
     assert not any("+" in pin for pin in runtime_env["pip"])
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["", "head:8265", "ray://head:10001", "auto", "http://", "http://me:hunter2@head:8265"],
-)
-def test_an_address_that_is_no_dashboard_is_refused(address, monkeypatch):
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    with pytest.raises(ConfigError) as caught:
-        resolve_address(address)
-    assert "hunter2" not in str(caught.value)
-
-
-def test_the_address_is_the_one_given_else_the_environments(monkeypatch):
-    monkeypatch.setenv("RAY_ADDRESS", "https://head:8265/")
-    assert resolve_address(None) == "https://head:8265"
-    assert resolve_address("http://other:1") == "http://other:1"
-
-
-@pytest.mark.parametrize(
-    ("status", "exit_code", "expected"),
-    [("SUCCEEDED", 0, 0), ("FAILED", 2, 2), ("FAILED", None, 1), ("STOPPED", None, 130)],
-)
-def test_a_command_that_waits_ends_as_the_job_did(status, exit_code, expected):
-    assert Job("x", status, exit_code=exit_code).process_exit_code == expected

@@ -16,7 +16,7 @@ NONE, SOME, ALL = {"memory": 1.0}, {"CPU": 2.0, "GPU": 2.0}, {"CPU": 4.0, "GPU":
 def cluster(monkeypatch):
     """Makes a cluster that shows these resources one after the other; tells what was asked for."""
     asked = []
-    monkeypatch.setattr(capacity, "_LOOK_EVERY_S", 0)
+    monkeypatch.setattr(capacity, "_POLL_S", 0)
 
     def ask(bundles):
         asked.append(bundles)

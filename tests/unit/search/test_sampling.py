@@ -4,11 +4,11 @@ import optuna
 import pytest
 
 from rnnlane.config.search import Variation
+from rnnlane.ray_cluster.internals import reopen_trial
 from rnnlane.search.sampling import (
     _suggest,
     make_sampler,
     open_optuna_study,
-    running_trial,
     suggest_params,
 )
 from support.study import experiment
@@ -76,7 +76,7 @@ def test_a_stored_trial_that_has_not_ended_can_be_continued(tmp_path):
     first = open_optuna_study(file, "trials", config).ask()
     rate = first.suggest_float("rate", 0, 1)
     study = open_optuna_study(file, "trials", config)
-    trial = running_trial(study, study.get_trials()[0])
+    trial = reopen_trial(study, study.get_trials()[0])
     assert trial.number == first.number
     assert trial.suggest_float("rate", 0, 1) == rate
     study.tell(trial, 0.5)

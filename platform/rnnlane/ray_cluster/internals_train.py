@@ -1,0 +1,85 @@
+"""Every name of Ray Train that is not part of its public interface; see ``internals``.
+
+The classes of ``ray.train.v2`` are public under ``ray.train`` as well, but type checkers see those
+of the old Ray Train there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.train.v2._internal.constants import (
+    ENV_VARS_TO_PROPAGATE,
+    WORKER_GROUP_START_TIMEOUT_S_ENV_VAR,
+)
+from ray.train.v2._internal.exceptions import (
+    WorkerGroupStartupTimeoutError,
+    WorkerHealthCheckFailedError,
+    WorkerHealthCheckTimeoutError,
+)
+from ray.train.v2.api.config import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.exceptions import (
+    ControllerError,
+    PreemptionError,
+    TrainingFailedError,
+    WorkerGroupError,
+)
+from ray.train.v2.torch.torch_trainer import TorchTrainer
+
+__all__ = [
+    "COORDINATOR",
+    "START_TIMEOUT_VARIABLE",
+    "CheckpointConfig",
+    "ControllerError",
+    "FailureConfig",
+    "PreemptionError",
+    "RunConfig",
+    "ScalingConfig",
+    "TorchTrainer",
+    "TrainingFailedError",
+    "WorkerGroupError",
+    "WorkerGroupStartupTimeoutError",
+    "WorkerHealthCheckFailedError",
+    "WorkerHealthCheckTimeoutError",
+    "controller_environment",
+    "release_resources",
+]
+
+# How long the controller waits for its workers to be placed, in seconds.
+START_TIMEOUT_VARIABLE: str = WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
+# Name and namespace of the actor that shares the cluster out among controllers.
+COORDINATOR = ("AutoscalingCoordinator", "AutoscalingCoordinator")
+
+
+@contextlib.contextmanager
+def controller_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that Ray Train starts meanwhile.
+
+    Train copies a fixed set of this process's variables to them, and has no option for others.
+    """
+    before = {name: os.environ.get(name) for name in values}
+    ENV_VARS_TO_PROPAGATE.update(values)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def release_resources(train_run_id: str) -> None:
+    """Cancels a dead controller's request for resources; does nothing where there is none.
+
+    It would stand for three minutes, in which elastic workers find no room.
+    """
+    with contextlib.suppress(ValueError, RayError):
+        coordinator: Any = ray.get_actor(*COORDINATOR)
+        ray.get(coordinator.cancel_request.remote(f"train-{train_run_id}"), timeout=10)

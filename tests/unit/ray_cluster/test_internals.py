@@ -1,0 +1,83 @@
+"""Each private name that rnnlane uses is still there and does what it is used for.
+
+After an upgrade of Ray or Optuna, what fails here has to be replaced in ray_cluster/internals.py.
+"""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import optuna
+import pytest
+import ray.dashboard.modules.dashboard_sdk as dashboard_sdk
+from ray import cloudpickle
+from ray._private import ray_constants, services
+from ray.data import Dataset
+from ray.job_submission import JobSubmissionClient
+from ray.tune.experiment import Trial
+
+from rnnlane.ray_cluster import internals
+
+
+def test_internals_are_cheap_to_import():
+    code = (
+        "import sys, rnnlane.ray_cluster.internals; "
+        "print({'ray', 'optuna', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_enable_ray_cluster_makes_ray_use_loopback():
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    with internals.loopback_only():
+        assert services.get_node_ip_address() == "127.0.0.1"
+    assert ray_constants.ENABLE_RAY_CLUSTER is before
+
+
+def test_do_request_makes_the_requests_of_the_job_client(monkeypatch):
+    asked = []
+
+    def answer(method, address, **options):
+        asked.append((address, options["timeout"]))
+        content = {"version": "4", "ray_version": "2.0", "ray_commit": "", "jobs": {}}
+        return SimpleNamespace(
+            status_code=200, json=lambda: content, text="", raise_for_status=lambda: None
+        )
+
+    monkeypatch.setattr(dashboard_sdk.requests, "request", answer)
+    monkeypatch.setenv("RAY_ADDRESS", "http://another:1")
+    client = internals.job_client("http://head:8265", connect_timeout_s=1.5, answer_timeout_s=30)
+    assert isinstance(client, JobSubmissionClient)
+    assert asked
+    assert {timeout for _, timeout in asked} == {(1.5, 30)}
+    assert all(address.startswith("http://head:8265/") for address, _ in asked)
+    assert os.environ["RAY_ADDRESS"] == "http://another:1"
+
+
+def test_pickled_error_file_holds_the_error_of_a_tune_trial(tmp_path):
+    assert isinstance(Trial.pickled_error_file, property)
+    file = tmp_path / "error.pkl"
+    file.write_bytes(cloudpickle.dumps(ValueError("no value")))
+    error = internals.tune_trial_error(SimpleNamespace(pickled_error_file=str(file)))
+    assert (type(error), str(error)) == (ValueError, "no value")
+
+
+@pytest.mark.parametrize("name", [None, "/nowhere/error.pkl"])
+def test_a_tune_trial_that_never_started_has_no_error(name):
+    assert internals.tune_trial_error(SimpleNamespace(pickled_error_file=name)) is None
+
+
+def test_trial_id_reopens_a_running_optuna_trial():
+    study = optuna.create_study()
+    drawn = study.ask().suggest_float("x", 0.0, 1.0)
+    trial = internals.reopen_trial(study, study.trials[0])
+    assert trial.suggest_float("x", 0.0, 1.0) == drawn
+    study.tell(trial, 2.0)
+    assert [each.value for each in study.trials] == [2.0]
+
+
+def test_a_dataset_hands_over_its_blocks_with_their_sizes():
+    """Used by data/prepare, which may not import this room."""
+    assert callable(Dataset.iter_internal_ref_bundles)
