@@ -1,4 +1,4 @@
-"""What is known of a search and its trials: plain values that pictures, reports and runs are of."""
+"""A search and its trials as plain values, for reports, the tracker and the progress display."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ TrialState = Literal["running", "finished", "pruned", "cut", "failed"]
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One sample of a search.
+    """One trial of a search.
 
     Attributes:
         number: from 0, in the order of sampling.
-        state: finished, or pruned by the scheduler, or cut by the time budget, or failed.
+        state: running, finished, pruned by the scheduler, cut by the time budget, or failed.
         params: the sampled values by dotted key; a key that did not apply is absent.
-        history: one record an epoch, as training gives them.
-        value: the search's metric at the best epoch; None where no epoch ended.
+        history: training's records, one for each epoch.
+        value: the search's metric at the best epoch; None without an epoch of finite value.
         best_epoch: that epoch, from 1.
-        clip_norm: the clip value in force; None where gradients were not clipped, or before it is
-            known.
-        mean_norm: mean gradient norm of the trial run that the clip value came from; else of the
+        clip_norm: the clip value used; None if gradients were not clipped, or before it is known.
+        mean_norm: mean gradient norm in the calibration of the clip value; without one, in the
             epochs.
         clipped_fraction: share of the steps that were clipped, in [0, 1].
         started_at: in seconds since 1970.
         ended_at: the same; None while it runs.
-        key: names the trial in the tracking store.
+        key: identifies the trial in the tracking store.
         seed_values: for a finalist, the metric with each seed, its own first; else empty.
         reason: why it failed or was cut short; "" otherwise.
     """
@@ -57,7 +56,7 @@ class TrialRecord:
 
     @property
     def score(self) -> float | None:
-        """What the trial counts for: the mean over its seeds, else its value."""
+        """What trials are ranked by: the mean over its seeds, else its value."""
         if self.seed_values:
             return math.fsum(self.seed_values) / len(self.seed_values)
         return self.value
@@ -69,17 +68,16 @@ class SearchRecord:
 
     Attributes:
         name: of the experiment.
-        metric: what counts, such as ``val/accuracy``.
-        is_larger_better: which way.
-        space: for each varied key what it may be; ``str()`` of it is in the experiment's words.
+        metric: what trials are compared by, such as ``val/accuracy``.
+        is_larger_better: whether a larger value of the metric is better.
+        space: the distribution of each varied key; ``str()`` gives the experiment's notation.
         algorithm: grid, random or optuna.
         scheduler: none, asha or median.
         max_epochs: epochs of a trial that is not cut short.
-        num_planned: trials that there will be, if the time budget lets them.
+        num_planned: trials that the search runs if its time budget suffices.
         time_budget_s: seconds that the search may take; None for no limit.
-        trials: in order of their numbers; the extra seeds of finalists are not trials of their
-            own here but ``seed_values``.
-        best: number of the trial that won; None where every trial failed.
+        trials: by number; repeats of finalists are not among them, but in ``seed_values``.
+        best: number of the trial that won; None if every trial failed.
         started_at: in seconds since 1970.
         elapsed_s: time spent searching, over all attempts.
         epochs_trained: over all trials and seeds.
@@ -107,7 +105,7 @@ class SearchRecord:
 
     @property
     def num_ended(self) -> int:
-        """Trials that will not go on."""
+        """Trials that have ended."""
         return sum(trial.ended_at is not None for trial in self.trials)
 
     @property
@@ -121,26 +119,19 @@ class SearchRecord:
         return max(0.0, left_s)
 
     def with_best(self) -> SearchRecord:
-        """The same with the best of :meth:`ranked` as its best."""
+        """A copy whose ``best`` is the first of :meth:`ranked`."""
         ranked = self.ranked()
         return replace(self, best=ranked[0].number if ranked else None)
 
     def ranked(self) -> list[TrialRecord]:
-        """Trials with a value, the best first; finalists, which were measured more often, lead."""
+        """Trials with a finite score, best first; those with several seeds before all others."""
         sign = -1 if self.is_larger_better else 1
-        measured = [
-            trial
+        scores = [
+            (not trial.seed_values, sign * trial.score, trial.number, trial)
             for trial in self.trials
             if trial.score is not None and math.isfinite(trial.score) and trial.state != "failed"
         ]
-        return sorted(
-            measured,
-            key=lambda trial: (
-                not trial.seed_values,
-                sign * (trial.score if trial.score is not None else math.nan),
-                trial.number,
-            ),
-        )
+        return [trial for *_, trial in sorted(scores, key=lambda score: score[:3])]
 
     def count(self, *states: TrialState) -> int:
         """Number of trials in these states."""

@@ -145,12 +145,6 @@ class _Searcher(Searcher):
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing to save: the study is on the disk."""
 
-    def save(self, checkpoint_path: str) -> None:
-        """See save_to_dir."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """See save_to_dir."""
-
 
 class _Scheduler(FIFOScheduler):
     """Passes results and ends to the dispatcher, and its decision to stop a trial to Tune."""
