@@ -243,7 +243,7 @@ def test_a_cut_link_repeats_no_line_and_loses_none(cluster: Cluster, monkeypatch
         if len(notes) == 1 and notes[0].startswith("connection lost"):
             wait_until(lambda: "line 50" in cluster.head.get("/api/jobs/printer/logs"))
             notes.append("mended")
-            link.mend()
+            link.restore()
 
     job = follow(client, "printer", write=write, note=notes.append, pause=pause)
     lines = [line for line in "".join(written).splitlines() if line.startswith("line ")]

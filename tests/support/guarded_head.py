@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,9 +16,9 @@ from pathlib import Path
 import psutil
 import requests
 
-# Ray hands out the ports of its workers from here.
-WORKER_PORTS = range(10002, 20000)
-# Ray serves metrics on every interface and asks for no token; a port that is none turns that off.
+from support.ports import free_ports
+
+# Ray serves metrics on every interface without asking for a token; port -1 turns that off.
 WITHOUT_METRICS = {
     "RAY_enable_metrics_collection": "0",
     "AUTOSCALER_METRIC_PORT": "-1",
@@ -30,22 +29,8 @@ _ROUTE = re.compile(r"<ResourceRoute \[(\w+)\] <\w+ +(\S+?)>? ->")
 _COUNT = re.compile(r"Registered (\d+) routes")
 
 
-def free_ports(count: int) -> list[int]:
-    """Free ports that Ray will not give to a worker."""
-    probes, ports = [], []
-    while len(ports) < count:
-        probe = socket.socket()
-        probe.bind(("127.0.0.1", 0))
-        probes.append(probe)
-        if probe.getsockname()[1] not in WORKER_PORTS:
-            ports.append(probe.getsockname()[1])
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 def clean_environment(**extra: str) -> dict[str, str]:
-    """This process's environment without what would lead to other clusters and stores."""
+    """This process's environment without the variables that name clusters and stores."""
     hidden = ("RAY_", "MLFLOW_", "RNNLANE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -81,7 +66,7 @@ class Head:
         """Method and path of each route that a dashboard process says it serves."""
         text = (self.logs / log).read_text()
         found = _ROUTE.findall(text)
-        # A change of the log's form must not make the list shorter in silence.
+        # Fails if the format of the log has changed.
         assert len(found) == int(_COUNT.findall(text)[-1]) > 0
         return found
 
@@ -138,7 +123,7 @@ def start_head(*, is_guarded: bool = True, **environment: str) -> Head:
 
 
 def _wait_for_jobs(head: Head) -> None:
-    """Until the agent that starts jobs is there."""
+    """Waits until the agent that starts jobs is running."""
     end = time.monotonic() + 180
     while time.monotonic() < end:
         assert head.process.poll() is None, (head.folder / "head.log").read_text()

@@ -23,7 +23,7 @@ PREFIX = "rnnlane"
 
 
 def why_not() -> str | None:
-    """What is missing to make hosts; None where nothing is."""
+    """Why hosts cannot be made here; None if they can."""
     if not sys.platform.startswith("linux") or shutil.which("ip") is None:
         return "hosts are network namespaces, which need Linux and iproute2"
     if os.geteuid() != 0:
@@ -31,7 +31,19 @@ def why_not() -> str | None:
     probe = _namespace(os.getpid(), "probe")
     try:
         _make(probe)
-        _do("ip", "netns", "exec", probe, "tc", "qdisc", "add", "dev", "lo", "root", *_thin(2000))
+        _do(
+            "ip",
+            "netns",
+            "exec",
+            probe,
+            "tc",
+            "qdisc",
+            "add",
+            "dev",
+            "lo",
+            "root",
+            *_bandwidth_limit(2000),
+        )
     except RuntimeError as error:
         return f"no hosts can be made of network namespaces here: {error}"
     finally:
@@ -64,12 +76,12 @@ class Host:
         _do(*inside, "route", "add", "default", "dev", INTERFACE)
 
     def environment(self, **extra: str) -> dict[str, str]:
-        """What a process on this host gets: nothing of the tests' own Ray or MLflow."""
+        """The environment of a process on this host, without the tests' own Ray and MLflow."""
         path = [str(Path(sys.executable).parent), os.environ["PATH"]]
         kept = {key: os.environ[key] for key in ("LANG", "PYTHONPATH") if key in os.environ}
         return {
             **kept,
-            # As where the environment with our packages is activated.
+            # As in an activated environment: jobs call `python`.
             "PATH": os.pathsep.join(path),
             "HOME": str(self.home),
             "TMPDIR": str(self.folder),
@@ -81,9 +93,9 @@ class Host:
     def start(
         self, *command: str, log: Path, errors: Path | None = None, **extra: str
     ) -> subprocess.Popen:
-        """Starts a command on this host; what it prints is added to ``log``.
+        """Starts a command on this host; its output is appended to ``log``.
 
-        What it prints on stderr goes to ``errors``, where that is given.
+        Its stderr is appended to ``errors`` instead, if given.
         """
         with log.open("ab") as out, (errors or log).open("ab") as err:
             return subprocess.Popen(
@@ -126,13 +138,13 @@ class Host:
         return found
 
     def kill(self, *words: str) -> int:
-        """``kill -9`` of :meth:`processes`; how many there were."""
+        """``kill -9`` of :meth:`processes`; returns their number."""
         doomed = self.processes(*words)
         kill(doomed)
         return len(doomed)
 
     def cut(self) -> None:
-        """Pulls the cable at the switch; connections notice nothing but silence."""
+        """Pulls the cable at the switch: packets are lost, connections stay open."""
         _do("ip", "-n", self._switch, "link", "set", "dev", self.name, "down")
 
     def join(self) -> None:
@@ -140,12 +152,12 @@ class Host:
         _do("ip", "-n", self._switch, "link", "set", "dev", self.name, "up")
 
     def narrow(self, kbit_per_s: int = 2000) -> None:
-        """A thin line to this host: training takes as long as a test needs, on any machine."""
-        thin = _thin(kbit_per_s)
-        _do("tc", "-n", self._switch, "qdisc", "replace", "dev", self.name, "root", *thin)
+        """Limits the bandwidth to this host, so that training lasts long enough for a test."""
+        limit = _bandwidth_limit(kbit_per_s)
+        _do("tc", "-n", self._switch, "qdisc", "replace", "dev", self.name, "root", *limit)
 
     def widen(self) -> None:
-        """Takes :meth:`narrow` back; does nothing where the line is wide."""
+        """Undoes :meth:`narrow`; does nothing without it."""
         delete = ["tc", "-n", self._switch, "qdisc", "delete", "dev", self.name, "root"]
         subprocess.run(delete, check=False, capture_output=True)
 
@@ -195,7 +207,7 @@ def _namespace(pid: int, name: str) -> str:
     return f"{PREFIX}-hosts-{pid}-{name}"
 
 
-def _thin(kbit_per_s: int) -> tuple[str, ...]:
+def _bandwidth_limit(kbit_per_s: int) -> tuple[str, ...]:
     return ("tbf", "rate", f"{kbit_per_s}kbit", "burst", "32kb", "limit", "20mb")
 
 
@@ -205,7 +217,7 @@ def _make(namespace: str) -> str:
 
 
 def _remove_stale() -> None:
-    """Removes hosts of earlier processes that ended without a word."""
+    """Removes hosts of earlier processes that ended without doing so."""
     for pid in {int(name.split("-")[2]) for name in _namespaces()}:
         if pid == os.getpid() or not psutil.pid_exists(pid):
             _remove_of(pid)
@@ -225,7 +237,7 @@ def _namespaces() -> list[str]:
 
 
 def _delete(namespace: str) -> None:
-    # What is killed may just have started another process.
+    # A killed process may just have started another one.
     deadline = time.monotonic() + 30
     while (left := _processes(namespace)) and time.monotonic() < deadline:
         kill(left)

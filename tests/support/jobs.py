@@ -18,21 +18,11 @@ from pathlib import Path
 import psutil
 
 from support.command import wait_until
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports outside those that Ray gives its workers (10002-19999) and below the kernel's own."""
-    found: list[int] = []
-    while len(found) < count:
-        port = 20_000 + secrets.randbelow(12_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-    return found
+from support.ports import free_ports
 
 
 class RayHead:
-    """A head of two CPUs on loopback; every call needs the token."""
+    """A head with two CPUs on loopback; every call needs the token."""
 
     def __init__(self, folder: Path, **environment: str):
         self.folder = folder
@@ -57,7 +47,7 @@ class RayHead:
             "RNNLANE_HOME": str(self.home),
             **environment,
         }
-        # Not --block: that ends the head where its server of Ray Client is slow to start.
+        # Not --block, which ends the head when its Ray Client server is slow to start.
         with (folder / "head.log").open("w") as log:
             self._process = subprocess.Popen(
                 command, env=own, stdout=log, stderr=log, start_new_session=True
@@ -67,7 +57,7 @@ class RayHead:
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token)}
 
     def get(self, path: str) -> str:
-        """What the dashboard answers to one who has the token."""
+        """The dashboard's answer to a request with the token."""
         request = urllib.request.Request(self.address + path)
         request.add_header("Authorization", f"Bearer {self.token.read_text()}")
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -83,7 +73,7 @@ class RayHead:
         wait_until(answers, what="the head")
 
     def stop(self) -> None:
-        """Ends the processes of this head and no other's, and removes its folder."""
+        """Ends the processes of this head only, and removes its folder."""
         self._process.kill()
         self._process.wait()
         mine = []
@@ -99,7 +89,7 @@ class RayHead:
 
 
 class AccountServer:
-    """An MLflow server that lets nobody in without an account."""
+    """An MLflow server that refuses requests without an account."""
 
     def __init__(self, folder: Path):
         self.password = secrets.token_urlsafe(16)
@@ -114,7 +104,7 @@ class AccountServer:
         settings = folder / "auth.ini"
         settings.write_text(
             "[mlflow]\ndefault_permission = NO_PERMISSIONS\nadmin_username = admin\n"
-            # Else a password is hashed at each request, which costs more than the request.
+            # Without it a password is hashed at each request, which costs more than the request.
             "auth_cache_ttl_seconds = 30\n"
             f"database_uri = sqlite:///{folder / 'accounts.db'}\n"
             "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
@@ -151,20 +141,20 @@ class AccountServer:
 
 
 class Link:
-    """A TCP link to a port of this machine, which can be cut and mended."""
+    """A TCP link to a port of this machine, which can be cut and restored."""
 
     def __init__(self, to_port: int):
         (self.port,) = free_ports(1)
         self._to_port = to_port
         self._open: list[socket.socket] = []
-        self.mend()
+        self.restore()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self) -> None:
-        """Ends every connection, and lets no new one in."""
+        """Ends every connection, and accepts no new one."""
         for end in (self._listener, *self._open):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

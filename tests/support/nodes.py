@@ -8,12 +8,7 @@ import sys
 from pathlib import Path
 
 from support.command import kill_everything, wait_until
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from support.ports import free_ports
 
 
 class RayNodes:
@@ -33,33 +28,34 @@ class RayNodes:
         self._shared = {
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
-            # A dead node is noticed in seconds, not in the better part of a minute.
+            # Ray notices a dead node within seconds, by default after most of a minute.
             "RAY_health_check_period_ms": "2000",
             "RAY_health_check_failure_threshold": "3",
         }
         self._log = folder / "ray.log"
-        self._port = free_port()
+        (self._port,) = free_ports(1)
         self._nodes: list[subprocess.Popen] = []
         self.address = f"127.0.0.1:{self._port}"
         self.environment = {**self._shared, "RAY_ADDRESS": self.address}
 
     def start_head(self, **environment: str) -> None:
-        """Starts the first node, whose workers have some more environment variables."""
+        """Starts the first node; ``environment`` is added to that of its workers."""
+        dashboard, client = free_ports(2)
         self._start(
             "--head",
             f"--port={self._port}",
             f"--temp-dir={self._folder}",
             "--include-dashboard=true",
             "--dashboard-host=127.0.0.1",
-            f"--dashboard-port={free_port()}",
-            f"--ray-client-server-port={free_port()}",
+            f"--dashboard-port={dashboard}",
+            f"--ray-client-server-port={client}",
             **environment,
         )
 
     def add(self, *, hidden: Path | None = None, **environment: str) -> subprocess.Popen:
-        """Starts a node, whose workers have some more environment variables.
+        """Starts a node; ``environment`` is added to that of its workers.
 
-        With a ``hidden`` folder, which needs root, the node has another, empty one in its place.
+        On the node the ``hidden`` folder is empty, which needs root.
         """
         return self._start(f"--address={self.address}", hidden=hidden, **environment)
 
@@ -91,11 +87,11 @@ class RayNodes:
             )
             if node.poll() is None:
                 return node
-            # On a busy machine Ray gives up on a node that it starts.
+            # On a busy machine starting a node may time out.
         raise AssertionError(self._log.read_text())
 
     def alive(self) -> set[str]:
-        """Ids of the nodes that Ray takes for alive, which a dead one is for a while."""
+        """Ids of the nodes that Ray considers alive; a dead one is among them for some seconds."""
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", self._port)) != 0:
                 return set()

@@ -1,4 +1,4 @@
-"""Jobs sent from the client of a cluster of hosts, and the runs that they make."""
+"""Jobs submitted from the client of a cluster of hosts, and their runs."""
 
 import json
 import time
@@ -31,10 +31,10 @@ def experiment_file(folder: Path, name: str, **changes: Any) -> Path:
 
 
 class Submission:
-    """`rnnlane submit` under way on the client.
+    """A running `rnnlane submit` on the client.
 
     Attributes:
-        seconds: since the start, by what was waited for.
+        seconds: from the start to each event that was waited for, by its name.
     """
 
     def __init__(self, cluster: HostCluster, name: str, *options: str, **changes: Any):
@@ -51,12 +51,12 @@ class Submission:
 
     @property
     def out(self) -> str:
-        """The log that it passed on."""
+        """The job's log, as it was printed."""
         return self._out.read_text()
 
     @property
     def notes(self) -> str:
-        """What it had to say itself."""
+        """Notes of the command itself."""
         return self._err.read_text()
 
     @property
@@ -64,14 +64,14 @@ class Submission:
         return self.out + self.notes
 
     def wait_for(self, text: str, *, timeout_s: float = 400) -> None:
-        """Waits until it has printed that."""
+        """Waits until the command has printed ``text``."""
 
-        def is_there() -> bool:
-            there = text in self.text
-            assert there or self._command.poll() is None, self.text
-            return there
+        def has_printed() -> bool:
+            is_printed = text in self.text
+            assert is_printed or self._command.poll() is None, self.text
+            return is_printed
 
-        wait_until(is_there, timeout_s=timeout_s, what=f"{text!r} in: {self._out}")
+        wait_until(has_printed, timeout_s=timeout_s, what=f"{text!r} in: {self._out}")
         self.mark(text)
 
     @property
@@ -86,7 +86,7 @@ class Submission:
         self.seconds[what] = self.elapsed_s
 
     def wait_for_training(self, *, num_checkpoints: int = 2) -> None:
-        """Waits until it is in the middle of an epoch, with checkpoints to go back to."""
+        """Waits until training has written checkpoints to resume from."""
         pattern = f"{self.name}-*/attempt-*/checkpoint_*/state.json"
 
         def has_begun() -> bool:
@@ -124,7 +124,7 @@ class Submission:
 
 
 def record(cluster: HostCluster, name: str) -> dict[str, Any]:
-    """The only run of an experiment, as the cluster's home has it."""
+    """The record of an experiment's only run, from the cluster's home."""
     (file,) = (cluster.home / "runs").glob(f"{name}-*/run.json")
     return json.loads(file.read_text())
 

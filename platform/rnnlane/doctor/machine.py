@@ -6,17 +6,16 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-
-from packaging.requirements import Requirement
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.config.paths import home
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import RnnlaneError
+from rnnlane.jobs.versions import direct_requirements
 
 LEAST_FREE_GIB = 2.0
 
@@ -40,18 +39,14 @@ class Finding:
 
 def diagnose(tracking_uri: str | None) -> Iterator[Finding]:
     """Checks versions, disk, memory, data, store, Ray and GPUs, in the order of cost."""
-    checks: list[Callable[[], Finding]] = [
-        _python,
-        _packages,
-        _disk,
-        _shared_memory,
-        _imdb,
-        lambda: store_finding(tracking_uri),
-        _ray,
-        _gpus,
-    ]
-    for check in checks:
-        yield check()
+    yield _python()
+    yield _packages()
+    yield _disk()
+    yield _shared_memory()
+    yield _imdb()
+    yield store_finding(tracking_uri)
+    yield _ray()
+    yield _gpus()
 
 
 def _python() -> Finding:
@@ -62,10 +57,7 @@ def _python() -> Finding:
 
 def _packages() -> Finding:
     wrong, seen = [], []
-    for line in metadata.requires("rnnlane") or []:
-        requirement = Requirement(line)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
+    for requirement in direct_requirements("rnnlane", {""}):
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:

@@ -17,6 +17,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.train import TrainingFailedError
 from ray.train.torch import TorchConfig
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -36,7 +37,6 @@ from rnnlane.ray_cluster.internals_train import (
     RunConfig,
     ScalingConfig,
     TorchTrainer,
-    TrainingFailedError,
     controller_environment,
     release_resources,
 )

@@ -6,13 +6,10 @@ import re
 from dataclasses import dataclass
 
 from ray.exceptions import ActorDiedError, RayError
+from ray.train import ControllerError, PreemptionError, TrainingFailedError, WorkerGroupError
 
 from rnnlane.errors import JobError, last_line
 from rnnlane.ray_cluster.internals_train import (
-    ControllerError,
-    PreemptionError,
-    TrainingFailedError,
-    WorkerGroupError,
     WorkerGroupStartupTimeoutError,
     WorkerHealthCheckFailedError,
     WorkerHealthCheckTimeoutError,

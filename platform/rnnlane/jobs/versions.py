@@ -11,12 +11,12 @@ import functools
 import json
 import platform
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from rnnlane.errors import ConfigError
 from rnnlane.jobs.answer import ask_cluster
@@ -43,8 +43,10 @@ class Versions:
 @functools.cache
 def here() -> Versions:
     """The versions that this process runs on."""
-    found = {_normal(item.metadata["Name"]): item.version for item in metadata.distributions()}
-    return Versions(platform.python_version(), found)
+    packages: dict[str, str] = {
+        canonicalize_name(each.metadata["Name"]): each.version for each in metadata.distributions()
+    }
+    return Versions(platform.python_version(), packages)
 
 
 def ask(client: JobClient) -> Versions:
@@ -61,15 +63,10 @@ def ask(client: JobClient) -> Versions:
 
 def requirements() -> list[Requirement]:
     """What rnnlane depends on besides Ray, and what the extras of Ray depend on."""
-    found = {}
-    for requirement in _direct("rnnlane", {""}):
-        if _normal(requirement.name) != "ray":
-            found[_normal(requirement.name)] = requirement
-            continue
-        for inner in _direct("ray", set(requirement.extras)):
-            if _normal(inner.name) != "ray":
-                found.setdefault(_normal(inner.name), inner)
-    return [found[name] for name in sorted(found)]
+    ours = _by_name(direct_requirements("rnnlane", {""}))
+    rays = _by_name(direct_requirements("ray", ours.pop("ray").extras))
+    rays.pop("ray", None)
+    return [requirement for _, requirement in sorted((rays | ours).items())]
 
 
 def check(theirs: Versions, *, address: str, with_packages: bool) -> None:
@@ -113,9 +110,9 @@ def pins() -> list[str]:
     """
     installed = here().packages
     return [
-        f"{requirement.name}=={installed[_normal(requirement.name)].partition('+')[0]}"
+        f"{requirement.name}=={installed[canonicalize_name(requirement.name)].partition('+')[0]}"
         for requirement in requirements()
-        if _normal(requirement.name) in installed
+        if canonicalize_name(requirement.name) in installed
     ]
 
 
@@ -129,14 +126,15 @@ def _base_mismatches(ours: Versions, theirs: Versions) -> Iterator[str]:
 
 def _package_mismatches(theirs: Versions) -> Iterator[str]:
     for requirement in requirements():
-        version = theirs.packages.get(_normal(requirement.name))
+        version = theirs.packages.get(canonicalize_name(requirement.name))
         if version is None:
             yield f"{requirement.name} is missing"
         elif not requirement.specifier.contains(version, prereleases=True):
             yield f"{requirement.name} is {version} and must be {requirement.specifier}"
 
 
-def _direct(name: str, extras: set[str]) -> Iterator[Requirement]:
+def direct_requirements(name: str, extras: Set[str]) -> Iterator[Requirement]:
+    """What an installed package depends on here, with some of its extras; ``""`` for none."""
     for line in metadata.requires(name) or []:
         requirement = Requirement(line)
         marker = requirement.marker
@@ -144,9 +142,9 @@ def _direct(name: str, extras: set[str]) -> Iterator[Requirement]:
             yield requirement
 
 
+def _by_name(requirements: Iterable[Requirement]) -> dict[str, Requirement]:
+    return {canonicalize_name(each.name): each for each in requirements}
+
+
 def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
-
-
-def _normal(name: Any) -> str:
-    return str(name).lower().replace("_", "-").replace(".", "-")

@@ -31,19 +31,20 @@ def capacity(bundle: Mapping[str, float], count: int) -> dict[str, float]:
 
     have: dict[str, float] = ray.cluster_resources()
     wait_s = _wait_s()
-    if wait_s <= 0 or _fits(have, bundle, count):
+    if wait_s <= 0 or fits(have, bundle, count):
         return have
     from ray.autoscaler.sdk import request_resources
 
     request_resources(bundles=[dict(bundle)] * count)
     end = time.monotonic() + wait_s
-    while not _fits(have, bundle, count) and time.monotonic() < end:
+    while not fits(have, bundle, count) and time.monotonic() < end:
         time.sleep(_POLL_S)
         have = ray.cluster_resources()
     return have
 
 
-def _fits(have: Mapping[str, float], bundle: Mapping[str, float], count: int) -> bool:
+def fits(have: Mapping[str, float], bundle: Mapping[str, float], count: int) -> bool:
+    """Whether ``count`` bundles are within the amounts of ``have``."""
     return all(have.get(name, 0.0) >= each * count for name, each in bundle.items())
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import ConfigError, JobError, ResourceError, first_line, redact
-from rnnlane.ray_cluster.capacity import capacity
+from rnnlane.ray_cluster.capacity import capacity, fits
 from rnnlane.ray_cluster.internals import loopback_only
 
 # Ray Train polls its workers every 2 s by default, and waits that long again at the end of a run.
@@ -173,9 +173,8 @@ def is_large_enough(config: RuntimeConfig, gpus_per_worker: float) -> bool:
     """Whether the connected Ray has the resources that the workers need, in use or not."""
     import ray
 
-    have = ray.cluster_resources()
-    needed = worker_resources(config.cpus_per_worker, gpus_per_worker)
-    return all(config.min_workers * each <= have.get(name, 0.0) for name, each in needed.items())
+    bundle = worker_resources(config.cpus_per_worker, gpus_per_worker)
+    return fits(ray.cluster_resources(), bundle, config.min_workers)
 
 
 def describe_worker(config: RuntimeConfig, gpus_per_worker: float) -> str:

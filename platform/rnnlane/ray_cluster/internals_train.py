@@ -1,7 +1,7 @@
 """Every name of Ray Train that is not part of its public interface; see ``internals``.
 
-The classes of ``ray.train.v2`` are public under ``ray.train`` as well, but type checkers see those
-of the old Ray Train there.
+The configs and the trainer are public under ``ray.train`` as well, but type checkers see those of
+the old Ray Train there.
 """
 
 from __future__ import annotations
@@ -23,26 +23,16 @@ from ray.train.v2._internal.exceptions import (
     WorkerHealthCheckTimeoutError,
 )
 from ray.train.v2.api.config import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.v2.api.exceptions import (
-    ControllerError,
-    PreemptionError,
-    TrainingFailedError,
-    WorkerGroupError,
-)
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 __all__ = [
     "COORDINATOR",
     "START_TIMEOUT_VARIABLE",
     "CheckpointConfig",
-    "ControllerError",
     "FailureConfig",
-    "PreemptionError",
     "RunConfig",
     "ScalingConfig",
     "TorchTrainer",
-    "TrainingFailedError",
-    "WorkerGroupError",
     "WorkerGroupStartupTimeoutError",
     "WorkerHealthCheckFailedError",
     "WorkerHealthCheckTimeoutError",

@@ -30,7 +30,7 @@ def test_the_installed_packages_are_in_order():
 
 def test_a_package_out_of_range_and_a_missing_one_are_named(monkeypatch):
     needed = ["torch>=99", "no-such-package>=1", "only-for-tests>=1; extra == 'dev'"]
-    monkeypatch.setattr(machine.metadata, "requires", lambda _name: needed)
+    monkeypatch.setattr(metadata, "requires", lambda _name: needed)
     finding = machine._packages()
     assert not finding.ok
     assert ", >=99 is tested" in finding.found

@@ -82,7 +82,7 @@ def test_after_a_job_that_came_to_nothing_the_next_attempt_goes_on(cluster, stat
     assert cluster.orders[second][0].endswith(" train experiment.yaml --resume")
 
 
-def test_again_runs_it_anew_even_beside_one_that_runs(cluster):
+def test_again_starts_a_new_run_even_beside_a_running_one(cluster):
     first, second = sent(cluster), sent(cluster, again=True)
     assert (first[:-2], second[-2:]) == (second[:-2], "-2")
     assert not cluster.orders[second][0].endswith("--resume")

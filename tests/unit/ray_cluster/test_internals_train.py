@@ -41,10 +41,7 @@ def test_the_coordinator_has_the_name_and_the_method_that_release_resources_uses
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *("CheckpointConfig", "FailureConfig", "RunConfig", "ScalingConfig"),
-        *("ControllerError", "PreemptionError", "TrainingFailedError", "WorkerGroupError"),
-    ],
+    ["CheckpointConfig", "FailureConfig", "RunConfig", "ScalingConfig"],
 )
 def test_the_classes_of_ray_train_v2_are_those_of_ray_train(name):
     assert getattr(internals_train, name) is getattr(ray.train, name)
@@ -59,6 +56,6 @@ def test_ray_train_has_the_options_that_turn_its_own_restarts_off():
 
 def test_a_startup_timeout_knows_its_number_of_workers():
     assert internals_train.WorkerGroupStartupTimeoutError(3).num_workers == 3
-    controller_error = internals_train.ControllerError(ValueError())
+    controller_error = ray.train.ControllerError(ValueError())
     assert isinstance(controller_error.controller_failure, ValueError)
-    assert internals_train.WorkerGroupError("", {1: ValueError()}).worker_failures.keys() == {1}
+    assert ray.train.WorkerGroupError("", {1: ValueError()}).worker_failures.keys() == {1}
