@@ -38,6 +38,7 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
 from rnnlane.training.checkpoint import BEST
 from rnnlane.training.loop import Outcome
+from rnnlane.training.memory import HUGE_PAGES
 
 ELASTIC_START_TIMEOUT_S = "20"
 
@@ -192,7 +193,8 @@ def _told_to_controller(runtime: RuntimeConfig) -> Iterator[None]:
     values = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
     if runtime.is_elastic and START_TIMEOUT not in os.environ:
         values[START_TIMEOUT] = ELASTIC_START_TIMEOUT_S
-    ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
+    values |= {name: os.environ.get(name, value) for name, value in HUGE_PAGES.items()}
+    ENV_VARS_TO_PROPAGATE.update({"RAY_ADDRESS", *HUGE_PAGES})
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

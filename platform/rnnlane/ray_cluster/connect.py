@@ -14,6 +14,7 @@ from typing import Any
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import ConfigError, JobError, ResourceError, first_line, redact
 from rnnlane.ray_cluster.capacity import capacity
+from rnnlane.training.memory import use_huge_pages
 
 # Ray Train asks its workers for news every 2 s by default, and waits that long once more at the
 # end of every run.
@@ -47,6 +48,8 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
         JobError: Ray cannot be started or reached.
     """
     check_address()
+    # Ray's local processes inherit the environment.
+    use_huge_pages()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_CHECK_INTERVAL_S)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,52 +12,12 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.space import trial_experiment
 from rnnlane.errors import redact
 from rnnlane.execution.run_record import RunRecord
+from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.search_figures import write_pictures
 from rnnlane.reports.search_report import report_html, trials_csv
 from rnnlane.tracking.search import SearchTracker
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """A finished search.
-
-    Attributes:
-        run_id: MLflow's, of the search.
-        tracking_uri: the MLflow store, without passwords.
-        best: params, metrics, run_id and number of the trial that won; None where all failed.
-        num_trials: trials that were started; seeds of finalists are not counted.
-        num_pruned: of these, cut short by the scheduler.
-        num_cut: cut short by the time budget.
-        num_failed: failed.
-        epochs_trained: over all trials and seeds.
-        elapsed_s: seconds of searching, over all attempts.
-        clip: of the winner: mean_norm, max_norm, clipped_fraction.
-        best_config: path of the winner's experiment; None where all failed.
-        report: path of the report.
-        run_folder: the search's local files.
-        is_tracked: whether the store has everything; else the rest waits in the outbox.
-    """
-
-    run_id: str
-    tracking_uri: str
-    best: dict[str, Any] | None
-    num_trials: int
-    num_pruned: int
-    num_cut: int
-    num_failed: int
-    epochs_trained: int
-    elapsed_s: float
-    clip: dict[str, Any] | None
-    best_config: str | None
-    report: str
-    run_folder: str
-    is_tracked: bool = True
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, as ``--json`` prints them."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -106,25 +66,25 @@ def best_yaml(config: ExperimentConfig, found: SearchRecord, *, run_id: str | No
 
 
 def describe_result(
-    found: SearchRecord,
+    search: SearchRecord,
     files: SearchFiles,
+    is_tracked: bool,
     *,
     record: RunRecord,
     tracker: SearchTracker,
-    is_tracked: bool,
 ) -> SearchResult:
-    """The answer of the search."""
-    winner = found.winner
+    """The result of the search, given whether the store has received everything."""
+    winner = search.winner
     return SearchResult(
-        run_id=tracker.parent.run_id,
-        tracking_uri=redact(tracker.parent.tracking_uri),
+        run_id=tracker.run_id,
+        tracking_uri=redact(tracker.tracking_uri),
         best=None if winner is None else _describe(winner, tracker),
-        num_trials=len(found.trials),
-        num_pruned=found.count("pruned"),
-        num_cut=found.count("cut"),
-        num_failed=found.count("failed"),
-        epochs_trained=found.epochs_trained,
-        elapsed_s=found.elapsed_s,
+        num_trials=len(search.trials),
+        num_pruned=search.count("pruned"),
+        num_cut=search.count("cut"),
+        num_failed=search.count("failed"),
+        epochs_trained=search.epochs_trained,
+        elapsed_s=search.elapsed_s,
         clip=None
         if winner is None
         else {

@@ -1,4 +1,4 @@
-"""One search, from its MLflow record's start to its end, whatever the end is."""
+"""One search: run its trials, report them to MLflow, and write the results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
@@ -16,23 +18,21 @@ from rnnlane.config.space import objective
 from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.data.storage import joined
 from rnnlane.execution.checkpoint_store import CheckpointStore
-from rnnlane.execution.environment import describe_environment
-from rnnlane.execution.run import PREDICTOR, flattened, training_data
+from rnnlane.execution.lifecycle import describe_run, flattened, tracked_run
+from rnnlane.execution.run import training_data
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import RunEvents
-from rnnlane.records.run_marker import marker_line
+from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.search.ray_tune import TrialListener, TrialPlaces, run_trials
-from rnnlane.search.results import SearchResult, describe_result, write_search_results
+from rnnlane.search.results import describe_result, write_search_results
 from rnnlane.search.study import Ticket, TrialBook, open_book, open_seed_book
 from rnnlane.search.trial_worker import TrialOrder
 from rnnlane.tracking.run import RunSpec
 from rnnlane.tracking.search import SearchTracker, start_search
-from rnnlane.tracking.store import find_tagged, resolve_uri
-from rnnlane.tracking.uris import store_identity
 
 
 def execute_search(
@@ -42,9 +42,9 @@ def execute_search(
     record: RunRecord,
     events: RunEvents,
 ) -> SearchResult:
-    """Runs what is left of a search and logs it; its status tells the truth whatever happens.
+    """Runs what is left of a search, and logs it.
 
-    Ray must be connected. What can be refused is refused before MLflow knows of the search.
+    Ray must be connected. What can be refused is refused before the MLflow run is created.
 
     Args:
         config: an experiment with a search.
@@ -52,41 +52,27 @@ def execute_search(
         record: the search's record on this machine.
         events: is told how it goes.
     """
-    try:
-        places = trial_places(config)
-        check_storage(config)
-        datasets = _shared_data(config, prepared)
-        tracker = _start_tracking(config, record)
-    except BaseException:
-        record.discard_unstarted()
-        raise
-    record = record.update(
-        run_id=tracker.parent.run_id,
-        tracking_uri=store_identity(tracker.parent.tracking_uri),
-        state="running",
-    )
-    events.note(marker_line(tracker.parent.run_id, tracker.parent.tracking_uri))
-    search = _Search(config, record=record, tracker=tracker, events=events, places=places)
-    try:
-        found = search.run(datasets)
-        if found.winner is None:
-            events.note(f"none of the {len(found.trials)} trials succeeded; there is no winner")
+    places = trial_places(config)
+    check_storage(config)
+    datasets = _shared_data(config, prepared)
+    spec = _describe_search(config, record)
+    with tracked_run(
+        start_search, spec, config=config.tracking, record=record, events=events
+    ) as run:
+        run.log_inputs(partial(_write_inputs, config))
+        search = _Search(
+            config, record=run.record, tracker=run.tracker, events=events, places=places
+        )
+        outcome = search.run(datasets)
+        if outcome.winner is None:
+            events.note(f"none of the {len(outcome.trials)} trials succeeded; there is no winner")
         events.stage("writing the report")
-        files = write_search_results(record.folder / "results", config, found, record=record)
-        tracker.parent.log_artifacts(record.folder / "results")
-    except KeyboardInterrupt:
-        record.update(state="killed")
-        tracker.finish("KILLED", reason="interrupted")
-        events.note(f"search {tracker.parent.run_id} was interrupted; go on with --resume")
-        raise
-    except BaseException as error:
-        record.update(state="failed")
-        tracker.finish("FAILED", reason=str(error) or type(error).__name__)
-        raise
-    is_tracked = tracker.finish("FINISHED")
-    result = describe_result(found, files, record=record, tracker=tracker, is_tracked=is_tracked)
-    record.update(state="finished", result=result.as_dict())
-    return result
+        results = record.folder / "results"
+        files = write_search_results(results, config, outcome, record=run.record)
+        run.tracker.log_artifacts(results)
+        return run.conclude(
+            partial(describe_result, outcome, files, record=run.record, tracker=run.tracker)
+        )
 
 
 def data_key(config: ExperimentConfig) -> str:
@@ -133,33 +119,17 @@ def _shared_data(config: ExperimentConfig, prepared: Mapping[str, PreparedData])
     }
 
 
-def _start_tracking(config: ExperimentConfig, record: RunRecord) -> SearchTracker:
+def _describe_search(config: ExperimentConfig, record: RunRecord) -> RunSpec:
     assert config.search is not None
     plain = config.model_dump(mode="json", exclude={"tracking", "description", "search"})
     search = config.search.model_dump(mode="json", exclude={"space"})
     space = {key: variation.describe() for key, variation in config.search.space.items()}
-    tags = {
-        "rnnlane.kind": "search",
-        "rnnlane.run_key": record.key,
-        "rnnlane.config_fingerprint": record.config_fingerprint,
-        "rnnlane.data_fingerprint": record.data_fingerprint,
-        "rnnlane.experiment": config.name,
-        **({"mlflow.note.content": config.description} if config.description else {}),
-        **describe_environment(),
-        **config.tracking.tags,
-    }
-    spec = RunSpec(
-        name=config.tracking.run_name or config.name,
-        params=flattened({**plain, "search": {**search, "space": space}}),
-        tags=tags,
-        class_names=(),
-        predictor=PREDICTOR,
-    )
-    run_id = record.run_id
-    if run_id is None:
-        # A driver that died at the wrong moment may have left the run without knowing its id.
-        run_id = find_tagged(resolve_uri(config.tracking.uri), "rnnlane.run_key", record.key)
-    return start_search(config.tracking, spec, outbox=record.outbox, resume_run_id=run_id)
+    params = {**plain, "search": {**search, "space": space}}
+    return describe_run(config, record, params=params, tags={"rnnlane.kind": "search"})
+
+
+def _write_inputs(config: ExperimentConfig, folder: Path) -> None:
+    (folder / "experiment.yaml").write_text(resolved_yaml(config), encoding="utf-8")
 
 
 class _Search(TrialListener):
@@ -188,7 +158,6 @@ class _Search(TrialListener):
 
     def run(self, datasets: dict[str, Any]) -> SearchRecord:
         """The trials, then the finalists with other seeds."""
-        self._log_inputs()
         self._tell_what_is_done()
         self._events.stage("searching")
         self._work_on(self._trials, datasets)
@@ -334,14 +303,6 @@ class _Search(TrialListener):
         while self._done_checkpoints:
             with contextlib.suppress(OSError):
                 CheckpointStore(self._checkpoints(self._done_checkpoints.pop())).delete()
-
-    def _log_inputs(self) -> None:
-        inputs = self._record.folder / "inputs"
-        if not inputs.exists():
-            inputs.mkdir(parents=True)
-            text = resolved_yaml(self._config)
-            (inputs / "experiment.yaml").write_text(text, encoding="utf-8")
-            self._tracker.parent.log_artifacts(inputs)
 
 
 def _distinct(trials: list[TrialRecord]) -> list[TrialRecord]:

@@ -12,6 +12,7 @@ from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.in_process import train_here
 from rnnlane.ray_cluster.connect import HEALTH_CHECK_INTERVAL_S
 from rnnlane.records.events import RunEvents
+from rnnlane.training.memory import use_huge_pages
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def run_trial(setting: dict[str, Any], *, datasets: dict[str, Any]) -> None:
     """
     import ray
 
+    use_huge_pages()
     order = TrialOrder.from_setting(setting)
     config = ExperimentConfig.model_validate_json(order.config)
     store = CheckpointStore(order.checkpoints)
