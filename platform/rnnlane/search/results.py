@@ -1,4 +1,4 @@
-"""What a search leaves: the winner's experiment, the evidence, and the answer."""
+"""The results of a search: the winner's experiment, the report, and what the verb returns."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from rnnlane.tracking.search import SearchTracker
 
 @dataclass(frozen=True)
 class SearchFiles:
-    """Where the files of a search are; no best_config where every trial failed."""
+    """The files of a search; ``best_config`` is None if every trial failed."""
 
     report: Path
     best_config: Path | None
 
 
 def write_search_results(
-    folder: Path, config: ExperimentConfig, found: SearchRecord, *, record: RunRecord
+    folder: Path, config: ExperimentConfig, search: SearchRecord, *, record: RunRecord
 ) -> SearchFiles:
     """Writes the winner's experiment, the table of all trials, the pictures and the report."""
     folder.mkdir(parents=True, exist_ok=True)
     best_config = None
     text = ""
-    if found.winner is not None:
-        text = best_yaml(config, found, run_id=record.run_id)
+    if search.winner is not None:
+        text = best_yaml(config, search, run_id=record.run_id)
         best_config = folder / "best.yaml"
         best_config.write_text(text, encoding="utf-8")
-    (folder / "trials.csv").write_text(trials_csv(found), encoding="utf-8")
-    pictures = write_pictures(found, folder / "figures")
+    (folder / "trials.csv").write_text(trials_csv(search), encoding="utf-8")
+    pictures = write_pictures(search, folder / "figures")
     report = folder / "report.html"
-    report.write_text(report_html(found, pictures, best_yaml=text), encoding="utf-8")
+    report.write_text(report_html(search, pictures, best_yaml=text), encoding="utf-8")
     return SearchFiles(report=report, best_config=best_config)
 
 
-def best_yaml(config: ExperimentConfig, found: SearchRecord, *, run_id: str | None) -> str:
-    """The winner's experiment, complete and runnable, with a comment that says what it is."""
-    winner = found.winner
+def best_yaml(config: ExperimentConfig, search: SearchRecord, *, run_id: str | None) -> str:
+    """The winner's experiment, complete and runnable, with a comment that explains it."""
+    winner = search.winner
     assert winner is not None
     experiment = trial_experiment(config, dict(winner.params))
     experiment = experiment.model_copy(update={"name": f"{config.name[:75]}-best"})
@@ -56,8 +56,8 @@ def best_yaml(config: ExperimentConfig, found: SearchRecord, *, run_id: str | No
     lines = [
         f"Found by `rnnlane tune` on {when}: the winner of the search {config.name}, MLflow run "
         f"{run_id}.",
-        f"Trial {winner.number} of {len(found.trials)}: {found.metric} {winner.value:.4f} at epoch "
-        f"{winner.best_epoch}{_seeds_note(winner)}.",
+        f"Trial {winner.number} of {len(search.trials)}: {search.metric} {winner.value:.4f} at "
+        f"epoch {winner.best_epoch}{_seeds_note(winner)}.",
         f"Varied: {json.dumps(dict(winner.params))}.",
         _clip_note(winner),
         "Train it with: rnnlane train best.yaml",

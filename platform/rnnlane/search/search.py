@@ -76,12 +76,12 @@ def execute_search(
 
 
 def data_key(config: ExperimentConfig) -> str:
-    """Names the prepared data that a trial trains on, among the search's."""
+    """Identifies the prepared data that a trial trains on among those of the search."""
     return fingerprint(config.text.model_dump(mode="json"))
 
 
 def trial_places(config: ExperimentConfig) -> TrialPlaces:
-    """Where the trials run on the connected Ray.
+    """How the trials are placed on the connected Ray.
 
     Raises:
         ResourceError: not even one trial fits; with the arithmetic.
@@ -110,7 +110,7 @@ def _gpus_per_worker(config: ExperimentConfig) -> float:
 
 
 def _shared_data(config: ExperimentConfig, prepared: Mapping[str, PreparedData]) -> dict[str, Any]:
-    """References to what trials learn from; none can read the test split, which is not there."""
+    """References to the data of the trials, without the test split."""
     import ray
 
     return {
@@ -133,7 +133,7 @@ def _write_inputs(config: ExperimentConfig, folder: Path) -> None:
 
 
 class _Search(TrialListener):
-    """The driver's side of a search: its phases, and what the outside is told of them."""
+    """The driver's side of a search: its phases, and what it reports of them."""
 
     def __init__(
         self,
@@ -158,11 +158,11 @@ class _Search(TrialListener):
 
     def run(self, datasets: dict[str, Any]) -> SearchRecord:
         """The trials, then the finalists with other seeds."""
-        self._tell_what_is_done()
+        self._report_earlier_trials()
         self._events.stage("searching")
-        self._work_on(self._trials, datasets)
+        self._run_study(self._trials, datasets)
         if self._settings.repeats > 1:
-            finalists = _distinct(self.found().ranked())[: self._settings.finalists]
+            finalists = _distinct(self.snapshot().ranked())[: self._settings.finalists]
             seeds = self._settings.repeats - 1
             self.noticed(
                 f"training the best {len(finalists)} again with {seeds} other seeds each"
@@ -172,17 +172,17 @@ class _Search(TrialListener):
             self._seeds = open_seed_book(
                 self._file, self._config, key=self._record.key, finalists=finalists
             )
-            self._work_on(self._seeds, datasets)
-        return self.found()
+            self._run_study(self._seeds, datasets)
+        return self.snapshot()
 
-    def found(self) -> SearchRecord:
-        """What is known by now."""
+    def snapshot(self) -> SearchRecord:
+        """The search so far."""
         metric, is_larger_better = objective(self._config)
         seeds = self._seeds.records() if self._seeds is not None else ()
         trials = self._trials.records()
         if self._seeds is not None:
             trials = self._seeds.with_seed_values(trials)
-        found = SearchRecord(
+        search = SearchRecord(
             name=self._config.name,
             metric=metric,
             is_larger_better=is_larger_better,
@@ -197,10 +197,10 @@ class _Search(TrialListener):
             elapsed_s=self._elapsed_s(),
             epochs_trained=sum(trial.num_epochs for trial in (*trials, *seeds)),
         )
-        return found.with_best()
+        return search.with_best()
 
     def started(self, ticket: Ticket) -> None:
-        self._sweep()
+        self._delete_done_checkpoints()
         self._tracker.open_trial(
             ticket.key,
             name=ticket.key,
@@ -215,11 +215,11 @@ class _Search(TrialListener):
                 "rnnlane.search": self._record.key,
             },
         )
-        self._tell()
+        self._report()
 
     def progressed(self, ticket: Ticket, record: TrialRecord) -> None:
         self._tracker.log_trial(ticket.key, record.history)
-        self._tell()
+        self._report()
 
     def ended(self, ticket: Ticket, record: TrialRecord) -> None:
         self._tracker.tag_trial(ticket.key, {"rnnlane.trial_state": record.state})
@@ -229,28 +229,28 @@ class _Search(TrialListener):
             reason=record.reason or None,
         )
         self._done_checkpoints.append(ticket.key)
-        self._tracker.parent.log_history(_progression(self.found()))
+        self._tracker.parent.log_history(_progression(self.snapshot()))
         if self._seeds is not None:
             value = "failed" if record.value is None else f"{record.value:.4f}"
             self.noticed(f"{ticket.key} with seed {ticket.sample.seed}: {value}")
-        self._tell()
+        self._report()
 
     def noticed(self, text: str) -> None:
         self._events.note(text)
 
-    def _tell_what_is_done(self) -> None:
+    def _report_earlier_trials(self) -> None:
         trials = self._trials.records()
         ended = sum(trial.state != "running" for trial in trials)
         if trials:
             self.noticed(
-                f"going on: {ended} trials have ended, {len(trials) - ended} are under way"
+                f"continuing: {ended} trials have ended, {len(trials) - ended} are under way"
             )
 
-    def _tell(self) -> None:
-        self._events.trial(self.found())
+    def _report(self) -> None:
+        self._events.trial(self.snapshot())
 
-    def _work_on(self, book: TrialBook, datasets: dict[str, Any]) -> None:
-        """Runs what is left of a book."""
+    def _run_study(self, book: TrialBook, datasets: dict[str, Any]) -> None:
+        """Runs what is left of a study."""
         self._done_checkpoints += [
             trial.key for trial in book.records() if trial.state != "running"
         ]
@@ -264,10 +264,10 @@ class _Search(TrialListener):
             listener=self,
         )
         book.stop_clock()
-        self._sweep()
+        self._delete_done_checkpoints()
 
     def _left_s(self) -> float:
-        """What the time budget leaves."""
+        """Seconds left of the time budget."""
         budget_s = self._settings.time_budget_s
         return math.inf if budget_s is None else budget_s - self._elapsed_s()
 
@@ -298,8 +298,8 @@ class _Search(TrialListener):
     def _checkpoints(self, key: str) -> str:
         return joined(storage_root(self._config), "checkpoints", key)
 
-    def _sweep(self) -> None:
-        """Deletes the checkpoints of trials whose end is final."""
+    def _delete_done_checkpoints(self) -> None:
+        """Deletes the checkpoints of trials that have ended."""
         while self._done_checkpoints:
             with contextlib.suppress(OSError):
                 CheckpointStore(self._checkpoints(self._done_checkpoints.pop())).delete()
@@ -316,19 +316,19 @@ def _distinct(trials: list[TrialRecord]) -> list[TrialRecord]:
     return distinct
 
 
-def _progression(found: SearchRecord) -> list[dict[str, float]]:
+def _progression(search: SearchRecord) -> list[dict[str, float]]:
     """The best value after each trial that ended, as metrics of the search's own run."""
-    ended = [trial for trial in found.trials if trial.ended_at is not None]
+    ended = [trial for trial in search.trials if trial.ended_at is not None]
     progression: list[dict[str, float]] = []
     best: float | None = None
     epochs = 0
     for count, trial in enumerate(sorted(ended, key=lambda trial: trial.ended_at or 0.0), start=1):
         epochs += trial.num_epochs
         if trial.value is not None and trial.state != "failed":
-            pick = max if found.is_larger_better else min
+            pick = max if search.is_larger_better else min
             best = trial.value if best is None else pick(best, trial.value)
         values = {"search/epochs_trained": float(epochs)}
         if best is not None:
-            values[f"search/best_{found.metric.removeprefix('val/')}"] = best
+            values[f"search/best_{search.metric.removeprefix('val/')}"] = best
         progression.append({"epoch": float(count), **values})
     return progression
