@@ -12,8 +12,6 @@ import typer
 from rnnlane.cli import output
 from rnnlane.cli.options import Json, Run, TrackingUri
 from rnnlane.errors import ConfigError
-from rnnlane.tracking.model_fetcher import ModelFetcher
-from rnnlane.tracking.uris import resolve_uri
 
 Texts = Annotated[
     list[str] | None,
@@ -33,7 +31,7 @@ def predict(
 ) -> None:
     """Ask the model of a run: label and confidence for each text."""
     asked = _asked(texts, file)
-    predictions = _classify(asked, run=run, tracking_uri=resolve_uri(tracking_uri))
+    predictions = _classify(asked, run=run, tracking_uri=tracking_uri)
     if plot is not None:
         _draw(predictions, plot)
     if as_json:
@@ -44,14 +42,18 @@ def predict(
         output.write(f"{label}\t{prediction['probabilities'][label]:.4f}\t{prediction['text']}")
 
 
-def _classify(texts: list[str], *, run: str, tracking_uri: str) -> list[dict[str, Any]]:
+def _classify(texts: list[str], *, run: str, tracking_uri: str | None) -> list[dict[str, Any]]:
     """As :func:`rnnlane.pipeline.predict`, but another process imports MLflow meanwhile.
 
     In one process, torch and MLflow are imported one after the other, also with threads.
     """
+    from rnnlane.tracking.model_fetcher import ModelFetcher
+    from rnnlane.tracking.uris import resolve_uri
+
+    uri = resolve_uri(tracking_uri)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        ModelFetcher(tracking_uri, run, Path(scratch)) as fetcher,
+        ModelFetcher(uri, run, Path(scratch)) as fetcher,
     ):
         from rnnlane.inference.predictor import Predictor
         from rnnlane.reports.artifacts import answers

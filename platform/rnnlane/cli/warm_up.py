@@ -11,8 +11,6 @@ import importlib
 import threading
 
 from rnnlane.errors import RnnlaneError
-from rnnlane.ray_cluster.connect import check_address
-from rnnlane.tracking.uris import resolve_uri
 
 
 def open_store_and_import(module: str, *, tracking_uri: str | None) -> None:
@@ -21,6 +19,9 @@ def open_store_and_import(module: str, *, tracking_uri: str | None) -> None:
     Raises:
         ConfigError: the verb would refuse RAY_ADDRESS, or the address of the store.
     """
+    from rnnlane.ray_cluster.connect import check_address
+    from rnnlane.tracking.uris import resolve_uri
+
     # Opening makes a SQLite file that is not there yet.
     check_address()
     uri = resolve_uri(tracking_uri)
