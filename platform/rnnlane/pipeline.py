@@ -1,17 +1,13 @@
-"""What rnnlane does, read top to bottom: prepare, train, baseline, tune, evaluate, predict.
+"""The verbs, read from top to bottom: prepare, train, baseline, tune, evaluate, predict.
 
 Each function is a verb of the command line, and can be called from a notebook. torch, Ray and
-MLflow cost seconds to import, so each function imports what it needs.
+MLflow take seconds to import, so each function imports what it needs where it needs it.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,37 +23,35 @@ from rnnlane.config.paths import storage_root
 from rnnlane.config.space import data_variants, num_trials
 from rnnlane.errors import ConfigError
 from rnnlane.records.events import RunEvents
+from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, TrainResult
+from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
     from rnnlane.data.prepare.prepared import PreparedData
-    from rnnlane.execution.baseline import BaselineResult
-    from rnnlane.execution.run import TrainResult
     from rnnlane.inference.predictor import Predictor
-    from rnnlane.search.results import SearchResult
     from rnnlane.tracking.store import RunSummary
 
 
 def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> PreparedData:
-    """Cleans, tokenises, splits and encodes the reviews, or finds that done already.
+    """Cleans, tokenizes, splits and encodes the texts, unless that has been done already.
 
     Raises:
-        DataError: the source cannot be read or does not fit the experiment.
+        DataError: the source cannot be read or does not match the experiment.
         JobError: Ray cannot be started or reached.
         ResourceError: a node of the cluster does not reach the storage.
     """
     from rnnlane.data.prepare.pipeline import check_source, find_prepared
     from rnnlane.data.prepare.pipeline import prepare as prepare_on_ray
-    from rnnlane.ray_cluster.connect import check_address
+    from rnnlane.ray_cluster import connect as cluster
 
-    check_address()
+    cluster.check_address()
     events = events or RunEvents()
     storage = storage_root(config)
     events.stage("looking for prepared data")
-    found = find_prepared(config, storage=storage)
-    if found is not None:
-        return found
+    prepared = find_prepared(config, storage=storage)
+    if prepared is not None:
+        return prepared
     check_source(config)
-    from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.storage_check import check_storage
 
     events.stage("starting Ray")
@@ -74,71 +68,61 @@ def train(
 
     Args:
         config: the experiment.
-        resume: go on with the newest run of this experiment and data, if it was cut off; answer
-            with its result, if it was finished.
-        events: is told how it goes.
+        resume: continue the newest run of this experiment and data if it was interrupted; return
+            its result if it has finished.
+        events: receives the progress.
 
     Raises:
-        RnnlaneError: bad input, too few resources, or training that cannot go on.
+        RnnlaneError: bad input, too few resources, or training that cannot continue.
     """
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
-    from rnnlane.records.run_marker import marker_line
-    from rnnlane.tracking.uris import resolve_uri
 
-    cluster.check_address()
     events = events or RunEvents()
-    store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
     prepared = prepare(config, events=events)
-    _refuse_unmeasured_metric(config, prepared)
+    _check_metric(config, prepared)
     identity = {
         "config_fingerprint": config_fingerprint(config),
         "data_fingerprint": prepared.fingerprint,
     }
     record = RunRecord.find(**identity) if resume else None
     if resume and record is None:
-        events.note("no run of this experiment and data to go on with; starting a new one")
-    # Imports torch while Ray's processes start, and not before bad data has been told of.
-    running = _in_background(importlib.import_module, "rnnlane.execution.run")
-    if config.runtime.max_workers > 0 and (record is None or record.result is None):
-        events.stage("starting Ray")
-        cluster.connect(config.runtime, verbose=events.verbose)
-    store_ready.result()
+        events.note("no run of this experiment and data to continue; starting a new one")
     record = record or RunRecord.create(config.name, **identity)
     with record.locked() as current:
-        if current.result is not None:
-            result: TrainResult = running.result().TrainResult(**current.result)
-            events.note(marker_line(result.run_id, result.tracking_uri))
+        if current.state == "finished" and current.result is not None:
+            finished = TrainResult(**current.result)
+            events.note(marker_line(finished.run_id, finished.tracking_uri))
             events.note("the run is finished already")
-            return result
-        trained: TrainResult = running.result().execute_run(
-            config, prepared, record=current, events=events
-        )
-        return trained
+            return finished
+        if config.runtime.max_workers > 0:
+            events.stage("starting Ray")
+            cluster.connect(config.runtime, verbose=events.verbose)
+        _open_store(config.tracking.uri)
+        # After the data has been checked: it imports torch, which takes seconds.
+        from rnnlane.execution.run import execute_run
+
+        return execute_run(config, prepared, record=current, events=events)
 
 
 def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> BaselineResult:
     """Fits TF-IDF and a logistic regression on the experiment's prepared data, and logs the run.
 
     Raises:
-        RnnlaneError: bad input, or a store that is away.
+        RnnlaneError: bad input, or the store is away.
     """
     from rnnlane.execution.run_record import RunRecord
-    from rnnlane.tracking.uris import resolve_uri
 
     events = events or RunEvents()
-    store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
     prepared = prepare(config, events=events)
-    store_ready.result()
-    # Only now: it imports torch, and bad data should be told of before those seconds.
+    _open_store(config.tracking.uri)
     from rnnlane.execution.baseline import execute_baseline
 
-    named = config.tracking.model_copy(
-        update={"run_name": config.tracking.run_name or f"{config.name}-baseline"}
-    )
-    config = config.model_copy(update={"tracking": named})
+    name = f"{config.name}-baseline"
+    tracking = config.tracking.model_copy(update={"run_name": config.tracking.run_name or name})
+    config = config.model_copy(update={"tracking": tracking})
     record = RunRecord.create(
-        f"{config.name}-baseline",
+        name,
         config_fingerprint=baseline_fingerprint(config),
         data_fingerprint=prepared.fingerprint,
     )
@@ -149,21 +133,19 @@ def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> Ba
 def tune(
     config: ExperimentConfig, *, resume: bool = False, events: RunEvents | None = None
 ) -> SearchResult:
-    """Searches what the experiment's ``search`` section says, and logs the search and its trials.
+    """Runs the search in the experiment's ``search`` section, and logs it and its trials.
 
     Args:
         config: an experiment with a search.
-        resume: go on with the newest search of this experiment and data: trials that ended are not
-            run again, others go on after their last epoch.
-        events: is told how it goes.
+        resume: continue the newest search of this experiment and data: trials that have ended are
+            not run again, others continue after their last epoch.
+        events: receives the progress.
 
     Raises:
-        RnnlaneError: bad input, too few resources, or a search that cannot go on.
+        RnnlaneError: bad input, too few resources, or a search that cannot continue.
     """
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
-    from rnnlane.records.run_marker import marker_line
-    from rnnlane.tracking.uris import resolve_uri
 
     if config.search is None:
         raise ConfigError(
@@ -171,58 +153,50 @@ def tune(
             where="search",
             remedy="say what may vary; experiments/search-quick.yaml is an example",
         )
-    cluster.check_address()
     events = events or RunEvents()
-    store_ready = _in_background(_open_store, resolve_uri(config.tracking.uri))
     variants = data_variants(config)
     prepared = [prepare(variant, events=events) for variant in variants]
     for variant, data in zip(variants, prepared, strict=True):
-        _refuse_unmeasured_metric(variant, data)
-    store_ready.result()
+        _check_metric(variant, data)
     identity = {
         "config_fingerprint": search_fingerprint(config),
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
-    # Only now: it imports torch, and bad data should be told of before those seconds.
-    from rnnlane.search.results import SearchResult
-    from rnnlane.search.search import data_key, execute_search
-
     record = RunRecord.find(**identity) if resume else None
     if resume and record is None:
-        events.note("no search of this experiment and data to go on with; starting a new one")
+        events.note("no search of this experiment and data to continue; starting a new one")
     record = record or RunRecord.create(config.name, **identity)
     with record.locked() as current:
         if current.state == "finished" and current.result is not None:
-            answer = SearchResult(**current.result)
-            if answer.num_trials >= num_trials(config):
-                events.note(marker_line(answer.run_id, answer.tracking_uri))
+            finished = SearchResult(**current.result)
+            if finished.num_trials >= num_trials(config):
+                events.note(marker_line(finished.run_id, finished.tracking_uri))
                 events.note("the search is finished already")
-                return answer
+                return finished
         events.stage("starting Ray")
-        # A local Ray gets the machine's CPUs and no more: what does not fit them is refused.
+        # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
         no_workers = config.runtime.model_copy(update={"num_workers": 0})
         cluster.connect(no_workers, verbose=events.verbose)
+        _open_store(config.tracking.uri)
+        # After the data has been checked: it imports torch, which takes seconds.
+        from rnnlane.search.search import data_key, execute_search
+
         by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
         return execute_search(config, by_key, record=current, events=events)
 
 
-def _open_store(uri: str) -> None:
-    """Imports MLflow and opens the store, which takes seconds, while the data is prepared."""
-    from rnnlane.execution.settle_runs import settle_runs
+def _open_store(configured: str | None) -> None:
+    """Checks that the store can be used, and closes the runs that dead drivers left in it."""
+    from rnnlane.execution.lifecycle import close_abandoned_runs
     from rnnlane.tracking.store import check_store
+    from rnnlane.tracking.uris import resolve_uri
 
+    uri = resolve_uri(configured)
     check_store(uri)
-    settle_runs(uri)
+    close_abandoned_runs(uri)
 
 
-def _in_background(function: Any, *arguments: Any) -> Future[Any]:
-    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=function.__name__)
-    future = executor.submit(function, *arguments)
-    executor.shutdown(wait=False)
-    return future
-
-
-def _refuse_unmeasured_metric(config: ExperimentConfig, prepared: PreparedData) -> None:
+def _check_metric(config: ExperimentConfig, prepared: PreparedData) -> None:
     num_classes = len(prepared.class_names)
     if config.training.metric == "val/roc_auc" and num_classes != 2:
         raise ConfigError(
@@ -230,31 +204,6 @@ def _refuse_unmeasured_metric(config: ExperimentConfig, prepared: PreparedData) 
             where="training.metric",
             remedy="choose val/accuracy or val/macro_f1",
         )
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a run's model does on a split.
-
-    Attributes:
-        run_id: MLflow's.
-        split: train, val or test.
-        num_rows: rows of the split.
-        metrics: loss, accuracy, macro_f1, and roc_auc for two classes.
-        class_names: in the order of the confusion matrix.
-        confusion: counts, rows true, columns predicted.
-    """
-
-    run_id: str
-    split: str
-    num_rows: int
-    metrics: dict[str, float]
-    class_names: tuple[str, ...]
-    confusion: list[list[int]]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, as ``--json`` prints them."""
-        return asdict(self)
 
 
 def evaluate(
@@ -268,38 +217,39 @@ def evaluate(
     """Scores the model of a run on a split of its prepared data.
 
     Args:
-        config: the experiment whose data to use; default: the run's own. Its data must be the
-            very data that the run was trained on, because token ids mean words only there.
-        run: id, unique prefix of an id, name, or "latest".
-        split: which rows.
-        tracking_uri: the MLflow store; default the experiment's, else as for training.
-        events: is told how it goes.
+        config: the experiment that names the data; default: the run's own. It must be the data
+            that the run was trained on, because the token ids belong to its vocabulary.
+        run: an id, the unique prefix of an id, a name, or "latest".
+        split: which rows to score.
+        tracking_uri: the MLflow store; default: the experiment's, else as for training.
+        events: receives the progress.
 
     Raises:
-        ConfigError: no such run, or other data than the run's.
+        ConfigError: there is no such run, or its data is different.
+        TrackingError: the store cannot be read, or the run has no model.
     """
-    from rnnlane.tracking.store import download_artifacts, download_model, find_run, resolve_uri
+    from rnnlane.tracking.store import download_artifacts, download_model, find_run
+    from rnnlane.tracking.uris import resolve_uri
 
-    events = events or RunEvents()
     uri = resolve_uri(tracking_uri or (config.tracking.uri if config else None))
-    found = find_run(uri, run)
+    summary = find_run(uri, run)
     with tempfile.TemporaryDirectory() as scratch:
         if config is None:
-            file = download_artifacts(uri, found.run_id, "experiment.yaml", Path(scratch))
+            file = download_artifacts(uri, summary.run_id, "experiment.yaml", Path(scratch))
             config = load_experiment(file)
         prepared = prepare(config, events=events)
-        expected = found.tags.get("rnnlane.data_fingerprint")
+        expected = summary.tags.get("rnnlane.data_fingerprint")
         if prepared.fingerprint != expected:
             raise ConfigError(
                 f"a model is scored on the data it was trained on ({expected}), "
                 f"but this experiment's data is {prepared.fingerprint}",
-                where=f"run {found.run_id}",
+                where=f"run {summary.run_id}",
                 remedy="name the run's own experiment; for other texts use `rnnlane predict`",
             )
         from rnnlane.inference.predictor import Predictor
 
-        predictor = Predictor.load(download_model(uri, found.run_id, Path(scratch)))
-    return _evaluation(found.run_id, prepared, split, predictor)
+        predictor = Predictor.load(download_model(uri, summary.run_id, Path(scratch)))
+    return _evaluation(summary.run_id, prepared, split, predictor)
 
 
 def _evaluation(
@@ -327,43 +277,33 @@ def _evaluation(
 def predict(
     texts: Sequence[str], *, run: str = "latest", tracking_uri: str | None = None
 ) -> list[dict[str, Any]]:
-    """Asks the model of a run.
+    """Classifies texts with the model of a run.
 
     Args:
         texts: what to classify.
-        run: id, unique prefix of an id, name, or "latest".
-        tracking_uri: the MLflow store; default as for training.
+        run: an id, the unique prefix of an id, a name, or "latest".
+        tracking_uri: the MLflow store; default: as for training.
 
     Returns:
         For each text ``text``, ``label`` and ``probabilities`` by class name.
 
     Raises:
-        ConfigError: no such run, or it has no model.
+        ConfigError: there is no such run.
+        TrackingError: the store cannot be read, or the run has no model.
     """
-    predictor = _predictor(tracking_uri, run)
+    from rnnlane.tracking.store import download_model, find_run
+    from rnnlane.tracking.uris import resolve_uri
+
+    uri = resolve_uri(tracking_uri)
+    run_id = find_run(uri, run).run_id
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = download_model(uri, run_id, Path(scratch))
+        from rnnlane.inference.predictor import Predictor
+
+        predictor = Predictor.load(bundle)
     from rnnlane.reports.artifacts import answers
 
     return answers(texts, predictor, predictor.probabilities(texts))
-
-
-def _predictor(tracking_uri: str | None, run: str) -> Predictor:
-    """Loads a run's model; another process fetches it while torch is imported here.
-
-    Where torch is there already, nothing would be gained and a process's start lost.
-    """
-    from rnnlane.tracking.model_fetcher import ModelFetcher
-    from rnnlane.tracking.store import download_model, find_run, resolve_uri
-
-    uri = resolve_uri(tracking_uri)
-    with tempfile.TemporaryDirectory() as scratch:
-        if "torch" in sys.modules:
-            from rnnlane.inference.predictor import Predictor
-
-            return Predictor.load(download_model(uri, find_run(uri, run).run_id, Path(scratch)))
-        with ModelFetcher(uri, run, Path(scratch)) as fetcher:
-            from rnnlane.inference.predictor import Predictor
-
-            return Predictor.load(fetcher.folder())
 
 
 def list_runs(
@@ -373,17 +313,18 @@ def list_runs(
     limit: int = 20,
     with_trials: bool = False,
 ) -> tuple[list[RunSummary], int]:
-    """The newest runs of the store, after :func:`rnnlane.execution.settle_runs.settle_runs`.
+    """The newest runs of the store, after those that dead drivers left have been closed.
 
     Returns:
-        The runs, and how many records were sent.
+        The runs, and the number of records sent from their outboxes.
     """
-    from rnnlane.execution.settle_runs import settle_runs
+    from rnnlane.execution.lifecycle import close_abandoned_runs
     from rnnlane.tracking import store
+    from rnnlane.tracking.uris import resolve_uri
 
-    uri = store.resolve_uri(tracking_uri)
-    sent = settle_runs(uri)
-    found = store.list_runs(
+    uri = resolve_uri(tracking_uri)
+    num_sent = close_abandoned_runs(uri)
+    summaries = store.list_runs(
         uri, mlflow_experiment=mlflow_experiment, limit=limit, with_trials=with_trials
     )
-    return found, sent
+    return summaries, num_sent

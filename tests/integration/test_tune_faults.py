@@ -83,7 +83,7 @@ def resume_and_compare(home, experiment, expected):
     result, told = resume(home, experiment)
     after = stored_trials(result["run_folder"])
     assert_went_on_from(before, after)
-    assert "going on: " in told
+    assert "continuing: " in told
     cut_off = [number for number, trial in enumerate(before) if trial.end == "running"]
     assert len(cut_off) == 1
     trial = after[cut_off[0]]

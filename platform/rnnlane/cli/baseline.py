@@ -5,6 +5,7 @@ from __future__ import annotations
 from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
 from rnnlane.cli.progress import events_for
+from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
 from rnnlane.pipeline import baseline as fit_baseline
 
@@ -17,6 +18,7 @@ def baseline(
 ) -> None:
     """Fit TF-IDF and a logistic regression on the same data: what a recurrent model must beat."""
     config = load_experiment(experiment, overrides or ())
+    open_store_and_import("rnnlane.execution.baseline", tracking_uri=config.tracking.uri)
     with events_for(verbose=verbose) as events:
         result = fit_baseline(config, events=events)
     if as_json:

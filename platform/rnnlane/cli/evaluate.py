@@ -9,6 +9,7 @@ import typer
 from rnnlane.cli import output
 from rnnlane.cli.options import Json, Overrides, Run, TrackingUri, Verbose
 from rnnlane.cli.progress import events_for
+from rnnlane.cli.warm_up import import_early
 from rnnlane.config import load_experiment
 from rnnlane.errors import ConfigError
 from rnnlane.pipeline import evaluate as evaluate_run
@@ -39,16 +40,19 @@ def evaluate(
             remedy="name the experiment before --run",
         )
     config = load_experiment(experiment, overrides or ()) if experiment else None
+    import_early("rnnlane.inference.predictor")
     with events_for(verbose=verbose) as events:
-        found = evaluate_run(config, run=run, split=split, tracking_uri=tracking_uri, events=events)
+        scores = evaluate_run(
+            config, run=run, split=split, tracking_uri=tracking_uri, events=events
+        )
     if as_json:
-        output.write_json(found.as_dict())
+        output.write_json(scores.as_dict())
         return
-    rows = [[name, f"{value:.4f}"] for name, value in found.metrics.items()]
-    output.write_table(rows, title=f"run {found.run_id}, {found.split}: {found.num_rows:,} rows")
-    header = ["true \\ predicted", *found.class_names]
+    rows = [[name, f"{value:.4f}"] for name, value in scores.metrics.items()]
+    output.write_table(rows, title=f"run {scores.run_id}, {scores.split}: {scores.num_rows:,} rows")
+    header = ["true \\ predicted", *scores.class_names]
     table = [
         [name, *map(str, counts)]
-        for name, counts in zip(found.class_names, found.confusion, strict=True)
+        for name, counts in zip(scores.class_names, scores.confusion, strict=True)
     ]
     output.write_table(table, header=header)

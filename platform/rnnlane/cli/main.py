@@ -29,6 +29,7 @@ from rnnlane.cli import (
     validate,
 )
 from rnnlane.errors import ConfigError, RnnlaneError
+from rnnlane.training.memory import use_huge_pages
 
 
 class _Verbs(TyperGroup):
@@ -73,6 +74,7 @@ def main() -> None:
     # Torch and MLflow bring a million objects that stay: looking for garbage among them, again and
     # again while they are imported, takes an eighth of a short command.
     gc.set_threshold(1_000_000)
+    use_huge_pages()
     if len(sys.argv) > 1 and not {"--help", "-h"} & set(sys.argv):
         output.claim_stdout()
     signal.signal(signal.SIGTERM, _interrupt)

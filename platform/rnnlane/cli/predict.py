@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rnnlane.cli import output
 from rnnlane.cli.options import Json, Run, TrackingUri
 from rnnlane.errors import ConfigError
-from rnnlane.pipeline import predict as predict_texts
 
 Texts = Annotated[
     list[str] | None,
@@ -31,7 +31,7 @@ def predict(
 ) -> None:
     """Ask the model of a run: label and confidence for each text."""
     asked = _asked(texts, file)
-    predictions = predict_texts(asked, run=run, tracking_uri=tracking_uri)
+    predictions = _classify(asked, run=run, tracking_uri=tracking_uri)
     if plot is not None:
         _draw(predictions, plot)
     if as_json:
@@ -40,6 +40,26 @@ def predict(
     for prediction in predictions:
         label = prediction["label"]
         output.write(f"{label}\t{prediction['probabilities'][label]:.4f}\t{prediction['text']}")
+
+
+def _classify(texts: list[str], *, run: str, tracking_uri: str | None) -> list[dict[str, Any]]:
+    """As :func:`rnnlane.pipeline.predict`, but another process imports MLflow meanwhile.
+
+    In one process, torch and MLflow are imported one after the other, also with threads.
+    """
+    from rnnlane.tracking.model_fetcher import ModelFetcher
+    from rnnlane.tracking.uris import resolve_uri
+
+    uri = resolve_uri(tracking_uri)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        ModelFetcher(uri, run, Path(scratch)) as fetcher,
+    ):
+        from rnnlane.inference.predictor import Predictor
+        from rnnlane.reports.artifacts import answers
+
+        predictor = Predictor.load(fetcher.folder())
+    return answers(texts, predictor, predictor.probabilities(texts))
 
 
 def _asked(texts: list[str] | None, file: Path | None) -> list[str]:

@@ -31,21 +31,21 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """Show the newest runs; send what a run could not send while its server was away."""
-    found, sent = list_runs(
+    summaries, num_sent = list_runs(
         tracking_uri=tracking_uri,
         mlflow_experiment=mlflow_experiment,
         limit=limit,
         with_trials=trials,
     )
-    if sent:
-        output.note(f"sent {sent} records that the tracking server had missed")
+    if num_sent:
+        output.note(f"sent {num_sent} records that the tracking store had missed")
     if as_json:
-        output.write_json({"runs": [asdict(run) for run in found]})
-    elif not found:
+        output.write_json({"runs": [asdict(run) for run in summaries]})
+    elif not summaries:
         output.write("no runs yet; `rnnlane train experiments/demo.yaml` makes one")
     else:
         header = ["run", "name", "status", "started", "took", "train", "val", "test", "rows/s"]
-        output.write_table([_row(run) for run in found], header=header)
+        output.write_table([_row(run) for run in summaries], header=header)
 
 
 def _row(run: RunSummary) -> list[str]:

@@ -9,11 +9,12 @@ import typer
 from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
 from rnnlane.cli.progress import events_for
+from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
 from rnnlane.pipeline import train as train_experiment
 
 if TYPE_CHECKING:
-    from rnnlane.execution.run import TrainResult
+    from rnnlane.records.results import TrainResult
 
 Workers = Annotated[
     int | None,
@@ -38,6 +39,7 @@ def train(
     if workers is not None:
         settings.append(f"runtime.num_workers={workers}")
     config = load_experiment(experiment, settings)
+    open_store_and_import("rnnlane.execution.run", tracking_uri=config.tracking.uri)
     with events_for(verbose=verbose) as events:
         result = train_experiment(config, resume=resume, events=events)
     if as_json:

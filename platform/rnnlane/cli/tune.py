@@ -11,11 +11,12 @@ import typer
 from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
 from rnnlane.cli.progress import events_for
+from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
 from rnnlane.pipeline import tune as tune_experiment
 
 if TYPE_CHECKING:
-    from rnnlane.search.results import SearchResult
+    from rnnlane.records.results import SearchResult
 
 Resume = Annotated[
     bool,
@@ -37,6 +38,8 @@ def tune(
 ) -> None:
     """Search what the file's `search` section varies, and hand back the winner's experiment."""
     config = load_experiment(experiment, list(overrides or ()))
+    if config.search is not None:
+        open_store_and_import("rnnlane.search.search", tracking_uri=config.tracking.uri)
     with events_for(verbose=verbose) as events:
         result = tune_experiment(config, resume=resume, events=events)
     if best is not None and result.best_config is not None:

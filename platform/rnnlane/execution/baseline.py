@@ -1,11 +1,10 @@
-"""The linear baseline as a run: fitted in this process, logged as any other."""
+"""The linear baseline: fitted in this process, and logged as a run."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,79 +13,45 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.errors import redact
-from rnnlane.execution.run import describe_data, is_delivered, log_inputs, start_tracking
+from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
+from rnnlane.execution.run import describe_data
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.predictor import Predictor
 from rnnlane.models.linear import LinearClassifier, fit_linear
 from rnnlane.records.events import RunEvents
-from rnnlane.reports.artifacts import answers, save_answers, write_bundle
-from rnnlane.tracking.run import MlflowTracker
-from rnnlane.tracking.uris import store_identity
+from rnnlane.records.results import BaselineResult
+from rnnlane.reports.artifacts import answers, save_answers, write_bundle, write_inputs
+from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.group import in_process
 from rnnlane.training.metrics import confusion, score, summarise
 
-# Neither has a part in the baseline.
-LEFT_OUT = ("model", "training", "runtime", "search")
-
-
-@dataclass(frozen=True)
-class BaselineResult:
-    """A finished baseline.
-
-    Attributes:
-        run_id: MLflow's.
-        tracking_uri: the MLflow store, without passwords.
-        data_fingerprint: identity of the prepared data.
-        model_uri: what ``mlflow.pyfunc.load_model`` takes.
-        metrics: of every split, as ``test/accuracy``.
-        num_ngrams: words and pairs of words that count.
-        fit_s: seconds the fit took.
-        sample: the answer for the sample sentence.
-        run_folder: the run's local files.
-        is_tracked: whether the store has everything; else the rest waits in the outbox.
-    """
-
-    run_id: str
-    tracking_uri: str
-    data_fingerprint: str
-    model_uri: str
-    metrics: dict[str, float]
-    num_ngrams: int
-    fit_s: float
-    sample: dict[str, Any]
-    run_folder: str
-    is_tracked: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, as ``--json`` prints them."""
-        return asdict(self)
+# The last four do not affect the baseline.
+NOT_PARAMS = {"tracking", "description", "model", "training", "runtime", "search"}
 
 
 def execute_baseline(
     config: ExperimentConfig, prepared: PreparedData, *, record: RunRecord, events: RunEvents
 ) -> BaselineResult:
-    """Fits, scores and logs the baseline; its status tells the truth whatever happens."""
-    try:
-        splits = {name: prepared.split(name) for name in SPLITS}
-        tracker = start_tracking(config, prepared, record, left_out=LEFT_OUT)
-    except BaseException:
-        record.discard_unstarted()
-        raise
-    record = record.update(run_id=tracker.run_id, tracking_uri=store_identity(tracker.tracking_uri))
-    try:
-        log_inputs(config, prepared, record=record, tracker=tracker)
+    """Fits, scores and logs the baseline as a run of its own."""
+    splits = {name: prepared.split(name) for name in SPLITS}
+    spec = describe_run(
+        config,
+        record,
+        params=config.model_dump(mode="json", exclude=NOT_PARAMS),
+        class_names=prepared.class_names,
+    )
+    with tracked_run(
+        start_run,
+        spec,
+        config=config.tracking,
+        record=record,
+        events=events,
+        is_resumable=False,
+    ) as run:
+        run.log_inputs(lambda folder: write_inputs(folder, config, describe_data(prepared)))
         events.stage("fitting")
-        found = _fit_and_log(config, prepared, splits, record=record, tracker=tracker)
-    except BaseException as error:
-        is_interrupt = isinstance(error, KeyboardInterrupt)
-        record.update(state="killed" if is_interrupt else "failed")
-        reason = "interrupted" if is_interrupt else str(error) or type(error).__name__
-        tracker.finish("KILLED" if is_interrupt else "FAILED", reason=reason)
-        raise
-    is_tracked = is_delivered(tracker, record=record, events=events)
-    result = BaselineResult(**found, is_tracked=is_tracked)
-    record.update(state="finished", result=result.as_dict())
-    return result
+        result = _fit_and_log(config, prepared, splits, run=run)
+        return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
 
 def _fit_and_log(
@@ -94,9 +59,9 @@ def _fit_and_log(
     prepared: PreparedData,
     splits: dict[str, EncodedSplit],
     *,
-    record: RunRecord,
-    tracker: MlflowTracker,
-) -> dict[str, Any]:
+    run: TrackedRun[MlflowTracker],
+) -> BaselineResult:
+    record, tracker = run.record, run.tracker
     num_classes = len(prepared.class_names)
     train = splits["train"]
     started = time.perf_counter()
@@ -129,28 +94,28 @@ def _fit_and_log(
     tracker.log_artifacts(results)
     model_uri = tracker.log_model(bundle)
     tracker.set_tags({"rnnlane.model": "linear", "rnnlane.num_ngrams": str(num_ngrams)})
-    return {
-        "run_id": tracker.run_id,
-        "tracking_uri": redact(tracker.tracking_uri),
-        "data_fingerprint": prepared.fingerprint,
-        "model_uri": model_uri,
-        "metrics": metrics,
-        "num_ngrams": num_ngrams,
-        "fit_s": fit_s,
-        "sample": sample,
-        "run_folder": str(record.folder),
-    }
+    return BaselineResult(
+        run_id=tracker.run_id,
+        tracking_uri=redact(tracker.tracking_uri),
+        data_fingerprint=prepared.fingerprint,
+        model_uri=model_uri,
+        metrics=metrics,
+        num_ngrams=num_ngrams,
+        fit_s=fit_s,
+        sample=sample,
+        run_folder=str(record.folder),
+    )
 
 
 def _scores(
     model: LinearClassifier, splits: dict[str, EncodedSplit], *, num_classes: int
 ) -> tuple[dict[str, float], npt.NDArray[np.int64]]:
-    """Metrics of every split, and the confusion on test: int64 [C, C]."""
+    """Metrics of every split, and the confusion matrix of the test split: int64 [C, C]."""
     group = in_process("cpu")
-    found = {name: score(model, split, group=group) for name, split in splits.items()}
+    scores = {name: score(model, split, group=group) for name, split in splits.items()}
     metrics = {
         f"{name}/{key}": value
-        for name, scores in found.items()
-        for key, value in summarise(scores, num_classes=num_classes).items()
+        for name, of_split in scores.items()
+        for key, value in summarise(of_split, num_classes=num_classes).items()
     }
-    return metrics, confusion(found["test"], num_classes=num_classes)
+    return metrics, confusion(scores["test"], num_classes=num_classes)

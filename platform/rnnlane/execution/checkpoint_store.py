@@ -1,7 +1,7 @@
-"""Where a run's checkpoints lie, on any filesystem that pyarrow knows, and which one is the newest.
+"""The checkpoints of a run, on any filesystem that pyarrow supports.
 
-A run may take several attempts (worker loss, driver loss, resume). Each attempt has a folder of its
-own below the run's; a checkpoint holds all that a run needs, so the newest complete one is enough.
+A run may take several attempts (lost workers, a lost driver, resume). Each attempt has a folder
+below the run's. A checkpoint holds everything a run needs, so the newest complete one is enough.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class CheckpointStore:
         )
 
     def next_attempt(self) -> str:
-        """Name of a folder that no attempt has used yet."""
+        """The name of a folder that no attempt has used yet."""
         used = {Path(info.path).name for info in self._list(self._path)}
         number = 1
         while f"attempt-{number}" in used:
@@ -39,7 +39,7 @@ class CheckpointStore:
         return f"attempt-{number}"
 
     def fetch_latest(self, destination: Path) -> Path | None:
-        """Copies the newest complete checkpoint into an empty folder; None where there is none."""
+        """Copies the newest complete checkpoint into an empty folder; None if there is none."""
         candidates = []
         for attempt in self._list(self._path):
             for info in self._list(attempt.path):
@@ -61,7 +61,7 @@ class CheckpointStore:
         return None
 
     def add(self, attempt: str, write: Callable[[Path], None]) -> None:
-        """Adds a checkpoint to an attempt and keeps its newest two."""
+        """Adds a checkpoint to an attempt, and keeps the newest two of the attempt."""
         folder = f"{self._path}/{attempt}"
         kept = [info.path for info in self._list(folder) if "checkpoint_" in info.base_name]
         number = int(kept[-1].rsplit("_", 1)[1]) + 1 if kept else 0
@@ -79,7 +79,7 @@ class CheckpointStore:
             self._filesystem.delete_dir(path)
 
     def delete(self) -> None:
-        """Removes all checkpoints; does nothing where there are none."""
+        """Removes all checkpoints; does nothing if there are none."""
         if self._filesystem.get_file_info(self._path).type != fs.FileType.NotFound:
             self._filesystem.delete_dir(self._path)
 
@@ -88,7 +88,7 @@ class CheckpointStore:
         return sorted(infos, key=lambda info: info.path)
 
     def _position(self, path: str) -> tuple[int, int] | None:
-        """(epoch, step) of a checkpoint; None where it cannot be read."""
+        """(epoch, step) of a checkpoint; None if it cannot be read."""
         try:
             with self._filesystem.open_input_stream(f"{path}/{STATE}") as stream:
                 state = json.loads(stream.read())

@@ -1,4 +1,4 @@
-"""What a run was made with: code, versions, hardware, Ray job."""
+"""The environment of a run: code, versions, hardware, Ray job."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ VERSIONED = ("rnnlane", "torch", "ray", "mlflow", "pyarrow", "nltk", "scikit-lea
 
 
 def describe_environment() -> dict[str, str]:
-    """Tags that say what a run was made with; what cannot be found out is left out."""
+    """Tags that describe the environment; what cannot be determined is left out."""
     tags = {f"version.{name}": version for name, version in versions().items()}
     tags["version.python"] = platform.python_version()
     return tags | git_state() | _hardware() | _ray_job()
 
 
 def versions() -> dict[str, str]:
-    """Installed version of each package that results depend on."""
-    found = {}
+    """The installed version of each package that results depend on."""
+    installed = {}
     for name in VERSIONED:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def git_state() -> dict[str, str]:
-    """Commit of the working directory, else of rnnlane's own checkout; and if files differ."""
+    """The commit of the working directory, else of rnnlane's checkout, and whether files differ."""
     for folder in (Path.cwd(), Path(__file__).parent):
         commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")
         if commit is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
@@ -12,35 +13,43 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
 from rnnlane.training.group import in_process
 from rnnlane.training.loop import Outcome, TrainingData, run_training
+from rnnlane.training.memory import use_huge_pages
 
 History = list[dict[str, float]]
 
 
 class _LocalEvents(RunEvents):
-    """Events of a loop that runs in the driver itself."""
+    """Passes events on, and adds checkpoints to the store."""
 
-    def __init__(self, events: RunEvents, store: CheckpointStore, attempt: str):
+    def __init__(self, events: RunEvents, store: CheckpointStore):
         self._events = events
         self._store = store
-        self._attempt = attempt
+        self._attempt = store.next_attempt()
 
     def progress(self, progress: Progress) -> None:
         self._events.progress(progress)
 
-    def epoch(self, history: History) -> None:
+    def epoch(self, history: list[dict[str, float]]) -> None:
         self._events.epoch(history)
 
     def checkpoint(self, write: Callable[[Path], None]) -> None:
         self._store.add(self._attempt, write)
 
 
+@contextlib.contextmanager
+def local_attempt(
+    store: CheckpointStore, events: RunEvents
+) -> Iterator[tuple[RunEvents, Path | None]]:
+    """What training in this process needs: its events, and the newest checkpoint or None."""
+    use_huge_pages()
+    with tempfile.TemporaryDirectory() as scratch:
+        yield _LocalEvents(events, store), store.fetch_latest(Path(scratch))
+
+
 def train_here(
     config: ExperimentConfig, data: TrainingData, *, store: CheckpointStore, events: RunEvents
 ) -> Outcome:
-    """Trains in this process, going on from the newest checkpoint in the store if there is one."""
-    told = _LocalEvents(events, store, store.next_attempt())
-    with tempfile.TemporaryDirectory() as scratch:
-        start = store.fetch_latest(Path(scratch))
-        return run_training(
-            config, data, group=in_process(config.runtime.device), events=told, start=start
-        )
+    """Trains in this process, from the newest checkpoint in the store if there is one."""
+    group = in_process(config.runtime.device)
+    with local_attempt(store, events) as (local_events, start):
+        return run_training(config, data, group=group, events=local_events, start=start)

@@ -1,7 +1,7 @@
-"""The local record of a run: what `--resume` goes by, whatever became of the driver.
+"""The local record of a run, from which `--resume` continues after the driver has died.
 
-One folder a run, below ``<home>/runs``: ``run.json``, the outbox of the tracking server, and the
-artifacts. The driver holds a lock while it works on a run; it falls open when the driver dies.
+Each run has a folder below ``<home>/runs`` with ``run.json``, the outbox of the tracking store, and
+the artifacts. The driver holds a lock while it works on a run; the lock is freed when it dies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from rnnlane.config.paths import home
 from rnnlane.errors import JobError
 
-# Longer than another process takes to look whether a run's driver is alive.
+# Longer than another process takes to check whether the driver of a run is alive.
 LOCK_TIMEOUT_S = 3.0
 
 RunState = Literal["running", "finished", "failed", "killed"]
@@ -30,17 +30,20 @@ RunState = Literal["running", "finished", "failed", "killed"]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of a run on this machine.
+    """What this machine knows about a run, a search or a baseline.
 
     Attributes:
-        key: names the run's folder and checkpoints.
-        config_fingerprint: of the experiment it runs.
-        data_fingerprint: of the prepared data it runs on.
-        created_at: seconds since the epoch.
-        state: how it stands; "running" may also mean that its driver was killed.
-        run_id: MLflow's; None before the run is there.
-        tracking_uri: identity of the store that has it.
-        result: what `train` answered, once finished.
+        key: name of the run's folder and of its checkpoints; its MLflow run has it as a tag.
+        config_fingerprint: of the experiment.
+        data_fingerprint: of the prepared data.
+        created_at: seconds since 1970.
+        state: "running" may also mean that the driver was killed.
+        run_id: of the MLflow run; None until it has been created.
+        tracking_uri: identity of the store; set before the MLflow run is created.
+        result: what the verb returned, as plain values, once the run has finished.
+        has_inputs: whether the inputs have been logged.
+        is_closed: whether the end of the MLflow run has been logged: in the store, or in the
+            outbox on its way there.
     """
 
     key: str
@@ -51,6 +54,8 @@ class RunRecord:
     run_id: str | None = None
     tracking_uri: str | None = None
     result: dict[str, Any] | None = field(default=None, repr=False)
+    has_inputs: bool = False
+    is_closed: bool = False
 
     @classmethod
     def create(cls, name: str, *, config_fingerprint: str, data_fingerprint: str) -> RunRecord:
@@ -63,65 +68,77 @@ class RunRecord:
 
     @classmethod
     def find(cls, *, config_fingerprint: str, data_fingerprint: str) -> RunRecord | None:
-        """The newest run of this experiment on this data, whatever its state."""
-        found = [
+        """The newest run of this experiment on this data, in any state; None if there is none."""
+        matching = [
             record
             for record in all_records()
             if record.config_fingerprint == config_fingerprint
             and record.data_fingerprint == data_fingerprint
         ]
-        return max(found, key=lambda record: record.created_at, default=None)
+        return max(matching, key=lambda record: record.created_at, default=None)
 
     @property
     def folder(self) -> Path:
-        """Where the run's local files are."""
+        """The folder of the run's local files."""
         return home() / "runs" / self.key
 
     @property
     def outbox(self) -> Path:
-        """What the tracking server is still to get."""
+        """The folder of the writes that the tracking store has not received yet."""
         return self.folder / "outbox"
 
     def update(self, **changes: Any) -> RunRecord:
-        """The record with some attributes changed, written to disk."""
+        """Changes some attributes on disk, and returns the new record."""
         record = replace(self, **changes)
         record._write()
         return record
 
+    def reread(self) -> RunRecord:
+        """The record as it is on disk now."""
+        return _read(self.folder / "run.json") or self
+
     def discard_unstarted(self) -> None:
-        """Removes the run's folder if MLflow never knew of the run."""
-        if self.run_id is None:
+        """Removes the run's folder if no MLflow run can have been created for it."""
+        if self.run_id is None and self.tracking_uri is None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
     def locked(self, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[RunRecord]:
-        """Holds the run for this process; gives the record as it is on disk by then.
+        """Holds the run for this process; yields the record as it is on disk then.
+
+        A run that failed before its MLflow run was about to be created leaves nothing behind.
 
         Raises:
-            JobError: another process works on it, and still does after ``timeout_s``.
+            JobError: another process still holds the run after ``timeout_s``.
         """
         lock = FileLock(self.folder / "lock")
         try:
             lock.acquire(timeout=timeout_s)
         except Timeout:
             raise JobError(
-                "a run is worked on by one process at a time, but another one holds this run",
+                "one process at a time may work on a run, but another one holds this run",
                 where=str(self.folder),
-                remedy="wait for it, or train without --resume for a run of its own",
+                remedy="wait until it ends, or start a new run without --resume",
             ) from None
         try:
-            yield _read(self.folder / "run.json") or self
+            yield self.reread()
+        except BaseException:
+            self.reread().discard_unstarted()
+            raise
         finally:
             lock.release()
 
     def _write(self) -> None:
         scratch = self.folder / f"run.json.{os.getpid()}"
-        scratch.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        with scratch.open("w", encoding="utf-8") as file:
+            json.dump(asdict(self), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
         scratch.replace(self.folder / "run.json")
 
 
 def all_records() -> list[RunRecord]:
-    """Every run of this home, oldest first; records that cannot be read are passed over."""
+    """Every run of this home, oldest first; unreadable records are skipped."""
     records = []
     for file in sorted((home() / "runs").glob("*/run.json")):
         record = _read(file)
@@ -132,6 +149,9 @@ def all_records() -> list[RunRecord]:
 
 def _read(file: Path) -> RunRecord | None:
     try:
-        return RunRecord(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        values = json.loads(file.read_text(encoding="utf-8"))
+        # Version 0.1 did not write it; its runs were closed unless they were running.
+        values.setdefault("is_closed", values["state"] != "running")
+        return RunRecord(**values)
+    except (OSError, ValueError, TypeError, KeyError):
         return None

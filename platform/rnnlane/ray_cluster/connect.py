@@ -14,6 +14,7 @@ from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import ConfigError, JobError, ResourceError, first_line, redact
 from rnnlane.ray_cluster.capacity import capacity, fits
 from rnnlane.ray_cluster.internals import loopback_only
+from rnnlane.training.memory import use_huge_pages
 
 # Ray Train polls its workers every 2 s by default, and waits that long again at the end of a run.
 HEALTH_CHECK_INTERVAL_S = "0.5"
@@ -46,6 +47,8 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
         JobError: Ray cannot be started or reached.
     """
     check_address()
+    # Ray's local processes inherit the environment.
+    use_huge_pages()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_CHECK_INTERVAL_S)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

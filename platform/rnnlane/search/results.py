@@ -1,10 +1,10 @@
-"""What a search leaves: the winner's experiment, the evidence, and the answer."""
+"""The results of a search: the winner's experiment, the report, and what the verb returns."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.space import trial_experiment
 from rnnlane.errors import redact
 from rnnlane.execution.run_record import RunRecord
+from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.search_figures import write_pictures
@@ -20,75 +21,34 @@ from rnnlane.tracking.search import SearchTracker
 
 
 @dataclass(frozen=True)
-class SearchResult:
-    """A finished search.
-
-    Attributes:
-        run_id: MLflow's, of the search.
-        tracking_uri: the MLflow store, without passwords.
-        best: params, metrics, run_id and number of the trial that won; None where all failed.
-        num_trials: trials that were started; seeds of finalists are not counted.
-        num_pruned: of these, cut short by the scheduler.
-        num_cut: cut short by the time budget.
-        num_failed: failed.
-        epochs_trained: over all trials and seeds.
-        elapsed_s: seconds of searching, over all attempts.
-        clip: of the winner: mean_norm, max_norm, clipped_fraction.
-        best_config: path of the winner's experiment; None where all failed.
-        report: path of the report.
-        run_folder: the search's local files.
-        is_tracked: whether the store has everything; else the rest waits in the outbox.
-    """
-
-    run_id: str
-    tracking_uri: str
-    best: dict[str, Any] | None
-    num_trials: int
-    num_pruned: int
-    num_cut: int
-    num_failed: int
-    epochs_trained: int
-    elapsed_s: float
-    clip: dict[str, Any] | None
-    best_config: str | None
-    report: str
-    run_folder: str
-    is_tracked: bool = True
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, as ``--json`` prints them."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
 class SearchFiles:
-    """Where the files of a search are; no best_config where every trial failed."""
+    """The files of a search; ``best_config`` is None if every trial failed."""
 
     report: Path
     best_config: Path | None
 
 
 def write_search_results(
-    folder: Path, config: ExperimentConfig, found: SearchRecord, *, record: RunRecord
+    folder: Path, config: ExperimentConfig, search: SearchRecord, *, record: RunRecord
 ) -> SearchFiles:
     """Writes the winner's experiment, the table of all trials, the pictures and the report."""
     folder.mkdir(parents=True, exist_ok=True)
     best_config = None
     text = ""
-    if found.winner is not None:
-        text = best_yaml(config, found, run_id=record.run_id)
+    if search.winner is not None:
+        text = best_yaml(config, search, run_id=record.run_id)
         best_config = folder / "best.yaml"
         best_config.write_text(text, encoding="utf-8")
-    (folder / "trials.csv").write_text(trials_csv(found), encoding="utf-8")
-    pictures = write_pictures(found, folder / "figures")
+    (folder / "trials.csv").write_text(trials_csv(search), encoding="utf-8")
+    pictures = write_pictures(search, folder / "figures")
     report = folder / "report.html"
-    report.write_text(report_html(found, pictures, best_yaml=text), encoding="utf-8")
+    report.write_text(report_html(search, pictures, best_yaml=text), encoding="utf-8")
     return SearchFiles(report=report, best_config=best_config)
 
 
-def best_yaml(config: ExperimentConfig, found: SearchRecord, *, run_id: str | None) -> str:
-    """The winner's experiment, complete and runnable, with a comment that says what it is."""
-    winner = found.winner
+def best_yaml(config: ExperimentConfig, search: SearchRecord, *, run_id: str | None) -> str:
+    """The winner's experiment, complete and runnable, with a comment that explains it."""
+    winner = search.winner
     assert winner is not None
     experiment = trial_experiment(config, dict(winner.params))
     experiment = experiment.model_copy(update={"name": f"{config.name[:75]}-best"})
@@ -96,8 +56,8 @@ def best_yaml(config: ExperimentConfig, found: SearchRecord, *, run_id: str | No
     lines = [
         f"Found by `rnnlane tune` on {when}: the winner of the search {config.name}, MLflow run "
         f"{run_id}.",
-        f"Trial {winner.number} of {len(found.trials)}: {found.metric} {winner.value:.4f} at epoch "
-        f"{winner.best_epoch}{_seeds_note(winner)}.",
+        f"Trial {winner.number} of {len(search.trials)}: {search.metric} {winner.value:.4f} at "
+        f"epoch {winner.best_epoch}{_seeds_note(winner)}.",
         f"Varied: {json.dumps(dict(winner.params))}.",
         _clip_note(winner),
         "Train it with: rnnlane train best.yaml",
@@ -106,25 +66,25 @@ def best_yaml(config: ExperimentConfig, found: SearchRecord, *, run_id: str | No
 
 
 def describe_result(
-    found: SearchRecord,
+    search: SearchRecord,
     files: SearchFiles,
+    is_tracked: bool,
     *,
     record: RunRecord,
     tracker: SearchTracker,
-    is_tracked: bool,
 ) -> SearchResult:
-    """The answer of the search."""
-    winner = found.winner
+    """The result of the search, given whether the store has received everything."""
+    winner = search.winner
     return SearchResult(
-        run_id=tracker.parent.run_id,
-        tracking_uri=redact(tracker.parent.tracking_uri),
+        run_id=tracker.run_id,
+        tracking_uri=redact(tracker.tracking_uri),
         best=None if winner is None else _describe(winner, tracker),
-        num_trials=len(found.trials),
-        num_pruned=found.count("pruned"),
-        num_cut=found.count("cut"),
-        num_failed=found.count("failed"),
-        epochs_trained=found.epochs_trained,
-        elapsed_s=found.elapsed_s,
+        num_trials=len(search.trials),
+        num_pruned=search.count("pruned"),
+        num_cut=search.count("cut"),
+        num_failed=search.count("failed"),
+        epochs_trained=search.epochs_trained,
+        elapsed_s=search.elapsed_s,
         clip=None
         if winner is None
         else {

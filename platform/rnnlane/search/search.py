@@ -1,4 +1,4 @@
-"""One search, from its MLflow record's start to its end, whatever the end is."""
+"""One search: run its trials, report them to MLflow, and write the results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
@@ -16,24 +18,22 @@ from rnnlane.config.space import objective
 from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.data.storage import joined
 from rnnlane.execution.checkpoint_store import CheckpointStore
-from rnnlane.execution.environment import describe_environment
-from rnnlane.execution.run import PREDICTOR, flattened, training_data
+from rnnlane.execution.lifecycle import describe_run, flattened, tracked_run
+from rnnlane.execution.run import training_data
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import RunEvents
-from rnnlane.records.run_marker import marker_line
+from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.search.dispatcher import TrialEvents
 from rnnlane.search.ray_tune import TrialResources, run_trials
-from rnnlane.search.results import SearchResult, describe_result, write_search_results
+from rnnlane.search.results import describe_result, write_search_results
 from rnnlane.search.study import TrialSpec, TrialStudy, open_repeats, open_trials
 from rnnlane.search.trial_worker import TrialTask
 from rnnlane.tracking.run import RunSpec
 from rnnlane.tracking.search import SearchTracker, start_search
-from rnnlane.tracking.store import find_tagged, resolve_uri
-from rnnlane.tracking.uris import store_identity
 
 
 def execute_search(
@@ -43,9 +43,9 @@ def execute_search(
     record: RunRecord,
     events: RunEvents,
 ) -> SearchResult:
-    """Runs what is left of a search and logs it; its status tells the truth whatever happens.
+    """Runs what is left of a search, and logs it.
 
-    Ray must be connected. What can be refused is refused before MLflow knows of the search.
+    Ray must be connected. What can be refused is refused before the MLflow run is created.
 
     Args:
         config: an experiment with a search.
@@ -53,50 +53,36 @@ def execute_search(
         record: the search's record on this machine.
         events: is told how it goes.
     """
-    try:
-        resources = trial_resources(config)
-        check_storage(config)
-        datasets = _shared_data(config, prepared)
-        tracker = _start_tracking(config, record)
-    except BaseException:
-        record.discard_unstarted()
-        raise
-    record = record.update(
-        run_id=tracker.parent.run_id,
-        tracking_uri=store_identity(tracker.parent.tracking_uri),
-        state="running",
-    )
-    events.note(marker_line(tracker.parent.run_id, tracker.parent.tracking_uri))
-    search = _Search(config, record=record, tracker=tracker, events=events, resources=resources)
-    try:
-        found = search.run(datasets)
-        if found.winner is None:
-            events.note(f"none of the {len(found.trials)} trials succeeded; there is no winner")
+    resources = trial_resources(config)
+    check_storage(config)
+    datasets = _shared_data(config, prepared)
+    spec = _describe_search(config, record)
+    with tracked_run(
+        start_search, spec, config=config.tracking, record=record, events=events
+    ) as run:
+        run.log_inputs(partial(_write_inputs, config))
+        search = _Search(
+            config, record=run.record, tracker=run.tracker, events=events, resources=resources
+        )
+        outcome = search.run(datasets)
+        if outcome.winner is None:
+            events.note(f"none of the {len(outcome.trials)} trials succeeded; there is no winner")
         events.stage("writing the report")
-        files = write_search_results(record.folder / "results", config, found, record=record)
-        tracker.parent.log_artifacts(record.folder / "results")
-    except KeyboardInterrupt:
-        record.update(state="killed")
-        tracker.finish("KILLED", reason="interrupted")
-        events.note(f"search {tracker.parent.run_id} was interrupted; go on with --resume")
-        raise
-    except BaseException as error:
-        record.update(state="failed")
-        tracker.finish("FAILED", reason=str(error) or type(error).__name__)
-        raise
-    is_tracked = tracker.finish("FINISHED")
-    result = describe_result(found, files, record=record, tracker=tracker, is_tracked=is_tracked)
-    record.update(state="finished", result=result.as_dict())
-    return result
+        results = record.folder / "results"
+        files = write_search_results(results, config, outcome, record=run.record)
+        run.tracker.log_artifacts(results)
+        return run.conclude(
+            partial(describe_result, outcome, files, record=run.record, tracker=run.tracker)
+        )
 
 
 def data_key(config: ExperimentConfig) -> str:
-    """Names the prepared data that a trial trains on, among the search's."""
+    """Identifies the prepared data that a trial trains on among those of the search."""
     return fingerprint(config.text.model_dump(mode="json"))
 
 
 def trial_resources(config: ExperimentConfig) -> TrialResources:
-    """Where the trials run on the connected Ray.
+    """What each trial gets of the connected Ray, and how many run at once.
 
     Raises:
         ResourceError: not even one trial fits; with the arithmetic.
@@ -125,7 +111,7 @@ def _gpus_per_worker(config: ExperimentConfig) -> float:
 
 
 def _shared_data(config: ExperimentConfig, prepared: Mapping[str, PreparedData]) -> dict[str, Any]:
-    """References to what trials learn from; none can read the test split, which is not there."""
+    """References to the data of the trials, without the test split."""
     import ray
 
     return {
@@ -134,37 +120,21 @@ def _shared_data(config: ExperimentConfig, prepared: Mapping[str, PreparedData])
     }
 
 
-def _start_tracking(config: ExperimentConfig, record: RunRecord) -> SearchTracker:
+def _describe_search(config: ExperimentConfig, record: RunRecord) -> RunSpec:
     assert config.search is not None
     plain = config.model_dump(mode="json", exclude={"tracking", "description", "search"})
     search = config.search.model_dump(mode="json", exclude={"space"})
     space = {key: str(variation) for key, variation in config.search.space.items()}
-    tags = {
-        "rnnlane.kind": "search",
-        "rnnlane.run_key": record.key,
-        "rnnlane.config_fingerprint": record.config_fingerprint,
-        "rnnlane.data_fingerprint": record.data_fingerprint,
-        "rnnlane.experiment": config.name,
-        **({"mlflow.note.content": config.description} if config.description else {}),
-        **describe_environment(),
-        **config.tracking.tags,
-    }
-    spec = RunSpec(
-        name=config.tracking.run_name or config.name,
-        params=flattened({**plain, "search": {**search, "space": space}}),
-        tags=tags,
-        class_names=(),
-        predictor=PREDICTOR,
-    )
-    run_id = record.run_id
-    if run_id is None:
-        # A driver that died at the wrong moment may have left the run without knowing its id.
-        run_id = find_tagged(resolve_uri(config.tracking.uri), "rnnlane.run_key", record.key)
-    return start_search(config.tracking, spec, outbox=record.outbox, resume_run_id=run_id)
+    params = {**plain, "search": {**search, "space": space}}
+    return describe_run(config, record, params=params, tags={"rnnlane.kind": "search"})
+
+
+def _write_inputs(config: ExperimentConfig, folder: Path) -> None:
+    (folder / "experiment.yaml").write_text(resolved_yaml(config), encoding="utf-8")
 
 
 class _Search(TrialEvents):
-    """The driver's side of a search: its phases, and what the outside is told of them."""
+    """The driver's side of a search: its phases, and what it reports of them."""
 
     def __init__(
         self,
@@ -189,12 +159,11 @@ class _Search(TrialEvents):
 
     def run(self, datasets: dict[str, Any]) -> SearchRecord:
         """The trials, then the finalists with other seeds."""
-        self._log_inputs()
-        self._tell_what_is_done()
+        self._report_earlier_trials()
         self._events.stage("searching")
-        self._work_on(self._trials, datasets)
+        self._run_study(self._trials, datasets)
         if self._settings.repeats > 1:
-            finalists = _distinct(self.found().ranked())[: self._settings.finalists]
+            finalists = _distinct(self.snapshot().ranked())[: self._settings.finalists]
             seeds = self._settings.repeats - 1
             self.note(
                 f"training the best {len(finalists)} again with {seeds} other seeds each"
@@ -204,17 +173,17 @@ class _Search(TrialEvents):
             self._seeds = open_repeats(
                 self._file, self._config, key=self._record.key, finalists=finalists
             )
-            self._work_on(self._seeds, datasets)
-        return self.found()
+            self._run_study(self._seeds, datasets)
+        return self.snapshot()
 
-    def found(self) -> SearchRecord:
-        """What is known by now."""
+    def snapshot(self) -> SearchRecord:
+        """The search so far."""
         metric, is_larger_better = objective(self._config)
         seeds = self._seeds.records() if self._seeds is not None else ()
         trials = self._trials.records()
         if self._seeds is not None:
             trials = self._seeds.with_seed_values(trials)
-        found = SearchRecord(
+        search = SearchRecord(
             name=self._config.name,
             metric=metric,
             is_larger_better=is_larger_better,
@@ -229,10 +198,10 @@ class _Search(TrialEvents):
             elapsed_s=self._elapsed_s(),
             epochs_trained=sum(trial.num_epochs for trial in (*trials, *seeds)),
         )
-        return found.with_best()
+        return search.with_best()
 
     def trial_started(self, spec: TrialSpec) -> None:
-        self._sweep()
+        self._delete_done_checkpoints()
         self._tracker.open_trial(
             spec.key,
             name=spec.key,
@@ -247,11 +216,11 @@ class _Search(TrialEvents):
                 "rnnlane.search": self._record.key,
             },
         )
-        self._tell()
+        self._report()
 
     def trial_progressed(self, spec: TrialSpec, record: TrialRecord) -> None:
         self._tracker.log_trial(spec.key, record.history)
-        self._tell()
+        self._report()
 
     def trial_ended(self, spec: TrialSpec, record: TrialRecord) -> None:
         self._tracker.tag_trial(spec.key, {"rnnlane.trial_state": record.state})
@@ -261,25 +230,25 @@ class _Search(TrialEvents):
             reason=record.reason or None,
         )
         self._done_checkpoints.append(spec.key)
-        self._tracker.parent.log_history(_progression(self.found()))
+        self._tracker.parent.log_history(_progression(self.snapshot()))
         if self._seeds is not None:
             value = "failed" if record.value is None else f"{record.value:.4f}"
             self.note(f"{spec.key} with seed {spec.sample.seed}: {value}")
-        self._tell()
+        self._report()
 
     def note(self, text: str) -> None:
         self._events.note(text)
 
-    def _tell_what_is_done(self) -> None:
+    def _report_earlier_trials(self) -> None:
         trials = self._trials.records()
         ended = sum(trial.state != "running" for trial in trials)
         if trials:
-            self.note(f"going on: {ended} trials have ended, {len(trials) - ended} are under way")
+            self.note(f"continuing: {ended} trials have ended, {len(trials) - ended} are under way")
 
-    def _tell(self) -> None:
-        self._events.trial(self.found())
+    def _report(self) -> None:
+        self._events.trial(self.snapshot())
 
-    def _work_on(self, study: TrialStudy, datasets: dict[str, Any]) -> None:
+    def _run_study(self, study: TrialStudy, datasets: dict[str, Any]) -> None:
         """Runs what is left of a study."""
         self._done_checkpoints += [
             trial.key for trial in study.records() if trial.state != "running"
@@ -294,10 +263,10 @@ class _Search(TrialEvents):
             events=self,
         )
         study.stop_clock()
-        self._sweep()
+        self._delete_done_checkpoints()
 
     def _left_s(self) -> float:
-        """What the time budget leaves."""
+        """Seconds left of the time budget."""
         budget_s = self._settings.time_budget_s
         return math.inf if budget_s is None else budget_s - self._elapsed_s()
 
@@ -327,19 +296,11 @@ class _Search(TrialEvents):
     def _checkpoints(self, key: str) -> str:
         return joined(storage_root(self._config), "checkpoints", key)
 
-    def _sweep(self) -> None:
-        """Deletes the checkpoints of trials whose end is final."""
+    def _delete_done_checkpoints(self) -> None:
+        """Deletes the checkpoints of trials that have ended."""
         while self._done_checkpoints:
             with contextlib.suppress(OSError):
                 CheckpointStore(self._checkpoints(self._done_checkpoints.pop())).delete()
-
-    def _log_inputs(self) -> None:
-        inputs = self._record.folder / "inputs"
-        if not inputs.exists():
-            inputs.mkdir(parents=True)
-            text = resolved_yaml(self._config)
-            (inputs / "experiment.yaml").write_text(text, encoding="utf-8")
-            self._tracker.parent.log_artifacts(inputs)
 
 
 def _distinct(trials: list[TrialRecord]) -> list[TrialRecord]:
@@ -353,19 +314,19 @@ def _distinct(trials: list[TrialRecord]) -> list[TrialRecord]:
     return distinct
 
 
-def _progression(found: SearchRecord) -> list[dict[str, float]]:
+def _progression(search: SearchRecord) -> list[dict[str, float]]:
     """The best value after each trial that ended, as metrics of the search's own run."""
-    ended = [trial for trial in found.trials if trial.ended_at is not None]
+    ended = [trial for trial in search.trials if trial.ended_at is not None]
     progression: list[dict[str, float]] = []
     best: float | None = None
     epochs = 0
     for count, trial in enumerate(sorted(ended, key=lambda trial: trial.ended_at or 0.0), start=1):
         epochs += trial.num_epochs
         if trial.value is not None and trial.state != "failed":
-            pick = max if found.is_larger_better else min
+            pick = max if search.is_larger_better else min
             best = trial.value if best is None else pick(best, trial.value)
         values = {"search/epochs_trained": float(epochs)}
         if best is not None:
-            values[f"search/best_{found.metric.removeprefix('val/')}"] = best
+            values[f"search/best_{search.metric.removeprefix('val/')}"] = best
         progression.append({"epoch": float(count), **values})
     return progression

@@ -50,6 +50,20 @@ class SearchTracker:
         self._running = set(self._destination.trial_ids(parent.run_id, only_running=True))
         self._logged: dict[str, set[MetricStep]] = {}
 
+    @property
+    def run_id(self) -> str:
+        """Id of the search's own run."""
+        return self.parent.run_id
+
+    @property
+    def tracking_uri(self) -> str:
+        """Address of the store; may contain a password."""
+        return self.parent.tracking_uri
+
+    def log_artifacts(self, folder: Path) -> None:
+        """Logs the files of a folder to the search's own run."""
+        self.parent.log_artifacts(folder)
+
     def open_trial(
         self, key: str, *, name: str, params: Mapping[str, ParamValue], tags: Mapping[str, str]
     ) -> None:

@@ -11,9 +11,9 @@ from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_exper
 from rnnlane.config.search import Space
 from rnnlane.config.space import trial_experiment
 from rnnlane.execution.run_record import RunRecord
+from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.search.results import (
-    SearchResult,
     best_yaml,
     describe_result,
     write_search_results,
@@ -89,7 +89,8 @@ def record(tmp_path, monkeypatch) -> RunRecord:
 
 
 TRACKER = SimpleNamespace(
-    parent=SimpleNamespace(run_id="abc", tracking_uri="https://ann:secret@host/mlflow"),
+    run_id="abc",
+    tracking_uri="https://ann:secret@host/mlflow",
     trial_ids=lambda: {"s-001": "child"},
 )
 
@@ -147,7 +148,7 @@ def test_the_answer_counts_the_trials_and_names_the_winner(tmp_path, record):
     pruned, cut = trial(0, 0.5, state="pruned"), trial(3, 0.4, state="cut")
     search = found(pruned, trial(1, 0.8), trial(2, None, state="failed"), cut)
     files = write_search_results(tmp_path / "results", experiment(), search, record=record)
-    result = describe_result(search, files, record=record, tracker=TRACKER, is_tracked=True)
+    result = describe_result(search, files, True, record=record, tracker=TRACKER)
     counts = (result.num_trials, result.num_pruned, result.num_cut, result.num_failed)
     assert counts == (4, 1, 1, 1)
     assert (result.epochs_trained, result.elapsed_s) == (7, 12.0)
@@ -168,7 +169,7 @@ def test_the_answer_counts_the_trials_and_names_the_winner(tmp_path, record):
 def test_a_search_whose_trials_all_failed_has_no_winner_but_a_report(tmp_path, record):
     search = found(trial(0, None, state="failed", reason="lost"))
     files = write_search_results(tmp_path / "results", experiment(), search, record=record)
-    result = describe_result(search, files, record=record, tracker=TRACKER, is_tracked=False)
+    result = describe_result(search, files, False, record=record, tracker=TRACKER)
     assert (result.best, result.clip, result.best_config) == (None, None, None)
     assert not (tmp_path / "results" / "best.yaml").exists()
     assert files.report.exists()

@@ -14,14 +14,21 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 # Of tensors of 40 MiB, which glibc gives back to the kernel.
 PROGRAM = """
 import resource
-import rnnlane
 import torch
+from rnnlane.training.memory import use_huge_pages
+
+use_huge_pages()
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
     torch.ones(10 * 2**20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+
+
+def test_importing_rnnlane_changes_no_environment_variable() -> None:
+    program = "import os; a = dict(os.environ); import rnnlane; assert a == dict(os.environ)"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def page_faults(**variables: str) -> int:

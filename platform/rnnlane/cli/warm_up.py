@@ -1,0 +1,43 @@
+"""Doing in the background what takes seconds, while a verb does its first steps.
+
+The verb does the same again: by then it is done, or the verb waits for Python's import locks.
+Errors are the verb's to report, so they are ignored here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+
+from rnnlane.errors import RnnlaneError
+
+
+def open_store_and_import(module: str, *, tracking_uri: str | None) -> None:
+    """Opens the store, which imports MLflow, then imports a module, which imports torch.
+
+    Raises:
+        ConfigError: the verb would refuse RAY_ADDRESS, or the address of the store.
+    """
+    from rnnlane.ray_cluster.connect import check_address
+    from rnnlane.tracking.uris import resolve_uri
+
+    # Opening makes a SQLite file that is not there yet.
+    check_address()
+    uri = resolve_uri(tracking_uri)
+
+    def run() -> None:
+        from rnnlane.tracking.store import check_store
+
+        with contextlib.suppress(RnnlaneError):
+            check_store(uri)
+        # Python waits for this thread when it exits: a verb that has failed should not have to.
+        if threading.main_thread().is_alive():
+            importlib.import_module(module)
+
+    threading.Thread(target=run, name="warm-up").start()
+
+
+def import_early(module: str) -> None:
+    """Imports a module."""
+    threading.Thread(target=importlib.import_module, args=(module,), name="warm-up").start()

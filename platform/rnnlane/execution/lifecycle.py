@@ -1,0 +1,256 @@
+"""The life-cycle of everything that is one MLflow run: a training run, a search, a baseline.
+
+This is the only module that knows the states running, finished, failed and killed. What happened
+is written down in an order that a crash at any point cannot make wrong:
+
+1. The record names the store; then the MLflow run is created, with the record's key as a tag; then
+   the record gets its id. A run whose id was never written is found by the tag.
+2. The result and the state go into the record; then the end of the run goes into the outbox, and
+   is delivered from there; then the record is closed. Once the result is written the run has
+   finished, and an interrupted delivery does not change that.
+
+A record that is not closed and that no process holds belongs to a driver that died; see
+:func:`close_abandoned_runs`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from rnnlane.config.experiment import ExperimentConfig, TrackingConfig
+from rnnlane.errors import JobError, TrackingError
+from rnnlane.execution.environment import describe_environment
+from rnnlane.execution.run_record import RunRecord, RunState, all_records
+from rnnlane.records.events import RunEvents
+from rnnlane.records.results import Result
+from rnnlane.records.run_marker import marker_line
+from rnnlane.tracking.run import RunSpec, send_outbox, terminate_run
+from rnnlane.tracking.store import find_tagged
+from rnnlane.tracking.uris import resolve_uri, store_identity
+
+PREDICTOR = "rnnlane.inference.predictor:Predictor"
+KEY_TAG = "rnnlane.run_key"
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+_STATUS: dict[RunState, RunStatus] = {
+    "running": "KILLED",
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "killed": "KILLED",
+}
+
+
+class Tracker(Protocol):
+    """What the life-cycle needs of a tracker."""
+
+    @property
+    def run_id(self) -> str:
+        """Id of the MLflow run."""
+
+    @property
+    def tracking_uri(self) -> str:
+        """Address of the store; may contain a password."""
+
+    def log_artifacts(self, folder: Path) -> None:
+        """Logs the files of a folder."""
+
+    def finish(self, status: RunStatus, *, reason: str | None = None) -> bool:
+        """Logs the end of the run; False if the store has not received everything."""
+
+
+TrackerT = TypeVar("TrackerT", bound=Tracker)
+ResultT = TypeVar("ResultT", bound=Result)
+
+
+class TrackedRun(Generic[TrackerT]):
+    """A run in progress; see :func:`tracked_run`.
+
+    Attributes:
+        record: as it is on disk.
+        tracker: takes what is to be logged.
+    """
+
+    def __init__(
+        self, record: RunRecord, tracker: TrackerT, *, events: RunEvents, is_resumable: bool
+    ):
+        self.record = record
+        self.tracker = tracker
+        self._events = events
+        self._is_resumable = is_resumable
+
+    def log_inputs(self, write: Callable[[Path], None]) -> None:
+        """Logs the files that ``write`` puts into a folder, unless an earlier attempt has."""
+        if not self.record.has_inputs:
+            folder = self.record.folder / "inputs"
+            folder.mkdir(exist_ok=True)
+            write(folder)
+            self.tracker.log_artifacts(folder)
+            self.record = self.record.update(has_inputs=True)
+
+    def conclude(self, describe: Callable[[bool], ResultT]) -> ResultT:
+        """Finishes the run; the last call.
+
+        Args:
+            describe: the result, given whether the store has received everything. Called twice:
+                before delivery and after it.
+        """
+        result = describe(False)
+        self.record = self.record.update(state="finished", result=result.as_dict())
+        try:
+            is_tracked = self._close()
+        except KeyboardInterrupt:
+            is_tracked = False
+        if is_tracked:
+            result = describe(True)
+            self.record = self.record.update(result=result.as_dict())
+        else:
+            self._events.note(
+                f"the tracking store has not received everything; the rest is in "
+                f"{self.record.folder} and will be sent by the next `rnnlane train` or "
+                "`rnnlane runs`"
+            )
+        return result
+
+    def abort(self, error: BaseException) -> None:
+        """Ends a run that has raised as killed or failed; one that has finished stays so."""
+        self.record = self.record.reread()
+        if self.record.state == "finished":
+            return
+        if isinstance(error, KeyboardInterrupt):
+            self.record = self.record.update(state="killed")
+            self._close(reason="interrupted")
+            hint = "; go on with --resume" if self._is_resumable else ""
+            self._events.note(f"run {self.tracker.run_id} was interrupted{hint}")
+        else:
+            self.record = self.record.update(state="failed")
+            self._close(reason=str(error) or type(error).__name__)
+
+    def _close(self, *, reason: str | None = None) -> bool:
+        is_tracked = self.tracker.finish(_STATUS[self.record.state], reason=reason)
+        self.record = self.record.update(is_closed=True)
+        return is_tracked
+
+
+@contextlib.contextmanager
+def tracked_run(
+    start: Callable[..., TrackerT],
+    spec: RunSpec,
+    *,
+    config: TrackingConfig,
+    record: RunRecord,
+    events: RunEvents,
+    is_resumable: bool = True,
+) -> Iterator[TrackedRun[TrackerT]]:
+    """Creates or reopens an MLflow run, and ends it as what happens in the block says.
+
+    The block ends with :meth:`TrackedRun.conclude`; or it raises, then the run is killed (by
+    KeyboardInterrupt) or failed. What can be refused should be refused before.
+
+    Args:
+        start: :func:`rnnlane.tracking.run.start_run`, or one with the same arguments.
+        spec: see :func:`describe_run`.
+        config: the store.
+        record: held by this process; see :meth:`RunRecord.locked`.
+        events: receives the run's id, and what a person should know about its end.
+        is_resumable: whether the verb has the option ``--resume``.
+
+    Raises:
+        TrackingError: the store cannot be reached, or refuses the run.
+    """
+    uri = resolve_uri(config.uri)
+    run_id = record.run_id
+    if run_id is None and record.tracking_uri == store_identity(uri):
+        run_id = find_tagged(uri, KEY_TAG, record.key)
+    record = record.update(
+        tracking_uri=store_identity(uri), run_id=run_id, state="running", is_closed=False
+    )
+    tracker = start(config, spec, outbox=record.outbox, resume_run_id=run_id)
+    record = record.update(run_id=tracker.run_id)
+    run = TrackedRun(record, tracker, events=events, is_resumable=is_resumable)
+    events.note(marker_line(tracker.run_id, tracker.tracking_uri))
+    try:
+        yield run
+    except BaseException as error:
+        run.abort(error)
+        raise
+
+
+def describe_run(
+    config: ExperimentConfig,
+    record: RunRecord,
+    *,
+    params: Mapping[str, Any],
+    class_names: tuple[str, ...] = (),
+    tags: Mapping[str, str] | None = None,
+) -> RunSpec:
+    """The name, params and tags of an MLflow run.
+
+    Args:
+        config: the experiment.
+        record: of the run.
+        params: what distinguishes the run; may be nested.
+        class_names: of the model's classes, in the order of their labels.
+        tags: further ones.
+    """
+    return RunSpec(
+        name=config.tracking.run_name or config.name,
+        params=flattened(params),
+        tags={
+            **(tags or {}),
+            "rnnlane.config_fingerprint": record.config_fingerprint,
+            "rnnlane.data_fingerprint": record.data_fingerprint,
+            KEY_TAG: record.key,
+            "rnnlane.experiment": config.name,
+            **({"mlflow.note.content": config.description} if config.description else {}),
+            **describe_environment(),
+            **config.tracking.tags,
+        },
+        class_names=class_names,
+        predictor=PREDICTOR,
+    )
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def close_abandoned_runs(uri: str) -> int:
+    """Brings the store up to date with the runs of this machine whose drivers have died.
+
+    Sends what is left in their outboxes, and gives those whose end was never logged their status:
+    FINISHED where a result was written, FAILED where an error was, else KILLED.
+
+    Returns:
+        The number of records sent.
+    """
+    num_sent = 0
+    for record in all_records():
+        # The store is away or does not know the run, or the driver is alive: nothing to do now.
+        with contextlib.suppress(TrackingError, JobError):
+            num_sent += send_outbox(uri, record.outbox)
+            if not record.is_closed and record.tracking_uri == store_identity(uri):
+                with record.locked(timeout_s=0.0) as current:
+                    _close_abandoned(uri, current)
+    return num_sent
+
+
+def _close_abandoned(uri: str, record: RunRecord) -> None:
+    if record.is_closed:
+        return
+    run_id = record.run_id or find_tagged(uri, KEY_TAG, record.key)
+    if run_id is None:
+        record.update(tracking_uri=None).discard_unstarted()
+        return
+    terminate_run(uri, run_id, _STATUS[record.state], reason="its driver died")
+    state: RunState = "killed" if record.state == "running" else record.state
+    record.update(run_id=run_id, state=state, is_closed=True)

@@ -1,0 +1,138 @@
+"""What the verbs return: plain values that ``--json`` prints and a run's record keeps."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a verb returns."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as ``--json`` prints them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainResult(Result):
+    """A finished run.
+
+    Attributes:
+        run_id: of the MLflow run.
+        tracking_uri: the MLflow store, without passwords.
+        config_fingerprint: of the experiment.
+        data_fingerprint: of the prepared data.
+        prepared_path: folder or URI of the prepared data.
+        model_uri: argument for ``mlflow.pyfunc.load_model``.
+        metrics: of the last epoch by key, and of the test as ``test/...``; under ``last`` and
+            ``best`` those of the two epochs, each with the test's.
+        epochs: number of epochs trained.
+        best_epoch: the epoch, from 1, whose weights the model has.
+        clip: max_norm, reason, clipped_fraction.
+        sample: the prediction for the sample text.
+        run_folder: the run's local files.
+        is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+    """
+
+    run_id: str
+    tracking_uri: str
+    config_fingerprint: str
+    data_fingerprint: str
+    prepared_path: str
+    model_uri: str
+    metrics: dict[str, Any]
+    epochs: int
+    best_epoch: int
+    clip: dict[str, Any]
+    sample: dict[str, Any]
+    run_folder: str
+    is_tracked: bool = True
+
+
+@dataclass(frozen=True)
+class BaselineResult(Result):
+    """A finished baseline.
+
+    Attributes:
+        run_id: of the MLflow run.
+        tracking_uri: the MLflow store, without passwords.
+        data_fingerprint: of the prepared data.
+        model_uri: argument for ``mlflow.pyfunc.load_model``.
+        metrics: of every split, as ``test/accuracy``.
+        num_ngrams: number of words and pairs of words that are features.
+        fit_s: duration of the fit.
+        sample: the prediction for the sample text.
+        run_folder: the run's local files.
+        is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+    """
+
+    run_id: str
+    tracking_uri: str
+    data_fingerprint: str
+    model_uri: str
+    metrics: dict[str, float]
+    num_ngrams: int
+    fit_s: float
+    sample: dict[str, Any]
+    run_folder: str
+    is_tracked: bool = True
+
+
+@dataclass(frozen=True)
+class SearchResult(Result):
+    """A finished search.
+
+    Attributes:
+        run_id: of the search's MLflow run.
+        tracking_uri: the MLflow store, without passwords.
+        best: params, metrics, run_id and number of the winning trial; None if all failed.
+        num_trials: trials started, without the further seeds of finalists.
+        num_pruned: trials stopped by the scheduler.
+        num_cut: trials stopped by the time budget.
+        num_failed: trials that failed.
+        epochs_trained: over all trials and seeds.
+        elapsed_s: seconds of searching, over all attempts.
+        clip: of the winner: mean_norm, max_norm, clipped_fraction.
+        best_config: path of the winner's experiment file; None if all failed.
+        report: path of the report.
+        run_folder: the search's local files.
+        is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+    """
+
+    run_id: str
+    tracking_uri: str
+    best: dict[str, Any] | None
+    num_trials: int
+    num_pruned: int
+    num_cut: int
+    num_failed: int
+    epochs_trained: int
+    elapsed_s: float
+    clip: dict[str, Any] | None
+    best_config: str | None
+    report: str
+    run_folder: str
+    is_tracked: bool = True
+
+
+@dataclass(frozen=True)
+class Evaluation(Result):
+    """The scores of a run's model on a split.
+
+    Attributes:
+        run_id: of the MLflow run.
+        split: train, val or test.
+        num_rows: number of rows in the split.
+        metrics: loss, accuracy, macro_f1, and roc_auc for two classes.
+        class_names: in the order of the confusion matrix.
+        confusion: counts [C, C]; rows are true classes, columns predicted ones.
+    """
+
+    run_id: str
+    split: str
+    num_rows: int
+    metrics: dict[str, float]
+    class_names: tuple[str, ...]
+    confusion: list[list[int]]

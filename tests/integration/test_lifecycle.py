@@ -1,0 +1,132 @@
+"""Drivers that die or are interrupted at the worst moments, on a real MLflow store."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from mlflow import MlflowClient
+
+from support.command import command_environment, rnnlane, rnnlane_json, write_experiment
+
+# Runs a verb in which one method does something else than it should.
+PROGRAM = """
+import os, signal, sys
+import rnnlane
+import rnnlane.execution.run as run
+from rnnlane.tracking.run import MlflowTracker
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+def die_afterwards(*arguments, _start=run.start_run, **options):
+    _start(*arguments, **options)
+    die()
+
+def on_finished(then, original=MlflowTracker.finish):
+    def finish(self, status, *, reason=None):
+        return (then if status == "FINISHED" else original)(self, status, reason=reason)
+    return finish
+
+{change}
+getattr(rnnlane, sys.argv[1])(rnnlane.load_experiment(sys.argv[2]))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("lifecycle")
+
+
+@pytest.fixture(scope="module")
+def experiment(folder):
+    """Its data is prepared already, so that no Ray is needed."""
+    file = write_experiment(folder, runtime={"num_workers": 0}, training={"epochs": 1})
+    rnnlane_json(folder / "home", "prepare", str(file))
+    return file
+
+
+@pytest.fixture
+def home(folder, experiment, request):
+    """A store and records of its own, over the same prepared data."""
+    home = folder / request.node.name
+    home.mkdir()
+    (home / "prepared").symlink_to(folder / "home" / "prepared")
+    return home
+
+
+def run_changed(home, change, verb, experiment):
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(change=change), verb, str(experiment)],
+        check=False,
+        env=command_environment(home),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def only_run(home):
+    client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    [run] = client.search_runs(experiments, "tags.`mlflow.parentRunId` IS NULL")
+    return run
+
+
+def only_record(home):
+    [file] = home.glob("runs/*/run.json")
+    return json.loads(file.read_text())
+
+
+def test_a_driver_killed_as_its_run_was_created_leaves_none_running(home, experiment):
+    done = run_changed(home, "run.start_run = die_afterwards", "train", experiment)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert only_run(home).info.status == "RUNNING"
+    assert [run["status"] for run in rnnlane_json(home, "runs")["runs"]] == ["KILLED"]
+    result = rnnlane_json(home, "train", str(experiment), "--resume")
+    assert only_run(home).info.run_id == result["run_id"]
+    assert only_run(home).info.status == "FINISHED"
+
+
+def test_inputs_that_were_written_but_not_logged_are_logged_by_resume(home, experiment):
+    done = run_changed(home, "MlflowTracker.log_artifacts = die", "train", experiment)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    result = rnnlane_json(home, "train", str(experiment), "--resume")
+    client = MlflowClient(result["tracking_uri"])
+    names = {item.path for item in client.list_artifacts(result["run_id"])}
+    assert {"experiment.yaml", "manifest.json", "vocabulary.jsonl"} <= names
+
+
+@pytest.mark.parametrize("verb", ["train", "baseline"])
+def test_a_run_killed_in_delivery_is_finished(home, experiment, verb):
+    change = "MlflowTracker.finish = on_finished(die)"
+    done = run_changed(home, change, verb, experiment)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [run["status"] for run in rnnlane_json(home, "runs")["runs"]] == ["FINISHED"]
+    record = only_record(home)
+    assert record["state"] == "finished"
+    assert record["result"]["run_id"] == only_run(home).info.run_id
+    assert record["result"]["sample"]["label"] in {"negative", "positive"}
+
+
+def test_a_search_interrupted_in_delivery_is_finished(home, folder, experiment):
+    space = {"training.learning_rate": "loguniform(0.001, 0.1)"}
+    search = write_experiment(
+        folder,
+        name="search",
+        training={"epochs": 1},
+        search={"num_trials": 1, "space": space},
+    )
+    change = "MlflowTracker.finish = on_finished(interrupt)"
+    done = run_changed(home, change, "tune", search)
+    assert done.returncode == 0, done.stderr
+    assert [run["status"] for run in rnnlane_json(home, "runs")["runs"]] == ["FINISHED"]
+    assert only_record(home)["result"]["best"]["number"] == 0
+    again = rnnlane(home, "tune", str(search), "--resume", "--json")
+    assert "the search is finished already" in again.stderr
+    assert json.loads(again.stdout) == only_record(home)["result"]

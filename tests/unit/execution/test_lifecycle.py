@@ -1,0 +1,274 @@
+"""How runs end: every end, and a driver that dies between any two steps."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+
+from rnnlane.errors import JobError, TrackingError
+from rnnlane.execution import lifecycle
+from rnnlane.execution.lifecycle import close_abandoned_runs, flattened, tracked_run
+from rnnlane.execution.run_record import RunRecord, all_records
+from rnnlane.records.events import RunEvents
+from rnnlane.records.results import Result
+from rnnlane.tracking.run import RunSpec
+
+IDENTITY = {"config_fingerprint": "c", "data_fingerprint": "d"}
+SPEC = RunSpec(name="x", predictor="m:C", class_names=())
+
+
+class Killed(BaseException):
+    """Stands for ``kill -9``: nothing of ours runs after it."""
+
+
+@dataclass(frozen=True)
+class Answer(Result):
+    value: int
+    is_tracked: bool = False
+
+
+class Store:
+    """A store and its trackers: status by run id, the run of each key, and where to die."""
+
+    def __init__(self):
+        self.uri = ""
+        self.status: dict[str, str] = {}
+        self.run_of: dict[str, str] = {}
+        self.artifacts: list[list[str]] = []
+        self.reason: str | None = None
+        self.in_finish: BaseException | None = None
+        self.after_creation: BaseException | None = None
+        self.is_away = False
+
+    def start(self, _config, _spec, *, outbox, resume_run_id):
+        run_id = resume_run_id or f"run{len(self.status)}"
+        self.status[run_id] = "RUNNING"
+        self.run_of[outbox.parent.name] = run_id
+        if self.after_creation is not None:
+            raise self.after_creation
+        return SimpleNamespace(
+            run_id=run_id,
+            tracking_uri=self.uri,
+            log_artifacts=lambda folder: self.artifacts.append(
+                sorted(file.name for file in folder.iterdir())
+            ),
+            finish=lambda status, reason=None: self.finish(run_id, status, reason),
+        )
+
+    def finish(self, run_id, status, reason):
+        if self.in_finish is not None:
+            raise self.in_finish
+        self.reason = reason
+        if not self.is_away:
+            self.status[run_id] = status
+        return not self.is_away
+
+    def terminate(self, _uri, run_id, status, *, reason):
+        if self.is_away:
+            raise TrackingError("away")
+        if self.status[run_id] == "RUNNING":
+            self.status[run_id] = status
+            self.reason = reason
+
+
+class Notes(RunEvents):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture
+def notes():
+    return Notes()
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
+    store = Store()
+    store.uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setattr(lifecycle, "send_outbox", lambda *_: 0)
+    monkeypatch.setattr(lifecycle, "terminate_run", store.terminate)
+    monkeypatch.setattr(lifecycle, "find_tagged", lambda _uri, _tag, key: store.run_of.get(key))
+    return store
+
+
+def run(store, notes, record, body, **options):
+    config = SimpleNamespace(uri=store.uri)
+    with (
+        record.locked() as current,
+        tracked_run(
+            store.start, SPEC, config=config, record=current, events=notes, **options
+        ) as tracked,
+    ):
+        return body(tracked)
+
+
+def die_of(error):
+    def body(_tracked):
+        raise error
+
+    return body
+
+
+def conclude(tracked):
+    return tracked.conclude(lambda is_tracked: Answer(1, is_tracked))
+
+
+def only_record():
+    [record] = all_records()
+    return record
+
+
+def test_a_run_that_ends_well_is_finished_with_its_result(store, notes):
+    result = run(store, notes, RunRecord.create("x", **IDENTITY), conclude)
+    assert result == Answer(1, is_tracked=True)
+    record = only_record()
+    assert (record.state, record.is_closed, record.run_id) == ("finished", True, "run0")
+    assert record.result == {"value": 1, "is_tracked": True}
+    assert store.status == {"run0": "FINISHED"}
+
+
+def test_a_run_that_raises_has_failed_with_the_reason(store, notes):
+    with pytest.raises(ValueError, match="no disk"):
+        run(store, notes, RunRecord.create("x", **IDENTITY), die_of(ValueError("no disk")))
+    assert (only_record().state, only_record().is_closed) == ("failed", True)
+    assert (store.status, store.reason) == ({"run0": "FAILED"}, "no disk")
+
+
+@pytest.mark.parametrize(("is_resumable", "hints"), [(True, 1), (False, 0)])
+def test_an_interrupted_run_is_killed(store, notes, is_resumable, hints):
+    record = RunRecord.create("x", **IDENTITY)
+    with pytest.raises(KeyboardInterrupt):
+        run(store, notes, record, die_of(KeyboardInterrupt()), is_resumable=is_resumable)
+    assert (only_record().state, only_record().is_closed) == ("killed", True)
+    assert (store.status, store.reason) == ({"run0": "KILLED"}, "interrupted")
+    assert sum("--resume" in note for note in notes.notes) == hints
+
+
+def test_a_delivery_that_is_interrupted_leaves_a_finished_run(store, notes):
+    store.in_finish = KeyboardInterrupt()
+    result = run(store, notes, RunRecord.create("x", **IDENTITY), conclude)
+    assert result == Answer(1, is_tracked=False)
+    assert (only_record().state, only_record().result) == ("finished", result.as_dict())
+    assert any("has not received everything" in note for note in notes.notes)
+    close_abandoned_runs(store.uri)
+    assert store.status == {"run0": "FINISHED"}
+    assert (only_record().state, only_record().is_closed) == ("finished", True)
+
+
+def test_a_store_that_is_away_at_the_end_leaves_a_finished_run(store, notes):
+    def body(tracked):
+        store.is_away = True
+        return conclude(tracked)
+
+    assert not run(store, notes, RunRecord.create("x", **IDENTITY), body).is_tracked
+    assert (only_record().state, only_record().is_closed) == ("finished", True)
+
+
+@pytest.mark.parametrize("error", [Killed(), OSError("disk full")])
+def test_a_result_that_is_written_stays_whatever_happens_in_delivery(store, notes, error):
+    store.in_finish = error
+    with pytest.raises(type(error)):
+        run(store, notes, RunRecord.create("x", **IDENTITY), conclude)
+    assert only_record().result == {"value": 1, "is_tracked": False}
+    close_abandoned_runs(store.uri)
+    assert (only_record().state, store.status) == ("finished", {"run0": "FINISHED"})
+
+
+def test_a_second_interrupt_while_the_first_is_logged_leaves_no_run_running(store, notes):
+    store.in_finish = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run(store, notes, RunRecord.create("x", **IDENTITY), die_of(KeyboardInterrupt()))
+    assert store.status == {"run0": "RUNNING"}
+    close_abandoned_runs(store.uri)
+    assert (only_record().state, store.status) == ("killed", {"run0": "KILLED"})
+
+
+def test_an_error_whose_end_was_not_logged_is_a_failure_later(store, notes):
+    store.in_finish = Killed()
+    with pytest.raises(Killed):
+        run(store, notes, RunRecord.create("x", **IDENTITY), die_of(ValueError()))
+    close_abandoned_runs(store.uri)
+    assert (only_record().state, store.status) == ("failed", {"run0": "FAILED"})
+
+
+def test_a_driver_killed_before_it_knew_the_id_of_its_run_leaves_none_running(store, notes):
+    store.after_creation = Killed()
+    with pytest.raises(Killed):
+        run(store, notes, RunRecord.create("x", **IDENTITY), conclude)
+    assert only_record().run_id is None
+    close_abandoned_runs(store.uri)
+    assert (only_record().run_id, only_record().state) == ("run0", "killed")
+    assert store.status == {"run0": "KILLED"}
+
+
+def test_resume_goes_on_with_the_run_whose_id_was_never_written(store, notes):
+    store.after_creation = Killed()
+    with pytest.raises(Killed):
+        run(store, notes, RunRecord.create("x", **IDENTITY), conclude)
+    store.after_creation = None
+    run(store, notes, only_record(), conclude)
+    assert store.status == {"run0": "FINISHED"}
+
+
+def test_a_record_whose_run_was_never_created_is_removed(store):
+    record = RunRecord.create("x", **IDENTITY)
+    record.update(tracking_uri=store.uri.removeprefix("sqlite:///"))
+    close_abandoned_runs(store.uri)
+    assert all_records() == []
+
+
+def test_a_run_refused_before_it_starts_leaves_nothing(store):
+    record = RunRecord.create("x", **IDENTITY)
+    with pytest.raises(JobError), record.locked():
+        raise JobError("too few CPUs")
+    assert not record.folder.exists()
+
+
+def test_a_run_that_is_worked_on_is_left_alone(store, notes):
+    def body(tracked):
+        close_abandoned_runs(store.uri)
+        assert store.status == {"run0": "RUNNING"}
+        return conclude(tracked)
+
+    run(store, notes, RunRecord.create("x", **IDENTITY), body)
+
+
+def test_runs_of_another_store_are_left_alone(store, notes):
+    store.in_finish = Killed()
+    with pytest.raises(Killed):
+        run(store, notes, RunRecord.create("x", **IDENTITY), conclude)
+    close_abandoned_runs("http://elsewhere")
+    assert not only_record().is_closed
+
+
+def test_inputs_count_as_logged_only_when_they_were(store, notes):
+    def write(folder):
+        (folder / "experiment.yaml").write_text("name: x")
+
+    def die_half_way(tracked):
+        def half(folder):
+            (folder / "experiment.yaml").write_text("na")
+            raise Killed
+
+        tracked.log_inputs(half)
+
+    with pytest.raises(Killed):
+        run(store, notes, RunRecord.create("x", **IDENTITY), die_half_way)
+    assert store.artifacts == []
+
+    def body(tracked):
+        tracked.log_inputs(write)
+        tracked.log_inputs(write)
+        return conclude(tracked)
+
+    run(store, notes, only_record(), body)
+    assert store.artifacts == [["experiment.yaml"]]
+    assert (only_record().folder / "inputs" / "experiment.yaml").read_text() == "name: x"
+
+
+def test_params_are_flat():
+    assert flattened({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
