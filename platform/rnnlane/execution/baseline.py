@@ -23,7 +23,7 @@ from rnnlane.reports.artifacts import answers, save_answers, write_bundle
 from rnnlane.tracking.tracker import Tracker
 from rnnlane.tracking.uris import store_identity
 from rnnlane.training.group import in_process
-from rnnlane.training.metrics import confusion, score, summarise
+from rnnlane.training.metrics import confusion, score, summarize
 
 # Neither has a part in the baseline.
 LEFT_OUT = ("model", "training", "runtime", "search")
@@ -151,6 +151,6 @@ def _scores(
     metrics = {
         f"{name}/{key}": value
         for name, scores in found.items()
-        for key, value in summarise(scores, num_classes=num_classes).items()
+        for key, value in summarize(scores, num_classes=num_classes).items()
     }
     return metrics, confusion(found["test"], num_classes=num_classes)

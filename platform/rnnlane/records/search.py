@@ -23,7 +23,7 @@ class TrialRecord:
         best_epoch: that epoch, from 1.
         clip_norm: the clip value in force; None where gradients were not clipped, or before it is
             known.
-        mean_norm: mean gradient norm of the trial run that the clip value came from; else of the
+        mean_norm: mean gradient norm of the calibration that the clip value came from; else of the
             epochs.
         clipped_fraction: share of the steps that were clipped, in [0, 1].
         started_at: in seconds since 1970.

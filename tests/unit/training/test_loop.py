@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rnnlane.errors import CheckpointError, TrainingError
-from rnnlane.training import loop
+from rnnlane.training import loop, monitor
 from rnnlane.training.checkpoint import is_complete
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import Outcome, run_training
@@ -126,10 +126,10 @@ def test_the_model_learns_and_the_best_epoch_is_kept():
     assert [len(history) for history in events.histories] == list(range(1, 26))
 
 
-def test_auto_clipping_takes_the_mean_norm_of_an_unclipped_trial():
-    outcome = trained("training.clip.policy=auto", "training.clip.trial_steps=5")
+def test_auto_clipping_takes_the_mean_norm_of_an_unclipped_calibration():
+    outcome = trained("training.clip.policy=auto", "training.clip.calibration_steps=5")
     unclipped = trained("training.clip.policy=none")
-    assert outcome.clip["trial"]["count"] == 5
+    assert outcome.clip["calibration"]["count"] == 5
     assert 0 < outcome.clip["max_norm"] < 10
     assert f"{outcome.clip['max_norm']:.4g}" in outcome.clip["reason"]
     assert unclipped.clip["max_norm"] is None
@@ -142,11 +142,11 @@ def test_auto_clipping_may_take_a_multiple_of_that_mean():
         trained("training.clip.policy=auto", "training.epochs=1", f"training.clip.of_mean={n}").clip
         for n in (1, 3)
     )
-    assert thrice["trial"] == once["trial"]
+    assert thrice["calibration"] == once["calibration"]
     assert thrice["max_norm"] == pytest.approx(3 * once["max_norm"])
 
 
-def test_the_trial_leaves_no_trace_in_the_run():
+def test_the_calibration_leaves_no_trace_in_the_run():
     auto = trained("training.clip.policy=auto", *DEEP)
     fixed = trained(f"training.clip.max_norm={auto.clip['max_norm']!r}", *DEEP)
     assert same_weights(auto, fixed)
@@ -197,7 +197,7 @@ def test_many_classes_have_no_roc_auc_and_refuse_it_as_the_metric():
 
 
 def test_progress_is_told_within_an_epoch(monkeypatch):
-    monkeypatch.setattr(loop, "PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr(monitor, "PROGRESS_EVERY_S", 0.0)
     events = Remembered()
     trained("training.epochs=2", events=events)
     assert [told.done for told in events.told] == [*range(1, 10), *range(1, 10)]
@@ -209,8 +209,8 @@ def test_progress_is_told_within_an_epoch(monkeypatch):
 def test_pretrained_vectors_are_where_the_embedding_starts():
     config, data = tiny_experiment("training.epochs=1", "training.learning_rate=1e-12"), tiny_data()
     matrix = np.full((30, 6), 0.25, dtype=np.float32)
-    found = np.arange(30) % 2 == 1
-    data = loop.TrainingData(data.splits, 2, 30, vectors=(matrix, found))
+    has_vector = np.arange(30) % 2 == 1
+    data = loop.TrainingData(data.splits, 2, 30, vectors=(matrix, has_vector))
     outcome = run_training(config, data, group=ALONE, events=Remembered())
     table = outcome.weights["embedding.weight"]
     torch.testing.assert_close(table[3], torch.full((6,), 0.25))

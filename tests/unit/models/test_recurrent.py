@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnnlane.config.experiment import ModelConfig
-from rnnlane.models.encoder import RecurrentEncoder
+from rnnlane.models.recurrent import RecurrentEncoder
 
 LENGTHS = torch.tensor([4, 1, 7, 3, 7])
 SHAPES = pytest.mark.parametrize(
