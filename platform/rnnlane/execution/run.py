@@ -36,7 +36,7 @@ from rnnlane.tracking.tracker import Tracker
 from rnnlane.tracking.uris import store_identity
 from rnnlane.training.loop import Outcome, TrainingData
 
-PREDICTOR = "rnnlane.inference.predictor:Predictor"
+PREDICTOR = "rnnlane.inference:Predictor"
 
 
 @dataclass(frozen=True)

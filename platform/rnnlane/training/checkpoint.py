@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rnnlane.errors import CheckpointError
+from rnnlane.errors import CheckpointError, first_line
 from rnnlane.records.events import RunEvents
 from rnnlane.training.clipping import ClipChoice
 from rnnlane.training.state import TrainState
@@ -129,7 +129,7 @@ def load_checkpoint(
         best = load_file(folder / BEST) if (folder / BEST).exists() else None
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
-            f"the checkpoint cannot be used: {str(error).splitlines()[0]}",
+            f"the checkpoint cannot be used: {first_line(error)}",
             where=str(folder),
             remedy="start a new run without --resume",
         ) from error

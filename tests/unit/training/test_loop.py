@@ -1,14 +1,12 @@
 import math
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from rnnlane.errors import CheckpointError, TrainingError
+from rnnlane.errors import TrainingError
 from rnnlane.training import loop, monitor
-from rnnlane.training.checkpoint import is_complete
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import Outcome, run_training
 from rnnlane.training.step import Stepper
@@ -100,21 +98,6 @@ def test_a_finished_run_can_be_taken_up_again_for_its_outcome(tmp_path):
     assert again.history == whole.history
 
 
-def test_a_damaged_checkpoint_is_known_and_refused(tmp_path):
-    events = Remembered(tmp_path)
-    trained(events=events)
-    good = events.checkpoints[-1]
-    assert is_complete(good)
-    cut = tmp_path / "cut"
-    shutil.copytree(good, cut)
-    (cut / "weights.safetensors").write_bytes((cut / "weights.safetensors").read_bytes()[:-7])
-    assert not is_complete(cut)
-    with pytest.raises(CheckpointError, match="checkpoint cannot be used"):
-        trained(start=cut)
-    with pytest.raises(CheckpointError, match="checkpoint cannot be used"):
-        trained("model.hidden_size=7", start=good)
-
-
 def test_the_model_learns_and_the_best_epoch_is_kept():
     events = Remembered()
     outcome = trained("training.epochs=25", "training.learning_rate=0.03", events=events)
@@ -124,32 +107,6 @@ def test_the_model_learns_and_the_best_epoch_is_kept():
     assert "test/accuracy" in outcome.history[outcome.best_epoch - 1]
     assert outcome.test_confusion.sum() == 41
     assert [len(history) for history in events.histories] == list(range(1, 26))
-
-
-def test_auto_clipping_takes_the_mean_norm_of_an_unclipped_calibration():
-    outcome = trained("training.clip.policy=auto", "training.clip.calibration_steps=5")
-    unclipped = trained("training.clip.policy=none")
-    assert outcome.clip["calibration"]["count"] == 5
-    assert 0 < outcome.clip["max_norm"] < 10
-    assert f"{outcome.clip['max_norm']:.4g}" in outcome.clip["reason"]
-    assert unclipped.clip["max_norm"] is None
-    assert unclipped.history[0]["grad_norm/clipped_fraction"] == 0
-    assert outcome.history[0]["grad_norm/mean"] > 0
-
-
-def test_auto_clipping_may_take_a_multiple_of_that_mean():
-    once, thrice = (
-        trained("training.clip.policy=auto", "training.epochs=1", f"training.clip.of_mean={n}").clip
-        for n in (1, 3)
-    )
-    assert thrice["calibration"] == once["calibration"]
-    assert thrice["max_norm"] == pytest.approx(3 * once["max_norm"])
-
-
-def test_the_calibration_leaves_no_trace_in_the_run():
-    auto = trained("training.clip.policy=auto", *DEEP)
-    fixed = trained(f"training.clip.max_norm={auto.clip['max_norm']!r}", *DEEP)
-    assert same_weights(auto, fixed)
 
 
 def test_clipped_fraction_counts_the_steps_above_the_clip_value():
