@@ -1,7 +1,7 @@
 """The registry of encoders: each value of ``model.cell`` and the class that implements it.
 
 To add an encoder, write a subclass of :class:`rnnlane.models.encoder.Encoder` and add a line here.
-The registry holds addresses instead of classes because reading a config must not import torch.
+It holds addresses instead of classes, because reading a config must not import torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The bundle: everything that a classifier needs to answer for texts, as JSON and safetensors."""
+"""The bundle: a classifier with its text processing, as JSON and safetensors."""
 
 from __future__ import annotations
 

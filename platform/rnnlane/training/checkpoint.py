@@ -21,8 +21,6 @@ from rnnlane.training.state import TrainState
 WEIGHTS, BEST, OPTIMIZER = "weights.safetensors", "best.safetensors", "optimizer.safetensors"
 RECORDS, STATE = "records.safetensors", "state.json"
 FORMAT = 2
-
-
 _RECORDS = ("norms", "losses")
 
 
@@ -48,14 +46,14 @@ class Checkpointer:
         self._optimizer = optimizer
         self._events = events
         self._every_s = every_s
-        self._written_at = time.perf_counter()
+        self._saved_at = time.perf_counter()
 
     def is_due(self) -> bool:
-        """Whether the last checkpoint is too old; each worker has its own opinion on that."""
-        return time.perf_counter() - self._written_at > self._every_s
+        """Whether the last checkpoint is too old, by this worker's clock."""
+        return time.perf_counter() - self._saved_at > self._every_s
 
-    def write(self, state: TrainState, best: dict[str, Tensor] | None) -> None:
-        """Writes a checkpoint; called by all workers or by none.
+    def save(self, state: TrainState, best: dict[str, Tensor] | None) -> None:
+        """Saves a checkpoint; called by all workers or by none.
 
         Args:
             state: where the run stands.
@@ -63,33 +61,19 @@ class Checkpointer:
         """
 
         def write(folder: Path) -> None:
-            save_checkpoint(
-                folder, model=self._model, best=best, optimizer=self._optimizer, state=state
-            )
+            save_file(contiguous_weights(self._model), folder / WEIGHTS)
+            if best is not None:
+                save_file(best, folder / BEST)
+            save_file(_optimizer_tensors(self._optimizer), folder / OPTIMIZER)
+            plain = asdict(state)
+            records = {key: torch.tensor(plain.pop(key), dtype=torch.float64) for key in _RECORDS}
+            save_file(records, folder / RECORDS)
+            sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+            text = json.dumps({"format": FORMAT, "sizes": sizes, **plain}, indent=1)
+            (folder / STATE).write_text(text, encoding="utf-8")
 
         self._events.checkpoint(write)
-        self._written_at = time.perf_counter()
-
-
-def save_checkpoint(
-    folder: Path,
-    *,
-    model: torch.nn.Module,
-    best: dict[str, Tensor] | None,
-    optimizer: torch.optim.Optimizer,
-    state: TrainState,
-) -> None:
-    """Writes a checkpoint into an existing, empty folder."""
-    save_file(contiguous_weights(model), folder / WEIGHTS)
-    if best is not None:
-        save_file(best, folder / BEST)
-    save_file(_optimizer_tensors(optimizer), folder / OPTIMIZER)
-    plain = asdict(state)
-    records = {name: torch.tensor(plain.pop(name), dtype=torch.float64) for name in _RECORDS}
-    save_file(records, folder / RECORDS)
-    sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-    text = json.dumps({"format": FORMAT, "sizes": sizes, **plain}, indent=1)
-    (folder / STATE).write_text(text, encoding="utf-8")
+        self._saved_at = time.perf_counter()
 
 
 def is_complete(folder: Path) -> bool:

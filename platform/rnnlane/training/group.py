@@ -28,7 +28,7 @@ class WorkerGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this worker speaks for the group."""
+        """Whether this worker acts for the group, such as by reporting progress."""
         return self.rank == 0
 
     def copy_from_first_(self, values: Tensor) -> None:

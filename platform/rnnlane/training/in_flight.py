@@ -16,8 +16,7 @@ class StepsInFlight:
     """Steps in the order of their launch.
 
     Args:
-        limit: how many may be in flight before the oldest one is waited for. The default on a CPU
-            is 0, as a step has finished there when it is launched.
+        limit: how many may be in flight before the oldest one is waited for.
     """
 
     def __init__(self, limit: int):
@@ -49,5 +48,5 @@ class StepsInFlight:
 
 
 def default_limit(device: torch.device) -> int:
-    """How many steps may be in flight on a device."""
+    """How many steps may be in flight; on a CPU none, as a launched step has finished there."""
     return STEPS_IN_FLIGHT if device.type == "cuda" else 0

@@ -124,7 +124,7 @@ def run_training(
                 finished = in_flight.take_due()
                 monitor.add(finished)
                 if any(result.save for result in finished) and state.step < feed.num_steps:
-                    checkpointer.write(state, best)
+                    checkpointer.save(state, best)
                     monitor.restart_clock()
             monitor.add(in_flight.take_all())
 
@@ -132,7 +132,7 @@ def run_training(
             state.end_epoch(record | _validate(config, model, data, group))
             if best_epoch(training.metric, state.history) == len(state.history) - 1:
                 best = contiguous_weights(model)
-            checkpointer.write(state, best)
+            checkpointer.save(state, best)
             events.epoch(state.history)
         assert best is not None
         return _tested_outcome(config, model, data, group, state=state, best=best)

@@ -69,8 +69,8 @@ class Stepper:
             batch: this worker's rows.
             max_norm: clip value; None does not clip.
             rate: learning rate.
-            save: whether this worker wants a checkpoint; only the first worker's wish counts, and
-                every worker sees it in the step's result.
+            save: whether this worker asks for a checkpoint; only the first worker's request counts,
+                and all workers see it in the step's result.
         """
         device, table = self._group.device, self._model.embedding.weight
         marks = [mark(device)]

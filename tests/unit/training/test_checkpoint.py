@@ -1,11 +1,20 @@
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from rnnlane.errors import CheckpointError
-from rnnlane.training.checkpoint import FORMAT, STATE, Checkpointer, contiguous_weights, is_complete
+from rnnlane.training import checkpoint as checkpoint_module
+from rnnlane.training.checkpoint import (
+    BEST,
+    FORMAT,
+    STATE,
+    Checkpointer,
+    contiguous_weights,
+    is_complete,
+)
 from rnnlane.training.state import TrainState
 from support.events import Remembered
 from support.runs import trained
@@ -43,17 +52,19 @@ def test_a_checkpoint_of_another_format_is_refused_with_a_way_out(checkpoint, nu
     assert "the version of rnnlane that wrote it" in str(error.value)
 
 
-def test_a_checkpoint_is_due_after_its_time_and_not_right_after_one(tmp_path):
-    model = torch.nn.Linear(2, 3)
-    events = Remembered(tmp_path)
+def test_a_checkpoint_is_due_when_the_last_one_is_too_old(tmp_path, monkeypatch):
+    clock = iter([100.0, 160.0, 160.5, 161.0, 221.5])
+    monkeypatch.setattr(checkpoint_module, "time", SimpleNamespace(perf_counter=clock.__next__))
+    model, events = torch.nn.Linear(2, 3), Remembered(tmp_path)
     optimizer = torch.optim.SGD(model.parameters())
-    never = Checkpointer(model, optimizer, events, every_s=1e9)
-    assert not never.is_due()
-    always = Checkpointer(model, optimizer, events, every_s=-1.0)
-    assert always.is_due()
-    never.write(TrainState(), None)
+    checkpointer = Checkpointer(model, optimizer, events, every_s=60.0)
+    assert not checkpointer.is_due()
+    assert checkpointer.is_due()
+    checkpointer.save(TrainState(), None)
+    assert not is_complete(tmp_path)
     assert is_complete(events.checkpoints[0])
-    assert not (events.checkpoints[0] / "best.safetensors").exists()
+    assert not (events.checkpoints[0] / BEST).exists()
+    assert checkpointer.is_due()
 
 
 def test_weights_are_a_copy():

@@ -153,14 +153,14 @@ def test_many_classes_have_no_roc_auc_and_refuse_it_as_the_metric():
         trained("training.epochs=1", "training.metric=val/roc_auc", num_classes=5)
 
 
-def test_progress_is_told_within_an_epoch(monkeypatch):
+def test_progress_is_reported_within_an_epoch(monkeypatch):
     monkeypatch.setattr(monitor, "PROGRESS_EVERY_S", 0.0)
     events = Remembered()
     trained("training.epochs=2", events=events)
-    assert [told.done for told in events.told] == [*range(1, 10), *range(1, 10)]
-    assert events.told[0].total == 9
-    assert events.told[-1].left_s == 0
-    assert all(0 <= told.accuracy <= 1 for told in events.told)
+    assert [progress.done for progress in events.reported] == [*range(1, 10), *range(1, 10)]
+    assert events.reported[0].total == 9
+    assert events.reported[-1].left_s == 0
+    assert all(0 <= progress.accuracy <= 1 for progress in events.reported)
 
 
 def test_pretrained_vectors_are_where_the_embedding_starts():

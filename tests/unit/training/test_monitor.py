@@ -40,11 +40,11 @@ def test_the_time_between_calls_is_training_time_unless_the_clock_is_restarted()
 def test_progress_is_reported_now_and_then(monkeypatch):
     epoch, _, events = monitored("training.epochs=3")
     epoch.add([RESULT])
-    assert events.told == []
+    assert events.reported == []
     monkeypatch.setattr(monitor, "PROGRESS_EVERY_S", 0.0)
     epoch.add([RESULT, RESULT])
-    assert [progress.done for progress in events.told] == [2, 3]
-    last = events.told[-1]
+    assert [progress.done for progress in events.reported] == [2, 3]
+    last = events.reported[-1]
     assert (last.stage, last.total, last.epoch, last.num_epochs) == ("epoch 1/3", 4, 1, 3)
     assert (last.loss, last.accuracy) == (0.5, 0.5)
     assert last.left_s == pytest.approx(9 * 36 / last.rows_per_s / 3)
