@@ -1,5 +1,5 @@
-import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,16 +24,18 @@ def monitored(*overrides: str) -> tuple[EpochMonitor, TrainState, Remembered]:
     return EpochMonitor(state, training, num_steps=4, events=events), state, events
 
 
-def test_the_time_between_calls_is_training_time_unless_the_clock_is_restarted():
+def test_the_time_between_calls_is_training_time_unless_the_clock_is_restarted(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(monitor, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     epoch, state, _ = monitored()
-    time.sleep(0.02)
+    now[0] += 0.25
     epoch.add([RESULT, RESULT])
-    assert 0.02 <= state.elapsed_s < 0.2
-    before = state.elapsed_s
-    time.sleep(0.2)
+    assert state.elapsed_s == 0.25
+    now[0] += 7.0
     epoch.restart_clock()
+    now[0] += 0.5
     epoch.add([RESULT])
-    assert state.elapsed_s - before < 0.1
+    assert state.elapsed_s == 0.75
     assert state.step == 3
 
 
