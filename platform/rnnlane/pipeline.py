@@ -257,7 +257,7 @@ def _evaluation(
 ) -> Evaluation:
     from rnnlane.training.group import in_process
     from rnnlane.training.loop import cpu_settings
-    from rnnlane.training.metrics import confusion, score, summarise
+    from rnnlane.training.metrics import confusion, score, summarize
 
     num_classes = len(prepared.class_names)
     rows = prepared.split(split)
@@ -268,7 +268,7 @@ def _evaluation(
         run_id=run_id,
         split=split,
         num_rows=len(rows),
-        metrics=summarise(scores, num_classes=num_classes),
+        metrics=summarize(scores, num_classes=num_classes),
         class_names=prepared.class_names,
         confusion=confusion(scores, num_classes=num_classes).tolist(),
     )

@@ -14,7 +14,7 @@ from benchmarks.measure import ROOT, Row, alternate, medians, row, skipped
 from benchmarks.our_loop import VOCABULARY_SIZE, our_rows_per_s, reviews
 from benchmarks.plain_loop import plain_rows_per_s
 from rnnlane.config import ExperimentConfig, load_experiment
-from rnnlane.models.encoder import RecurrentEncoder
+from rnnlane.models.recurrent import RecurrentEncoder
 from rnnlane.training.group import WorkerGroup
 
 NUM_STEPS = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,11 +15,14 @@ from torch import Tensor
 from rnnlane.config import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
-from rnnlane.models.encoder import RecurrentEncoder
+from rnnlane.models.encoder import Encoder
+from rnnlane.models.recurrent import RecurrentEncoder
 from rnnlane.training.feed import StepBatch, TrainFeed
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.loop import STEPS_IN_FLIGHT, cpu_settings
-from rnnlane.training.step import LaunchedStep, Stepper, build_optimizer
+from rnnlane.training.in_flight import StepsInFlight, default_limit
+from rnnlane.training.loop import cpu_settings
+from rnnlane.training.step import Stepper, build_optimizer
+from rnnlane.training.step_result import PARTS, LaunchedStep
 
 VOCABULARY_SIZE = 30_000
 
@@ -45,7 +48,8 @@ class _Steps:
         return self.stepper(batch, max_norm=3.0, rate=1e-3)
 
     def take(self, batch: StepBatch) -> dict[str, float]:
-        return dict(self.launch(batch).result().seconds)
+        seconds = self.launch(batch).result().seconds
+        return {part: seconds[part] for part in PARTS}
 
 
 def _steps(group: WorkerGroup, config: ExperimentConfig, *, vocabulary_size: int) -> _Steps:
@@ -66,14 +70,12 @@ def our_rows_per_s(group: WorkerGroup, config: ExperimentConfig, num_steps: int)
     """Rows a second of the worker loop's steps, over all workers."""
     with cpu_settings(group):
         steps = _steps(group, config, vocabulary_size=VOCABULARY_SIZE)
-        launched: deque[LaunchedStep] = deque()
+        in_flight = StepsInFlight(default_limit(group.device))
         started = time.perf_counter()
         for batch in itertools.islice(steps.batches, num_steps):
-            launched.append(steps.launch(batch))
-            if len(launched) > (STEPS_IN_FLIGHT if group.device.type == "cuda" else 0):
-                launched.popleft().result()
-        for step in launched:
-            step.result()
+            in_flight.add(steps.launch(batch))
+            in_flight.take_due()
+        in_flight.take_all()
         seconds = time.perf_counter() - started
     return config.training.global_batch_size * num_steps / seconds
 
@@ -92,17 +94,18 @@ def step_parts(group: WorkerGroup, config: ExperimentConfig, num_steps: int) -> 
             fed = time.perf_counter()
             seconds.update(steps.take(batch))
             ended = time.perf_counter()
-            kernels = kernel_seconds(steps.model.body.encoder, batch.batch.token_ids)
+            kernels = kernel_seconds(steps.model.body.encoder, batch.active.positions)
             seconds.update(total=ended - started, feed=fed - started, kernels=kernels)
     return dict(seconds)
 
 
-def kernel_seconds(encoder: RecurrentEncoder, token_ids: Tensor) -> float:
+def kernel_seconds(encoder: Encoder, positions: Tensor) -> float:
     """Forward and backward of each layer and direction alone, on tensors that are there already."""
+    assert isinstance(encoder, RecurrentEncoder)
     total = 0.0
     sizes = [encoder.rnn.input_size] + [encoder.output_size] * (encoder.rnn.num_layers - 1)
     directions = 2 if encoder.rnn.bidirectional else 1
-    shape = token_ids.t().shape
+    shape = positions.t().shape
     for index, weights in enumerate(encoder.rnn.all_weights):
         inputs = torch.randn(*shape, sizes[index // directions], requires_grad=True)
         gradient = torch.randn(*shape, encoder.rnn.hidden_size)

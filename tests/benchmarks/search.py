@@ -194,7 +194,7 @@ def clip(num_clauses: int, learning_rate: float) -> None:
         training={
             "epochs": 10,
             "learning_rate": learning_rate,
-            "clip": {"policy": "auto", "trial_steps": 56},
+            "clip": {"policy": "auto", "calibration_steps": 56},
         },
         search={
             "space": {

@@ -148,7 +148,7 @@ def test_a_trial_has_the_curve_of_train_bit_for_bit(home, tmp_path):
     experiment = write_search(
         tmp_path,
         model={"num_layers": 2, "dropout": 0.3},
-        training={"clip": {"policy": "auto", "trial_steps": 8}},
+        training={"clip": {"policy": "auto", "calibration_steps": 8}},
         search={
             "algorithm": "grid",
             "scheduler": "none",
@@ -163,7 +163,7 @@ def test_a_trial_has_the_curve_of_train_bit_for_bit(home, tmp_path):
     trained = train_alone(Path(result["best_config"]))
     curve = mlflow_curve(result["tracking_uri"], result["best"]["run_id"])
     assert len(curve["val/loss"]) == 3
-    assert "clip/trial_norm_mean" in curve
+    assert "clip/calibration_norm_mean" in curve
     assert curve == mlflow_curve(trained["tracking_uri"], trained["run_id"])
     winner = stored_trials(result["run_folder"])[result["best"]["number"]]
     assert [record["val/loss"] for record in winner.history] == curve["val/loss"]

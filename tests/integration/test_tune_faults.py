@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 LONG = {
     "data": {"source": {"kind": "generated", "num_rows": 2500}},
     "model": {"embedding_dim": 16, "num_layers": 2, "dropout": 0.2},
-    "training": {"epochs": 9, "clip": {"policy": "auto", "trial_steps": 8}},
+    "training": {"epochs": 9, "clip": {"policy": "auto", "calibration_steps": 8}},
 }
 SEARCH = {
     "num_trials": 8,

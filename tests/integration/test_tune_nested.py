@@ -80,7 +80,7 @@ def test_trials_that_do_not_fit_are_refused_and_leave_nothing(home, tmp_path, ov
 def test_two_workers_a_trial_find_what_one_finds(home, tmp_path):
     experiment = write_search(
         tmp_path,
-        training={"clip": {"policy": "auto", "trial_steps": 8}},
+        training={"clip": {"policy": "auto", "calibration_steps": 8}},
         search={
             **{"algorithm": "grid", "scheduler": "none"},
             "space": {"model.hidden_size": "choice(8, 12)"},

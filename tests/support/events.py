@@ -8,16 +8,16 @@ from rnnlane.records.progress import EpochProgress
 
 
 class Remembered(RunEvents):
-    """Keeps the histories told, and the checkpoints as folders below one of its own."""
+    """Keeps the histories, the progress, and the checkpoints as folders below ``folder``."""
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder
         self.histories: list[list[dict[str, float]]] = []
-        self.told: list[EpochProgress] = []
+        self.reported: list[EpochProgress] = []
         self.checkpoints: list[Path] = []
 
     def progress(self, progress: EpochProgress) -> None:
-        self.told.append(progress)
+        self.reported.append(progress)
 
     def epoch(self, history: list[dict[str, float]]) -> None:
         self.histories.append([dict(record) for record in history])

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rnnlane.config.baseline import BaselineConfig
+from rnnlane.config.encoders import EncoderName
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
 from rnnlane.config.section import (
@@ -195,42 +196,45 @@ class TextConfig(Section):
 class ModelConfig(Section):
     """embedding -> recurrent layers -> pooling -> one linear layer."""
 
-    cell: Literal["rnn", "lstm", "gru"] = Field("lstm", description="Recurrent cell; rnn is tanh.")
-    embedding_dim: PositiveInt = Field(96, description="Numbers that stand for a token.")
+    cell: EncoderName = Field("lstm", description="Recurrent cell; rnn is tanh.")
+    embedding_dim: PositiveInt = Field(96, description="Width of the embedding vectors.")
     hidden_size: PositiveInt = Field(64, description="Units of a layer, in each direction.")
     num_layers: PositiveInt = Field(1, description="Recurrent layers on top of each other.")
-    bidirectional: bool = Field(False, description="Also read each text from its end.")
+    bidirectional: bool = Field(False, description="Also read each text backward, from its end.")
     dropout: Probability = Field(
-        0.0, description="Share of units dropped between recurrent layers; needs two layers."
+        0.0,
+        description="Share of units dropped between recurrent layers; needs at least two layers.",
     )
     embedding_dropout: Probability = Field(
-        0.0, description="Share of embedding dimensions dropped, the same ones all over a text."
+        0.0,
+        description="Share of embedding dimensions dropped, the same ones at every position.",
     )
     token_dropout: Probability = Field(
-        0.0, description="Share of a text's tokens left blank, others in each step."
+        0.0,
+        description="Share of a text's tokens replaced by zeros, drawn again in every step.",
     )
     head_dropout: Probability = Field(
-        0.0, description="Share of what pooling gives that is dropped before the linear layer."
+        0.0, description="Share of the pooled features dropped before the linear layer."
     )
     pooling: Literal["last", "mean", "max"] = Field(
         "last",
-        description="What the classifier sees: each direction's final state, or the mean or "
+        description="Input of the linear layer: the final state of each direction, or the mean or "
         "maximum of the outputs over the text.",
     )
     pretrained_vectors: str | None = Field(
         None,
-        description="File of word vectors in GloVe's text format; its width must be embedding_dim. "
-        "Words it lacks keep their random start.",
+        description="File of word vectors in GloVe's text format, embedding_dim numbers wide. "
+        "Words missing from it keep their random initial vectors.",
     )
 
     @property
     def has_dropout(self) -> bool:
-        """Whether a step draws random masks."""
+        """Whether a training step draws random masks."""
         shares = (self.dropout, self.embedding_dropout, self.token_dropout, self.head_dropout)
         return max(shares) > 0
 
     @model_validator(mode="after")
-    def _dropout_has_a_place(self) -> Self:
+    def _dropout_needs_two_layers(self) -> Self:
         if self.dropout > 0 and self.num_layers < 2:
             raise ValueError(
                 "dropout acts between layers and needs num_layers >= 2, "
@@ -240,60 +244,64 @@ class ModelConfig(Section):
 
 
 class ClipConfig(Section):
-    """Gradient clipping: the global norm is scaled down to max_norm where it is larger."""
+    """Gradient clipping: a gradient whose global norm exceeds max_norm is scaled down to it."""
 
     policy: Literal["fixed", "none", "auto"] = Field(
-        "fixed", description="fixed: at max_norm. none: off. auto: measured by a trial run."
+        "fixed",
+        description="fixed: clip at max_norm. none: off. auto: clip at a value measured in a "
+        "short calibration before the first epoch.",
     )
-    max_norm: PositiveFloat = Field(3.0, description="Largest norm let through; for policy fixed.")
+    max_norm: PositiveFloat = Field(3.0, description="For policy fixed: largest norm allowed.")
     of_mean: PositiveFloat = Field(
-        1.0, description="For policy auto: max_norm is so many times the mean (or percentile)."
+        1.0,
+        description="For policy auto: max_norm is this multiple of the statistic.",
     )
     norm_type: Literal[1, 2, "inf"] = Field(2, description="Which p-norm of the gradient.")
     statistic: Literal["mean", "percentile"] = Field(
         "mean",
-        description="For policy auto: what of the trial's gradient norms becomes max_norm.",
+        description="For policy auto: statistic of the calibration's gradient norms.",
     )
     percentile: float = Field(90.0, gt=0, le=100, description="For statistic percentile.")
-    trial_steps: PositiveInt = Field(
-        200, description="For policy auto: unclipped steps of the trial run, at most an epoch."
+    calibration_steps: PositiveInt = Field(
+        200,
+        description="For policy auto: unclipped steps of the calibration, at most one epoch.",
     )
 
     @model_validator(mode="after")
-    def _multiple_is_of_a_measured_norm(self) -> Self:
+    def _of_mean_needs_policy_auto(self) -> Self:
         if self.of_mean != 1.0 and self.policy != "auto":
             raise ValueError(
-                f"of_mean acts with policy auto, but got (of_mean={self.of_mean:g}, "
+                f"of_mean needs policy auto, but got (of_mean={self.of_mean:g}, "
                 f"policy={self.policy})"
             )
         return self
 
 
 class ScheduleConfig(Section):
-    """How the learning rate changes over the run."""
+    """How the learning rate changes during the run."""
 
     kind: Literal["constant", "cosine", "plateau"] = Field(
         "constant",
         description="cosine: falls to final_factor over all steps. plateau: multiplied by factor "
-        "when training.metric has not improved for patience epochs.",
+        "when training.metric has not improved for more than patience epochs.",
     )
     warmup_steps: int = Field(0, ge=0, description="Steps over which the rate rises from zero.")
     final_factor: float = Field(0.0, ge=0, le=1, description="For cosine: last rate / first rate.")
-    factor: Fraction = Field(0.5, description="For plateau: what the rate is multiplied by.")
-    patience: int = Field(1, ge=0, description="For plateau: epochs without improvement borne.")
+    factor: Fraction = Field(0.5, description="For plateau: factor of each reduction.")
+    patience: int = Field(1, ge=0, description="For plateau: epochs without improvement tolerated.")
 
 
 class TrainingConfig(Section):
-    """The optimisation."""
+    """The optimization."""
 
     epochs: PositiveInt = Field(12, description="Passes over the train split.")
     seed: int | None = Field(
         None,
         ge=0,
-        description="Fixes first weights, batches and dropout, with the same splits; default: the "
-        "experiment's seed.",
+        description="Determines initial weights, batches and dropout, but not the splits; default: "
+        "the experiment's seed.",
     )
-    global_batch_size: PositiveInt = Field(32, description="Rows a step, over all workers.")
+    global_batch_size: PositiveInt = Field(32, description="Rows per step, over all workers.")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="Update rule.")
     learning_rate: PositiveFloat = Field(1e-3, description="First learning rate.")
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 term (adam, sgd) or decay (adamw).")
@@ -301,22 +309,25 @@ class TrainingConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     clip: ClipConfig = ClipConfig()
     metric: ValMetric = Field(
-        "val/accuracy", description="Chooses the best epoch; also for early stopping and plateau."
+        "val/accuracy",
+        description="Selects the best epoch; also used by early stopping and plateau.",
     )
     early_stopping: PositiveInt | None = Field(
         None, description="Stop after this many epochs without improvement of metric."
     )
     max_nonfinite_steps: PositiveInt = Field(
-        10, description="Steps in a row with a non-finite loss or gradient that fail the run."
+        10,
+        description="Consecutive steps with a non-finite loss or gradient that make the run fail.",
     )
     bucket_window: PositiveInt = Field(
-        50, description="Batches sorted by length together; 1 turns length buckets off."
+        50, description="Batches whose rows are sorted by length together; 1 turns this off."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 autocast on GPUs that have it, else float32."
+        "auto", description="auto: bfloat16 autocast on GPUs that support it, else float32."
     )
     checkpoint_every_s: PositiveFloat = Field(
-        60.0, description="Seconds between checkpoints within an epoch; each epoch's end has one."
+        60.0,
+        description="Seconds between checkpoints within an epoch; each epoch also ends with one.",
     )
 
 
@@ -361,6 +372,11 @@ class ExperimentConfig(Section):
     sample_text: str = Field(
         SAMPLE_TEXT, min_length=1, description="The sentence of the confidence picture."
     )
+
+    @property
+    def training_seed(self) -> int:
+        """The seed of initial weights, batches and dropout."""
+        return self.seed if self.training.seed is None else self.training.seed
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

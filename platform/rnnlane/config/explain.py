@@ -12,6 +12,9 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.yaml_source import KeyPath
 from rnnlane.errors import ConfigError
 
+# Keys that earlier versions had, and what they are called now.
+RENAMED = {"training.clip.trial_steps": "training.clip.calibration_steps"}
+
 
 def validated(
     values: Mapping[str, Any], *, origin: str, places: Mapping[KeyPath, str] | None = None
@@ -52,10 +55,7 @@ def located(path: KeyPath, origin: str, places: Mapping[KeyPath, str]) -> str:
 def _explain(problem: dict[str, Any], path: KeyPath) -> tuple[str, str | None]:
     kind, value = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
-        known = _keys_beside(path)
-        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
-        return f"unknown key `{path[-1]}`", hint
+        return _explain_unknown(path)
     if kind == "missing":
         return f"the key `{path[-1]}` is required", "add it; `rnnlane schema` says what it means"
     if kind == "union_tag_not_found":
@@ -68,6 +68,15 @@ def _explain(problem: dict[str, Any], path: KeyPath) -> tuple[str, str | None]:
         return str(problem["ctx"]["error"]), None
     rule = problem["msg"].removeprefix("Input ").replace("should be", "must be")
     return f"{rule}, but got {shown(value)}", None
+
+
+def _explain_unknown(path: KeyPath) -> tuple[str, str]:
+    if (new := RENAMED.get(".".join(path))) is not None:
+        return f"`{path[-1]}` is now `{new.rpartition('.')[2]}`", "rename the key"
+    known = _keys_beside(path)
+    near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
+    return f"unknown key `{path[-1]}`", hint
 
 
 def shown(value: Any) -> str:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.explain import RENAMED
 from rnnlane.config.search import format_value, natural_mode, same_value
 from rnnlane.config.section import Section
 from rnnlane.config.space import (
@@ -81,6 +82,8 @@ def check_space(config: ExperimentConfig) -> None:
 
 def _check_known(key: str, where: str) -> None:
     known = _fields()
+    if key in RENAMED:
+        raise ConfigError(f"`{key}` is now `{RENAMED[key]}`", where=where, remedy="rename the key")
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
         remedy = f"did you mean `{near[0]}`?" if near else "`rnnlane schema` lists the keys"

@@ -23,7 +23,7 @@ from rnnlane.records.results import BaselineResult
 from rnnlane.reports.artifacts import answers, save_answers, write_bundle, write_inputs
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.group import in_process
-from rnnlane.training.metrics import confusion, score, summarise
+from rnnlane.training.metrics import confusion, score, summarize
 
 # The last four do not affect the baseline.
 NOT_PARAMS = {"tracking", "description", "model", "training", "runtime", "search"}
@@ -116,6 +116,6 @@ def _scores(
     metrics = {
         f"{name}/{key}": value
         for name, of_split in scores.items()
-        for key, value in summarise(of_split, num_classes=num_classes).items()
+        for key, value in summarize(of_split, num_classes=num_classes).items()
     }
     return metrics, confusion(scores["test"], num_classes=num_classes)

@@ -31,7 +31,7 @@ from rnnlane.tracking.run import RunSpec, send_outbox, terminate_run
 from rnnlane.tracking.store import find_tagged
 from rnnlane.tracking.uris import resolve_uri, store_identity
 
-PREDICTOR = "rnnlane.inference.predictor:Predictor"
+PREDICTOR = "rnnlane.inference:Predictor"
 KEY_TAG = "rnnlane.run_key"
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]

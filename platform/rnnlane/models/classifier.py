@@ -1,4 +1,4 @@
-"""Token ids -> embedding -> recurrent layers -> pooling -> one linear layer -> logits."""
+"""Token ids -> embedding -> encoder -> pooling -> one linear layer -> logits."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rnnlane.config.experiment import ModelConfig
-from rnnlane.models.encoder import RecurrentEncoder
+from rnnlane.models.encoder import build_encoder
 from rnnlane.models.pooling import POOLINGS
 
-# torch's own 1.0 saturates the gates: on IMDB a 1-layer LSTM then needs an epoch more to learn.
+# Torch's default of 1.0 saturates the gates: a 1-layer LSTM then needs one more epoch on IMDB.
 EMBEDDING_STD = 0.1
 
 
 class RecurrentBody(nn.Module):
     """Everything above the embedding.
 
-    Apart from the embedding, so that a training loop can average the body's dense gradients one
-    way and the embedding's few touched rows another.
+    Separate from it, because the training loop exchanges the body's dense gradients and only the
+    rows of the embedding that a batch uses.
     """
 
     def __init__(self, config: ModelConfig, *, num_classes: int):
         super().__init__()
-        self.encoder = RecurrentEncoder(config)
+        self.encoder = build_encoder(config)
         self.head = nn.Linear(self.encoder.output_size, num_classes)
         self._pool = POOLINGS[config.pooling]
         self._embedding_dropout = config.embedding_dropout
@@ -35,32 +35,31 @@ class RecurrentBody(nn.Module):
 
         Args:
             embedded: float [B, T, E], padded on the right.
-            lengths: int64 [B], each in [1, T]; see :meth:`RecurrentEncoder.forward`.
+            lengths: int64 [B], each in [1, T]; see :meth:`Encoder.forward`.
 
         Returns:
             Logits, float32 [B, C].
         """
-        outputs, final_state = self.encoder(self._thinned(embedded), lengths)
-        there = lengths.to(outputs.device, non_blocking=True)
-        features = self._pool(outputs, final_state, there)
+        outputs, final_state = self.encoder(self._with_input_dropout(embedded), lengths)
+        features = self._pool(outputs, final_state, lengths.to(outputs.device, non_blocking=True))
         features = functional.dropout(features, self._head_dropout, training=self.training)
         logits: Tensor = self.head(features)
         return logits.float()
 
-    def _thinned(self, embedded: Tensor) -> Tensor:
+    def _with_input_dropout(self, embedded: Tensor) -> Tensor:
         """Drops the same embedding dimensions at every position of a row, and whole positions.
 
         Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural
         networks", NeurIPS 2016; Iyyer et al., "Deep unordered composition rivals syntactic methods
-        for text classification", ACL 2015. One mask a row also costs 1 / T of the random numbers.
+        for text classification", ACL 2015. One mask per row also needs 1 / T of the random numbers.
         """
         if not self.training:
             return embedded
         if self._embedding_dropout > 0:
-            kept = embedded.new_ones(len(embedded), 1, embedded.shape[2])  # [B, 1, E]
-            embedded = embedded * functional.dropout(kept, self._embedding_dropout)
+            ones = embedded.new_ones(len(embedded), 1, embedded.shape[2])  # [B, 1, E]
+            embedded = embedded * functional.dropout(ones, self._embedding_dropout)
         if self._token_dropout > 0:
-            # Not scaled up: the tokens that are left mean what they meant.
+            # Not scaled up: the remaining tokens keep their vectors.
             drawn = torch.rand(*embedded.shape[:2], 1, device=embedded.device)  # [B, T, 1]
             embedded = embedded * (drawn >= self._token_dropout)
         return embedded
@@ -87,7 +86,7 @@ class RecurrentClassifier(nn.Module):
 
         Args:
             token_ids: int64 [B, T], in [0, vocabulary_size), padded on the right.
-            lengths: int64 [B], each in [1, T]; see :meth:`RecurrentEncoder.forward`.
+            lengths: int64 [B], each in [1, T]; see :meth:`Encoder.forward`.
 
         Returns:
             Logits, float32 [B, C]; they depend neither on T nor on the other rows.
@@ -99,18 +98,18 @@ class RecurrentClassifier(nn.Module):
 def build_model(
     config: ModelConfig, *, vocabulary_size: int, num_classes: int, seed: int
 ) -> RecurrentClassifier:
-    """A new model on the CPU, its weights fixed by the seed.
+    """A new model on the CPU, with weights determined by the seed.
 
-    The weights follow torch's default initialisation, but the embedding's are ten times as small,
-    and an LSTM's forget gates start open. The state of no random generator changes.
+    The weights follow torch's default initialization, except that the embedding's are ten times
+    smaller and an LSTM's forget gates start open. No random generator's state changes.
 
     Args:
-        config: the shape of the model; ``pretrained_vectors`` is left to the caller.
+        config: the shape of the model; applying ``pretrained_vectors`` is up to the caller.
         vocabulary_size: V, padding and unknown token included.
         num_classes: C.
         seed: in [0, 2**63).
     """
     with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed: that would also reseed the GPUs, which fork_rng does not restore.
+        # torch.manual_seed would reseed the GPUs too, which fork_rng does not restore here.
         torch.default_generator.manual_seed(seed)
         return RecurrentClassifier(config, vocabulary_size=vocabulary_size, num_classes=num_classes)

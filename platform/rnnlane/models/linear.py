@@ -1,4 +1,4 @@
-"""What recurrent models have to beat: TF-IDF of words and word pairs -> logistic regression."""
+"""The baseline: TF-IDF of words and word pairs -> logistic regression."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Ints = npt.NDArray[np.int64]
 
 
 class LinearClassifier(nn.Module):
-    """A linear classifier of encoded rows, called as a recurrent one is.
+    """A linear classifier of encoded rows, called like a recurrent one.
 
-    Word a is n-gram a, and the pair of words a and b is n-gram V + V * a + b.
+    Word a has n-gram id a, and the pair of words a and b has n-gram id V + V * a + b.
 
     Attributes:
-        ngrams: int64 [F], sorted; the n-grams that count.
+        ngrams: int64 [F], sorted; the n-grams used as features.
         idf: float64 [F], inverse document frequency on the train split.
         weight: float64 [C, F].
         bias: float64 [C].
@@ -38,7 +38,7 @@ class LinearClassifier(nn.Module):
     def __init__(
         self, *, num_ngrams: int, num_classes: int, vocabulary_size: int, num_words: int
     ) -> None:
-        """Makes room for what :func:`fit_linear` finds or a file holds.
+        """Allocates the buffers, for :func:`fit_linear` or a state dict to fill.
 
         Args:
             num_ngrams: F.
@@ -62,7 +62,7 @@ class LinearClassifier(nn.Module):
             lengths: int64 [B], each in [1, T].
 
         Returns:
-            Logits, float64 [B, C]; their softmax is what the regression says.
+            Logits, float64 [B, C]; their softmax is the regression's prediction.
         """
         is_token = np.arange(token_ids.shape[1]) < lengths.numpy()[:, None]
         tokens = token_ids.numpy()[is_token]
@@ -86,14 +86,14 @@ def fit_linear(
 ) -> LinearClassifier:
     """Fits TF-IDF weights (sublinear counts, L2-normed rows) and a logistic regression.
 
-    Wang and Manning, "Baselines and bigrams", ACL 2012, is where the strength of such models on
-    sentiment comes from.
+    Wang and Manning, "Baselines and bigrams", ACL 2012, show how strong such models are on
+    sentiment.
 
     Args:
         tokens: int32 [num_tokens] of all rows, one row after the other.
         offsets: int64 [N + 1]; row i is ``tokens[offsets[i]:offsets[i + 1]]``.
         labels: int64 [N], in [0, C).
-        config: which n-grams count, and how strongly weights are held down.
+        config: which n-grams are features, and the strength of the regularization.
         vocabulary_size: V.
         num_classes: C.
     """
@@ -123,10 +123,10 @@ def fit_linear(
 def ngrams_of(
     tokens: npt.NDArray[Any], offsets: Ints, *, vocabulary_size: int, num_words: int
 ) -> tuple[Ints, Ints]:
-    """Every occurrence of a word or a pair of words.
+    """Every occurrence of a word or of a pair of adjacent words.
 
     Returns:
-        The row and the n-gram of each: int64 [M] and int64 [M]. No pair spans two rows.
+        The row and the n-gram id of each: int64 [M] and int64 [M]. No pair spans two rows.
     """
     rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     words = tokens.astype(np.int64)
@@ -138,25 +138,25 @@ def ngrams_of(
 
 
 def _frequent(rows: Ints, ngrams: Ints, *, min_rows: int) -> Ints:
-    """The n-grams that stand in at least so many rows, sorted: int64 [F]."""
+    """The n-grams that occur in at least ``min_rows`` rows, sorted: int64 [F]."""
     order = np.lexsort((rows, ngrams))
     sorted_rows, sorted_ngrams = rows[order], ngrams[order]
     is_new = np.ones(len(order), dtype=np.bool_)
     is_new[1:] = (np.diff(sorted_ngrams) != 0) | (np.diff(sorted_rows) != 0)
-    found, num_rows = np.unique(sorted_ngrams[is_new], return_counts=True)
-    return found[num_rows >= min_rows]
+    distinct, num_rows = np.unique(sorted_ngrams[is_new], return_counts=True)
+    return distinct[num_rows >= min_rows]
 
 
 def _counts(rows: Ints, ngrams: Ints, *, known: Ints, num_rows: int) -> csr_matrix:
-    """How often each row has each known n-gram: float64 [num_rows, F]."""
+    """How often each known n-gram occurs in each row: float64 [num_rows, F]."""
     from scipy.sparse import csr_matrix
 
     columns = np.searchsorted(known, ngrams)
     is_known = columns < len(known)
     is_known[is_known] = known[columns[is_known]] == ngrams[is_known]
-    places = rows[is_known], columns[is_known]
-    # Occurrences at the same place are summed.
-    return csr_matrix((np.ones(len(places[0])), places), shape=(num_rows, len(known)))
+    cells = rows[is_known], columns[is_known]
+    # csr_matrix adds up entries of the same cell.
+    return csr_matrix((np.ones(len(cells[0])), cells), shape=(num_rows, len(known)))
 
 
 def _tfidf(idf: npt.NDArray[np.float64]) -> TfidfTransformer:
@@ -168,7 +168,7 @@ def _tfidf(idf: npt.NDArray[np.float64]) -> TfidfTransformer:
 
 
 def _copy_regression(regression: Any, model: LinearClassifier) -> None:
-    """scikit-learn keeps one row for two classes, and none for a class without rows."""
+    """Copies the weights; scikit-learn has one row for two classes, none for an absent class."""
     weight, bias = regression.coef_, regression.intercept_
     if len(regression.classes_) == 2:
         weight = np.concatenate([np.zeros_like(weight), weight])

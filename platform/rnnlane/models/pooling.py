@@ -1,4 +1,4 @@
-"""What the classifier sees of a row's outputs; padding never counts."""
+"""Pooling: from the outputs of a row to one vector; padding never counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Pooling = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def last(outputs: Tensor, final_state: Tensor, lengths: Tensor) -> Tensor:
-    """The state after each direction's last step: float [B, F]."""
+    """The final state: float [B, F]."""
     del outputs, lengths
     return final_state
 
@@ -24,7 +24,7 @@ def mean(outputs: Tensor, final_state: Tensor, lengths: Tensor) -> Tensor:
 
 
 def maximum(outputs: Tensor, final_state: Tensor, lengths: Tensor) -> Tensor:
-    """Largest of each feature over each row's real positions: float [B, F]."""
+    """Maximum of each feature over each row's real positions: float [B, F]."""
     del final_state
     real = _is_real(outputs, lengths)
     return outputs.masked_fill(~real, -torch.inf).amax(dim=1)

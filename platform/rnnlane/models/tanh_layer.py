@@ -1,8 +1,8 @@
 """One direction of a tanh recurrent layer for CPUs, forward and backward.
 
-torch has no fused kernel for it there: ``torch.rnn_tanh`` records several small operations of each
-time step for its backward pass. Here only what depends on the step before is computed step by step;
-all else, forward and backward, is one matrix product over all steps.
+Torch has no fused CPU kernel for it: ``torch.rnn_tanh`` records several small operations per time
+step for its backward pass. Here only the recurrence itself runs step by step; everything else, in
+both passes, is one matrix product over all steps.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor
 
 
 def tanh_layer(inputs: Tensor, weights: list[Tensor]) -> Tensor:
-    """What ``torch.rnn_tanh`` gives for one layer, one direction and a first state of zeros.
+    """Equals ``torch.rnn_tanh`` for one layer, one direction and an initial state of zeros.
 
     Args:
         inputs: float [T, B, I].
-        weights: of nn.RNN: input [H, I], recurrent [H, H], and their biases [H].
+        weights: as in nn.RNN: W [H, I], U [H, H], and their biases b [H] and c [H].
 
     Returns:
         float [T, B, H].
@@ -27,18 +27,28 @@ def tanh_layer(inputs: Tensor, weights: list[Tensor]) -> Tensor:
 
 
 class _TanhLayer(torch.autograd.Function):
-    """h[t] = tanh(W x[t] + U h[t - 1] + b + c)."""
+    """h[t] = tanh(W x[t] + U h[t - 1] + b + c), with h[-1] = 0.
+
+    Backward: let s[t] be the sum inside tanh, and dh, ds the gradients of the loss with respect to
+    h and s. A state acts through its own output and through the next sum:
+
+        dh[t] = gradient of output t + ds[t + 1] U        ds[t] = dh[t] * (1 - h[t]^2)
+
+    and with ds known for all t:  dx = ds W,  dW = sum of ds[t]^T x[t],  dU = sum of ds[t]^T h[t-1],
+    db = dc = sum of ds[t].
+    """
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(
         ctx: Any, inputs: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor, other: Tensor
     ) -> Tensor:
+        # All W x[t] + b + c at once; each is then turned into the state h[t] in place.
         states = torch.nn.functional.linear(inputs, weight, bias + other)  # [T, B, H]
-        turned = recurrent.t()
+        transposed = recurrent.t()
         state = states[0].tanh_()
         for following in states[1:].unbind():
-            state = following.addmm_(state, turned).tanh_()
+            state = following.addmm_(state, transposed).tanh_()
         ctx.save_for_backward(inputs, states, weight, recurrent)
         return states
 
@@ -46,19 +56,19 @@ class _TanhLayer(torch.autograd.Function):
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         inputs, states, weight, recurrent = ctx.saved_tensors
-        # [T, B, H]: of the states at first.
-        found = gradients[0].clone(memory_format=torch.contiguous_format)
+        # [T, B, H]: the outputs' gradients, turned into ds[t] in place from the last step back.
+        sums = gradients[0].clone(memory_format=torch.contiguous_format)
         slopes = (1.0 - states * states).unbind()
-        rows = found.unbind()
+        rows = sums.unbind()
         later = rows[-1].mul_(slopes[-1])
         for row, slope in zip(rows[-2::-1], slopes[-2::-1], strict=True):
             later = row.addmm_(later, recurrent).mul_(slope)
-        flat = found.flatten(0, 1)  # of the sums before tanh, from here on
+        flat = sums.flatten(0, 1)  # [T * B, H]
         bias = flat.sum(0)
         return (
-            found @ weight if ctx.needs_input_grad[0] else None,
+            sums @ weight if ctx.needs_input_grad[0] else None,
             flat.t() @ inputs.flatten(0, 1),
-            found[1:].flatten(0, 1).t() @ states[:-1].flatten(0, 1),
+            sums[1:].flatten(0, 1).t() @ states[:-1].flatten(0, 1),
             bias,
             bias,
         )

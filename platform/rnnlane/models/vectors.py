@@ -18,64 +18,64 @@ def load_vectors(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Reads the vectors of some tokens.
 
-    Each line is a word, which may contain spaces, and its numbers, separated by one space; a first
-    line of two whole numbers is word2vec's header. Of a word that stands twice the first counts.
+    Each line is a word, which may contain spaces, and its numbers, separated by single spaces; a
+    first line of two integers is word2vec's header. If a word occurs twice, the first line counts.
     The file is read line by line and may be larger than memory. A word that is not UTF-8 cannot
-    be one of the tokens and is passed over.
+    be one of the tokens and is skipped.
 
     Args:
         path: a text file.
-        tokens: the words wanted, each at most once.
-        embedding_dim: E, numbers of a vector, at least 1.
+        tokens: the words to look up, without duplicates.
+        embedding_dim: E, the width of a vector, at least 1.
 
     Returns:
         float32 [len(tokens), E], zero where the file lacks the token; and bool [len(tokens)],
-        whether it has it.
+        whether the file has it.
 
     Raises:
-        DataError: the file cannot be read or has no vector, its vectors are not E wide, or a
-            wanted one holds something that is no finite number.
+        DataError: the file cannot be read or has no vector, its vectors are not E wide, or the
+            vector of one of the tokens holds anything but finite numbers.
     """
     index_of = {token.encode(): index for index, token in enumerate(tokens)}
     matrix = np.zeros((len(tokens), embedding_dim), dtype=np.float32)
-    found = np.zeros(len(tokens), dtype=np.bool_)
+    has_vector = np.zeros(len(tokens), dtype=np.bool_)
     for where, word, numbers in _entries(path, embedding_dim):
         index = index_of.get(word)
-        if index is not None and not found[index]:
+        if index is not None and not has_vector[index]:
             matrix[index] = _parsed(numbers, where)
-            found[index] = True
-    return matrix, found
+            has_vector[index] = True
+    return matrix, has_vector
 
 
 def apply_vectors(
     model: RecurrentClassifier,
     matrix: npt.NDArray[np.float32],
-    found: npt.NDArray[np.bool_],
+    has_vector: npt.NDArray[np.bool_],
 ) -> None:
-    """Copies the vectors that were found into the model's embedding, where they stay trainable.
+    """Copies pretrained vectors into the model's embedding, where they stay trainable.
 
     Args:
-        model: its embedding has V rows of E numbers.
+        model: its embedding has shape [V, E].
         matrix: float32 [V, E].
-        found: bool [V]; the other rows keep their values, and so does the padding row.
+        has_vector: bool [V]; the other rows keep their values, and so does the padding row.
 
     Raises:
         ValueError: the shapes do not fit the model.
     """
     weight = model.embedding.weight
-    if matrix.shape != weight.shape or found.shape != weight.shape[:1]:
+    if matrix.shape != weight.shape or has_vector.shape != weight.shape[:1]:
         raise ValueError(
             f"vectors must have the embedding's shape {tuple(weight.shape)}, "
-            f"but got {matrix.shape} and {found.shape}"
+            f"but got {matrix.shape} and {has_vector.shape}"
         )
-    rows = np.flatnonzero(found)
+    rows = np.flatnonzero(has_vector)
     rows = rows[rows != model.embedding.padding_idx]
     with torch.no_grad():
         weight[torch.from_numpy(rows)] = torch.from_numpy(matrix[rows]).to(weight)
 
 
 def _entries(path: str | Path, embedding_dim: int) -> Iterator[tuple[str, bytes, list[bytes]]]:
-    """Of each vector where it stands (file:line), its word and its numbers."""
+    """The location (file:line), word and numbers of each vector."""
     is_first = True
     for number, line in _lines(path):
         where = f"{path}:{number}"
@@ -83,22 +83,19 @@ def _entries(path: str | Path, embedding_dim: int) -> Iterator[tuple[str, bytes,
         if number == 1 and _is_header(line):
             _check_width(int(line.split()[1]), embedding_dim, where)
             continue
-        # Beyond the first vector a surplus is a word with spaces in it, as glove.840B has some.
+        # After the first vector, extra fields belong to a word with spaces; glove.840B has some.
         _check_width(width if is_first else min(width, embedding_dim), embedding_dim, where)
         is_first = False
         word, *numbers = line.rsplit(b" ", embedding_dim)
         yield where, word, numbers
     if is_first:
         raise DataError(
-            "a file of word vectors must hold at least one, but got none", where=str(path)
+            "a file of word vectors must hold at least one vector, but got none", where=str(path)
         )
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Line numbers from 1, and the lines that are not blank.
-
-    Bytes, for words that are not UTF-8.
-    """
+    """The non-blank lines, with line numbers from 1; bytes, because words need not be UTF-8."""
     try:
         with Path(path).open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -123,8 +120,8 @@ def _check_width(width: int, embedding_dim: int, where: str) -> None:
             f"a word vector must have model.embedding_dim = {embedding_dim} numbers, "
             f"but got {width}",
             where=where,
-            remedy=f"set model.embedding_dim to {width} if the whole file is so wide, "
-            "else mend the line",
+            remedy=f"set model.embedding_dim to {width} if all vectors of the file are that wide, "
+            "or correct the line",
         )
 
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.errors import redact
-from rnnlane.inference.predictor import Predictor, save_bundle
+from rnnlane.inference.bundle import save_bundle
+from rnnlane.inference.predictor import Predictor
 from rnnlane.reports.figures import (
     save_confidence,
     save_confusion,

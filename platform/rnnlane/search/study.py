@@ -148,7 +148,9 @@ class TrialStudy:
             value=None if best is None else float(entry.history[best][self._metric]),
             best_epoch=None if best is None else best + 1,
             clip_norm=first.get("clip/max_norm"),
-            mean_norm=first.get("clip/trial_norm_mean", _mean(entry.history, "grad_norm/mean")),
+            mean_norm=first.get(
+                "clip/calibration_norm_mean", _mean(entry.history, "grad_norm/mean")
+            ),
             clipped_fraction=_mean(entry.history, "grad_norm/clipped_fraction") or 0.0,
             started_at=entry.started_at,
             ended_at=entry.ended_at,

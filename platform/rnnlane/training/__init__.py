@@ -1,1 +1,1 @@
-"""The optimisation: torch only, neither Ray nor MLflow."""
+"""The training loop and its parts: torch only, neither Ray nor MLflow."""

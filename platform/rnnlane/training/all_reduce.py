@@ -1,10 +1,10 @@
-"""One all-reduce a step: the data-parallel exchange of gradients.
+"""One all-reduce per step: the data-parallel exchange of gradients.
 
-`torch.nn.parallel.DistributedDataParallel` would send the gradient of the whole embedding table,
-11.5 MB a step for 30,000 words of 96 numbers, of which a batch touches a tenth. Here the rows that
-the global batch touches travel with all other gradients and the step's counters in one flat
-buffer: traffic grows with the words touched, not with the vocabulary, and works alike on gloo and
-NCCL because every worker knows the touched rows beforehand.
+`torch.nn.parallel.DistributedDataParallel` would send the gradient of the whole embedding table:
+11.5 MB per step for 30,000 words of 96 numbers, of which a batch uses a tenth. Here only the active
+rows are sent, in one flat buffer with all other gradients and the step's counters. Traffic grows
+with the words in a batch instead of the vocabulary, and it works the same on gloo and NCCL because
+every worker knows the active rows beforehand.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import Tensor
 from rnnlane.training.group import WorkerGroup
 
 
-def exchange_(gradients: Sequence[Tensor], counters: Tensor, *, group: WorkerGroup) -> Tensor:
+def all_reduce_(gradients: Sequence[Tensor], counters: Tensor, *, group: WorkerGroup) -> Tensor:
     """Replaces each gradient by its sum over the workers, in place.
 
     Args:
         gradients: float32, of the same shapes on every worker.
         counters: float32 [K]; numbers to be summed along with them.
-        group: the workers; all of them must call it in every step.
+        group: the workers; all of them must call this in every step.
 
     Returns:
         float32 [K], the counters summed over the workers.

@@ -1,9 +1,10 @@
-"""Everything a run needs to go on bit for bit, in safetensors and JSON: nothing is pickled."""
+"""Everything a run needs to continue bit for bit, in safetensors and JSON: nothing is pickled."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,80 +13,71 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rnnlane.errors import CheckpointError
+from rnnlane.errors import CheckpointError, first_line
+from rnnlane.records.events import RunEvents
 from rnnlane.training.clipping import ClipChoice
+from rnnlane.training.state import TrainState
 
 WEIGHTS, BEST, OPTIMIZER = "weights.safetensors", "best.safetensors", "optimizer.safetensors"
 RECORDS, STATE = "records.safetensors", "state.json"
-FORMAT = 1
+FORMAT = 2
+_RECORDS = ("norms", "losses")
 
 
-@dataclass
-class TrainState:
-    """Where a run stands, apart from weights and optimizer.
+class Checkpointer:
+    """Writes a run's checkpoints through the events, and knows when one is due.
 
-    There is no random state: what is random in a step is drawn from (seed, epoch, step, rank).
-
-    Attributes:
-        epoch: the epoch under way, from 1.
-        step: steps of that epoch that are done.
-        elapsed_s: training time spent on that epoch so far, in seconds.
-        seconds: the same by part, of the first worker.
-        num_tokens: tokens of the epoch's done steps, over all workers.
-        num_positions: the same with padding.
-        clip: the clip value chosen.
-        history: one record for each finished epoch.
-        norms: gradient norms of all steps of the run so far.
-        losses: losses of all steps of the run so far.
-        loss_sum: sum over the rows of the epoch under way, of finite losses.
-        loss_rows: rows that loss_sum is over.
-        correct: rows classified rightly in the epoch under way.
-        clipped: steps clipped in the epoch under way.
-        nonfinite: steps skipped in the epoch under way.
-        nonfinite_in_a_row: skipped steps since the last finite one.
+    Args:
+        model: its weights are saved.
+        optimizer: its state is saved.
+        events: decides where a checkpoint goes.
+        every_s: seconds after which one is due.
     """
 
-    epoch: int = 1
-    step: int = 0
-    elapsed_s: float = 0.0
-    seconds: dict[str, float] = field(default_factory=dict)
-    num_tokens: float = 0.0
-    num_positions: float = 0.0
-    clip: ClipChoice | None = None
-    history: list[dict[str, float]] = field(default_factory=list)
-    norms: list[float] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    loss_sum: float = 0.0
-    loss_rows: int = 0
-    correct: float = 0.0
-    clipped: int = 0
-    nonfinite: int = 0
-    nonfinite_in_a_row: int = 0
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        events: RunEvents,
+        *,
+        every_s: float,
+    ):
+        self._model = model
+        self._optimizer = optimizer
+        self._events = events
+        self._every_s = every_s
+        self._saved_at = time.perf_counter()
 
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is too old, by this worker's clock."""
+        return time.perf_counter() - self._saved_at > self._every_s
 
-def save_checkpoint(
-    folder: Path,
-    *,
-    model: torch.nn.Module,
-    best: dict[str, Tensor] | None,
-    optimizer: torch.optim.Optimizer,
-    state: TrainState,
-) -> None:
-    """Writes a checkpoint into an existing, empty folder."""
-    save_file(contiguous_weights(model), folder / WEIGHTS)
-    if best is not None:
-        save_file(best, folder / BEST)
-    save_file(_optimizer_tensors(optimizer), folder / OPTIMIZER)
-    plain = asdict(state)
-    records = {name: torch.tensor(plain.pop(name), dtype=torch.float64) for name in _RECORDS}
-    save_file(records, folder / RECORDS)
-    sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-    text = json.dumps({"format": FORMAT, "sizes": sizes, **plain}, indent=1)
-    (folder / STATE).write_text(text, encoding="utf-8")
+    def save(self, state: TrainState, best: dict[str, Tensor] | None) -> None:
+        """Saves a checkpoint; called by all workers or by none.
+
+        Args:
+            state: where the run stands.
+            best: weights of the best epoch so far.
+        """
+
+        def write(folder: Path) -> None:
+            save_file(contiguous_weights(self._model), folder / WEIGHTS)
+            if best is not None:
+                save_file(best, folder / BEST)
+            save_file(_optimizer_tensors(self._optimizer), folder / OPTIMIZER)
+            plain = asdict(state)
+            records = {key: torch.tensor(plain.pop(key), dtype=torch.float64) for key in _RECORDS}
+            save_file(records, folder / RECORDS)
+            sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+            text = json.dumps({"format": FORMAT, "sizes": sizes, **plain}, indent=1)
+            (folder / STATE).write_text(text, encoding="utf-8")
+
+        self._events.checkpoint(write)
+        self._saved_at = time.perf_counter()
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether all files of a checkpoint are there in full: a copy may have been cut short."""
+    """Whether all files of a checkpoint have their full size: a copy may have been cut short."""
     try:
         sizes = json.loads((folder / STATE).read_text(encoding="utf-8"))["sizes"]
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -93,13 +85,10 @@ def is_complete(folder: Path) -> bool:
         return False
 
 
-_RECORDS = ("norms", "losses")
-
-
 def load_checkpoint(
     folder: Path, *, model: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[TrainState, dict[str, Tensor] | None]:
-    """Puts a checkpoint's weights and optimizer state in place.
+    """Loads a checkpoint's weights and optimizer state into the model and the optimizer.
 
     Returns:
         Where the run stands, and the weights of its best epoch so far.
@@ -124,7 +113,7 @@ def load_checkpoint(
         best = load_file(folder / BEST) if (folder / BEST).exists() else None
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
-            f"the checkpoint cannot be used: {str(error).splitlines()[0]}",
+            f"the checkpoint cannot be used: {first_line(error)}",
             where=str(folder),
             remedy="start a new run without --resume",
         ) from error
@@ -132,7 +121,7 @@ def load_checkpoint(
 
 
 def contiguous_weights(model: torch.nn.Module) -> dict[str, Tensor]:
-    """A copy of the model's weights on the CPU, as safetensors wants them."""
+    """A copy of the model's weights on the CPU, contiguous as safetensors requires."""
     return {
         name: tensor.detach().to("cpu", copy=True).contiguous()
         for name, tensor in model.state_dict().items()

@@ -1,7 +1,7 @@
-"""Gradient clipping, and how its value is found.
+"""Gradient clipping, and how its value is chosen.
 
 Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML 2013,
-propose clipping by the global norm at a value that comes from the mean norm of a trial run.
+propose clipping by the global norm, at a value derived from its mean over a short run.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ QUANTILES = {"p10": 0.10, "p50": 0.50, "p90": 0.90, "p99": 0.99}
 
 @dataclass(frozen=True)
 class ClipChoice:
-    """The clip value of a run, and why it is that.
+    """The clip value of a run, and the reason for it.
 
     Attributes:
-        max_norm: largest norm let through; None where nothing is clipped.
+        max_norm: largest norm allowed; None if nothing is clipped.
         reason: a sentence for people.
-        trial: statistics of the trial run's norms (count, mean, p10 to p99, max); empty without.
+        calibration: statistics of the calibration's norms (count, mean, p10 to p99, max); empty
+            without a calibration.
     """
 
     max_norm: float | None
     reason: str
-    trial: dict[str, float]
+    calibration: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -42,12 +43,12 @@ class ClipChoice:
 
 
 def gradient_norm(gradients: Sequence[Tensor], *, norm_type: float) -> Tensor:
-    """The p-norm of all gradients taken as one vector: float32 []."""
+    """The p-norm of all gradients, taken as one vector: float32 []."""
     return get_total_norm(gradients, norm_type=norm_type)
 
 
 def clip_(parameters: Sequence[Tensor], norm: Tensor, *, max_norm: float) -> None:
-    """Scales the ``.grad`` of the parameters, so that ``norm`` becomes at most max_norm."""
+    """Scales the ``.grad`` of the parameters, whose norm is ``norm``, down to at most max_norm."""
     clip_grads_with_norm_(parameters, max_norm, norm)
 
 
@@ -56,37 +57,37 @@ def norm_order(config: ClipConfig) -> float:
     return math.inf if config.norm_type == "inf" else float(config.norm_type)
 
 
-def choose_clip(config: ClipConfig, trial_norms: npt.NDArray[np.float64] | None) -> ClipChoice:
-    """The clip value that the policy gives.
+def choose_clip(config: ClipConfig, norms: npt.NDArray[np.float64] | None) -> ClipChoice:
+    """The clip value according to the policy.
 
     Args:
         config: the policy.
-        trial_norms: float64 [num_steps], the norms of an unclipped trial run; for policy auto.
+        norms: float64 [num_steps], the norms of the unclipped calibration; for policy auto.
 
     Raises:
-        TrainingError: the trial run had no finite, positive gradient norm.
+        TrainingError: no step of the calibration had a finite, positive gradient norm.
     """
     if config.policy == "none":
         return ClipChoice(None, "policy none: gradients are not clipped", {})
     if config.policy == "fixed":
         return ClipChoice(config.max_norm, f"policy fixed: max_norm {config.max_norm:g}", {})
-    assert trial_norms is not None
-    finite = trial_norms[np.isfinite(trial_norms)]
+    assert norms is not None
+    finite = norms[np.isfinite(norms)]
     if len(finite) == 0 or finite.max() <= 0:
         raise TrainingError(
             "policy auto needs finite, positive gradient norms, but none of the "
-            f"{len(trial_norms)} steps of the trial run had one",
+            f"{len(norms)} steps of the calibration had one",
             where="training.clip",
             remedy="lower training.learning_rate, or use policy fixed",
         )
     if config.statistic == "mean":
-        value, what = float(finite.mean()), "the mean"
+        value, statistic = float(finite.mean()), "the mean"
     else:
         value = float(np.percentile(finite, config.percentile))
-        what = f"percentile {config.percentile:g}"
+        statistic = f"percentile {config.percentile:g}"
     times = "" if config.of_mean == 1.0 else f"{config.of_mean:.4g} x "
     reason = (
-        f"policy auto: {times}{what} of {len(finite)} unclipped gradient norms, {value:.4g} "
+        f"policy auto: {times}{statistic} of {len(finite)} unclipped gradient norms, {value:.4g} "
         f"(median {np.median(finite):.4g}, largest {finite.max():.4g})"
     )
     return ClipChoice(
@@ -95,7 +96,7 @@ def choose_clip(config: ClipConfig, trial_norms: npt.NDArray[np.float64] | None)
 
 
 def norm_statistics(norms: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Mean, quantiles and maximum of the finite norms; empty where there are none."""
+    """Mean, quantiles and maximum of the finite norms; empty if there are none."""
     finite = norms[np.isfinite(norms)]
     if len(finite) == 0:
         return {}

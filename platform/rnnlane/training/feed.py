@@ -1,49 +1,56 @@
 """The batch plan of an epoch -> the tensors of one worker, step by step.
 
-`TrainFeed` is the place where a streaming feed would stand beside the resident one: the loop only
-iterates over :class:`StepBatch`.
+A streaming feed would stand beside the resident `TrainFeed`: the loop only iterates over
+:class:`StepBatch`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from rnnlane.config.experiment import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.sampling import plan, share
-from rnnlane.data.batches.tensors import Batch, BatchMaker, send
+from rnnlane.data.batches.tensors import BatchMaker
+from rnnlane.training.active_rows import ActiveRowIndex, ActiveRows
 from rnnlane.training.group import WorkerGroup
 
 
 @dataclass(frozen=True)
 class StepBatch:
-    """One worker's share of one step.
+    """One worker's share of one step: B rows of at most T tokens.
 
     Attributes:
-        batch: the rows of this worker; ``batch.token_ids`` index ``touched``, not the vocabulary.
-        touched: int64 [U]; the sorted token ids of the *global* batch, padding first; on the
-            device.
+        active: the embedding rows that the global batch uses, and this worker's tokens [B, T] as
+            positions among them.
+        lengths: int64 [B], tokens of each row, at least 1; on the CPU.
+        labels: int64 [B], on the device.
+        weights: float32 [B], 1 for a real row and 0 for a padding row; on the device.
         num_rows: rows of the global batch.
         num_tokens: tokens of this worker's rows.
+        data_s: seconds that making the batch took.
     """
 
-    batch: Batch
-    touched: Tensor
+    active: ActiveRows
+    lengths: Tensor
+    labels: Tensor
+    weights: Tensor
     num_rows: int
     num_tokens: int
+    data_s: float
 
 
 class TrainFeed:
     """Steps over a train split that is resident in memory.
 
-    Every worker holds the whole split (one copy a node), so each can tell which tokens the other
-    workers touch in a step without asking them.
+    Every worker holds the whole split (one copy per node), so each can compute which tokens the
+    other workers use in a step without asking them.
     """
 
     def __init__(
@@ -61,8 +68,7 @@ class TrainFeed:
         self._seed = seed
         self._group = group
         self._make_batch = BatchMaker(split, group.device)
-        self._position = torch.zeros(vocabulary_size, dtype=torch.int64, device=group.device)
-        self._is_touched = np.zeros(vocabulary_size, dtype=np.bool_)
+        self._active_rows_of = ActiveRowIndex(vocabulary_size, group.device)
 
     @property
     def num_rows(self) -> int:
@@ -75,7 +81,8 @@ class TrainFeed:
         return -(-len(self._split) // self._config.global_batch_size)
 
     def steps(self, epoch: int, *, start: int = 0) -> Iterator[StepBatch]:
-        """The steps of an epoch from step ``start`` on."""
+        """The steps of an epoch, beginning with step ``start``."""
+        started = time.perf_counter()
         steps = plan(
             self._split.labels,
             self._lengths,
@@ -85,29 +92,22 @@ class TrainFeed:
             window=self._config.bucket_window,
         )
         for rows in steps[start:]:
-            yield self._step_batch(rows)
+            yield self._step_batch(rows, started)
+            started = time.perf_counter()
 
-    def _step_batch(self, rows: npt.NDArray[np.int64]) -> StepBatch:
+    def _step_batch(self, rows: npt.NDArray[np.int64], started: float) -> StepBatch:
         group = self._group
-        mine = share(rows, self._split.labels, rank=group.rank, world_size=group.world_size)
-        # Longest first: to pack rows in any other order, a GPU would have to be waited for.
-        mine = mine[np.argsort(-self._lengths[mine], kind="stable")]
-        batch = self._make_batch(mine, num_rows=-(-len(rows) // group.world_size))
-        touched = send(torch.from_numpy(self._touched(rows)), group.device)
-        self._position[touched] = torch.arange(len(touched), device=group.device)
-        compact = self._position[batch.token_ids]
+        own = share(rows, self._split.labels, rank=group.rank, world_size=group.world_size)
+        # Longest first: packing rows in any other order would have to wait for a GPU.
+        own = own[np.argsort(-self._lengths[own], kind="stable")]
+        batch = self._make_batch(own, num_rows=-(-len(rows) // group.world_size))
+        global_tokens, _ = self._split.tokens_of(rows)
         return StepBatch(
-            batch=Batch(compact, batch.lengths, batch.labels, batch.weights),
-            touched=touched,
+            active=self._active_rows_of(global_tokens, batch.token_ids),
+            lengths=batch.lengths,
+            labels=batch.labels,
+            weights=batch.weights,
             num_rows=len(rows),
-            num_tokens=int(batch.lengths[: len(mine)].sum()),
+            num_tokens=int(batch.lengths[: len(own)].sum()),
+            data_s=time.perf_counter() - started,
         )
-
-    def _touched(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Sorted distinct token ids of the rows, and padding: int64 [U]."""
-        tokens, _ = self._split.tokens_of(rows)
-        self._is_touched[tokens] = True
-        self._is_touched[0] = True
-        touched = np.flatnonzero(self._is_touched)
-        self._is_touched[touched] = False
-        return touched

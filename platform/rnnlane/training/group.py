@@ -1,4 +1,4 @@
-"""The workers of one run, seen from one of them."""
+"""The workers of one run, as seen by one of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rnnlane.errors import ResourceError
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """This worker's place among the workers; a group of one needs no process group.
+    """This worker's rank and device; a group of one needs no process group.
 
     Attributes:
         rank: in [0, world_size).
         world_size: number of workers.
-        device: where this worker computes.
+        device: the device that this worker computes on.
     """
 
     rank: int
@@ -28,7 +28,7 @@ class WorkerGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this worker speaks for the group."""
+        """Whether this worker acts for the group, such as by reporting progress."""
         return self.rank == 0
 
     def copy_from_first_(self, values: Tensor) -> None:
@@ -47,7 +47,7 @@ def in_process(device: Literal["auto", "cpu", "gpu"]) -> WorkerGroup:
     """The group of a run without Ray Train: this process alone.
 
     Args:
-        device: auto takes a GPU if there is one.
+        device: auto uses a GPU if there is one.
 
     Raises:
         ResourceError: a GPU is wanted, but torch sees none.

@@ -1,7 +1,7 @@
-"""Scores of every row of a split, and the metrics made of them.
+"""Scores of every row of a split, and the metrics computed from them.
 
-Workers score their rows and sum one vector over the group, once a split. The metrics are then made
-of the same rows in the same order whatever the number of workers, uneven shards included.
+Each worker scores its share of the rows, and one tensor per split is summed over the workers. The
+metrics are then computed from the same rows in the same order for any number of workers.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.tensors import BatchMaker, send
 from rnnlane.training.group import WorkerGroup
 
-# On CPUs four times as many take a fifth longer: their gates no longer fit the caches.
-TOKENS_A_BATCH = 16_384
+# On CPUs, batches four times as large take a fifth longer: the gates no longer fit the caches.
+TOKENS_PER_BATCH = 16_384
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model said of each row of a split.
+    """A model's predictions for each row of a split.
 
     Attributes:
-        labels: int64 [N], the truth.
+        labels: int64 [N], the true labels.
         predicted: int64 [N].
         losses: float64 [N], cross-entropy.
         last_class: float64 [N], probability of the last class; the score of ROC AUC.
@@ -41,12 +41,12 @@ class Scores:
 
 
 def length_batches(lengths: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    """Rows in order of length, in batches of at most TOKENS_A_BATCH padded tokens."""
+    """Rows in order of length, in batches of at most TOKENS_PER_BATCH padded tokens."""
     order = np.argsort(lengths, kind="stable")[::-1]
     start = 0
     while start < len(order):
         longest = max(1, int(lengths[order[start]]))
-        stop = start + max(1, min(1024, TOKENS_A_BATCH // longest))
+        stop = start + max(1, min(1024, TOKENS_PER_BATCH // longest))
         yield order[start:stop]
         start = stop
 
@@ -62,7 +62,7 @@ def score(
         split: the rows, the same on every worker.
         group: the workers that take the batches in turn.
     """
-    found = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
+    scores = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
     make_batch = BatchMaker(split, group.device)
     for index, rows in enumerate(length_batches(split.lengths)):
         if index % group.world_size != group.rank:
@@ -70,15 +70,15 @@ def score(
         batch = make_batch(rows)
         logits = logits_of(batch.token_ids, batch.lengths).float()
         losses = functional.cross_entropy(logits, batch.labels, reduction="none")
-        where = send(torch.from_numpy(rows.copy()), group.device)
-        found[0, where] = losses.double()
-        found[1, where] = logits.argmax(dim=1).double()
-        found[2, where] = logits.softmax(dim=1)[:, -1].double()
-    per_row, predicted, last_class = group.sum_(found).cpu().numpy()
+        places = send(torch.from_numpy(rows.copy()), group.device)
+        scores[0, places] = losses.double()
+        scores[1, places] = logits.argmax(dim=1).double()
+        scores[2, places] = logits.softmax(dim=1)[:, -1].double()
+    per_row, predicted, last_class = group.sum_(scores).cpu().numpy()
     return Scores(split.labels, predicted.astype(np.int64), per_row, last_class)
 
 
-def summarise(scores: Scores, *, num_classes: int) -> dict[str, float]:
+def summarize(scores: Scores, *, num_classes: int) -> dict[str, float]:
     """loss, accuracy, macro_f1, and roc_auc for two classes.
 
     roc_auc is left out where one of the two classes does not occur or a score is not finite.

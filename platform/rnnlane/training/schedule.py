@@ -1,6 +1,6 @@
 """Learning rate, best epoch and early stopping: pure functions of the step and the history.
 
-Nothing here has state, so a resumed run needs no more than its history to decide alike.
+Nothing here has state, so a resumed run needs only its history to decide the same.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ History = Sequence[Mapping[str, float]]
 
 
 def is_better(metric: ValMetric, value: float, than: float) -> bool:
-    """Whether a value of the metric improves on another; a loss falls, and anything beats NaN."""
+    """Whether a value is better than another: lower for a loss, and any number beats NaN."""
     if math.isnan(than):
         return not math.isnan(value)
     return value < than if metric.endswith("loss") else value > than
 
 
 def best_epoch(metric: ValMetric, history: History) -> int:
-    """Index in the history of the first epoch with the best value; 0 where it is empty.
+    """Index in the history of the first epoch with the best value; 0 if it is empty.
 
     Raises:
         TrainingError: the history lacks the metric (ROC AUC exists for two classes only).
@@ -32,7 +32,7 @@ def best_epoch(metric: ValMetric, history: History) -> int:
     for index, record in enumerate(history):
         if metric not in record:
             raise TrainingError(
-                f"training.metric must be one that is measured, but got {metric}; "
+                f"training.metric must be a metric of this run, but got {metric}; "
                 f"measured are {', '.join(key for key in record if key.startswith('val/'))}",
                 where="training.metric",
                 remedy="val/roc_auc needs two classes; choose val/macro_f1",
@@ -53,8 +53,8 @@ def learning_rate(config: TrainingConfig, *, step: int, num_steps: int, history:
     """The learning rate of a step.
 
     Args:
-        config: first rate and schedule.
-        step: optimizer steps done so far in the run.
+        config: initial rate and schedule.
+        step: optimizer steps of the run before this one.
         num_steps: optimizer steps of the whole run.
         history: the records of the finished epochs.
     """
@@ -63,9 +63,9 @@ def learning_rate(config: TrainingConfig, *, step: int, num_steps: int, history:
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
     if schedule.kind == "cosine":
-        done = min(1.0, (step - warmup) / max(1, num_steps - warmup))
+        progress = min(1.0, (step - warmup) / max(1, num_steps - warmup))
         low = schedule.final_factor
-        return config.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done)))
+        return config.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * progress)))
     if schedule.kind == "plateau":
         return config.learning_rate * schedule.factor ** _reductions(
             schedule, config.metric, history
@@ -74,7 +74,7 @@ def learning_rate(config: TrainingConfig, *, step: int, num_steps: int, history:
 
 
 def _reductions(schedule: ScheduleConfig, metric: ValMetric, history: History) -> int:
-    """How often a plateau was met: more than ``patience`` epochs in a row without a new best."""
+    """Number of plateaus: more than ``patience`` epochs in a row without a new best value."""
     reductions = waited = 0
     best: float | None = None
     for record in history:

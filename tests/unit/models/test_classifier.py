@@ -139,7 +139,7 @@ def test_forget_gates_of_an_lstm_start_open_in_every_layer_and_direction() -> No
 
 def test_embedding_dropout_drops_whole_dimensions_of_a_text_while_training() -> None:
     model = make_model(embedding_dropout=0.5, embedding_dim=64)
-    thinned = model.body._thinned(torch.ones(3, 7, 64))
+    thinned = model.body._with_input_dropout(torch.ones(3, 7, 64))
     assert set(thinned.unique().tolist()) == {0.0, 2.0}
     assert (thinned == thinned[:, :1]).all()
     assert not (thinned[0] == thinned[1]).all()
@@ -148,7 +148,7 @@ def test_embedding_dropout_drops_whole_dimensions_of_a_text_while_training() -> 
 
 def test_token_dropout_blanks_whole_positions_while_training() -> None:
     model = make_model(token_dropout=0.25, embedding_dim=4)
-    thinned = model.body._thinned(torch.ones(20, 50, 4))
+    thinned = model.body._with_input_dropout(torch.ones(20, 50, 4))
     assert set(thinned.unique().tolist()) == {0.0, 1.0}
     assert (thinned == thinned[:, :, :1]).all()
     assert not (thinned[0] == thinned[1]).all()

@@ -1,178 +1,86 @@
-"""The encoder against a packed sequence through the very same ``nn`` module."""
+"""The registry of encoders, and what a new one takes: a file and a line."""
 
-from __future__ import annotations
-
-from typing import Any
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from rnnlane.config import ExperimentConfig
+from rnnlane.config.encoders import ENCODERS
 from rnnlane.config.experiment import ModelConfig
-from rnnlane.models.encoder import RecurrentEncoder
+from rnnlane.errors import ConfigError
+from rnnlane.models.encoder import Encoder, build_encoder
+from support.tiny import tiny_experiment
 
-LENGTHS = torch.tensor([4, 1, 7, 3, 7])
-SHAPES = pytest.mark.parametrize(
-    ("cell", "num_layers", "bidirectional"),
-    [
-        (cell, num_layers, bidirectional)
-        for cell in ("rnn", "lstm", "gru")
-        for num_layers in (1, 2, 3)
-        for bidirectional in (False, True)
-    ],
-)
+ROOT = Path(__file__).parents[3]
+TOY_FILE = '''
+"""A bag of words that were passed through one layer."""
 
+import torch
+from torch import nn
 
-def make_encoder(**changes: Any) -> RecurrentEncoder:
-    torch.manual_seed(0)
-    return RecurrentEncoder(ModelConfig(**{"embedding_dim": 5, "hidden_size": 4} | changes))
+from rnnlane.models.encoder import Encoder
 
 
-def rows_of(lengths: Tensor, extra_padding: int = 0) -> Tensor:
-    """Random rows whose padding is random too, so that reading it shows."""
-    values = torch.randn(
-        len(lengths), int(lengths.max()), 5, generator=torch.Generator().manual_seed(1)
+class ToyEncoder(Encoder):
+    def __init__(self, config):
+        super().__init__()
+        self.output_size = config.hidden_size
+        self.linear = nn.Linear(config.embedding_dim, config.hidden_size)
+
+    def forward(self, embedded, lengths):
+        lengths = lengths.to(embedded.device)
+        outputs = self.linear(embedded).tanh()  # [B, T, H]
+        is_real = torch.arange(embedded.shape[1], device=embedded.device) < lengths.unsqueeze(1)
+        return outputs, (outputs * is_real.unsqueeze(2)).sum(dim=1) / lengths.unsqueeze(1)
+'''
+TOY_LINE = '    "toy": "rnnlane.models.toy:ToyEncoder",\n'
+
+
+def test_a_new_encoder_is_one_file_and_one_line(tmp_path):
+    """In a copy of the package; the conformance suite then trains it as well."""
+    package = tmp_path / "rnnlane"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "platform" / "rnnlane", package, ignore=ignore)
+    (package / "models" / "toy.py").write_text(TOY_FILE)
+    registry = package / "config" / "encoders.py"
+    before, opening, after = registry.read_text().partition("ENCODERS = {\n")
+    registry.write_text(before + opening + TOY_LINE + after)
+
+    suite = Path(__file__).with_name("test_encoder_conformance.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "toy", suite]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    noise = torch.full((len(lengths), extra_padding, 5), 9.0)
-    return torch.cat([values, noise], dim=1).requires_grad_()
+    # Without a test of that name, pytest ends with 5.
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def packed_reference(
-    encoder: RecurrentEncoder, rows: Tensor, lengths: Tensor
-) -> tuple[Tensor, Tensor]:
-    packed = pack_padded_sequence(rows, lengths, batch_first=True, enforce_sorted=False)
-    outputs, state = encoder.rnn(packed)
-    hidden = state[0] if isinstance(state, tuple) else state
-    directions = 2 if encoder.rnn.bidirectional else 1
-    final = torch.cat(list(hidden[-directions:]), dim=1)
-    return pad_packed_sequence(outputs, batch_first=True, total_length=rows.shape[1])[0], final
+@pytest.mark.parametrize("cell", list(ENCODERS))
+def test_an_address_leads_to_an_encoder_that_build_encoder_makes(cell):
+    kind = pkgutil.resolve_name(ENCODERS[cell])
+    assert issubclass(kind, Encoder)
+    assert type(build_encoder(ModelConfig(cell=cell))) is kind
 
 
-def real(outputs: Tensor, lengths: Tensor) -> Tensor:
-    return torch.cat([row[:length] for row, length in zip(outputs, lengths, strict=True)])
+def test_an_unknown_encoder_is_refused_with_the_known_ones():
+    with pytest.raises(
+        ConfigError, match="must be 'rnn', 'lstm' or 'gru', but got 'lstn'"
+    ) as error:
+        tiny_experiment("model.cell=lstn")
+    assert "model.cell" in str(error.value)
 
 
-def gradients(encoder: RecurrentEncoder, rows: Tensor, *results: Tensor) -> list[Tensor]:
-    """Of a sum that weighs every number differently."""
-    loss = sum(
-        (result * torch.linspace(-1, 1, result.numel()).view_as(result)).sum() for result in results
-    )
-    assert isinstance(loss, Tensor)
-    return list(torch.autograd.grad(loss, [rows, *encoder.parameters()]))
+def test_the_schema_lists_the_encoders():
+    schema = ExperimentConfig.model_json_schema()
+    assert schema["$defs"]["ModelConfig"]["properties"]["cell"]["enum"] == list(ENCODERS)
 
 
-def assert_equals_packed(encoder: RecurrentEncoder, rows: Tensor, lengths: Tensor) -> None:
-    outputs, final = encoder(rows, lengths)
-    expected_outputs, expected_final = packed_reference(encoder, rows, lengths)
-
-    assert outputs.shape == (*rows.shape[:2], encoder.output_size)
-    ours, theirs = real(outputs, lengths), real(expected_outputs, lengths)
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
-    torch.testing.assert_close(final, expected_final, atol=1e-5, rtol=0)
-    for gradient, expected in zip(
-        gradients(encoder, rows, ours, final),
-        gradients(encoder, rows, theirs, expected_final),
-        strict=True,
-    ):
-        torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-5)
-
-
-@SHAPES
-@pytest.mark.parametrize("extra_padding", [0, 6])
-def test_outputs_final_state_and_gradients_equal_a_packed_sequence(
-    cell: str, num_layers: int, bidirectional: bool, extra_padding: int
-) -> None:
-    encoder = make_encoder(cell=cell, num_layers=num_layers, bidirectional=bidirectional)
-
-    assert_equals_packed(encoder, rows_of(LENGTHS, extra_padding), LENGTHS)
-
-
-@settings(deadline=None, max_examples=30)
-@given(
-    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),
-    cell=st.sampled_from(["rnn", "lstm", "gru"]),
-    extra_padding=st.integers(0, 3),
-)
-def test_any_lengths_equal_a_packed_sequence(
-    lengths: list[int], cell: str, extra_padding: int
-) -> None:
-    encoder = make_encoder(cell=cell, num_layers=2, bidirectional=True)
-    tensor = torch.tensor(lengths)
-
-    assert_equals_packed(encoder, rows_of(tensor, extra_padding), tensor)
-
-
-@SHAPES
-def test_padding_changes_nothing(cell: str, num_layers: int, bidirectional: bool) -> None:
-    encoder = make_encoder(cell=cell, num_layers=num_layers, bidirectional=bidirectional)
-    bare, padded = rows_of(LENGTHS), rows_of(LENGTHS, extra_padding=6)
-
-    outputs, final = encoder(bare, LENGTHS)
-    padded_outputs, padded_final = encoder(padded, LENGTHS)
-
-    torch.testing.assert_close(final, padded_final, atol=1e-6, rtol=0)
-    torch.testing.assert_close(
-        real(outputs, LENGTHS), real(padded_outputs, LENGTHS), atol=1e-6, rtol=0
-    )
-    input_gradient, *_ = gradients(encoder, padded, real(padded_outputs, LENGTHS), padded_final)
-    is_padding = torch.arange(padded.shape[1]) >= LENGTHS.unsqueeze(1)
-    assert (input_gradient[is_padding] == 0).all()
-
-
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_the_packed_path_of_gpus_gives_the_same(cell: str) -> None:
-    encoder = make_encoder(cell=cell, num_layers=2, bidirectional=True)
-    rows = rows_of(LENGTHS, extra_padding=2)
-
-    outputs = encoder._packed(rows, LENGTHS)
-
-    assert outputs.shape == (5, 9, 8)
-    ours, _ = encoder(rows, LENGTHS)
-    torch.testing.assert_close(real(outputs, LENGTHS), real(ours, LENGTHS), atol=1e-5, rtol=0)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@SHAPES
-def test_gpu_and_cpu_give_the_same(cell: str, num_layers: int, bidirectional: bool) -> None:
-    encoder = make_encoder(cell=cell, num_layers=num_layers, bidirectional=bidirectional)
-    rows = rows_of(LENGTHS, extra_padding=2)
-    outputs, final = encoder(rows, LENGTHS)
-
-    gpu_outputs, gpu_final = encoder.cuda()(rows.cuda(), LENGTHS)
-
-    torch.testing.assert_close(gpu_final.cpu(), final, atol=1e-3, rtol=0)
-    torch.testing.assert_close(
-        real(gpu_outputs.cpu(), LENGTHS), real(outputs, LENGTHS), atol=1e-3, rtol=0
-    )
-
-
-def test_dropout_acts_between_layers_and_only_while_training() -> None:
-    encoder = make_encoder(num_layers=2, dropout=0.5)
-    rows = rows_of(LENGTHS)
-
-    def final() -> Tensor:
-        state: Tensor = encoder(rows, LENGTHS)[1]
-        return state
-
-    assert not torch.equal(final(), final())
-    encoder.eval()
-    assert torch.equal(final(), final())
-    torch.testing.assert_close(final(), packed_reference(encoder, rows, LENGTHS)[1])
-
-
-def test_dropout_leaves_the_last_layer_alone() -> None:
-    encoder = make_encoder(num_layers=2, dropout=0.999)
-
-    outputs, _ = encoder(rows_of(LENGTHS), LENGTHS)
-
-    assert (outputs != 0).all()
-
-
-def test_weights_have_the_standard_names() -> None:
-    names = set(make_encoder(num_layers=2, bidirectional=True).state_dict())
-
-    assert {"rnn.weight_ih_l0", "rnn.weight_hh_l1_reverse", "rnn.bias_ih_l0_reverse"} < names
+def test_a_class_that_does_not_encode_cannot_be_made():
+    with pytest.raises(TypeError, match="forward"):
+        Encoder()

@@ -15,11 +15,11 @@ from rnnlane.training.clipping import (
 NORMS = np.array([1.0, 2.0, 3.0, 10.0])
 
 
-def test_the_mean_of_the_trial_is_the_original_rule():
+def test_the_mean_of_the_calibration_is_the_original_rule():
     choice = choose_clip(ClipConfig(policy="auto"), NORMS)
     assert choice.max_norm == 4.0
     assert "mean of 4" in choice.reason
-    assert choice.trial["max"] == 10.0
+    assert choice.calibration["max"] == 10.0
 
 
 def test_a_percentile_may_be_asked_for():
@@ -31,7 +31,7 @@ def test_a_percentile_may_be_asked_for():
 def test_the_clip_value_may_be_a_multiple_of_what_was_measured(of_mean):
     choice = choose_clip(ClipConfig(policy="auto", of_mean=of_mean), NORMS)
     assert choice.max_norm == of_mean * 4.0
-    assert choice.trial["mean"] == 4.0
+    assert choice.calibration["mean"] == 4.0
     assert f"{of_mean:g} x the mean of 4" in choice.reason
     median = ClipConfig(policy="auto", statistic="percentile", percentile=50, of_mean=of_mean)
     assert choose_clip(median, NORMS).max_norm == of_mean * 2.5
@@ -40,16 +40,16 @@ def test_the_clip_value_may_be_a_multiple_of_what_was_measured(of_mean):
 def test_norms_that_are_not_finite_do_not_count():
     choice = choose_clip(ClipConfig(policy="auto"), np.array([1.0, np.nan, 3.0, np.inf]))
     assert choice.max_norm == 2.0
-    assert choice.trial["count"] == 2
+    assert choice.calibration["count"] == 2
 
 
 @pytest.mark.parametrize("norms", [[np.nan], [0.0, 0.0], []])
-def test_a_trial_without_a_norm_is_refused(norms):
+def test_a_calibration_without_a_norm_is_refused(norms):
     with pytest.raises(TrainingError, match="finite, positive"):
         choose_clip(ClipConfig(policy="auto"), np.array(norms))
 
 
-def test_fixed_and_none_need_no_trial():
+def test_fixed_and_none_need_no_calibration():
     assert choose_clip(ClipConfig(max_norm=3.0), None).max_norm == 3.0
     assert choose_clip(ClipConfig(policy="none"), None).max_norm is None
 

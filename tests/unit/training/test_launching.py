@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from rnnlane.models.classifier import RecurrentClassifier, build_model
-from rnnlane.models.encoder import RecurrentEncoder
+from rnnlane.models.recurrent import RecurrentEncoder
 from rnnlane.training import loop
 from rnnlane.training import step as step_module
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import run_training
-from rnnlane.training.step import LaunchedStep, Stepper, build_optimizer
+from rnnlane.training.step import Stepper, build_optimizer
+from rnnlane.training.step_result import LaunchedStep
 from support.events import Remembered
 from support.runs import timeless, trained
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
@@ -39,7 +40,7 @@ def test_a_step_asks_the_device_for_nothing(monkeypatch, path, cell, pooling):
     """On the device ``meta`` tensors have no values: whoever asks for one fails."""
     group = WorkerGroup(0, 1, torch.device("meta"))
     monkeypatch.setattr(RecurrentEncoder, "_padded", getattr(RecurrentEncoder, path))
-    monkeypatch.setattr(step_module, "LaunchedStep", lambda found, marks: found)
+    monkeypatch.setattr(step_module, "LaunchedStep", lambda values, marks, **_: values)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
     config, data = (
         tiny_experiment(
@@ -57,10 +58,10 @@ def test_a_step_asks_the_device_for_nothing(monkeypatch, path, cell, pooling):
     feed = TrainFeed(
         data.splits["train"], config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=group
     )
-    found = [stepper(batch, max_norm=1.0, rate=0.1) for batch in feed.steps(1)]
-    assert [each.shape for each in found] == [(7,)] * feed.num_steps
+    launched = [stepper(batch, max_norm=1.0, rate=0.1) for batch in feed.steps(1)]
+    assert [each.shape for each in launched] == [(7,)] * feed.num_steps
     with pytest.raises((NotImplementedError, RuntimeError)):
-        LaunchedStep(found[0], [])
+        LaunchedStep(launched[0], [], num_rows=1, data_s=0.0)
 
 
 @pytest.mark.parametrize("num_steps", [1, 4, 1000])
@@ -73,13 +74,7 @@ def test_looking_later_changes_nothing(monkeypatch, tmp_path, num_steps):
     )
     at_once = trained(*overrides)
 
-    plain = loop._Run.__init__
-
-    def later(self, *arguments):
-        plain(self, *arguments)
-        self.steps_in_flight = num_steps
-
-    monkeypatch.setattr(loop._Run, "__init__", later)
+    monkeypatch.setattr(loop, "default_limit", lambda device: num_steps)
     events = Remembered(tmp_path)
     outcome = trained(*overrides, events=events)
     assert timeless(outcome.history) == timeless(at_once.history)
@@ -114,8 +109,7 @@ def test_a_step_left_out_leaves_no_trace_in_the_optimizer(optimizer):
         )
         batches = list(feed.steps(1))
         if first_is_broken:
-            heavy = replace(batches[0].batch, weights=batches[0].batch.weights * torch.inf)
-            broken = replace(batches[0], batch=heavy)
+            broken = replace(batches[0], weights=batches[0].weights * torch.inf)
             assert stepper(broken, max_norm=1.0, rate=0.1).result().skipped
         for batch in batches:
             assert not stepper(batch, max_norm=1.0, rate=0.1).result().skipped

@@ -1,0 +1,170 @@
+"""A stack of recurrent layers over sequences of unequal length, exact and fast on CPU and GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from rnnlane.config.experiment import ModelConfig
+from rnnlane.models.encoder import Encoder
+from rnnlane.models.tanh_layer import tanh_layer
+
+_CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+class RecurrentEncoder(Encoder):
+    """``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` that reads each row to its own length.
+
+    Padding has no effect: outputs and gradients equal those of a packed sequence. On a GPU, cuDNN
+    runs packed sequences natively. On the CPU, packing makes a step 3 times (rnn, gru) to 15 times
+    (lstm) as long, so there every layer and direction runs over the padded batch as a separate
+    one-directional layer, and the backward direction reads each row reversed within its own length.
+    Padding then always comes after the real positions, which therefore never depend on it.
+
+    Attributes:
+        rnn: holds the weights under torch's standard names.
+        output_size: D * H, where D is 2 if bidirectional, else 1.
+    """
+
+    def __init__(self, config: ModelConfig):
+        """Builds the layers with torch's default initialization, and open forget gates.
+
+        Open forget gates: Jozefowicz, Zaremba and Sutskever, "An empirical exploration of
+        recurrent network architectures", ICML 2015.
+        """
+        super().__init__()
+        self.rnn = _CELLS[config.cell](
+            config.embedding_dim,
+            config.hidden_size,
+            num_layers=config.num_layers,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
+            batch_first=True,
+        )
+        self._num_directions = 2 if config.bidirectional else 1
+        self.output_size = config.hidden_size * self._num_directions
+        if config.cell == "lstm":
+            self._open_forget_gates()
+
+    def _open_forget_gates(self) -> None:
+        hidden = self.rnn.hidden_size
+        with torch.no_grad():
+            for name, parameter in self.rnn.named_parameters():
+                if name.startswith("bias_ih"):
+                    parameter[hidden : 2 * hidden] = 1.0  # gates in order: input, forget, ...
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores a copy, whose weights are separate tensors; cuDNN wants them contiguous."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.rnn.flatten_parameters()
+
+    def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes every row; see :meth:`Encoder.forward`.
+
+        Args:
+            embedded: float [B, T, E], padded on the right.
+            lengths: int64 [B], each in [1, T]. On a GPU, lengths in pinned memory of the CPU, in
+                descending order, avoid waiting for the device.
+
+        Returns:
+            The last layer's outputs, float [B, T, D * H], undefined beyond a row's length; and its
+            final state, float [B, D * H]: of the forward direction after the row's last position,
+            of the backward direction after its first.
+        """
+        if embedded.is_cuda:
+            outputs = self._packed(embedded, lengths)
+        else:
+            outputs = self._padded(embedded, lengths)
+        return outputs, self._final_state(outputs, lengths.to(outputs.device, non_blocking=True))
+
+    def _final_state(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """Float [B, D * H], from outputs [B, T, D * H] and lengths on the same device."""
+        hidden = self.rnn.hidden_size
+        rows = torch.arange(len(lengths), device=lengths.device)
+        forward = outputs[rows, lengths - 1, :hidden]
+        return torch.cat([forward, outputs[:, 0, hidden:]], dim=1)  # backward part: empty if D is 1
+
+    def _packed(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        lengths = lengths.cpu()
+        is_sorted = bool((lengths[1:] <= lengths[:-1]).all())
+        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=is_sorted)
+        outputs, _ = self.rnn(packed)
+        unpacked, _ = pad_packed_sequence(outputs, batch_first=True, total_length=embedded.shape[1])
+        return unpacked
+
+    def _padded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        steps = embedded.transpose(0, 1)  # [T, B, E], the layout of the kernels
+        reversal = _reversal(lengths.to(steps.device, non_blocking=True), len(steps))
+        for layer in range(self.rnn.num_layers):
+            weights = self.rnn.all_weights[layer * self._num_directions :]
+            directions = [self._one_direction(steps, weights[0])]
+            if self.rnn.bidirectional:
+                backward = self._one_direction(_reversed(steps, reversal), weights[1])
+                directions.append(_reversed(backward, reversal))
+            steps = torch.cat(directions, dim=2)  # [T, B, D * H]
+            if layer < self.rnn.num_layers - 1:
+                steps = functional.dropout(steps, self.rnn.dropout, training=self.training)
+        return steps.transpose(0, 1)
+
+    def _one_direction(self, steps: Tensor, weights: list[nn.Parameter]) -> Tensor:
+        """One layer in one direction: float [T, B, any] -> [T, B, H].
+
+        LSTM and GRU call the functions that torch's own modules call; torch.lstm runs in oneDNN's
+        fused kernel.
+        """
+        state = steps.new_zeros(1, steps.shape[1], self.rnn.hidden_size)
+        # has_biases, num_layers, dropout, train, bidirectional, batch_first
+        settings = (True, 1, 0.0, self.training, False, False)
+        params: list[Tensor] = list(weights)
+        if self.rnn.mode == "LSTM":
+            outputs, _, _ = torch.lstm(steps, [state, state], params, *settings)
+        elif self.rnn.mode == "GRU":
+            outputs, _ = torch.gru(steps, state, params, *settings)
+        else:
+            outputs = tanh_layer(steps, params)
+        return outputs
+
+
+def _reversal(lengths: Tensor, num_positions: int) -> Tensor:
+    """The permutation that reverses each row within its own length.
+
+    Position t of a row of length n trades places with n - 1 - t; padding keeps its place. For
+    lengths [3, 2] and T = 3, the two rows ``a b c`` and ``d e .`` become ``c b a`` and ``e d .``.
+    Time comes first in memory, so the values lie there as ``a d b e c .``, and the permutation is
+    [4, 3, 2, 1, 0, 5].
+
+    Returns:
+        int64 [T * B]; for each place of a flattened [T, B], the place that its new value is at.
+    """
+    batch_size = len(lengths)
+    positions = torch.arange(num_positions, device=lengths.device).unsqueeze(1)  # [T, 1]
+    source = torch.where(positions < lengths, lengths - 1 - positions, positions)  # [T, B]
+    return (source * batch_size + torch.arange(batch_size, device=lengths.device)).flatten()
+
+
+def _reversed(values: Tensor, reversal: Tensor) -> Tensor:
+    """Each row of float [T, B, F] reversed within its own length; its own inverse."""
+    return cast(Tensor, _Reverse.apply(values, reversal))  # type: ignore[no-untyped-call]
+
+
+class _Reverse(torch.autograd.Function):
+    """index_select by a permutation that is its own inverse.
+
+    The gradient is then the same permutation of the output's gradient: a plain read. Torch does not
+    know that no place is read twice, and its own backward pass would add up into zeros.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, reversal: Tensor) -> Tensor:
+        ctx.save_for_backward(reversal)
+        return values.flatten(0, 1).index_select(0, reversal).view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (reversal,) = ctx.saved_tensors
+        return _reversed(gradients[0], reversal), None

@@ -1,0 +1,80 @@
+"""Takes finished steps into the state, watches for a run that diverges, and reports progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from rnnlane.config.experiment import TrainingConfig
+from rnnlane.errors import TrainingError
+from rnnlane.records.events import RunEvents
+from rnnlane.records.progress import EpochProgress
+from rnnlane.training.state import TrainState
+from rnnlane.training.step_result import StepResult
+
+PROGRESS_EVERY_S = 0.5
+
+
+class EpochMonitor:
+    """Follows the steps of one epoch; its clock starts when it is created.
+
+    Args:
+        state: receives the steps.
+        config: the run's number of epochs, batch size and largest number of non-finite steps.
+        num_steps: steps of an epoch.
+        events: receives the progress.
+    """
+
+    def __init__(
+        self, state: TrainState, config: TrainingConfig, *, num_steps: int, events: RunEvents
+    ):
+        self._state = state
+        self._config = config
+        self._num_steps = num_steps
+        self._events = events
+        self._clock = self._reported_at = time.perf_counter()
+
+    def add(self, results: Iterable[StepResult]) -> None:
+        """Adds finished steps; the time since the last call counts as training time.
+
+        Raises:
+            TrainingError: too many consecutive steps were not finite.
+        """
+        for result in results:
+            now = time.perf_counter()
+            self._state.add_step(result, elapsed_s=now - self._clock)
+            self._check_finite()
+            if now - self._reported_at > PROGRESS_EVERY_S:
+                self._events.progress(self._progress())
+                self._reported_at = now
+            self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Leaves out the time since the last call, such as that of writing a checkpoint."""
+        self._clock = time.perf_counter()
+
+    def _check_finite(self) -> None:
+        in_a_row, limit = self._state.nonfinite_in_a_row, self._config.max_nonfinite_steps
+        if in_a_row >= limit:
+            raise TrainingError(
+                f"loss or gradient was not finite in {in_a_row} steps in a row "
+                f"(training.max_nonfinite_steps is {limit})",
+                where=f"epoch {self._state.epoch}, step {self._state.step}",
+                remedy="lower training.learning_rate or set training.clip.policy=auto",
+            )
+
+    def _progress(self) -> EpochProgress:
+        state, num_epochs = self._state, self._config.epochs
+        rows = state.step * self._config.global_batch_size
+        steps_left = (num_epochs - state.epoch + 1) * self._num_steps - state.step
+        return EpochProgress(
+            stage=f"epoch {state.epoch}/{num_epochs}",
+            done=state.step,
+            total=self._num_steps,
+            epoch=state.epoch,
+            num_epochs=num_epochs,
+            loss=state.loss_sum / max(state.loss_rows, 1),
+            accuracy=state.correct / rows,
+            rows_per_s=rows / state.elapsed_s,
+            left_s=steps_left * state.elapsed_s / state.step,
+        )

@@ -1,0 +1,57 @@
+import json
+
+import numpy as np
+import pytest
+
+from rnnlane.config.baseline import BaselineConfig
+from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.data.prepare.vocabulary import Vocabulary
+from rnnlane.errors import DataError
+from rnnlane.inference.bundle import load_bundle, save_bundle
+from rnnlane.inference.predictor import Predictor
+from rnnlane.models.linear import fit_linear
+from support.tiny import tiny_experiment
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.jsonl", "classifier.json"])
+def test_a_bundle_that_lacks_or_damages_a_file_is_refused(bundle, name):
+    content = (bundle / name).read_bytes()
+    (bundle / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError):
+        load_bundle(bundle)
+    (bundle / name).unlink()
+    with pytest.raises(DataError):
+        load_bundle(bundle)
+
+
+def test_a_bundle_of_another_format_is_refused(bundle):
+    file = bundle / "classifier.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    with pytest.raises(DataError, match="format"):
+        load_bundle(bundle)
+
+
+def test_a_linear_bundle_answers_as_the_model_that_was_saved(tmp_path):
+    config = tiny_experiment()
+    vocabulary = Vocabulary.fit({"a": 5, "film": 4, "fine": 3, "dull": 3}, VocabularyConfig())
+    texts = ["a fine film", "a dull film", "dull a film", "film"]
+    rows = [vocabulary.encode(text.split(), max_length=9, keep="head") for text in texts]
+    model = fit_linear(
+        np.concatenate(rows),
+        np.cumsum([0, *map(len, rows)]),
+        np.array([2, 0, 0, 1]),
+        config=BaselineConfig(min_rows=1),
+        vocabulary_size=len(vocabulary),
+        num_classes=3,
+    )
+    save_bundle(
+        tmp_path,
+        weights=model.state_dict(),
+        vocabulary=vocabulary.to_jsonl(),
+        text=config.text,
+        model={"num_ngrams": len(model.ngrams), "num_words": 2},
+        class_names=("bad", "so so", "good"),
+    )
+    found = Predictor.load(tmp_path).probabilities(texts)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    assert found.argmax(axis=1).tolist() == [2, 0, 0, 1]

@@ -1,0 +1,178 @@
+"""The encoder against a packed sequence through the very same ``nn`` module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from rnnlane.config.experiment import ModelConfig
+from rnnlane.models.recurrent import RecurrentEncoder
+
+LENGTHS = torch.tensor([4, 1, 7, 3, 7])
+SHAPES = pytest.mark.parametrize(
+    ("cell", "num_layers", "bidirectional"),
+    [
+        (cell, num_layers, bidirectional)
+        for cell in ("rnn", "lstm", "gru")
+        for num_layers in (1, 2, 3)
+        for bidirectional in (False, True)
+    ],
+)
+
+
+def make_encoder(**changes: Any) -> RecurrentEncoder:
+    torch.manual_seed(0)
+    return RecurrentEncoder(ModelConfig(**{"embedding_dim": 5, "hidden_size": 4} | changes))
+
+
+def rows_of(lengths: Tensor, extra_padding: int = 0) -> Tensor:
+    """Random rows whose padding is random too, so that reading it shows."""
+    values = torch.randn(
+        len(lengths), int(lengths.max()), 5, generator=torch.Generator().manual_seed(1)
+    )
+    noise = torch.full((len(lengths), extra_padding, 5), 9.0)
+    return torch.cat([values, noise], dim=1).requires_grad_()
+
+
+def packed_reference(
+    encoder: RecurrentEncoder, rows: Tensor, lengths: Tensor
+) -> tuple[Tensor, Tensor]:
+    packed = pack_padded_sequence(rows, lengths, batch_first=True, enforce_sorted=False)
+    outputs, state = encoder.rnn(packed)
+    hidden = state[0] if isinstance(state, tuple) else state
+    directions = 2 if encoder.rnn.bidirectional else 1
+    final = torch.cat(list(hidden[-directions:]), dim=1)
+    return pad_packed_sequence(outputs, batch_first=True, total_length=rows.shape[1])[0], final
+
+
+def real(outputs: Tensor, lengths: Tensor) -> Tensor:
+    return torch.cat([row[:length] for row, length in zip(outputs, lengths, strict=True)])
+
+
+def gradients(encoder: RecurrentEncoder, rows: Tensor, *results: Tensor) -> list[Tensor]:
+    """Of a sum that weighs every number differently."""
+    loss = sum(
+        (result * torch.linspace(-1, 1, result.numel()).view_as(result)).sum() for result in results
+    )
+    assert isinstance(loss, Tensor)
+    return list(torch.autograd.grad(loss, [rows, *encoder.parameters()]))
+
+
+def assert_equals_packed(encoder: RecurrentEncoder, rows: Tensor, lengths: Tensor) -> None:
+    outputs, final = encoder(rows, lengths)
+    expected_outputs, expected_final = packed_reference(encoder, rows, lengths)
+
+    assert outputs.shape == (*rows.shape[:2], encoder.output_size)
+    ours, theirs = real(outputs, lengths), real(expected_outputs, lengths)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(final, expected_final, atol=1e-5, rtol=0)
+    for gradient, expected in zip(
+        gradients(encoder, rows, ours, final),
+        gradients(encoder, rows, theirs, expected_final),
+        strict=True,
+    ):
+        torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-5)
+
+
+@SHAPES
+@pytest.mark.parametrize("extra_padding", [0, 6])
+def test_outputs_final_state_and_gradients_equal_a_packed_sequence(
+    cell: str, num_layers: int, bidirectional: bool, extra_padding: int
+) -> None:
+    encoder = make_encoder(cell=cell, num_layers=num_layers, bidirectional=bidirectional)
+
+    assert_equals_packed(encoder, rows_of(LENGTHS, extra_padding), LENGTHS)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    cell=st.sampled_from(["rnn", "lstm", "gru"]),
+    extra_padding=st.integers(0, 3),
+)
+def test_any_lengths_equal_a_packed_sequence(
+    lengths: list[int], cell: str, extra_padding: int
+) -> None:
+    encoder = make_encoder(cell=cell, num_layers=2, bidirectional=True)
+    tensor = torch.tensor(lengths)
+
+    assert_equals_packed(encoder, rows_of(tensor, extra_padding), tensor)
+
+
+@SHAPES
+def test_padding_changes_nothing(cell: str, num_layers: int, bidirectional: bool) -> None:
+    encoder = make_encoder(cell=cell, num_layers=num_layers, bidirectional=bidirectional)
+    bare, padded = rows_of(LENGTHS), rows_of(LENGTHS, extra_padding=6)
+
+    outputs, final = encoder(bare, LENGTHS)
+    padded_outputs, padded_final = encoder(padded, LENGTHS)
+
+    torch.testing.assert_close(final, padded_final, atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        real(outputs, LENGTHS), real(padded_outputs, LENGTHS), atol=1e-6, rtol=0
+    )
+    input_gradient, *_ = gradients(encoder, padded, real(padded_outputs, LENGTHS), padded_final)
+    is_padding = torch.arange(padded.shape[1]) >= LENGTHS.unsqueeze(1)
+    assert (input_gradient[is_padding] == 0).all()
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_the_packed_path_of_gpus_gives_the_same(cell: str) -> None:
+    encoder = make_encoder(cell=cell, num_layers=2, bidirectional=True)
+    rows = rows_of(LENGTHS, extra_padding=2)
+
+    outputs = encoder._packed(rows, LENGTHS)
+
+    assert outputs.shape == (5, 9, 8)
+    ours, _ = encoder(rows, LENGTHS)
+    torch.testing.assert_close(real(outputs, LENGTHS), real(ours, LENGTHS), atol=1e-5, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@SHAPES
+def test_gpu_and_cpu_give_the_same(cell: str, num_layers: int, bidirectional: bool) -> None:
+    encoder = make_encoder(cell=cell, num_layers=num_layers, bidirectional=bidirectional)
+    rows = rows_of(LENGTHS, extra_padding=2)
+    outputs, final = encoder(rows, LENGTHS)
+
+    gpu_outputs, gpu_final = encoder.cuda()(rows.cuda(), LENGTHS)
+
+    torch.testing.assert_close(gpu_final.cpu(), final, atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        real(gpu_outputs.cpu(), LENGTHS), real(outputs, LENGTHS), atol=1e-3, rtol=0
+    )
+
+
+def test_dropout_acts_between_layers_and_only_while_training() -> None:
+    encoder = make_encoder(num_layers=2, dropout=0.5)
+    rows = rows_of(LENGTHS)
+
+    def final() -> Tensor:
+        state: Tensor = encoder(rows, LENGTHS)[1]
+        return state
+
+    assert not torch.equal(final(), final())
+    encoder.eval()
+    assert torch.equal(final(), final())
+    torch.testing.assert_close(final(), packed_reference(encoder, rows, LENGTHS)[1])
+
+
+def test_dropout_leaves_the_last_layer_alone() -> None:
+    encoder = make_encoder(num_layers=2, dropout=0.999)
+
+    outputs, _ = encoder(rows_of(LENGTHS), LENGTHS)
+
+    assert (outputs != 0).all()
+
+
+def test_weights_have_the_standard_names() -> None:
+    names = set(make_encoder(num_layers=2, bidirectional=True).state_dict())
+
+    assert {"rnn.weight_ih_l0", "rnn.weight_hh_l1_reverse", "rnn.bias_ih_l0_reverse"} < names
