@@ -1,4 +1,4 @@
-"""What `doctor --cluster` says of what it finds; no cluster, no network but loopback."""
+"""Findings of `doctor --cluster`; no cluster, and no network but loopback."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -52,20 +52,20 @@ def test_an_open_dashboard_is_a_loud_problem_with_a_remedy():
     assert "RAY_AUTH_MODE=token" in found["authentication"].remedy
 
 
-def test_a_guarded_dashboard_is_in_order_and_clear_text_is_told_of():
+def test_a_guarded_dashboard_is_in_order_and_clear_text_is_mentioned():
     found = {f.what: f for f in outer_findings("http://head:8265", ProbeResponse(401))}
     assert problems(found) == []
     assert "unencrypted" in found["authentication"].found
     for address in ("http://127.0.0.1:8265", "https://head"):
-        told = outer_findings(address, ProbeResponse(401))[1].found
-        assert "unencrypted" not in told
+        finding = outer_findings(address, ProbeResponse(401))[1]
+        assert "unencrypted" not in finding.found
 
 
 @pytest.mark.parametrize(
     "response",
     [ProbeResponse(None, error="ConnectTimeout"), ProbeResponse(404), ProbeResponse(302)],
 )
-def test_what_is_no_dashboard_is_looked_at_no_further(response, monkeypatch):
+def test_other_servers_than_a_dashboard_are_checked_no_further(response, monkeypatch):
     monkeypatch.setattr(cluster_diagnosis, "_request", lambda _address: response)
     monkeypatch.setattr(cluster_diagnosis, "JobClient", None)
     findings = list(diagnose_cluster("http://head:8265", CheckOptions()))

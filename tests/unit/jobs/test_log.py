@@ -1,4 +1,4 @@
-"""A log followed over connections that break, end early, fall silent or never come."""
+"""A log followed over connections that break, end early or fall silent, or cannot be made."""
 
 import pytest
 
@@ -66,7 +66,7 @@ def test_the_end_of_the_log_comes_though_the_last_connection_ended_before_it():
     assert followed(Scripted([LOG[:10]])) == (DONE, LOG, [])
 
 
-def test_an_outage_is_told_once_however_many_tries_it_takes():
+def test_an_outage_is_noted_once_however_many_tries_it_takes():
     source = Scripted([LOG[:10], LOST], *[[LOST]] * 9, [LOG])
     job, text, notes = followed(source)
     assert (job, text, len(notes)) == (DONE, LOG, 2)
@@ -78,7 +78,7 @@ def test_an_answer_that_fails_during_silence_counts_as_an_outage():
     assert (job, text, len(notes)) == (DONE, LOG, 2)
 
 
-def test_a_silent_connection_is_renewed_without_a_word():
+def test_a_silent_connection_is_renewed_without_a_note():
     silence = [""] * int(2 * RENEW_AFTER_S)
     source = Scripted([LOG[:10], *silence], [LOG], states=[RUNNING] * 13 + [DONE])
     assert followed(source) == (DONE, LOG, [])

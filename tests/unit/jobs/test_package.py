@@ -1,4 +1,4 @@
-"""What goes along with a job, and what is refused."""
+"""What is sent with a job, and what is refused."""
 
 import os
 import subprocess
@@ -38,14 +38,14 @@ def data_files(config, **keywords):
     return [file.target for file in files if not file.target.startswith("rnnlane/")]
 
 
-def test_the_package_goes_along():
+def test_the_package_is_sent():
     targets = [file.target for file in files_for(experiment())]
     assert {"rnnlane/__main__.py", "rnnlane/cli/submit.py", "rnnlane/py.typed"} <= set(targets)
     assert "rnnlane/reports/search_report.html.j2" in targets
     assert all(target.startswith("rnnlane/") for target in targets)
 
 
-def test_what_python_made_of_the_package_stays(tmp_path, monkeypatch):
+def test_compiled_files_are_not_sent(tmp_path, monkeypatch):
     package = tmp_path / "rnnlane"
     (package / "cli" / "__pycache__").mkdir(parents=True)
     for name in ("__init__.py", "cli/submit.py", "cli/__pycache__/submit.cpython-311.pyc"):
@@ -86,16 +86,16 @@ def test_what_is_written_runs_without_an_installation(tmp_path):
         ("s3://bucket/a.csv", []),
     ],
 )
-def test_relative_data_goes_along_and_places_of_the_cluster_stay(folder, path, expected):
+def test_relative_data_is_sent_and_paths_of_the_cluster_are_kept(folder, path, expected):
     assert data_files(experiment(data=csv(path))) == expected
 
 
-def test_a_test_file_goes_along_beside_train_data_on_the_cluster(folder):
+def test_a_test_file_is_sent_beside_train_data_on_the_cluster(folder):
     data = {**csv("s3://bucket/a.csv", test_path="reviews/b.csv"), "test": "official"}
     assert data_files(experiment(data=data)) == ["reviews/b.csv"]
 
 
-def test_word_lists_and_vectors_go_along_also_those_that_a_search_can_choose(folder):
+def test_word_lists_and_vectors_are_sent_also_those_that_a_search_can_choose(folder):
     config = experiment("text.stop_words=words.txt", "model.pretrained_vectors=glove.txt")
     assert data_files(config) == ["glove.txt", "words.txt"]
     space = {"text.stop_words": "choice(off, words.txt)"}
@@ -104,7 +104,7 @@ def test_word_lists_and_vectors_go_along_also_those_that_a_search_can_choose(fol
 
 
 @pytest.mark.parametrize("path", ["../a.csv", "rnnlane/a.csv", "venv/a.csv"])
-def test_a_path_that_cannot_be_the_same_there_is_refused(folder, path):
+def test_a_path_that_cannot_be_kept_is_refused(folder, path):
     inner = folder / "inner"
     (inner / path).parent.mkdir(parents=True, exist_ok=True)
     (inner / path).write_text("text,label\n")
@@ -114,7 +114,7 @@ def test_a_path_that_cannot_be_the_same_there_is_refused(folder, path):
     assert caught.value.where == "data.source.path"
 
 
-def test_a_missing_file_is_told_before_anything_is_sent(folder):
+def test_a_missing_file_is_refused_before_anything_is_sent(folder):
     with pytest.raises(DataError, match="no such file"):
         files_for(experiment(data=csv("none.csv")))
     with pytest.raises(ConfigError, match=r"'none\.txt' is not one"):

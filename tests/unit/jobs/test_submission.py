@@ -74,7 +74,7 @@ def test_the_same_thing_twice_is_one_job(cluster, status):
 
 
 @pytest.mark.parametrize("status", ["FAILED", "STOPPED"])
-def test_after_a_job_that_came_to_nothing_the_next_attempt_goes_on(cluster, status):
+def test_after_a_job_that_failed_the_next_attempt_resumes(cluster, status):
     first = sent(cluster)
     cluster.ends(first, status)
     second = sent(cluster)
@@ -104,7 +104,7 @@ def test_two_who_send_at_the_same_moment_share_the_job(cluster):
     assert sent(cluster) in cluster.taken
 
 
-def test_metadata_tells_who_sent_what(cluster):
+def test_metadata_names_the_sender_and_the_experiment(cluster):
     job_id = sent(cluster)
     _, runtime_env, metadata = cluster.orders[job_id]
     assert metadata["rnnlane.experiment"] == "x"
@@ -179,7 +179,7 @@ def test_a_credentials_file_is_a_path_of_the_cluster():
         job_environment(experiment(), {}, credentials_file="mlflow.ini")
 
 
-def test_packages_that_go_along_need_not_be_there(cluster, monkeypatch):
+def test_packages_that_are_installed_for_the_job_may_be_missing(cluster, monkeypatch):
     ours = job_versions.here()
     packages = {name: v for name, v in ours.packages.items() if name not in {"torch", "mlflow"}}
     bare = Versions(ours.python, packages)

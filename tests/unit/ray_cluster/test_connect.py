@@ -1,4 +1,4 @@
-"""A RAY_ADDRESS that takes jobs is none to connect to: said before anything is made."""
+"""Addresses of clusters in RAY_ADDRESS that no driver can connect to are refused at once."""
 
 import pytest
 
