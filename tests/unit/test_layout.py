@@ -32,7 +32,7 @@ FACE = {"__init__", "__main__"}
 # Which rooms may import a library or a part of one.
 ONLY_IN = {
     "mlflow": {"tracking"},
-    "optuna": {"reports", "ray_cluster", "search"},
+    "optuna": {"ray_cluster", "search"},
     "ray.train": {"ray_cluster", "execution", "search"},
     "ray.tune": {"ray_cluster", "search"},
     "ray.job_submission": {"ray_cluster"},
