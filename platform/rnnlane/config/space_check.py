@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.search import natural_mode, same_value, shown_value
 from rnnlane.config.section import Section
+from rnnlane.config.sources import SourceConfig
 from rnnlane.config.space import (
     MAX_GRID,
     Params,
@@ -259,7 +260,7 @@ def _fields(model: type[Section] = ExperimentConfig) -> dict[str, FieldInfo | No
     found: dict[str, FieldInfo | None] = {}
     for name, field in model.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section):
+        if isinstance(inner, type) and issubclass(inner, Section) and inner is not SourceConfig:
             found[name] = None
             found |= {f"{name}.{key}": value for key, value in _fields(inner).items()}
         else:

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlane.config import ExperimentConfig
-from rnnlane.config.experiment import GeneratedSource, ImdbSource
 from rnnlane.data.prepare.address import Identity, identify, prepared_path
 from rnnlane.data.prepare.blocks import (
     TOKENS_SCHEMA,
@@ -48,10 +47,8 @@ from rnnlane.data.prepare.writer import (
     remove_abandoned,
     write_vocabulary,
 )
-from rnnlane.data.sources import imdb
-from rnnlane.data.sources.files import list_source, source_location
-from rnnlane.data.sources.readers import read_file
-from rnnlane.data.sources.rows import BLOCK_BYTES
+from rnnlane.data.sources.base import source_of
+from rnnlane.data.sources.row_tables import BLOCK_BYTES
 from rnnlane.data.storage import Place
 from rnnlane.errors import DataError, RnnlaneError
 from rnnlane.records.events import RunEvents
@@ -77,8 +74,7 @@ def find_prepared(config: ExperimentConfig, *, storage: str) -> PreparedData | N
         DataError: the source is not there or cannot be read.
         ConfigError: the file of stop words cannot be read.
     """
-    source = config.data.source
-    if isinstance(source, ImdbSource) and imdb.needs_download(source.path):
+    if source_of(config.data).needs_fetch():
         return None
     return find_finished(prepared_path(config, storage=storage))
 
@@ -89,15 +85,7 @@ def check_source(config: ExperimentConfig) -> None:
     Raises:
         DataError: a column is missing, or the file is not what the experiment says it is.
     """
-    source = config.data.source
-    if isinstance(source, ImdbSource | GeneratedSource):
-        return
-    files = {file.official_test: file for file in reversed(list_source(config.data))}
-    for official_test, file in sorted(files.items()):
-        rows = read_file(
-            source, file.place, columns=config.data.columns, official_test=official_test
-        )
-        next(rows, None)
+    source_of(config.data).check_first_rows(config.data.columns)
 
 
 def prepare(
@@ -118,13 +106,9 @@ def prepare(
     """
     started = time.monotonic()
     events = events or RunEvents()
-    source = config.data.source
-    if isinstance(source, ImdbSource):
-        imdb.fetch(
-            source.path,
-            progress=lambda done, total: events.progress(Progress("download", done, total)),
-        )
-    files = list_source(config.data)
+    source = source_of(config.data)
+    source.fetch(lambda done, total: events.progress(Progress("download", done, total)))
+    files = source.list_files()
     identity = identify(config)
     path = identity.path(storage)
     remove_abandoned(path, now=datetime.now(UTC))
@@ -133,10 +117,10 @@ def prepare(
         return found
     with draft_folder(path) as folder, _errors_of_tasks():
         content = _build(config, folder, events)
-        if list_source(config.data) != files:
+        if source.list_files() != files:
             raise DataError(
                 "the source must stay as it is while it is read, but it changed",
-                where=source_location(config.data),
+                where=source.location(),
                 remedy="run again when it is complete",
             )
         manifest = _manifest(config, identity, content, folder=folder, started=started)
@@ -337,7 +321,7 @@ def _manifest(
         source=SourceInfo(
             kind=config.data.source.kind,
             fingerprint=identity.source,
-            location=source_location(config.data),
+            location=source_of(config.data).location(),
         ),
         config=identity.settings,
         code_version=identity.code,
