@@ -75,7 +75,7 @@ class PartStats:
 
 
 def tokenize_rows(table: pa.Table, *, processor: TextProcessor) -> pa.Table:
-    """Cleans and tokenises.
+    """Cleans and tokenizes.
 
     Args:
         table: of ``RAW_SCHEMA``.
@@ -88,8 +88,8 @@ def tokenize_rows(table: pa.Table, *, processor: TextProcessor) -> pa.Table:
     texts = table["text"].to_pylist()
     has_label = table["label"].is_valid().to_pylist()
     results = [
-        _tokenize_text(text, labelled, processor)
-        for text, labelled in zip(texts, has_label, strict=True)
+        _tokenize_text(text, labeled, processor)
+        for text, labeled in zip(texts, has_label, strict=True)
     ]
     tokens, keys, dropped, invalid, cut = zip(*results, strict=True)
     columns = [tokens, keys, table["label"], table["id"], table["official_test"], dropped]

@@ -1,4 +1,4 @@
-"""The pipeline from raw rows to prepared data: read, tokenise, split, count, encode, publish.
+"""The pipeline from raw rows to prepared data: read, tokenize, split, count, encode, publish.
 
 Ray is imported where it is used: to find prepared data that is there must be quick.
 """
@@ -56,7 +56,7 @@ from rnnlane.records.progress import Progress
 
 __all__ = ["check_source", "find_prepared", "prepare", "prepared_path"]
 
-# Different shares keep Ray Data from fusing the two steps into one task, which would tokenise a
+# Different shares keep Ray Data from fusing the two steps into one task, which would tokenize a
 # single archive on a single core; together they fit one CPU.
 _READ_CPUS, _TOKENIZE_CPUS = 0.25, 0.75
 _GROUP_BYTES = 16 << 20
@@ -203,7 +203,7 @@ class _Block:
 
 
 def _tokenized_blocks(config: ExperimentConfig, events: RunEvents) -> list[_Block]:
-    """Reads and tokenises. The tokens stay in the object store, which spills to disk when full."""
+    """Reads and tokenizes. The tokens stay in the object store, which spills to disk when full."""
     import ray.data
 
     from rnnlane.data.sources.stream import SourceRows
