@@ -17,7 +17,7 @@ from nltk.tokenize import WordPunctTokenizer
 from rnnlane.config import load_experiment
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.sources import imdb
-from rnnlane.data.storage import open_place
+from rnnlane.data.storage import open_storage_path
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     clean = TextProcessor.from_config(config.text).clean
     tokenize = WordPunctTokenizer().tokenize
     tokens, counts = [], Counter[str]()
-    for row in imdb.read_archive(open_place(source.archive_or_folder())):
+    for row in imdb.read_archive(open_storage_path(source.archive_or_folder())):
         words = tokenize(clean((row.text or b"").decode()))
         if not row.official_test:
             counts.update(words)

@@ -12,7 +12,7 @@ from rnnlane.data.sources.column_files import ColumnFileSource
 from rnnlane.data.sources.csv import CsvSource
 from rnnlane.data.sources.files import SourceFile
 from rnnlane.data.sources.rows import RawRow
-from rnnlane.data.storage import open_place
+from rnnlane.data.storage import open_storage_path
 from rnnlane.errors import DataError
 
 
@@ -20,7 +20,7 @@ def read(
     source: ColumnFileSource, *, columns: Columns | None = None, official_test: bool = False
 ) -> list[RawRow]:
     """The rows of a source that is one file."""
-    file = SourceFile(open_place(source.path), "", 0, None, official_test)
+    file = SourceFile(open_storage_path(source.path), "", 0, None, official_test)
     return list(source.read_file(file, columns or Columns()))
 
 

@@ -23,7 +23,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
-class Place:
+class StoragePath:
     """A path on a filesystem; picklable, so that tasks on other nodes can open it.
 
     Attributes:
@@ -39,8 +39,8 @@ class Place:
     def __str__(self) -> str:
         return self.prefix + self.path
 
-    def __truediv__(self, name: str) -> Place:
-        return Place(self.filesystem, f"{self.path}/{name}", self.prefix)
+    def __truediv__(self, name: str) -> StoragePath:
+        return StoragePath(self.filesystem, f"{self.path}/{name}", self.prefix)
 
     @property
     def name(self) -> str:
@@ -78,7 +78,7 @@ class Place:
         with self.filesystem.open_output_stream(self.path, compression=None) as stream:
             stream.write(content)
 
-    def publish(self, content: bytes, *, draft: Place) -> None:
+    def publish(self, content: bytes, *, draft: StoragePath) -> None:
         """Makes a file appear with all of its content, in place of one that is there.
 
         Args:
@@ -95,7 +95,7 @@ class Place:
             self.filesystem.delete_dir(self.path)
 
 
-def open_place(location: str) -> Place:
+def open_storage_path(location: str) -> StoragePath:
     """A local path, relative ones from the working directory, or a URI such as ``s3://...``.
 
     Raises:
@@ -106,7 +106,7 @@ def open_place(location: str) -> Place:
 
     if "://" not in location:
         path = os.path.abspath(os.path.expanduser(location))
-        return Place(LocalFileSystem(), path)
+        return StoragePath(LocalFileSystem(), path)
     # Wildcards and blanks are no URI syntax; from_uri() undoes the quoting.
     quoted = quote(location, safe="/:@?&=%+,;~!$'()")
     try:
@@ -120,7 +120,7 @@ def open_place(location: str) -> Place:
             remedy="give a local path or a URI such as s3://bucket/folder or file:///folder",
         ) from None
     path = path.rstrip("/")
-    return Place(filesystem, path, prefix=redact(location).split("://")[0] + "://")
+    return StoragePath(filesystem, path, prefix=redact(location).split("://")[0] + "://")
 
 
 def joined(location: str, *names: str) -> str:

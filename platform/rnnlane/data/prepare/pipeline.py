@@ -49,7 +49,7 @@ from rnnlane.data.prepare.writer import (
 )
 from rnnlane.data.sources.base import source_of
 from rnnlane.data.sources.row_tables import BLOCK_BYTES
-from rnnlane.data.storage import Place
+from rnnlane.data.storage import StoragePath
 from rnnlane.errors import DataError, RnnlaneError
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
@@ -158,7 +158,7 @@ class _Content:
     num_cut_length: int
 
 
-def _build(config: ExperimentConfig, folder: Place, events: RunEvents) -> _Content:
+def _build(config: ExperimentConfig, folder: StoragePath, events: RunEvents) -> _Content:
     import ray
 
     blocks = _tokenized_blocks(config, events)
@@ -311,7 +311,7 @@ def _manifest(
     identity: Identity,
     content: _Content,
     *,
-    folder: Place,
+    folder: StoragePath,
     started: float,
 ) -> Manifest:
     selection = content.selection

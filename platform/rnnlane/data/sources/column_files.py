@@ -17,7 +17,7 @@ from rnnlane.config.section import Location
 from rnnlane.data.sources.base import FileSource
 from rnnlane.data.sources.files import SourceFile, list_location
 from rnnlane.data.sources.rows import RawRow
-from rnnlane.data.storage import Place, open_place, storage_error
+from rnnlane.data.storage import StoragePath, open_storage_path, storage_error
 from rnnlane.errors import DataError, first_line
 
 # The end of a file name; a file with one of these suffixes is decompressed.
@@ -47,7 +47,7 @@ class ColumnFileSource(FileSource):
     file_names: ClassVar[re.Pattern[str]]
 
     @abstractmethod
-    def rows_of(self, place: Place, columns: Columns) -> Iterator[RawRow]:
+    def rows_of(self, place: StoragePath, columns: Columns) -> Iterator[RawRow]:
         """The rows of one file, without ``official_test``."""
 
     @property
@@ -57,7 +57,7 @@ class ColumnFileSource(FileSource):
 
     def location(self) -> str:
         """The absolute path or the URI."""
-        return str(open_place(self.path))
+        return str(open_storage_path(self.path))
 
     def files_at(self, key: str) -> list[SourceFile]:
         """See :meth:`Source.files_at`."""
@@ -103,7 +103,7 @@ def _damage_explained(where: str, *, kind: str) -> Iterator[None]:
         raise storage_error(error, where=where) from None
 
 
-def text_lines(place: Place) -> Iterator[str]:
+def text_lines(place: StoragePath) -> Iterator[str]:
     """The lines of a text file, line ends kept, without a byte order mark.
 
     Raises:

@@ -19,7 +19,7 @@ from rnnlane.data.sources.column_files import (
     text_lines,
 )
 from rnnlane.data.sources.rows import RawRow, class_name_of
-from rnnlane.data.storage import Place
+from rnnlane.data.storage import StoragePath
 from rnnlane.errors import DataError
 
 
@@ -31,7 +31,7 @@ class CsvSource(ColumnFileSource):
 
     file_names: ClassVar[re.Pattern[str]] = re.compile(r"\.(?:csv|tsv)" + COMPRESSED, re.IGNORECASE)
 
-    def rows_of(self, place: Place, columns: Columns) -> Iterator[RawRow]:
+    def rows_of(self, place: StoragePath, columns: Columns) -> Iterator[RawRow]:
         """The rows of one file.
 
         A row that is too short has NULLs at its end. One that is too long is refused, as its

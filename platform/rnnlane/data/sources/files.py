@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rnnlane.data.storage import Place, open_place, readable_errors
+from rnnlane.data.storage import StoragePath, open_storage_path, readable_errors
 from rnnlane.errors import DataError, redact
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -26,7 +26,7 @@ class SourceFile:
         official_test: whether its rows belong to the source's own test split.
     """
 
-    place: Place
+    place: StoragePath
     name: str
     size: int
     mtime_ns: int | None
@@ -53,7 +53,7 @@ def list_location(
     Raises:
         DataError: there is no such file, or it cannot be listed.
     """
-    place = open_place(location)
+    place = open_storage_path(location)
     with readable_errors(redact(location)):
         info = place.info()
         if info.is_file:
@@ -74,14 +74,14 @@ def list_location(
     return [source_file(info, root=root, official_test=official_test) for info in infos]
 
 
-def source_file(info: Any, *, root: Place, official_test: bool = False) -> SourceFile:
+def source_file(info: Any, *, root: StoragePath, official_test: bool = False) -> SourceFile:
     """The file that a pyarrow ``FileInfo`` describes, which is ``root`` or below it."""
-    place = Place(root.filesystem, info.path, root.prefix)
+    place = StoragePath(root.filesystem, info.path, root.prefix)
     name = info.path[len(root.path) :].lstrip("/")
     return SourceFile(place, name, info.size or 0, info.mtime_ns, official_test)
 
 
-def not_found(location: str, place: Place, *, key: str) -> DataError:
+def not_found(location: str, place: StoragePath, *, key: str) -> DataError:
     """The error of a location that does not exist."""
     return DataError(
         "no such file or folder",
@@ -90,7 +90,7 @@ def not_found(location: str, place: Place, *, key: str) -> DataError:
     )
 
 
-def _data_files(root: Place, infos: Iterable[Any], file_names: re.Pattern[str]) -> list[Any]:
+def _data_files(root: StoragePath, infos: Iterable[Any], file_names: re.Pattern[str]) -> list[Any]:
     """Those of a folder that hold rows, without what writers leave beside them (_SUCCESS, .crc)."""
     return [
         info
@@ -101,11 +101,11 @@ def _data_files(root: Place, infos: Iterable[Any], file_names: re.Pattern[str]) 
     ]
 
 
-def _matches(pattern: Place) -> tuple[Place, list[Any]]:
+def _matches(pattern: StoragePath) -> tuple[StoragePath, list[Any]]:
     """The files that a glob names, and the folder that it starts from."""
     parts = pattern.path.split("/")
     first = next(n for n, part in enumerate(parts) if _WILDCARD.search(part))
-    root = Place(pattern.filesystem, "/".join(parts[:first]) or "/", pattern.prefix)
+    root = StoragePath(pattern.filesystem, "/".join(parts[:first]) or "/", pattern.prefix)
     expression = _glob_expression(pattern.path)
     infos = root.children(recursive=first < len(parts) - 1 or "**" in parts)
     return root, [

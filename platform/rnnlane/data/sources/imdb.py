@@ -17,7 +17,13 @@ from rnnlane.config.experiment import Columns
 from rnnlane.data.sources.base import DownloadProgress, FileSource
 from rnnlane.data.sources.files import SourceFile, not_found, source_file
 from rnnlane.data.sources.rows import RawRow
-from rnnlane.data.storage import Place, open_place, readable_errors, storage_error, user_cache
+from rnnlane.data.storage import (
+    StoragePath,
+    open_storage_path,
+    readable_errors,
+    storage_error,
+    user_cache,
+)
 from rnnlane.errors import DataError, redact
 
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
@@ -53,7 +59,7 @@ class ImdbSource(FileSource):
 
     def location(self) -> str:
         """The absolute path or the URI."""
-        return str(open_place(self.archive_or_folder()))
+        return str(open_storage_path(self.archive_or_folder()))
 
     def needs_fetch(self) -> bool:
         """Whether no local copy is named, and none is in the cache."""
@@ -74,7 +80,7 @@ class ImdbSource(FileSource):
     def files_at(self, key: str) -> list[SourceFile]:
         """See :meth:`Source.files_at`."""
         location = self.archive_or_folder()
-        place = open_place(location)
+        place = open_storage_path(location)
         with readable_errors(redact(location)):
             info = place.info()
             if info.is_file:
@@ -103,7 +109,7 @@ def cached_archive() -> Path:
     return user_cache() / "aclImdb_v1.tar.gz"
 
 
-def reviews_root(folder: Place) -> Place:
+def reviews_root(folder: StoragePath) -> StoragePath:
     """The folder that holds ``train`` and ``test``: the one given, or ``aclImdb`` in it.
 
     Raises:
@@ -121,7 +127,7 @@ def reviews_root(folder: Place) -> Place:
     return root
 
 
-def read_review(place: Place, *, name: str) -> RawRow:
+def read_review(place: StoragePath, *, name: str) -> RawRow:
     """One file of the extracted folder.
 
     Args:
@@ -135,7 +141,7 @@ def read_review(place: Place, *, name: str) -> RawRow:
     return RawRow(place.read_bytes(), label, official_test=split == "test")
 
 
-def read_archive(place: Place) -> Iterator[RawRow]:
+def read_archive(place: StoragePath) -> Iterator[RawRow]:
     """The labeled reviews of the archive, in its order; nothing is written to disk.
 
     Raises:

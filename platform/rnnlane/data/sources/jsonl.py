@@ -16,7 +16,7 @@ from rnnlane.data.sources.column_files import (
     text_lines,
 )
 from rnnlane.data.sources.rows import RawRow, class_name_of, id_of
-from rnnlane.data.storage import Place
+from rnnlane.data.storage import StoragePath
 from rnnlane.errors import DataError
 
 
@@ -29,7 +29,7 @@ class JsonlSource(ColumnFileSource):
         r"\.(?:jsonl|ndjson|json)" + COMPRESSED, re.IGNORECASE
     )
 
-    def rows_of(self, place: Place, columns: Columns) -> Iterator[RawRow]:
+    def rows_of(self, place: StoragePath, columns: Columns) -> Iterator[RawRow]:
         """The rows of one file; a key that a line lacks is NULL, and a blank line is no row."""
         number = 0
         for number, line in enumerate(text_lines(place), start=1):

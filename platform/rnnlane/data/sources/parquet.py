@@ -14,7 +14,7 @@ from rnnlane.data.sources.column_files import (
     not_text,
 )
 from rnnlane.data.sources.rows import RawRow, class_name_of, id_of
-from rnnlane.data.storage import Place
+from rnnlane.data.storage import StoragePath
 
 _BATCH_ROWS = 1024
 
@@ -26,7 +26,7 @@ class ParquetSource(ColumnFileSource):
 
     file_names: ClassVar[re.Pattern[str]] = re.compile(r"\.(?:parquet|pq)$", re.IGNORECASE)
 
-    def rows_of(self, place: Place, columns: Columns) -> Iterator[RawRow]:
+    def rows_of(self, place: StoragePath, columns: Columns) -> Iterator[RawRow]:
         """The rows of one file."""
         import pyarrow.parquet as pq
 
