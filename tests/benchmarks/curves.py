@@ -26,7 +26,7 @@ from benchmarks.plain_loop import CPU, PlainClassifier, plain_step  # noqa: E402
 from rnnlane import pipeline  # noqa: E402
 from rnnlane.config import ExperimentConfig, load_experiment  # noqa: E402
 from rnnlane.data.batches.encoded import EncodedSplit  # noqa: E402
-from rnnlane.data.batches.sampling import plan  # noqa: E402
+from rnnlane.data.batches.plan import plan  # noqa: E402
 from rnnlane.data.batches.tensors import BatchMaker  # noqa: E402
 from rnnlane.data.prepare.prepared import PreparedData  # noqa: E402
 from rnnlane.execution.environment import describe_environment  # noqa: E402

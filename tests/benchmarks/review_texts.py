@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.measure import ROOT
 from rnnlane.config import ExperimentConfig, load_experiment
 from rnnlane.data.sources import imdb
-from rnnlane.data.storage import open_place
+from rnnlane.data.storage import open_storage_path
 
 NAMES = ("rnn-1", "lstm-1", "birnn-3", "bilstm-3")
 
@@ -36,7 +36,7 @@ def review_texts() -> Iterator[tuple[str, str]]:
         yield from _made_up()
         return
     by_label: dict[str, list[str]] = {"neg": [], "pos": []}
-    for row in imdb.read_archive(open_place(path)):
+    for row in imdb.read_archive(open_storage_path(path)):
         if row.label is not None and not row.official_test:
             by_label[row.label].append(" ".join((row.text or b"").decode().split()))
     for texts in zip(*by_label.values(), strict=True):

@@ -15,10 +15,9 @@ import numpy as np
 from nltk.tokenize import WordPunctTokenizer
 
 from rnnlane.config import load_experiment
-from rnnlane.config.experiment import ImdbSource
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.sources import imdb
-from rnnlane.data.storage import open_place
+from rnnlane.data.storage import open_storage_path
 
 
 def main() -> None:
@@ -26,12 +25,12 @@ def main() -> None:
     folder = Path(sys.argv[2])
     started = time.perf_counter()
     source = config.data.source
-    assert isinstance(source, ImdbSource)
+    assert isinstance(source, imdb.ImdbSource)
     assert config.text.tokenizer == "wordpunct"
     clean = TextProcessor.from_config(config.text).clean
     tokenize = WordPunctTokenizer().tokenize
     tokens, counts = [], Counter[str]()
-    for row in imdb.read_archive(open_place(imdb.locate(source.path))):
+    for row in imdb.read_archive(open_storage_path(source.archive_or_folder())):
         words = tokenize(clean((row.text or b"").decode()))
         if not row.official_test:
             counts.update(words)

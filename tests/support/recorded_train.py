@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlane.cli.main import main
-from rnnlane.data.batches.sampling import share
+from rnnlane.data.batches.plan import share
 from rnnlane.execution import on_ray as ray_trainer
 from rnnlane.execution import worker
 from rnnlane.training.checkpoint import STATE

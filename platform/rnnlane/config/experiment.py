@@ -6,7 +6,7 @@ answers at once.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,6 @@ from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
 from rnnlane.config.section import (
     Fraction,
-    Location,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
@@ -24,77 +23,9 @@ from rnnlane.config.section import (
     Section,
     ValMetric,
 )
+from rnnlane.config.sources import AnySource
 
 SAMPLE_TEXT = "The movie is visually stunning and the movie is very interesting."
-
-
-class ImdbSource(Section):
-    """The Large Movie Review Dataset (Maas et al., ACL 2011): 50,000 reviews, two classes."""
-
-    kind: Literal["imdb"]
-    path: str | None = Field(
-        None,
-        description="The published archive or its extracted folder. Without it RNNLANE_IMDB is "
-        "used; without that the archive is downloaded once to the user's cache and verified.",
-    )
-
-
-class _FileSource(Section):
-    path: Location = Field(
-        description="A file, a folder, a glob (data/part-*.csv) or a URI of a filesystem that "
-        "pyarrow knows (s3://, gs://, hdfs://). Relative to the working directory."
-    )
-    test_path: Location | None = Field(
-        None, description="Where the official test rows are; read the same way. For test: official."
-    )
-
-
-class CsvSource(_FileSource):
-    """Comma-separated files with a header line."""
-
-    kind: Literal["csv"]
-    delimiter: str = Field(",", min_length=1, max_length=1, description="Separates two fields.")
-
-
-class JsonlSource(_FileSource):
-    """Files of one JSON object a line."""
-
-    kind: Literal["jsonl"]
-
-
-class ParquetSource(_FileSource):
-    """Parquet files."""
-
-    kind: Literal["parquet"]
-
-
-class GeneratedSource(Section):
-    """Made-up reviews whose sentiment depends on word order; needs no download."""
-
-    kind: Literal["generated"]
-    num_rows: int = Field(4000, ge=10, description="Reviews to make, before duplicates are merged.")
-    seed: int = Field(0, ge=0, description="Fixes every review; independent of the run's seed.")
-    balance: tuple[Fraction, ...] = Field(
-        (0.5, 0.5),
-        description="Share of each class (negative, positive); shares add up to 1.",
-        min_length=2,
-        max_length=2,
-    )
-    mean_clauses: PositiveInt = Field(
-        4, description="Mean number of clauses a review has; some 7 words each."
-    )
-
-    @model_validator(mode="after")
-    def _shares_add_up(self) -> Self:
-        if abs(sum(self.balance) - 1.0) > 1e-6:
-            raise ValueError(f"shares must add up to 1, but got {list(self.balance)}")
-        return self
-
-
-Source = Annotated[
-    ImdbSource | CsvSource | JsonlSource | ParquetSource | GeneratedSource,
-    Field(discriminator="kind"),
-]
 
 
 class Columns(Section):
@@ -110,7 +41,7 @@ class Columns(Section):
 class DataConfig(Section):
     """Where the reviews come from and how they are split."""
 
-    source: Source
+    source: AnySource
     columns: Columns = Columns()
     classes: tuple[str, ...] | None = Field(
         None,
@@ -131,13 +62,12 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _official_test_exists(self) -> Self:
         source = self.source
-        test_path = getattr(source, "test_path", None)
-        if self.test == "official" and source.kind != "imdb" and test_path is None:
+        if self.test == "official" and not source.has_official_test:
             raise ValueError(
                 f"test: official needs a source with a test split, but got kind {source.kind} "
                 "without test_path; give a fraction or test_path"
             )
-        if self.test != "official" and test_path is not None:
+        if self.test != "official" and "test_path" in source.locations:
             raise ValueError(
                 f"test_path is only read with test: official, but got test: {self.test}"
             )

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.sources import SOURCES, SourceConfig, source_class
 from rnnlane.config.yaml_source import KeyPath
 from rnnlane.errors import ConfigError
 
@@ -59,8 +60,7 @@ def _explain(problem: dict[str, Any], path: KeyPath) -> tuple[str, str | None]:
     if kind == "missing":
         return f"the key `{path[-1]}` is required", "add it; `rnnlane schema` says what it means"
     if kind == "union_tag_not_found":
-        tags = problem.get("ctx", {}).get("expected_tags") or "imdb, csv, jsonl, parquet, generated"
-        return "a source needs its `kind`", f"add kind: one of {tags}" if tags else "add `kind`"
+        return "a source needs its `kind`", f"add kind: one of {', '.join(SOURCES)}"
     if kind == "union_tag_invalid":
         context = problem["ctx"]
         return f"kind must be one of {context['expected_tags']}, but got '{context['tag']}'", None
@@ -86,20 +86,8 @@ def shown(value: Any) -> str:
 
 
 def _key_path(location: Sequence[str | int]) -> KeyPath:
-    """pydantic's location without the union tags that it puts between two keys."""
-    path: list[str] = []
-    model: Any = ExperimentConfig
-    for part in location:
-        members = _members(model)
-        if isinstance(part, str) and len(members) > 1:
-            tagged = [m for m in members if _tag(m) == part]
-            if tagged:
-                model = tagged[0]
-                continue
-        path.append(str(part))
-        model = next(
-            (m.model_fields[part].annotation for m in members if part in m.model_fields), None
-        )
+    """pydantic's location without the names of union members that it adds at the end."""
+    path = [str(part) for part in location]
     while path and path[-1] in {"constrained-float", "constrained-str", "literal['official']"}:
         path.pop()
     return tuple(path)
@@ -109,16 +97,13 @@ def _members(annotation: Any) -> list[type[BaseModel]]:
     """The models that a value of this annotation can be."""
     if get_origin(annotation) is Annotated:
         return _members(get_args(annotation)[0])
+    if annotation is SourceConfig:
+        return [source_class(kind) for kind in SOURCES]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
         return [model for part in get_args(annotation) for model in _members(part)]
     return []
-
-
-def _tag(model: type[BaseModel]) -> str | None:
-    kind = model.model_fields.get("kind")
-    return get_args(kind.annotation)[0] if kind is not None else None
 
 
 def _keys_beside(path: KeyPath) -> list[str]:

@@ -16,6 +16,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.explain import RENAMED
 from rnnlane.config.search import format_value, natural_mode, same_value
 from rnnlane.config.section import Section
+from rnnlane.config.sources import SourceConfig
 from rnnlane.config.space import (
     MAX_GRID,
     Params,
@@ -268,7 +269,7 @@ def _fields(model: type[Section] = ExperimentConfig) -> dict[str, FieldInfo | No
     fields: dict[str, FieldInfo | None] = {}
     for name, field in model.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section):
+        if isinstance(inner, type) and issubclass(inner, Section) and inner is not SourceConfig:
             fields[name] = None
             fields |= {f"{name}.{key}": value for key, value in _fields(inner).items()}
         else:

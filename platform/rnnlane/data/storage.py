@@ -1,4 +1,8 @@
-"""Local paths and URIs, read and written through one interface: pyarrow's filesystems."""
+"""Local paths and URIs, read and written through one interface: pyarrow's filesystems.
+
+pyarrow is imported where it is used: sources import this module, and an experiment is validated
+in less time than pyarrow takes to import.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,6 @@ from typing import Any
 from urllib.parse import quote
 
 import platformdirs
-from pyarrow import ArrowException
-from pyarrow import fs as pafs
 
 from rnnlane.errors import DataError, first_line, redact
 
@@ -21,7 +23,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
-class Place:
+class StoragePath:
     """A path on a filesystem; picklable, so that tasks on other nodes can open it.
 
     Attributes:
@@ -37,8 +39,8 @@ class Place:
     def __str__(self) -> str:
         return self.prefix + self.path
 
-    def __truediv__(self, name: str) -> Place:
-        return Place(self.filesystem, f"{self.path}/{name}", self.prefix)
+    def __truediv__(self, name: str) -> StoragePath:
+        return StoragePath(self.filesystem, f"{self.path}/{name}", self.prefix)
 
     @property
     def name(self) -> str:
@@ -51,11 +53,15 @@ class Place:
 
     def is_folder(self) -> bool:
         """Whether a folder is there."""
-        return bool(self.info().type == pafs.FileType.Directory)
+        from pyarrow.fs import FileType
+
+        return bool(self.info().type == FileType.Directory)
 
     def children(self, *, recursive: bool = False) -> list[Any]:
         """``FileInfo`` of what is in a folder, sorted by path; empty where there is no folder."""
-        selector = pafs.FileSelector(self.path, allow_not_found=True, recursive=recursive)
+        from pyarrow.fs import FileSelector
+
+        selector = FileSelector(self.path, allow_not_found=True, recursive=recursive)
         return sorted(self.filesystem.get_file_info(selector), key=lambda info: str(info.path))
 
     def read_bytes(self) -> bytes:
@@ -72,7 +78,7 @@ class Place:
         with self.filesystem.open_output_stream(self.path, compression=None) as stream:
             stream.write(content)
 
-    def publish(self, content: bytes, *, draft: Place) -> None:
+    def publish(self, content: bytes, *, draft: StoragePath) -> None:
         """Makes a file appear with all of its content, in place of one that is there.
 
         Args:
@@ -89,19 +95,22 @@ class Place:
             self.filesystem.delete_dir(self.path)
 
 
-def open_place(location: str) -> Place:
+def open_storage_path(location: str) -> StoragePath:
     """A local path, relative ones from the working directory, or a URI such as ``s3://...``.
 
     Raises:
         DataError: the URI is malformed or of a filesystem that pyarrow does not know.
     """
+    from pyarrow import ArrowException
+    from pyarrow.fs import FileSystem, LocalFileSystem
+
     if "://" not in location:
         path = os.path.abspath(os.path.expanduser(location))
-        return Place(pafs.LocalFileSystem(), path)
+        return StoragePath(LocalFileSystem(), path)
     # Wildcards and blanks are no URI syntax; from_uri() undoes the quoting.
     quoted = quote(location, safe="/:@?&=%+,;~!$'()")
     try:
-        filesystem, path = pafs.FileSystem.from_uri(quoted)
+        filesystem, path = FileSystem.from_uri(quoted)
     except (ArrowException, OSError) as error:
         shown = redact(location)
         reason = first_line(error).replace(quoted, shown)
@@ -111,7 +120,7 @@ def open_place(location: str) -> Place:
             remedy="give a local path or a URI such as s3://bucket/folder or file:///folder",
         ) from None
     path = path.rstrip("/")
-    return Place(filesystem, path, prefix=redact(location).split("://")[0] + "://")
+    return StoragePath(filesystem, path, prefix=redact(location).split("://")[0] + "://")
 
 
 def joined(location: str, *names: str) -> str:
@@ -128,6 +137,8 @@ def user_cache() -> Path:
 @contextmanager
 def readable_errors(where: str) -> Iterator[None]:
     """Turns a failure of the disk or the network in its block into a one-line DataError."""
+    from pyarrow import ArrowException
+
     try:
         yield
     except (OSError, ArrowException) as error:

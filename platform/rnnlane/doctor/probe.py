@@ -170,9 +170,9 @@ class _NodeProbe:
             self._open(folder).remove_folder()
 
     def _open(self, folder: str) -> Any:
-        from rnnlane.data.storage import joined, open_place
+        from rnnlane.data.storage import joined, open_storage_path
 
-        return open_place(joined(self._storage, folder))
+        return open_storage_path(joined(self._storage, folder))
 
 
 def _summary(error: BaseException) -> str:

@@ -193,10 +193,9 @@ def _check_portable(config: ExperimentConfig) -> None:
             where="tracking.uri",
             remedy="leave user and password out; the cluster has them in its secret",
         )
-    source, stop_words = config.data.source, config.text.stop_words
+    locations, stop_words = config.data.source.locations, config.text.stop_words
     paths = {
-        "data.source.path": getattr(source, "path", None),
-        "data.source.test_path": getattr(source, "test_path", None),
+        **{f"data.source.{key}": location for key, location in locations.items()},
         "text.stop_words": None if stop_words in BUILT_IN_STOP_WORDS else stop_words,
         "model.pretrained_vectors": config.model.pretrained_vectors,
         "runtime.storage_path": config.runtime.storage_path,

@@ -17,7 +17,7 @@ import yaml
 
 import rnnlane
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.data.sources.files import list_source
+from rnnlane.data.sources.base import source_of
 from rnnlane.errors import ConfigError
 
 LIMIT_BYTES = 64 << 20
@@ -124,18 +124,11 @@ def _named_files(config: ExperimentConfig) -> Iterator[PackedFile]:
 
 def _local_files(config: ExperimentConfig) -> Iterator[tuple[str, Path]]:
     """Dotted key and path of each file here that an experiment names."""
-    source = config.data.source
-    for name in ("path", "test_path"):
-        location = getattr(source, name, None)
-        if location is None or not _is_local(location):
-            continue
-        changes = {
-            "path": location,
-            **({"test_path": None} if hasattr(source, "test_path") else {}),
-        }
-        alone = source.model_copy(update=changes)
-        for file in list_source(config.data.model_copy(update={"source": alone})):
-            yield f"data.source.{name}", Path(file.place.path)
+    source = source_of(config.data)
+    for name, location in source.locations.items():
+        if _is_local(location):
+            for file in source.files_at(name):
+                yield f"data.source.{name}", Path(file.place.path)
     for key, words in _FILE_KEYS.items():
         for value in _possible_values(config, key):
             if value is not None and value not in words and _is_local(value):

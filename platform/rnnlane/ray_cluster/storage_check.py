@@ -10,7 +10,7 @@ from pyarrow import ArrowException
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
-from rnnlane.data.storage import Place, joined, open_place, readable_errors
+from rnnlane.data.storage import StoragePath, joined, open_storage_path, readable_errors
 from rnnlane.errors import ResourceError, RnnlaneError, first_line, redact
 from rnnlane.ray_cluster import connect as cluster
 
@@ -32,7 +32,7 @@ def check_storage(config: ExperimentConfig) -> None:
         return
     root = storage_root(config)
     folder = joined(root, f"storage-check-{secrets.token_hex(8)}")
-    place = open_place(folder)
+    place = open_storage_path(folder)
     with readable_errors(redact(root)):
         place.filesystem.create_dir(place.path, recursive=True)
         try:
@@ -74,7 +74,7 @@ def _ask(nodes: Mapping[str, str], folder: str) -> dict[str, str]:
 def _probe(folder: str, name: str) -> str:
     """Runs on a node. Reads first, so that nothing is left behind in a wrong storage."""
     try:
-        place = open_place(folder)
+        place = open_storage_path(folder)
         reason = _unread(place / "driver", expected=b"driver")
         if not reason:
             (place / name).write_bytes(name.encode())
@@ -83,7 +83,7 @@ def _probe(folder: str, name: str) -> str:
     return reason
 
 
-def _unread(place: Place, *, expected: bytes) -> str:
+def _unread(place: StoragePath, *, expected: bytes) -> str:
     """Why a file does not have the expected content; empty if it has."""
     try:
         if place.read_bytes() == expected:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rnnlane.config.experiment import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
-from rnnlane.data.batches.sampling import plan, share
+from rnnlane.data.batches.plan import plan, share
 from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.training.active_rows import ActiveRowIndex, ActiveRows
 from rnnlane.training.group import WorkerGroup

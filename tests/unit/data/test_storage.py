@@ -7,33 +7,33 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from rnnlane.data.storage import joined, open_place, readable_errors
+from rnnlane.data.storage import joined, open_storage_path, readable_errors
 from rnnlane.errors import DataError, redact
 
 
 def test_a_local_path_and_its_file_uri_are_the_same_place(tmp_path: Path) -> None:
     (tmp_path / "a b.txt").write_text("x")
-    assert open_place(str(tmp_path / "a b.txt")).read_bytes() == b"x"
-    assert open_place(f"file://{tmp_path}/a b.txt").read_bytes() == b"x"
-    assert open_place(f"file://{tmp_path}/a%20b.txt").read_bytes() == b"x"
+    assert open_storage_path(str(tmp_path / "a b.txt")).read_bytes() == b"x"
+    assert open_storage_path(f"file://{tmp_path}/a b.txt").read_bytes() == b"x"
+    assert open_storage_path(f"file://{tmp_path}/a%20b.txt").read_bytes() == b"x"
 
 
 def test_a_relative_path_counts_from_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert open_place("x/../y").path == str(tmp_path / "y")
+    assert open_storage_path("x/../y").path == str(tmp_path / "y")
 
 
 def test_a_place_survives_the_way_to_a_task(tmp_path: Path) -> None:
-    place = pickle.loads(pickle.dumps(open_place(f"file://{tmp_path}") / "file"))
+    place = pickle.loads(pickle.dumps(open_storage_path(f"file://{tmp_path}") / "file"))
     place.write_bytes(b"content")
     assert (tmp_path / "file").read_bytes() == b"content"
 
 
 def test_an_unknown_filesystem_is_refused_without_its_secrets() -> None:
     with pytest.raises(DataError) as caught:
-        open_place("nope://user:secret@host/x?key=hidden")
+        open_storage_path("nope://user:secret@host/x?key=hidden")
     assert "secret" not in str(caught.value)
     assert "hidden" not in str(caught.value)
     assert caught.value.where == "nope://***@host/x?key=***"
@@ -50,14 +50,14 @@ def test_joining_keeps_the_options_of_a_uri_at_its_end() -> None:
 
 
 def test_publishing_replaces_a_file_and_leaves_no_draft(tmp_path: Path) -> None:
-    place = open_place(str(tmp_path))
+    place = open_storage_path(str(tmp_path))
     (tmp_path / "target").write_text("old")
     (place / "target").publish(b"new", draft=place / "draft")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"target": "new"}
 
 
 def test_removing_a_folder_that_is_not_there_does_nothing(tmp_path: Path) -> None:
-    (open_place(str(tmp_path)) / "nothing").remove_folder()
+    (open_storage_path(str(tmp_path)) / "nothing").remove_folder()
 
 
 @pytest.mark.parametrize(

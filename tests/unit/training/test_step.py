@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from rnnlane.data.batches.sampling import plan
+from rnnlane.data.batches.plan import plan
 from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.models.classifier import build_model
 from rnnlane.training.feed import TrainFeed

@@ -38,6 +38,13 @@ def step_class_counts(
 
     Returns:
         int64 [ceil(N / B), C].
+
+    Example:
+        Of N = 11 rows, 8 are of class 0 and 3 of class 1. A step of B = 4 rows should hold
+        4 * 3 / 11 = 1.09 of class 1, so each holds 1 or 2, and the first two together 2 or 3.
+
+        >>> step_class_counts(np.array([8, 3]), global_batch_size=4).tolist()
+        [[3, 1], [3, 1], [2, 1]]
     """
     num_rows = int(class_counts.sum())
     num_full, rest = divmod(num_rows, global_batch_size)

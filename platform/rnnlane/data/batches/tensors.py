@@ -70,30 +70,40 @@ class BatchMaker:
                 f"1 <= num_rows and len(rows) <= num_rows must hold, but got "
                 f"(len(rows)={len(rows)}, num_rows={num_rows})"
             )
-        about = np.zeros((3, batch_size), dtype=np.int64)  # first token, tokens, label
-        about[0, : len(rows)] = self._split.offsets[rows]
-        about[1, : len(rows)] = self._split.offsets[rows + 1] - about[0, : len(rows)]
-        about[2, : len(rows)] = self._split.labels[rows]
-        lengths = torch.from_numpy(np.maximum(about[1], 1))
-        here = torch.from_numpy(about)
-        there = send(here, self._device)
-        at_tokens = there if there.device == self._tokens.device else here
-        width = self._width(max(1, int(about[1].max())))
+        # One array, so that one transfer takes it to the device.
+        row_info = np.zeros((3, batch_size), dtype=np.int64)  # first token, tokens, label
+        row_info[0, : len(rows)] = self._split.offsets[rows]
+        row_info[1, : len(rows)] = self._split.offsets[rows + 1] - row_info[0, : len(rows)]
+        row_info[2, : len(rows)] = self._split.labels[rows]
+        lengths = torch.from_numpy(np.maximum(row_info[1], 1))
+        info_on_host = torch.from_numpy(row_info)
+        info_on_device = send(info_on_host, self._device)
+        tokens_on_device = self._tokens.device == info_on_device.device
+        width = self._width(max(1, int(row_info[1].max())))
         return Batch(
-            token_ids=self._padded(at_tokens, width),
+            token_ids=self._padded(info_on_device if tokens_on_device else info_on_host, width),
             lengths=lengths.pin_memory() if self._device.type == "cuda" else lengths,
-            labels=there[2],
-            weights=(there[1] > 0).float(),
+            labels=info_on_device[2],
+            weights=(info_on_device[1] > 0).float(),
         )
 
     def _width(self, longest: int) -> int:
         step = WIDTH_STEP_ON_GPUS if self._device.type == "cuda" else 1
         return -(-longest // step) * step
 
-    def _padded(self, about: Tensor, width: int) -> Tensor:
-        """The tokens of a batch, on the device: int64 [B, width]; about is where the tokens are."""
-        starts, lengths, _ = about.unsqueeze(2)  # [B, 1]
-        columns = torch.arange(width, device=about.device)
+    def _padded(self, row_info: Tensor, width: int) -> Tensor:
+        """The padded tokens of a batch, on the device.
+
+        Args:
+            row_info: int64 [3, B], each row's first token, number of tokens and label; where the
+                split's tokens are.
+            width: T, at least the longest row.
+
+        Returns:
+            int64 [B, T].
+        """
+        starts, lengths, _ = row_info.unsqueeze(2)  # [B, 1]
+        columns = torch.arange(width, device=row_info.device)
         positions = (starts + columns).clamp_(max=len(self._tokens) - 1)  # [B, T]
         tokens = self._tokens[positions].masked_fill_(columns >= lengths, 0)
         return send(tokens, self._device).long()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import inspect
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +13,11 @@ from typing import Any
 
 from rnnlane.config import ExperimentConfig, fingerprint
 from rnnlane.data.prepare.text import load_stop_words
-from rnnlane.data.sources.fingerprint import source_fingerprint
+from rnnlane.data.sources.base import Source, source_of
 from rnnlane.data.storage import joined
 
-# Modules whose code decides what is in prepared data; a change to one prepares anew.
+# Modules whose code decides what prepared data holds, beside those of the source's class: after a
+# change to one, data is prepared again at another address.
 SHAPING_MODULES = (
     "prepare/blocks",
     "prepare/pipeline",
@@ -25,9 +27,7 @@ SHAPING_MODULES = (
     "prepare/text",
     "prepare/vocabulary",
     "sources/files",
-    "sources/generated",
-    "sources/imdb",
-    "sources/readers",
+    "sources/row_tables",
     "sources/rows",
     "sources/stream",
 )
@@ -64,7 +64,8 @@ def identify(config: ExperimentConfig) -> Identity:
         DataError: the source is not there or cannot be read.
         ConfigError: the file of stop words cannot be read.
     """
-    return Identity(source_fingerprint(config.data), _settings(config), code_version())
+    source = source_of(config.data)
+    return Identity(source.fingerprint(), _settings(config), code_version(source))
 
 
 def prepared_path(config: ExperimentConfig, *, storage: str) -> str:
@@ -82,19 +83,30 @@ def prepared_path(config: ExperimentConfig, *, storage: str) -> str:
 
 
 def _settings(config: ExperimentConfig) -> dict[str, Any]:
-    data = config.data.model_dump(mode="json", exclude={"source": {"path", "test_path"}})
+    paths = set(config.data.source.location_keys)
+    data = config.data.model_dump(mode="json", exclude={"source": paths})
     stop_words = sorted(load_stop_words(config.text.stop_words))
     text = config.text.model_dump(mode="json")
     text["stop_words"] = fingerprint(stop_words) if stop_words else "off"
     return {"data": data, "text": text, "seed": config.seed}
 
 
-def code_version() -> str:
-    """Digest of the shaping modules, and of the tokenisers' and Unicode's releases."""
+def code_version(source: Source) -> str:
+    """Digest of the shaping modules, and of the releases of the tokenizers and of Unicode."""
     hasher = hashlib.sha256()
-    for name in SHAPING_MODULES:
-        hasher.update((Path(__file__).parents[1] / f"{name}.py").read_bytes())
+    for path in _shaping_files(source):
+        hasher.update(path.read_bytes())
     packages = " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("nltk", "regex"))
     versions = f"{packages} unicode {unicodedata.unidata_version}"
     hasher.update(versions.encode())
     return hasher.hexdigest()[:16]
+
+
+def _shaping_files(source: Source) -> list[Path]:
+    """SHAPING_MODULES, and the modules of the source's class and of its base classes."""
+    folder = Path(__file__).parents[1]
+    classes = [base for base in type(source).__mro__ if issubclass(base, Source)]
+    return [
+        *(folder / f"{name}.py" for name in SHAPING_MODULES),
+        *dict.fromkeys(Path(inspect.getfile(base)) for base in classes),
+    ]

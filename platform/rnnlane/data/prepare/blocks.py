@@ -16,7 +16,7 @@ from rnnlane.data.prepare.prepared import SPLIT_SCHEMA, SPLITS, SplitStats
 from rnnlane.data.prepare.splits import KEY_BYTES, TRAIN, content_key
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary, count_tokens
-from rnnlane.data.storage import Place, readable_errors
+from rnnlane.data.storage import StoragePath, readable_errors
 
 NULL_TEXT, NULL_LABEL, EMPTY_TEXT = "null_text", "null_label", "empty_text"
 
@@ -75,7 +75,7 @@ class PartStats:
 
 
 def tokenize_rows(table: pa.Table, *, processor: TextProcessor) -> pa.Table:
-    """Cleans and tokenises.
+    """Cleans and tokenizes.
 
     Args:
         table: of ``RAW_SCHEMA``.
@@ -88,8 +88,8 @@ def tokenize_rows(table: pa.Table, *, processor: TextProcessor) -> pa.Table:
     texts = table["text"].to_pylist()
     has_label = table["label"].is_valid().to_pylist()
     results = [
-        _tokenize_text(text, labelled, processor)
-        for text, labelled in zip(texts, has_label, strict=True)
+        _tokenize_text(text, labeled, processor)
+        for text, labeled in zip(texts, has_label, strict=True)
     ]
     tokens, keys, dropped, invalid, cut = zip(*results, strict=True)
     columns = [tokens, keys, table["label"], table["id"], table["official_test"], dropped]
@@ -152,7 +152,7 @@ class SplitWriter:
         config: max_length and keep.
     """
 
-    folder: Place
+    folder: StoragePath
     vocabulary: Vocabulary
     config: TextConfig
 
@@ -222,7 +222,7 @@ def _tokens(tables: Sequence[pa.Table], rows: Ints) -> pa.ListArray:
     return taken.combine_chunks() if taken.num_chunks != 1 else taken.chunk(0)
 
 
-def _write(table: pa.Table, place: Place) -> None:
+def _write(table: pa.Table, place: StoragePath) -> None:
     with readable_errors(str(place)):
         place.filesystem.create_dir(place.path.rpartition("/")[0])
         with place.filesystem.open_output_stream(place.path, compression=None) as stream:

@@ -1,4 +1,4 @@
-"""The pipeline from raw rows to prepared data: read, tokenise, split, count, encode, publish.
+"""The pipeline from raw rows to prepared data: read, tokenize, split, count, encode, publish.
 
 Ray is imported where it is used: to find prepared data that is there must be quick.
 """
@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlane.config import ExperimentConfig
-from rnnlane.config.experiment import GeneratedSource, ImdbSource
 from rnnlane.data.prepare.address import Identity, identify, prepared_path
 from rnnlane.data.prepare.blocks import (
     TOKENS_SCHEMA,
@@ -48,18 +47,16 @@ from rnnlane.data.prepare.writer import (
     remove_abandoned,
     write_vocabulary,
 )
-from rnnlane.data.sources import imdb
-from rnnlane.data.sources.files import list_source, source_location
-from rnnlane.data.sources.readers import read_file
-from rnnlane.data.sources.rows import BLOCK_BYTES
-from rnnlane.data.storage import Place
+from rnnlane.data.sources.base import source_of
+from rnnlane.data.sources.row_tables import BLOCK_BYTES
+from rnnlane.data.storage import StoragePath
 from rnnlane.errors import DataError, RnnlaneError
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
 
 __all__ = ["check_source", "find_prepared", "prepare", "prepared_path"]
 
-# Different shares keep Ray Data from fusing the two steps into one task, which would tokenise a
+# Different shares keep Ray Data from fusing the two steps into one task, which would tokenize a
 # single archive on a single core; together they fit one CPU.
 _READ_CPUS, _TOKENIZE_CPUS = 0.25, 0.75
 _GROUP_BYTES = 16 << 20
@@ -77,8 +74,7 @@ def find_prepared(config: ExperimentConfig, *, storage: str) -> PreparedData | N
         DataError: the source is not there or cannot be read.
         ConfigError: the file of stop words cannot be read.
     """
-    source = config.data.source
-    if isinstance(source, ImdbSource) and imdb.needs_download(source.path):
+    if source_of(config.data).needs_fetch():
         return None
     return find_finished(prepared_path(config, storage=storage))
 
@@ -89,15 +85,7 @@ def check_source(config: ExperimentConfig) -> None:
     Raises:
         DataError: a column is missing, or the file is not what the experiment says it is.
     """
-    source = config.data.source
-    if isinstance(source, ImdbSource | GeneratedSource):
-        return
-    files = {file.official_test: file for file in reversed(list_source(config.data))}
-    for official_test, file in sorted(files.items()):
-        rows = read_file(
-            source, file.place, columns=config.data.columns, official_test=official_test
-        )
-        next(rows, None)
+    source_of(config.data).check_first_rows(config.data.columns)
 
 
 def prepare(
@@ -118,13 +106,9 @@ def prepare(
     """
     started = time.monotonic()
     events = events or RunEvents()
-    source = config.data.source
-    if isinstance(source, ImdbSource):
-        imdb.fetch(
-            source.path,
-            progress=lambda done, total: events.progress(Progress("download", done, total)),
-        )
-    files = list_source(config.data)
+    source = source_of(config.data)
+    source.fetch(lambda done, total: events.progress(Progress("download", done, total)))
+    files = source.list_files()
     identity = identify(config)
     path = identity.path(storage)
     remove_abandoned(path, now=datetime.now(UTC))
@@ -133,10 +117,10 @@ def prepare(
         return found
     with draft_folder(path) as folder, _errors_of_tasks():
         content = _build(config, folder, events)
-        if list_source(config.data) != files:
+        if source.list_files() != files:
             raise DataError(
                 "the source must stay as it is while it is read, but it changed",
-                where=source_location(config.data),
+                where=source.location(),
                 remedy="run again when it is complete",
             )
         manifest = _manifest(config, identity, content, folder=folder, started=started)
@@ -174,7 +158,7 @@ class _Content:
     num_cut_length: int
 
 
-def _build(config: ExperimentConfig, folder: Place, events: RunEvents) -> _Content:
+def _build(config: ExperimentConfig, folder: StoragePath, events: RunEvents) -> _Content:
     import ray
 
     blocks = _tokenized_blocks(config, events)
@@ -219,7 +203,7 @@ class _Block:
 
 
 def _tokenized_blocks(config: ExperimentConfig, events: RunEvents) -> list[_Block]:
-    """Reads and tokenises. The tokens stay in the object store, which spills to disk when full."""
+    """Reads and tokenizes. The tokens stay in the object store, which spills to disk when full."""
     import ray.data
 
     from rnnlane.data.sources.stream import SourceRows
@@ -327,7 +311,7 @@ def _manifest(
     identity: Identity,
     content: _Content,
     *,
-    folder: Place,
+    folder: StoragePath,
     started: float,
 ) -> Manifest:
     selection = content.selection
@@ -337,7 +321,7 @@ def _manifest(
         source=SourceInfo(
             kind=config.data.source.kind,
             fingerprint=identity.source,
-            location=source_location(config.data),
+            location=source_of(config.data).location(),
         ),
         config=identity.settings,
         code_version=identity.code,

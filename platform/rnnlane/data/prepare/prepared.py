@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.vocabulary import Vocabulary
-from rnnlane.data.storage import Place, open_place, readable_errors, storage_error
+from rnnlane.data.storage import StoragePath, open_storage_path, readable_errors, storage_error
 from rnnlane.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -130,7 +130,7 @@ class PreparedData:
         Raises:
             DataError: the file cannot be read.
         """
-        place = open_place(self.path) / self.manifest.data_folder / VOCABULARY_NAME
+        place = open_storage_path(self.path) / self.manifest.data_folder / VOCABULARY_NAME
         with readable_errors(str(place)):
             return place.read_bytes().decode()
 
@@ -163,13 +163,13 @@ class PreparedData:
         labels = _joined(table["label"] for table in tables)[order]
         return EncodedSplit(token_ids=token_ids, offsets=offsets, labels=labels)
 
-    def _parts(self, name: str) -> list[Place]:
-        folder = open_place(self.path) / self.manifest.data_folder
+    def _parts(self, name: str) -> list[StoragePath]:
+        folder = open_storage_path(self.path) / self.manifest.data_folder
         return [
             folder / part for part in sorted(self.manifest.files) if part.startswith(f"{name}/")
         ]
 
-    def _read_part(self, place: Place) -> pa.Table:
+    def _read_part(self, place: StoragePath) -> pa.Table:
         with readable_errors(str(place)), place.filesystem.open_input_file(place.path) as file:
             return pq.read_table(file, schema=SPLIT_SCHEMA)
 
@@ -183,7 +183,7 @@ def open_prepared(path: str) -> PreparedData:
     Raises:
         DataError: it is unfinished, damaged, or of a format that this release does not read.
     """
-    home = open_place(path)
+    home = open_storage_path(path)
     try:
         content = (home / MANIFEST_NAME).read_bytes()
     except FileNotFoundError:
@@ -219,7 +219,7 @@ def _parse_manifest(content: bytes, *, where: str) -> Manifest:
         raise _damaged(where, f"{MANIFEST_NAME}: {key}: {problem['msg']}") from None
 
 
-def _check_files(folder: Place, manifest: Manifest) -> None:
+def _check_files(folder: StoragePath, manifest: Manifest) -> None:
     with readable_errors(str(folder)):
         found = folder_files(folder)
     for name, size in sorted(manifest.files.items()):
@@ -228,7 +228,7 @@ def _check_files(folder: Place, manifest: Manifest) -> None:
             raise _damaged(str(folder), f"{name} must have {size} bytes, but there is {got}")
 
 
-def folder_files(folder: Place) -> dict[str, int]:
+def folder_files(folder: StoragePath) -> dict[str, int]:
     """Sizes in bytes of the files below a folder, by path from it."""
     return {
         info.path[len(folder.path) + 1 :]: info.size

@@ -1,4 +1,4 @@
-"""A text becomes tokens: clean, tokenise, leave stop words out. Pure functions of text and config.
+"""A text becomes tokens: clean, tokenize, leave stop words out. Pure functions of text and config.
 
 nltk and scikit-learn take one to two seconds to import, so each is imported where it is first used.
 """
@@ -41,7 +41,7 @@ _TAG = re.compile(
 
 
 def load_stop_words(setting: str) -> frozenset[str]:
-    """The words that a tokeniser's output is freed of, in lower case.
+    """The words that a tokenizer's output is freed of, in lower case.
 
     Args:
         setting: ``text.stop_words``: ``off``, ``english``, ``english_keep_negations`` or the path
@@ -61,7 +61,7 @@ def load_stop_words(setting: str) -> frozenset[str]:
 
 
 class TextProcessor:
-    """Cleans and tokenises texts as a :class:`TextConfig` says. Small to pickle.
+    """Cleans and tokenizes texts as a :class:`TextConfig` says. Small to pickle.
 
     Attributes:
         config: what to do.
@@ -117,7 +117,7 @@ class TextProcessor:
 
 @functools.cache
 def _tokenizer(name: str) -> Tokenize:
-    """The tokeniser of that name; none of them reads nltk's downloads."""
+    """The tokenizer of that name; none of them reads nltk's downloads."""
     if name == "characters":
         return list
     if name == "wordpunct":

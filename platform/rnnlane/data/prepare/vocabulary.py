@@ -78,7 +78,7 @@ class Vocabulary:
         """The ids of one text.
 
         Args:
-            tokens: what the tokeniser gave.
+            tokens: what the tokenizer gave.
             max_length: most tokens kept, at least 1.
             keep: which end of a longer text is kept.
 

@@ -27,7 +27,7 @@ from rnnlane.data.prepare.prepared import (
     folder_files,
     open_prepared,
 )
-from rnnlane.data.storage import Place, open_place, readable_errors
+from rnnlane.data.storage import StoragePath, open_storage_path, readable_errors
 from rnnlane.errors import DataError, redact
 
 _logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def find_finished(path: str) -> PreparedData | None:
         DataError: the storage cannot be reached.
     """
     with readable_errors(redact(path)):
-        if not (open_place(path) / MANIFEST_NAME).info().is_file:
+        if not (open_storage_path(path) / MANIFEST_NAME).info().is_file:
             return None
     try:
         return open_prepared(path)
@@ -54,14 +54,14 @@ def find_finished(path: str) -> PreparedData | None:
 
 
 @contextmanager
-def draft_folder(path: str) -> Iterator[Place]:
+def draft_folder(path: str) -> Iterator[StoragePath]:
     """A new folder below ``path``; removed again if its block fails.
 
     Raises:
         DataError: it cannot be made.
     """
     stamp = datetime.now(UTC).strftime(_STAMP)
-    folder = open_place(path) / f"data-{stamp}-{secrets.token_hex(6)}"
+    folder = open_storage_path(path) / f"data-{stamp}-{secrets.token_hex(6)}"
     with readable_errors(str(folder)):
         folder.filesystem.create_dir(folder.path, recursive=True)
     try:
@@ -71,7 +71,7 @@ def draft_folder(path: str) -> Iterator[Place]:
         raise
 
 
-def write_vocabulary(folder: Place, text: str) -> None:
+def write_vocabulary(folder: StoragePath, text: str) -> None:
     """Adds the vocabulary, as JSON lines, to a draft.
 
     Raises:
@@ -81,7 +81,7 @@ def write_vocabulary(folder: Place, text: str) -> None:
         (folder / VOCABULARY_NAME).write_bytes(text.encode())
 
 
-def publish(path: str, *, folder: Place, manifest: Manifest) -> PreparedData:
+def publish(path: str, *, folder: StoragePath, manifest: Manifest) -> PreparedData:
     """Finishes a draft, unless someone else finished the same data first; then theirs is used.
 
     Two that get here within the same moment both publish: the later manifest stays and both
@@ -99,7 +99,7 @@ def publish(path: str, *, folder: Place, manifest: Manifest) -> PreparedData:
     if theirs is not None:
         _discard(folder)
         return theirs
-    home = open_place(path)
+    home = open_storage_path(path)
     with readable_errors(str(home)):
         complete = manifest.model_copy(update={"files": folder_files(folder)})
         content = complete.model_dump_json(indent=2).encode()
@@ -113,7 +113,7 @@ def remove_abandoned(path: str, *, now: datetime) -> None:
     Raises:
         DataError: the storage cannot be reached.
     """
-    home = open_place(path)
+    home = open_storage_path(path)
     finished = find_finished(path)
     used = finished.manifest.data_folder if finished else None
     with readable_errors(str(home)):
@@ -127,7 +127,7 @@ def remove_abandoned(path: str, *, now: datetime) -> None:
             _discard(home / info.base_name)
 
 
-def _discard(folder: Place) -> None:
+def _discard(folder: StoragePath) -> None:
     """Leaves the folder for a later sweep where it cannot be removed now."""
     with contextlib.suppress(OSError, ArrowException):
         folder.remove_folder()

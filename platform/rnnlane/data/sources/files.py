@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pyarrow import fs as pafs
-
-from rnnlane.config.experiment import DataConfig, GeneratedSource, ImdbSource
-from rnnlane.data.sources import imdb
-from rnnlane.data.storage import Place, open_place, readable_errors
+from rnnlane.data.storage import StoragePath, open_storage_path, readable_errors
 from rnnlane.errors import DataError, redact
 
-_COMPRESSED = r"(?:\.(?:gz|bz2|zst|lz4))?$"
-_SUFFIXES = {
-    "csv": re.compile(r"\.(?:csv|tsv)" + _COMPRESSED, re.IGNORECASE),
-    "jsonl": re.compile(r"\.(?:jsonl|ndjson|json)" + _COMPRESSED, re.IGNORECASE),
-    "parquet": re.compile(r"\.(?:parquet|pq)$", re.IGNORECASE),
-}
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -36,118 +26,92 @@ class SourceFile:
         official_test: whether its rows belong to the source's own test split.
     """
 
-    place: Place
+    place: StoragePath
     name: str
     size: int
     mtime_ns: int | None
     official_test: bool = False
 
 
-def list_source(config: DataConfig) -> list[SourceFile]:
-    """The files that a source consists of, sorted; none for a generated one.
+def list_location(
+    location: str,
+    *,
+    kind: str,
+    file_names: re.Pattern[str],
+    key: str,
+    official_test: bool = False,
+) -> list[SourceFile]:
+    """The files that a path or URI stands for, sorted: itself, or those of a folder or a glob.
+
+    Args:
+        location: what the user named.
+        kind: of the source, for errors.
+        file_names: which files of a folder hold rows.
+        key: the setting that holds the location, for errors.
+        official_test: passed on to each file.
 
     Raises:
-        DataError: nothing is there, or it cannot be listed.
+        DataError: there is no such file, or it cannot be listed.
     """
-    source = config.source
-    if isinstance(source, GeneratedSource):
-        return []
-    if isinstance(source, ImdbSource):
-        return _list_imdb(imdb.locate(source.path))
-    files = list(_list_location(source.path, kind=source.kind, key="data.source.path"))
-    if source.test_path is not None:
-        files += _list_location(
-            source.test_path, kind=source.kind, key="data.source.test_path", official_test=True
-        )
-    return files
-
-
-def source_location(config: DataConfig) -> str:
-    """Where a source is, for people: absolute, and without what a URI may hold in secret."""
-    source = config.source
-    if isinstance(source, GeneratedSource):
-        return "generated"
-    path = source.path
-    if isinstance(source, ImdbSource):
-        path = imdb.locate(source.path)
-    return str(open_place(path)) if path else ""
-
-
-def _list_imdb(location: str) -> list[SourceFile]:
-    place = open_place(location)
+    place = open_storage_path(location)
     with readable_errors(redact(location)):
         info = place.info()
-        if info.type == pafs.FileType.File:
-            return [_source_file(place, info, root=place)]
-        if info.type != pafs.FileType.Directory:
-            raise _nothing_there(location, place, key="data.source.path")
-        root = imdb.reviews_root(place)
-        infos = [
-            info
-            for folder in imdb.REVIEW_FOLDERS
-            for info in (root / folder).children()
-            if info.path.endswith(".txt")
-        ]
-    return [_source_file(root, info, root=root) for info in infos]
-
-
-def _list_location(
-    location: str, *, kind: str, key: str, official_test: bool = False
-) -> Iterator[SourceFile]:
-    place = open_place(location)
-    with readable_errors(redact(location)):
-        info = place.info()
-        if info.type == pafs.FileType.File:
+        if info.is_file:
             root, infos = place, [info]
-        elif info.type == pafs.FileType.Directory:
+        elif place.is_folder():
             root = place
-            infos = _data_files(root, root.children(recursive=True), kind=kind)
+            infos = _data_files(root, root.children(recursive=True), file_names)
         elif _WILDCARD.search(place.path):
             root, infos = _matches(place)
         else:
-            raise _nothing_there(location, place, key=key)
+            raise not_found(location, place, key=key)
     if not infos:
         raise DataError(
             f"no {kind} file there",
             where=f"{key} {redact(location)}",
             remedy=f"a folder or glob must hold at least one file; looked in {root}",
         )
-    for info in infos:
-        yield _source_file(place, info, root=root, official_test=official_test)
+    return [source_file(info, root=root, official_test=official_test) for info in infos]
 
 
-def _source_file(
-    place: Place, info: Any, *, root: Place, official_test: bool = False
-) -> SourceFile:
-    here = Place(place.filesystem, info.path, place.prefix)
+def source_file(info: Any, *, root: StoragePath, official_test: bool = False) -> SourceFile:
+    """The file that a pyarrow ``FileInfo`` describes, which is ``root`` or below it."""
+    place = StoragePath(root.filesystem, info.path, root.prefix)
     name = info.path[len(root.path) :].lstrip("/")
-    return SourceFile(here, name, info.size or 0, info.mtime_ns, official_test)
+    return SourceFile(place, name, info.size or 0, info.mtime_ns, official_test)
 
 
-def _data_files(root: Place, infos: Iterable[Any], *, kind: str) -> list[Any]:
+def not_found(location: str, place: StoragePath, *, key: str) -> DataError:
+    """The error of a location that does not exist."""
+    return DataError(
+        "no such file or folder",
+        where=f"{key} {redact(location)}",
+        remedy=f"looked for {place}; the working directory is {os.getcwd()}",
+    )
+
+
+def _data_files(root: StoragePath, infos: Iterable[Any], file_names: re.Pattern[str]) -> list[Any]:
     """Those of a folder that hold rows, without what writers leave beside them (_SUCCESS, .crc)."""
     return [
         info
         for info in infos
-        if info.type == pafs.FileType.File
-        and _SUFFIXES[kind].search(info.path)
+        if info.is_file
+        and file_names.search(info.path)
         and not re.search(r"/[._]", info.path[len(root.path) :])
     ]
 
 
-def _matches(pattern: Place) -> tuple[Place, list[Any]]:
+def _matches(pattern: StoragePath) -> tuple[StoragePath, list[Any]]:
     """The files that a glob names, and the folder that it starts from."""
     parts = pattern.path.split("/")
     first = next(n for n, part in enumerate(parts) if _WILDCARD.search(part))
-    root = Place(pattern.filesystem, "/".join(parts[:first]) or "/", pattern.prefix)
+    root = StoragePath(pattern.filesystem, "/".join(parts[:first]) or "/", pattern.prefix)
     expression = _glob_expression(pattern.path)
     infos = root.children(recursive=first < len(parts) - 1 or "**" in parts)
     return root, [
         info
         for info in infos
-        if info.type == pafs.FileType.File
-        and expression.fullmatch(info.path)
-        and not info.base_name.startswith(".")
+        if info.is_file and expression.fullmatch(info.path) and not info.base_name.startswith(".")
     ]
 
 
@@ -160,12 +124,4 @@ def _glob_expression(pattern: str) -> re.Pattern[str]:
             meaning.get(piece) or (piece if piece.startswith("[") else re.escape(piece))
             for piece in pieces
         )
-    )
-
-
-def _nothing_there(location: str, place: Place, *, key: str) -> DataError:
-    return DataError(
-        "no such file or folder",
-        where=f"{key} {redact(location)}",
-        remedy=f"looked for {place}; the working directory is {os.getcwd()}",
     )

@@ -10,10 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnlane.config import fingerprint
-from rnnlane.config.experiment import DataConfig, GeneratedSource
-from rnnlane.data.sources.files import SourceFile, list_source
-from rnnlane.data.storage import readable_errors, user_cache
+from rnnlane.data.sources.files import SourceFile
+from rnnlane.data.storage import readable_errors
 
 _CHUNK_BYTES = 4 << 20
 # Clocks of filesystems tick coarsely: a file changed right before it was hashed can change again
@@ -21,21 +19,10 @@ _CHUNK_BYTES = 4 << 20
 _SETTLED_NS = 2_000_000_000
 
 
-def source_fingerprint(config: DataConfig) -> str:
-    """SHA-256 of what a source holds, in hex; for a generated one, of its settings.
-
-    One file counts by its content alone, several by their names below the folder as well.
-
-    Raises:
-        DataError: nothing is there, or it cannot be read.
-    """
-    if isinstance(config.source, GeneratedSource):
-        return fingerprint(config.source.model_dump(mode="json"))
-    return files_fingerprint(list_source(config), cache=user_cache() / "digests")
-
-
 def files_fingerprint(files: Sequence[SourceFile], *, cache: Path) -> str:
     """SHA-256 of some files, remembered for as long as names, sizes and time stamps stay.
+
+    One file counts by its content alone, several by their names below the folder as well.
 
     Args:
         files: in an order that is always the same.

@@ -10,11 +10,18 @@ all.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Literal, Self, TypeVar
 
-from rnnlane.config.experiment import GeneratedSource
+from pydantic import Field, model_validator
+
+from rnnlane.config.experiment import Columns
+from rnnlane.config.fingerprint import fingerprint
+from rnnlane.config.section import Fraction, PositiveInt
+from rnnlane.data.sources.base import ReadTask, Source
+from rnnlane.data.sources.rows import RawRow
 
 T = TypeVar("T")
 
@@ -23,6 +30,48 @@ NEGATIVE, POSITIVE = "negative", "positive"
 # Tuned so that a bag of words stays below 0.85 and a small LSTM gets above 0.9 from 5,000 reviews.
 _AGREEMENT_RATE, _CONTRAST_RATE, _NEGATION_RATE = 0.3, 0.4, 0.2
 _MIXED_RATE, _TURN_RATE = 0.1, 0.1
+
+
+_TASK_ROWS = 4096
+
+
+class GeneratedSource(Source):
+    """Made-up reviews whose sentiment depends on word order; needs no download."""
+
+    kind: Literal["generated"]
+    num_rows: int = Field(4000, ge=10, description="Reviews to make, before duplicates are merged.")
+    seed: int = Field(0, ge=0, description="Fixes every review; independent of the run's seed.")
+    balance: tuple[Fraction, ...] = Field(
+        (0.5, 0.5),
+        description="Share of each class (negative, positive); shares add up to 1.",
+        min_length=2,
+        max_length=2,
+    )
+    mean_clauses: PositiveInt = Field(
+        4, description="Mean number of clauses a review has; some 7 words each."
+    )
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> Self:
+        if abs(sum(self.balance) - 1.0) > 1e-6:
+            raise ValueError(f"shares must add up to 1, but got {list(self.balance)}")
+        return self
+
+    def fingerprint(self) -> str:
+        """Digest of the settings, which fix every row."""
+        return fingerprint(self.model_dump(mode="json"))
+
+    def read_tasks(self, columns: Columns) -> list[ReadTask]:  # noqa: ARG002 - rows have no columns
+        """One for each range of _TASK_ROWS rows."""
+        return [
+            partial(_rows, self, start, min(start + _TASK_ROWS, self.num_rows))
+            for start in range(0, self.num_rows, _TASK_ROWS)
+        ]
+
+
+def _rows(config: GeneratedSource, start: int, stop: int) -> Iterator[RawRow]:
+    for text, class_name in generate_reviews(config, start, stop):
+        yield RawRow(text.encode(), class_name)
 
 
 def generate_reviews(config: GeneratedSource, start: int, stop: int) -> list[tuple[str, str]]:

@@ -7,14 +7,24 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, ClassVar, Literal, cast
 
-from rnnlane.data.sources.download import download
+from pydantic import Field
+
+from rnnlane.config.experiment import Columns
+from rnnlane.data.sources.base import DownloadProgress, FileSource
+from rnnlane.data.sources.files import SourceFile, not_found, source_file
 from rnnlane.data.sources.rows import RawRow
-from rnnlane.data.storage import Place, storage_error, user_cache
-from rnnlane.errors import DataError
+from rnnlane.data.storage import (
+    StoragePath,
+    open_storage_path,
+    readable_errors,
+    storage_error,
+    user_cache,
+)
+from rnnlane.errors import DataError, redact
 
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
@@ -25,39 +35,81 @@ _REVIEW = re.compile(r"(?:\./)?(?:aclImdb/)?(train|test)/(neg|pos)/[^/]+\.txt")
 _DRAIN_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 
-Progress = Callable[[int, int | None], None]
 
+class ImdbSource(FileSource):
+    """The Large Movie Review Dataset (Maas et al., ACL 2011): 50,000 reviews, two classes."""
 
-def locate(path: str | None) -> str:
-    """Where the data set is: the configured path, RNNLANE_IMDB, or the user's cache."""
-    return path or os.environ.get(PATH_VARIABLE) or str(cached_archive())
+    kind: Literal["imdb"]
+    path: str | None = Field(
+        None,
+        description="The published archive or its extracted folder. Without it RNNLANE_IMDB is "
+        "used; without that the archive is downloaded once to the user's cache and verified.",
+    )
+
+    location_keys: ClassVar[tuple[str, ...]] = ("path",)
+
+    @property
+    def has_official_test(self) -> bool:
+        """Half of the reviews."""
+        return True
+
+    def archive_or_folder(self) -> str:
+        """The configured path, RNNLANE_IMDB, or the user's cache."""
+        return self.path or os.environ.get(PATH_VARIABLE) or str(cached_archive())
+
+    def location(self) -> str:
+        """The absolute path or the URI."""
+        return str(open_storage_path(self.archive_or_folder()))
+
+    def needs_fetch(self) -> bool:
+        """Whether no local copy is named, and none is in the cache."""
+        archive = cached_archive()
+        return self.archive_or_folder() == str(archive) and not archive.exists()
+
+    def fetch(self, progress: DownloadProgress | None = None) -> None:
+        """Downloads the archive to the user's cache if needed."""
+        from rnnlane.data.sources.download import download
+
+        if self.needs_fetch():
+            download(URL, cached_archive(), md5=MD5, progress=progress)
+
+    def list_files(self) -> list[SourceFile]:
+        """The archive, or the reviews of its extracted folder, wherever it is."""
+        return self.files_at("path")
+
+    def files_at(self, key: str) -> list[SourceFile]:
+        """See :meth:`Source.files_at`."""
+        location = self.archive_or_folder()
+        place = open_storage_path(location)
+        with readable_errors(redact(location)):
+            info = place.info()
+            if info.is_file:
+                return [source_file(info, root=place)]
+            if not place.is_folder():
+                raise not_found(location, place, key=f"data.source.{key}")
+            root = reviews_root(place)
+            return [
+                source_file(info, root=root)
+                for folder in REVIEW_FOLDERS
+                for info in (root / folder).children()
+                if info.path.endswith(".txt")
+            ]
+
+    def read_file(self, file: SourceFile, columns: Columns) -> Iterator[RawRow]:  # noqa: ARG002
+        """The rows of the archive, or the only row of a file of the extracted folder."""
+        if file.name:
+            with readable_errors(str(file.place)):
+                yield read_review(file.place, name=file.name)
+        else:
+            yield from read_archive(file.place)
 
 
 def cached_archive() -> Path:
-    """Where :func:`fetch` puts the archive."""
+    """Where :meth:`ImdbSource.fetch` puts the archive."""
     return user_cache() / "aclImdb_v1.tar.gz"
 
 
-def needs_download(path: str | None) -> bool:
-    """Whether there is no local copy, neither named nor in the cache."""
-    return locate(path) == str(cached_archive()) and not cached_archive().exists()
-
-
-def fetch(path: str | None, *, progress: Progress | None = None) -> None:
-    """Downloads the archive to the user's cache unless it is there or a local copy is named.
-
-    Args:
-        path: ``data.source.path``.
-        progress: called with the bytes so far and in all.
-
-    Raises:
-        DataError: the server cannot be reached, or what came has the wrong checksum.
-    """
-    if needs_download(path):
-        download(URL, cached_archive(), md5=MD5, progress=progress)
-
-
-def reviews_root(folder: Place) -> Place:
+def reviews_root(folder: StoragePath) -> StoragePath:
     """The folder that holds ``train`` and ``test``: the one given, or ``aclImdb`` in it.
 
     Raises:
@@ -75,7 +127,7 @@ def reviews_root(folder: Place) -> Place:
     return root
 
 
-def read_review(place: Place, *, name: str) -> RawRow:
+def read_review(place: StoragePath, *, name: str) -> RawRow:
     """One file of the extracted folder.
 
     Args:
@@ -89,8 +141,8 @@ def read_review(place: Place, *, name: str) -> RawRow:
     return RawRow(place.read_bytes(), label, official_test=split == "test")
 
 
-def read_archive(place: Place) -> Iterator[RawRow]:
-    """The labelled reviews of the archive, in its order; nothing is written to disk.
+def read_archive(place: StoragePath) -> Iterator[RawRow]:
+    """The labeled reviews of the archive, in its order; nothing is written to disk.
 
     Raises:
         DataError: it is no tar archive, ends early, holds a path that leaves it, or no reviews.

@@ -1,25 +1,10 @@
-"""Raw rows, as every source gives them, gathered into Arrow tables of bounded size."""
+"""One raw row, as every source yields it, and its values made uniform."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import pyarrow as pa
-
 from rnnlane.errors import DataError
-
-BLOCK_BYTES = 2 << 20
-_ROW_OVERHEAD_BYTES = 64
-
-RAW_SCHEMA = pa.schema(
-    [
-        ("text", pa.large_binary()),
-        ("label", pa.string()),
-        ("id", pa.string()),
-        ("official_test", pa.bool_()),
-    ]
-)
 
 
 class RawRow(NamedTuple):
@@ -29,31 +14,6 @@ class RawRow(NamedTuple):
     label: str | None
     id: str | None = None
     official_test: bool = False
-
-
-def tables_of(rows: Iterable[RawRow]) -> Iterator[pa.Table]:
-    """Tables of :data:`RAW_SCHEMA` of some BLOCK_BYTES, or of one row that is larger.
-
-    They are the unit of work and of memory of all that follows.
-    """
-    batch: list[RawRow] = []
-    num_bytes = 0
-    for row in rows:
-        batch.append(row)
-        num_bytes += len(row.text or b"") + _ROW_OVERHEAD_BYTES
-        if num_bytes >= BLOCK_BYTES:
-            yield _table(batch)
-            batch, num_bytes = [], 0
-    if batch:
-        yield _table(batch)
-
-
-def _table(batch: list[RawRow]) -> pa.Table:
-    columns = [
-        pa.array(column, type=field.type)
-        for column, field in zip(zip(*batch, strict=True), RAW_SCHEMA, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=RAW_SCHEMA)
 
 
 def class_name_of(value: object, *, where: str) -> str | None:

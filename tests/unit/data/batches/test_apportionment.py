@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnnlane.data.batches import apportionment
 from rnnlane.data.batches.apportionment import step_class_counts
 
 
@@ -69,3 +72,9 @@ def test_a_rare_class_is_spread_evenly_over_the_steps() -> None:
 
 def test_counts_stay_exact_where_products_exceed_floating_point() -> None:
     assert_fair(np.array([10**9 + 7, 998_244_353, 10**9 - 63]), 10**8 + 1)
+
+
+def test_the_worked_example_holds() -> None:
+    results = doctest.testmod(apportionment)
+    assert results.attempted > 0
+    assert results.failed == 0

@@ -9,7 +9,19 @@ import pytest
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
 from rnnlane.data.prepare import address as prepared_address
-from rnnlane.data.prepare.address import SHAPING_MODULES, code_version, prepared_path
+from rnnlane.data.prepare.address import (
+    SHAPING_MODULES,
+    _shaping_files,
+    code_version,
+    prepared_path,
+)
+from rnnlane.data.sources.csv import CsvSource
+from rnnlane.data.sources.generated import GeneratedSource
+
+SOURCE_OF = {
+    "csv": CsvSource(kind="csv", path="x.csv"),
+    "generated": GeneratedSource(kind="generated"),
+}
 
 
 def experiment(path: Path, **changes: Any) -> ExperimentConfig:
@@ -62,7 +74,7 @@ def test_whatever_shapes_the_data_changes_the_address(
     add(f"text.stop_words={words}")
     source.write_text("text,label\nb,1\n")
     add()
-    monkeypatch.setattr(prepared_address, "code_version", lambda: "other")
+    monkeypatch.setattr(prepared_address, "code_version", lambda _: "other")
     add()
     assert len(set(addresses)) == len(addresses)
 
@@ -76,10 +88,18 @@ def test_stop_words_count_by_their_words_and_not_their_file(source: Path, tmp_pa
     assert len(addresses) == 1
 
 
-def test_each_shaping_module_is_there_and_counts() -> None:
+def test_each_shaping_module_is_there() -> None:
     folder = Path(prepared_address.__file__).parents[1]
     assert all((folder / f"{name}.py").is_file() for name in SHAPING_MODULES)
-    assert code_version() == code_version()
+
+
+def test_only_the_code_of_the_own_kind_of_source_counts() -> None:
+    names = {kind: {path.stem for path in _shaping_files(SOURCE_OF[kind])} for kind in SOURCE_OF}
+    assert {"csv", "column_files", "base", "rows", "splits"} <= names["csv"]
+    assert {"generated", "base", "rows", "splits"} <= names["generated"]
+    assert not {"csv", "column_files"} & names["generated"]
+    assert code_version(SOURCE_OF["csv"]) != code_version(SOURCE_OF["generated"])
+    assert code_version(SOURCE_OF["csv"]) == code_version(SOURCE_OF["csv"])
 
 
 def test_finding_prepared_data_does_not_import_ray_or_torch() -> None:

@@ -7,7 +7,8 @@ from rnnlane.config.experiment import TextConfig
 from rnnlane.data.prepare.blocks import TOKENS_SCHEMA, describe_rows, tokenize_rows
 from rnnlane.data.prepare.splits import content_key
 from rnnlane.data.prepare.text import TextProcessor
-from rnnlane.data.sources.rows import RawRow, tables_of
+from rnnlane.data.sources.row_tables import tables_of
+from rnnlane.data.sources.rows import RawRow
 
 
 def tokenize(*rows: RawRow, **text: object) -> list[dict[str, object]]:

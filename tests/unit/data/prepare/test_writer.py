@@ -16,13 +16,13 @@ from rnnlane.data.prepare.writer import (
     remove_abandoned,
     write_vocabulary,
 )
-from rnnlane.data.storage import Place
+from rnnlane.data.storage import StoragePath
 from rnnlane.errors import DataError
 
 NOW = datetime.now(UTC)
 
 
-def manifest_for(folder: Place) -> Manifest:
+def manifest_for(folder: StoragePath) -> Manifest:
     values = {
         "format_version": FORMAT_VERSION,
         "fingerprint": "f",
@@ -120,10 +120,10 @@ def test_nothing_to_remove_is_no_error(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Place, content: bytes) -> None:
+    def full(self: StoragePath, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(prepared_writer.Place, "write_bytes", full)
+    monkeypatch.setattr(prepared_writer.StoragePath, "write_bytes", full)
     with (
         pytest.raises(DataError, match="no space left"),
         draft_folder(str(tmp_path / "x")) as draft,

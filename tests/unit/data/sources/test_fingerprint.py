@@ -9,8 +9,8 @@ import pytest
 
 from rnnlane.config.experiment import DataConfig
 from rnnlane.data.sources import fingerprint as module
-from rnnlane.data.sources.files import list_source
-from rnnlane.data.sources.fingerprint import files_fingerprint, source_fingerprint
+from rnnlane.data.sources.base import source_of
+from rnnlane.data.sources.fingerprint import files_fingerprint
 from rnnlane.errors import DataError
 
 LONG_AGO_NS = 1_000_000_000_000_000_000
@@ -25,7 +25,7 @@ def write(path: Path, content: str, *, mtime_ns: int = LONG_AGO_NS) -> Path:
 
 def digest(path: Path, cache: Path) -> str:
     config = DataConfig.model_validate({"source": {"kind": "csv", "path": str(path)}})
-    return files_fingerprint(list_source(config), cache=cache)
+    return files_fingerprint(source_of(config).list_files(), cache=cache)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
     config = DataConfig.model_validate(
         {"source": {"kind": "csv", "path": str(write(tmp_path / "a.csv", "x"))}}
     )
-    files = list_source(config)
+    files = source_of(config).list_files()
     (tmp_path / "a.csv").unlink()
     with pytest.raises(DataError, match=r"a\.csv: no such file"):
         files_fingerprint(files, cache=tmp_path / "cache")
@@ -117,7 +117,7 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
 def test_a_generated_source_counts_by_its_settings() -> None:
     def of(**settings: int) -> str:
         source = {"kind": "generated", **settings}
-        return source_fingerprint(DataConfig.model_validate({"source": source}))
+        return source_of(DataConfig.model_validate({"source": source})).fingerprint()
 
     assert of() == of()
     assert len({of(), of(seed=1), of(num_rows=50)}) == 3

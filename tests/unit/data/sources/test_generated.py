@@ -7,10 +7,10 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from rnnlane.config.experiment import GeneratedSource, TextConfig
+from rnnlane.config.experiment import TextConfig
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.sources import generated
-from rnnlane.data.sources.generated import generate_reviews
+from rnnlane.data.sources.generated import GeneratedSource, generate_reviews
 
 CLEAN = TextProcessor.from_config(TextConfig()).clean
 NEGATORS = re.compile(r"\b(not|never|hardly|far from|nobody)\b")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlane.config.experiment import DataConfig
-from rnnlane.data.sources import imdb
-from rnnlane.data.sources.files import list_source
+from rnnlane.data.sources import download, imdb
+from rnnlane.data.sources.base import source_of
 from rnnlane.data.sources.rows import RawRow
 from rnnlane.data.sources.stream import SourceRows
 from rnnlane.errors import DataError
@@ -72,7 +72,7 @@ def error_of(path: Path) -> DataError:
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w"])
-def test_an_archive_gives_its_labelled_reviews(tmp_path: Path, mode: str) -> None:
+def test_an_archive_gives_its_labeled_reviews(tmp_path: Path, mode: str) -> None:
     assert rows_of(write_archive(tmp_path, archive_of(REVIEWS, mode=mode))) == ROWS
 
 
@@ -150,14 +150,16 @@ def test_the_path_comes_from_the_config_then_the_variable_then_the_cache(
 ) -> None:
     monkeypatch.setattr(imdb, "user_cache", lambda: tmp_path)
     monkeypatch.setenv(imdb.PATH_VARIABLE, "/from/variable")
-    assert imdb.locate("/from/config") == "/from/config"
-    assert imdb.locate(None) == "/from/variable"
-    assert not imdb.needs_download(None)
+    source = imdb.ImdbSource(kind="imdb")
+    named = imdb.ImdbSource(kind="imdb", path="/from/config")
+    assert named.archive_or_folder() == "/from/config"
+    assert source.archive_or_folder() == "/from/variable"
+    assert not source.needs_fetch()
     monkeypatch.delenv(imdb.PATH_VARIABLE)
-    assert imdb.locate(None) == str(tmp_path / "aclImdb_v1.tar.gz")
-    assert imdb.needs_download(None)
+    assert source.archive_or_folder() == str(tmp_path / "aclImdb_v1.tar.gz")
+    assert source.needs_fetch()
     (tmp_path / "aclImdb_v1.tar.gz").touch()
-    assert not imdb.needs_download(None)
+    assert not source.needs_fetch()
 
 
 def test_only_what_is_missing_is_downloaded(
@@ -165,15 +167,15 @@ def test_only_what_is_missing_is_downloaded(
 ) -> None:
     fetched: list[tuple[object, ...]] = []
     monkeypatch.setattr(imdb, "user_cache", lambda: tmp_path)
-    monkeypatch.setattr(imdb, "download", lambda *args, **options: fetched.append(args))
+    monkeypatch.setattr(download, "download", lambda *args, **options: fetched.append(args))
     monkeypatch.delenv(imdb.PATH_VARIABLE, raising=False)
-    imdb.fetch("/a/local/copy")
+    imdb.ImdbSource(kind="imdb", path="/a/local/copy").fetch()
     assert not fetched
-    imdb.fetch(None)
+    imdb.ImdbSource(kind="imdb").fetch()
     assert fetched == [(imdb.URL, imdb.cached_archive())]
 
 
 def test_a_missing_archive_is_named(tmp_path: Path) -> None:
     config = DataConfig.model_validate({"source": {"kind": "imdb", "path": str(tmp_path / "no")}})
     with pytest.raises(DataError, match="no such file or folder"):
-        list_source(config)
+        source_of(config).list_files()

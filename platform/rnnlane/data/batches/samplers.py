@@ -1,103 +1,23 @@
-"""The batch plan: which row of the train split is in which step, and on which rank.
-
-Pure functions of their arguments, the same on every machine and with every numpy release: all
-randomness is the raw bit stream of PCG64, which numpy guarantees not to change (NEP 19), and every
-sort is stable.
-"""
+"""Batch samplers for a plain torch ``DataLoader``; usable without the rest of rnnlane."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnlane.data.batches.apportionment import step_class_counts
+from rnnlane.data.batches.plan import (
+    STEP_STREAM,
+    check_at_least,
+    check_rank,
+    check_rows,
+    plan,
+    random_bits,
+    share,
+)
 from rnnlane.errors import DataError
-
-Rows = npt.NDArray[np.int64]
-
-_ROW_STREAM, _STEP_STREAM = 0, 1
-
-
-def plan(
-    labels: npt.NDArray[np.integer[Any]],
-    lengths: npt.NDArray[np.integer[Any]],
-    *,
-    global_batch_size: int,
-    seed: int,
-    epoch: int,
-    window: int = 50,
-) -> list[Rows]:
-    """The row ids of every step of one epoch.
-
-    With N rows and B = ``global_batch_size`` there are ceil(N / B) steps, all of B rows but the
-    last. Every row is in exactly one. A step of b rows holds floor or ceil of b * n / N rows of a
-    class that has n, and so do the first k rows of the epoch, for any whole number of steps.
-    Every ``window`` steps, the rows are sorted by length, so that a step has rows of like length;
-    which of these steps has the short ones is random. Within a step rows are ordered by class,
-    then by length, as :func:`share` wants them.
-
-    Args:
-        labels: [N], the class of each row; any integers.
-        lengths: [N], tokens of each row.
-        global_batch_size: rows a step, at least 1.
-        seed: at least 0; same seed and epoch, same plan.
-        epoch: at least 0.
-        window: steps sorted together, at most; 1 leaves the order of rows fully random.
-
-    Raises:
-        DataError: there is no row.
-        ValueError: an argument is out of its range, or labels and lengths differ in shape.
-    """
-    labels, lengths = np.asarray(labels), np.asarray(lengths)
-    _check_rows(labels, lengths)
-    _check_at_least(1, global_batch_size=global_batch_size, window=window)
-    _, classes, class_counts = np.unique(labels, return_inverse=True, return_counts=True)
-    counts = step_class_counts(class_counts, global_batch_size=global_batch_size)
-    num_steps, num_classes = counts.shape
-    num_windows = -(-num_steps // window)
-    window_of_step = np.arange(num_steps) * num_windows // num_steps
-    step_keys = _random_bits(num_steps, seed=seed, epoch=epoch, stream=_STEP_STREAM)
-    deal = np.lexsort((step_keys, window_of_step))
-
-    row_keys = _random_bits(len(labels), seed=seed, epoch=epoch, stream=_ROW_STREAM)
-    rows = np.lexsort((row_keys, classes))
-    # One entry a row, classes one after the other: counts.T lists each class's steps in turn.
-    windows = np.repeat(np.tile(window_of_step, num_classes), counts.T.ravel())
-    rows = rows[np.lexsort((lengths[rows], windows, classes[rows]))]
-    steps = np.repeat(np.tile(deal, num_classes), counts[deal].T.ravel())
-    rows = rows[np.argsort(steps, kind="stable")]
-    return np.split(rows, range(global_batch_size, len(rows), global_batch_size))
-
-
-def share(rows: Rows, labels: npt.NDArray[np.integer[Any]], *, rank: int, world_size: int) -> Rows:
-    """The rows of one step that one rank works on.
-
-    The rows are dealt out one by one, class after class, in the order given within a class. So the
-    shares are disjoint and together hold all rows; their sizes differ by at most one, and so do
-    their counts of each class: a rank has floor or ceil of m / world_size of the m rows that the
-    step holds of a class. In a step of b rows of a :func:`plan` over N rows that is floor or ceil
-    of (b * n / N) / world_size, for a class that has n rows. A rank's share is empty where the
-    step has fewer rows than there are ranks.
-
-    Args:
-        rows: int64 [b], the row ids of a step.
-        labels: [N], the class of every row of the split, not only of this step's.
-        rank: in [0, world_size).
-        world_size: at least 1.
-
-    Returns:
-        int64 [floor or ceil of b / world_size], ordered by class.
-
-    Raises:
-        ValueError: rank or world_size is out of its range.
-    """
-    _check_rank(rank, world_size)
-    by_class = np.argsort(labels[rows], kind="stable")
-    return rows[by_class][rank::world_size]
 
 
 class StratifiedDistributedBatchSampler:
@@ -144,10 +64,10 @@ class StratifiedDistributedBatchSampler:
         """
         self._labels = np.asarray(labels)
         self._lengths = np.zeros_like(self._labels) if lengths is None else np.asarray(lengths)
-        _check_rows(self._labels, self._lengths)
-        _check_rank(rank, world_size)
-        _check_at_least(1, global_batch_size=global_batch_size)
-        _check_at_least(0, seed=seed)
+        check_rows(self._labels, self._lengths)
+        check_rank(rank, world_size)
+        check_at_least(1, global_batch_size=global_batch_size)
+        check_at_least(0, seed=seed)
         self._global_batch_size = global_batch_size
         self._num_steps = -(-len(self._labels) // global_batch_size)
         self._rank, self._world_size = rank, world_size
@@ -200,9 +120,9 @@ class StratifiedKFoldBatchSampler:
             ValueError: batch_size or seed is out of its range.
         """
         self._labels = np.asarray(labels)
-        _check_rows(self._labels, self._labels)
-        _check_at_least(1, batch_size=batch_size)
-        _check_at_least(0, seed=seed)
+        check_rows(self._labels, self._labels)
+        check_at_least(1, batch_size=batch_size)
+        check_at_least(0, seed=seed)
         self._num_batches = -(-len(self._labels) // batch_size)
         self._seed, self._epoch = seed, 0
         largest = int(np.unique(self._labels, return_counts=True)[1].max())
@@ -233,40 +153,8 @@ class StratifiedKFoldBatchSampler:
             # A class with fewer rows than folds is no defect here: some batches go without it.
             warnings.filterwarnings("ignore", message="The least populated class")
             batches = [rows for _, rows in folds.split(self._labels, self._labels)]
-        keys = _random_bits(
-            self._num_batches, seed=self._seed, epoch=self._epoch, stream=_STEP_STREAM
+        keys = random_bits(
+            self._num_batches, seed=self._seed, epoch=self._epoch, stream=STEP_STREAM
         )
         for index in np.argsort(keys, kind="stable"):
             yield batches[index].tolist()
-
-
-def _random_bits(num: int, *, seed: int, epoch: int, stream: int) -> npt.NDArray[np.uint64]:
-    bits = np.random.PCG64(np.random.SeedSequence([seed, epoch, stream])).random_raw(num)
-    return np.asarray(bits, dtype=np.uint64)
-
-
-def _check_rows(labels: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> None:
-    if labels.ndim != 1 or labels.shape != lengths.shape:
-        raise ValueError(
-            "labels and lengths must be one-dimensional and equally long, but got shapes "
-            f"{labels.shape} and {lengths.shape}"
-        )
-    if len(labels) == 0:
-        raise DataError(
-            "batches need at least one row, but got none",
-            where="labels",
-            remedy="check the source and the split shares",
-        )
-
-
-def _check_rank(rank: int, world_size: int) -> None:
-    if not 0 <= rank < world_size:
-        raise ValueError(
-            f"0 <= rank < world_size must hold, but got (rank={rank}, world_size={world_size})"
-        )
-
-
-def _check_at_least(minimum: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < minimum:
-            raise ValueError(f"{name} must be at least {minimum}, but got {value}")

@@ -1,0 +1,134 @@
+"""The batch plan: which row of the train split is in which step, and on which rank.
+
+Pure functions of their arguments, the same on every machine and with every numpy release: all
+randomness is the raw bit stream of PCG64, which numpy guarantees not to change (NEP 19), and every
+sort is stable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnlane.data.batches.apportionment import step_class_counts
+from rnnlane.errors import DataError
+
+Rows = npt.NDArray[np.int64]
+
+ROW_STREAM, STEP_STREAM = 0, 1
+
+
+def plan(
+    labels: npt.NDArray[np.integer[Any]],
+    lengths: npt.NDArray[np.integer[Any]],
+    *,
+    global_batch_size: int,
+    seed: int,
+    epoch: int,
+    window: int = 50,
+) -> list[Rows]:
+    """The row ids of every step of one epoch.
+
+    With N rows and B = ``global_batch_size`` there are ceil(N / B) steps, all of B rows but the
+    last. Every row is in exactly one. A step of b rows holds floor or ceil of b * n / N rows of a
+    class that has n, and so do the first k rows of the epoch, for any whole number of steps.
+    Every ``window`` steps, the rows are sorted by length, so that a step has rows of like length;
+    which of these steps has the short ones is random. Within a step rows are ordered by class,
+    then by length, as :func:`share` wants them.
+
+    Args:
+        labels: [N], the class of each row; any integers.
+        lengths: [N], tokens of each row.
+        global_batch_size: rows a step, at least 1.
+        seed: at least 0; same seed and epoch, same plan.
+        epoch: at least 0.
+        window: steps sorted together, at most; 1 leaves the order of rows fully random.
+
+    Raises:
+        DataError: there is no row.
+        ValueError: an argument is out of its range, or labels and lengths differ in shape.
+    """
+    labels, lengths = np.asarray(labels), np.asarray(lengths)
+    check_rows(labels, lengths)
+    check_at_least(1, global_batch_size=global_batch_size, window=window)
+    _, classes, class_counts = np.unique(labels, return_inverse=True, return_counts=True)
+    counts = step_class_counts(class_counts, global_batch_size=global_batch_size)
+    num_steps, num_classes = counts.shape
+    num_windows = -(-num_steps // window)
+    window_of_step = np.arange(num_steps) * num_windows // num_steps
+    step_keys = random_bits(num_steps, seed=seed, epoch=epoch, stream=STEP_STREAM)
+    deal = np.lexsort((step_keys, window_of_step))
+
+    row_keys = random_bits(len(labels), seed=seed, epoch=epoch, stream=ROW_STREAM)
+    rows = np.lexsort((row_keys, classes))
+    # One entry a row, classes one after the other: counts.T lists each class's steps in turn.
+    windows = np.repeat(np.tile(window_of_step, num_classes), counts.T.ravel())
+    rows = rows[np.lexsort((lengths[rows], windows, classes[rows]))]
+    steps = np.repeat(np.tile(deal, num_classes), counts[deal].T.ravel())
+    rows = rows[np.argsort(steps, kind="stable")]
+    return np.split(rows, range(global_batch_size, len(rows), global_batch_size))
+
+
+def share(rows: Rows, labels: npt.NDArray[np.integer[Any]], *, rank: int, world_size: int) -> Rows:
+    """The rows of one step that one rank works on.
+
+    The rows are dealt out one by one, class after class, in the order given within a class. So the
+    shares are disjoint and together hold all rows; their sizes differ by at most one, and so do
+    their counts of each class: a rank has floor or ceil of m / world_size of the m rows that the
+    step holds of a class. In a step of b rows of a :func:`plan` over N rows that is floor or ceil
+    of (b * n / N) / world_size, for a class that has n rows. A rank's share is empty where the
+    step has fewer rows than there are ranks.
+
+    Args:
+        rows: int64 [b], the row ids of a step.
+        labels: [N], the class of every row of the split, not only of this step's.
+        rank: in [0, world_size).
+        world_size: at least 1.
+
+    Returns:
+        int64 [floor or ceil of b / world_size], ordered by class.
+
+    Raises:
+        ValueError: rank or world_size is out of its range.
+    """
+    check_rank(rank, world_size)
+    by_class = np.argsort(labels[rows], kind="stable")
+    return rows[by_class][rank::world_size]
+
+
+def random_bits(num: int, *, seed: int, epoch: int, stream: int) -> npt.NDArray[np.uint64]:
+    """uint64 [num], the same on every machine; streams of one epoch are independent."""
+    bits = np.random.PCG64(np.random.SeedSequence([seed, epoch, stream])).random_raw(num)
+    return np.asarray(bits, dtype=np.uint64)
+
+
+def check_rows(labels: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> None:
+    """Refuses labels and lengths that are empty or differ in shape."""
+    if labels.ndim != 1 or labels.shape != lengths.shape:
+        raise ValueError(
+            "labels and lengths must be one-dimensional and equally long, but got shapes "
+            f"{labels.shape} and {lengths.shape}"
+        )
+    if len(labels) == 0:
+        raise DataError(
+            "batches need at least one row, but got none",
+            where="labels",
+            remedy="check the source and the split shares",
+        )
+
+
+def check_rank(rank: int, world_size: int) -> None:
+    """Refuses a rank outside [0, world_size)."""
+    if not 0 <= rank < world_size:
+        raise ValueError(
+            f"0 <= rank < world_size must hold, but got (rank={rank}, world_size={world_size})"
+        )
+
+
+def check_at_least(minimum: int, **values: int) -> None:
+    """Refuses an argument below its minimum; names it."""
+    for name, value in values.items():
+        if value < minimum:
+            raise ValueError(f"{name} must be at least {minimum}, but got {value}")

@@ -1,0 +1,133 @@
+"""What every kind of source is: settings in an experiment that find, identify and read their rows.
+
+A new kind is one module with a subclass of :class:`Source`, or of one that reads files, and one
+line in ``rnnlane.config.sources.SOURCES``. To validate an experiment imports the module of its
+kind, so these modules import pyarrow and the like only inside functions.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import cast
+
+from rnnlane.config.experiment import Columns, DataConfig
+from rnnlane.config.sources import SourceConfig
+from rnnlane.data.sources.files import SourceFile
+from rnnlane.data.sources.fingerprint import files_fingerprint
+from rnnlane.data.sources.rows import RawRow
+from rnnlane.data.storage import user_cache
+
+DownloadProgress = Callable[[int, int | None], None]
+ReadTask = Callable[[], Iterator[RawRow]]
+
+_TASK_BYTES = 8 << 20
+
+
+class Source(SourceConfig):
+    """A source of labeled texts."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Digest of all that the rows depend on, in hex.
+
+        Raises:
+            DataError: the source is missing or cannot be read.
+        """
+
+    @abstractmethod
+    def read_tasks(self, columns: Columns) -> list[ReadTask]:
+        """Picklable functions that together yield every row once; each runs as a task of its own.
+
+        Raises:
+            DataError: the source is missing or cannot be listed.
+        """
+
+    def location(self) -> str:
+        """Where the rows are, for people: absolute, and without secrets that a URI may hold."""
+        return self.kind
+
+    def needs_fetch(self) -> bool:
+        """Whether :meth:`fetch` must run before anything else can."""
+        return False
+
+    def fetch(self, progress: DownloadProgress | None = None) -> None:
+        """Downloads what the source needs, unless it is present.
+
+        Args:
+            progress: called with the bytes so far and in all (None if unknown).
+
+        Raises:
+            DataError: the download failed.
+        """
+
+    def list_files(self) -> list[SourceFile]:
+        """The files that hold the rows, sorted; none where rows do not come from files.
+
+        Raises:
+            DataError: there is no such file, or it cannot be listed.
+        """
+        return [file for key in self.locations for file in self.files_at(key)]
+
+    def files_at(self, key: str) -> list[SourceFile]:
+        """The files that one of ``locations`` stands for.
+
+        Raises:
+            DataError: there is no such file, or it cannot be listed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no files at {key}")
+
+    def check_first_rows(self, columns: Columns) -> None:
+        """Reads a row of each split, so that a mistake is found before any task starts.
+
+        Raises:
+            DataError: a column is missing, or a file is not of the source's kind.
+        """
+
+
+class FileSource(Source):
+    """A source that is a set of files: a subclass says which ones and how one is read."""
+
+    @abstractmethod
+    def files_at(self, key: str) -> list[SourceFile]:
+        """See :meth:`Source.files_at`."""
+
+    @abstractmethod
+    def read_file(self, file: SourceFile, columns: Columns) -> Iterator[RawRow]:
+        """The rows of one file, in its order; memory must not grow with the file.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the files: of one its content, of several their names as well."""
+        return files_fingerprint(self.list_files(), cache=user_cache() / "digests")
+
+    def read_tasks(self, columns: Columns) -> list[ReadTask]:
+        """One for a large file; small files share one."""
+        return [partial(self._read_files, group, columns) for group in _grouped(self.list_files())]
+
+    def _read_files(self, files: Sequence[SourceFile], columns: Columns) -> Iterator[RawRow]:
+        for file in files:
+            yield from self.read_file(file, columns)
+
+
+def source_of(config: DataConfig) -> Source:
+    """The source of an experiment; every registered class is a :class:`Source`."""
+    return cast(Source, config.source)
+
+
+def _grouped(files: Sequence[SourceFile]) -> Iterator[list[SourceFile]]:
+    """Runs of files of about _TASK_BYTES: a task costs more to start than a small file to read."""
+    group: list[SourceFile] = []
+    num_bytes = 0
+    for file in files:
+        if group and num_bytes + file.size > _TASK_BYTES:
+            yield group
+            group, num_bytes = [], 0
+        group.append(file)
+        num_bytes += file.size
+    if group:
+        yield group

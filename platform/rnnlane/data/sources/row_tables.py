@@ -1,0 +1,46 @@
+"""Raw rows gathered into Arrow tables of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+
+from rnnlane.data.sources.rows import RawRow
+
+BLOCK_BYTES = 2 << 20
+_ROW_OVERHEAD_BYTES = 64
+
+RAW_SCHEMA = pa.schema(
+    [
+        ("text", pa.large_binary()),
+        ("label", pa.string()),
+        ("id", pa.string()),
+        ("official_test", pa.bool_()),
+    ]
+)
+
+
+def tables_of(rows: Iterable[RawRow]) -> Iterator[pa.Table]:
+    """Tables of :data:`RAW_SCHEMA` of some BLOCK_BYTES, or of one row that is larger.
+
+    They are the unit of work and of memory of all that follows.
+    """
+    batch: list[RawRow] = []
+    num_bytes = 0
+    for row in rows:
+        batch.append(row)
+        num_bytes += len(row.text or b"") + _ROW_OVERHEAD_BYTES
+        if num_bytes >= BLOCK_BYTES:
+            yield _table(batch)
+            batch, num_bytes = [], 0
+    if batch:
+        yield _table(batch)
+
+
+def _table(batch: list[RawRow]) -> pa.Table:
+    columns = [
+        pa.array(column, type=field.type)
+        for column, field in zip(zip(*batch, strict=True), RAW_SCHEMA, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=RAW_SCHEMA)

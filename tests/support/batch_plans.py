@@ -1,0 +1,38 @@
+"""Labels, lengths and plans that tests of batches share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import strategies as st
+
+from rnnlane.data.batches.plan import plan
+
+Labels = npt.NDArray[np.int64]
+
+
+@st.composite
+def imbalanced_labels(draw: st.DrawFn) -> Labels:
+    """1 to 18 classes, from balanced to 1:200, in random order; down to a single row."""
+    class_counts = draw(
+        st.lists(st.integers(1, 20), min_size=1, max_size=18)
+        | st.lists(st.integers(1, 200), min_size=2, max_size=3)
+    )
+    labels = np.repeat(np.arange(len(class_counts)), class_counts)
+    return labels[np.random.default_rng(draw(st.integers(0, 99))).permutation(len(labels))]
+
+
+def lengths_like(labels: Labels, seed: int = 0) -> Labels:
+    """Lengths as reviews have them: a mean near 230, a long tail."""
+    return np.random.default_rng(seed).lognormal(5.2, 0.6, len(labels)).astype(np.int64) + 1
+
+
+def plan_of(labels: Labels, **changes: Any) -> list[npt.NDArray[np.int64]]:
+    settings = {"global_batch_size": 8, "seed": 0, "epoch": 0} | changes
+    return plan(labels, settings.pop("lengths", lengths_like(labels)), **settings)
+
+
+def counts_per_step(steps: list[npt.NDArray[np.int64]], labels: Labels) -> Labels:
+    return np.array([np.bincount(labels[rows], minlength=labels.max() + 1) for rows in steps])
