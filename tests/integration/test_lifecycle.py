@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from support.command import command_environment, rnnlane, rnnlane_json, write_experiment
+from support.search import write_search
 
 # Runs a verb in which one method does something else than it should.
 PROGRAM = """
@@ -114,14 +115,8 @@ def test_a_run_killed_in_delivery_is_finished(home, experiment, verb):
     assert record["result"]["sample"]["label"] in {"negative", "positive"}
 
 
-def test_a_search_interrupted_in_delivery_is_finished(home, folder, experiment):
-    space = {"training.learning_rate": "loguniform(0.001, 0.1)"}
-    search = write_experiment(
-        folder,
-        name="search",
-        training={"epochs": 1},
-        search={"num_trials": 1, "space": space},
-    )
+def test_a_search_interrupted_in_delivery_is_finished(home, folder):
+    search = write_search(folder, search={"num_trials": 1}, training={"epochs": 1})
     change = "MlflowTracker.finish = on_finished(interrupt)"
     done = run_changed(home, change, "tune", search)
     assert done.returncode == 0, done.stderr
