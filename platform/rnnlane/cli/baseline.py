@@ -15,7 +15,7 @@ def baseline(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Fit TF-IDF and a logistic regression on the same data: what a recurrent model must beat."""
+    """Fit TF-IDF and a logistic regression on the same data, as a baseline."""
     config = load_experiment(experiment, overrides or ())
     with events_for(verbose=verbose) as events:
         result = fit_baseline(config, events=events)

@@ -40,15 +40,17 @@ def evaluate(
         )
     config = load_experiment(experiment, overrides or ()) if experiment else None
     with events_for(verbose=verbose) as events:
-        found = evaluate_run(config, run=run, split=split, tracking_uri=tracking_uri, events=events)
+        scored = evaluate_run(
+            config, run=run, split=split, tracking_uri=tracking_uri, events=events
+        )
     if as_json:
-        output.write_json(found.as_dict())
+        output.write_json(scored.as_dict())
         return
-    rows = [[name, f"{value:.4f}"] for name, value in found.metrics.items()]
-    output.write_table(rows, title=f"run {found.run_id}, {found.split}: {found.num_rows:,} rows")
-    header = ["true \\ predicted", *found.class_names]
+    rows = [[name, f"{value:.4f}"] for name, value in scored.metrics.items()]
+    output.write_table(rows, title=f"run {scored.run_id}, {scored.split}: {scored.num_rows:,} rows")
+    header = ["true \\ predicted", *scored.class_names]
     table = [
         [name, *map(str, counts)]
-        for name, counts in zip(found.class_names, found.confusion, strict=True)
+        for name, counts in zip(scored.class_names, scored.confusion, strict=True)
     ]
     output.write_table(table, header=header)
