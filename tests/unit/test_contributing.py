@@ -22,7 +22,11 @@ TEXT = "## ".join(
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 SHOWN_TESTS = re.findall(r"^# (tests/\S+\.py)$", TEXT, re.MULTILINE)
 LAYOUT = "tests/unit/test_layout.py"
-COPIED = ["pyproject.toml", "platform/rnnlane", "tests/support", "tests/conftest.py", LAYOUT]
+CONFORMANCE = "tests/unit/models/test_encoder_conformance.py"
+SUITES = [name for name in (LAYOUT, CONFORMANCE) if (ROOT / name).exists()]
+COPIED = ["pyproject.toml", "platform/rnnlane", "tests/support", "tests/conftest.py", *SUITES]
+# Of the suites, what concerns the examples.
+SELECTED = "not (layout or conformance) or imports_only_go_left or convolution"
 
 
 def apply_block(root: Path, language: str, block: str) -> None:
@@ -67,9 +71,9 @@ def outcomes(copy):
     hidden = {key for key in os.environ if key.startswith("PYTEST_")}
     environment = {key: value for key, value in os.environ.items() if key not in hidden}
     paths = [str(copy / "platform"), environment.get("PYTHONPATH", "")]
-    files = [*SHOWN_TESTS, f"{LAYOUT}::test_imports_only_go_left"]
+    options = ["-q", f"--junitxml={report}", "-k", SELECTED]
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *files],
+        [sys.executable, "-m", "pytest", *options, *SHOWN_TESTS, *SUITES],
         check=False,
         cwd=copy,
         capture_output=True,
@@ -82,7 +86,7 @@ def outcomes(copy):
     return found
 
 
-@pytest.mark.parametrize("name", [*SHOWN_TESTS, LAYOUT])
+@pytest.mark.parametrize("name", [*SHOWN_TESTS, *SUITES])
 def test_an_example_works(name, outcomes):
     results = outcomes[name.removesuffix(".py").replace("/", ".")]
     assert results
