@@ -54,16 +54,16 @@ class Cluster:
 
     @property
     def record(self) -> Path:
-        """What runs now; not there while the cluster is down."""
+        """The file that lists what runs; absent while the cluster is down."""
         return self.folder / "running.json"
 
     @property
     def environment_file(self) -> Path:
-        """What a person sources."""
+        """The file to source in a shell."""
         return self.folder / "env"
 
     def up(self, *, port: int, cpus: int) -> list[str]:
-        """Starts all or nothing; does nothing where it runs.
+        """Starts everything or nothing; does nothing if it runs already.
 
         Args:
             port: the first of seven.
@@ -111,7 +111,7 @@ class Cluster:
         ]
 
     def _start_store(self, started: Running) -> tuple[str, list[str]]:
-        """Address of the database, and what to tell about it."""
+        """The address of the database, and a note about it."""
         file = self.folder / "mlflow" / "mlflow.db"
         folder = self.folder / "postgres"
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ class Cluster:
         write_secret(self.environment_file, "".join(lines))
 
     def _running(self) -> Running | None:
-        """What runs; None where nothing does.
+        """What runs; None if nothing does.
 
         Raises:
             JobError: not all of it does.
@@ -177,7 +177,7 @@ class Cluster:
         return running
 
     def down(self) -> list[str]:
-        """Ends just what ``up`` started; does nothing where nothing runs."""
+        """Stops what ``up`` started; does nothing if nothing runs."""
         running = Running.read(self.record)
         if running is None:
             return ["it is down"]
@@ -186,7 +186,7 @@ class Cluster:
         return [f"it is down; runs, accounts and data stay in {self.folder}"]
 
     def add_reader(self, name: str, mlflow_experiment: str) -> list[str]:
-        """Makes an account, if there is none, that may read one of MLflow's experiments.
+        """Creates an account, unless it exists, that may read one of MLflow's experiments.
 
         Raises:
             ConfigError: the cluster is down, there is no such experiment, or the name cannot be.
@@ -208,7 +208,7 @@ class Cluster:
 
 def _arguments() -> argparse.Namespace:
     place = argparse.ArgumentParser(add_help=False)
-    place.add_argument("--folder", type=Path, default=FOLDER, help="where all is kept")
+    place.add_argument("--folder", type=Path, default=FOLDER, help="where everything is kept")
     parser = argparse.ArgumentParser(prog="cluster/local", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", parents=[place], help="start it")
@@ -219,8 +219,8 @@ def _arguments() -> argparse.Namespace:
         default=max(MIN_CPUS, (os.cpu_count() or MIN_CPUS) // 2),
         help="CPUs that each of the two nodes offers to jobs",
     )
-    verbs.add_parser("down", parents=[place], help="end it")
-    reader = verbs.add_parser("add-reader", parents=[place], help="make an account that may read")
+    verbs.add_parser("down", parents=[place], help="stop it")
+    reader = verbs.add_parser("add-reader", parents=[place], help="create an account that may read")
     reader.add_argument("name")
     reader.add_argument("mlflow_experiment", help="as `tracking.mlflow_experiment` names it")
     return parser.parse_args()
@@ -247,7 +247,7 @@ def _run(arguments: argparse.Namespace) -> list[str]:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """A terminated ``up`` ends what it has started, as an interrupted one does."""
+    """A terminated ``up`` stops what it has started, like an interrupted one."""
     raise KeyboardInterrupt
 
 

@@ -17,8 +17,8 @@ ADMIN = "admin"
 WRITER = "rnnlane"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _TIMEOUT_S = 60.0
-# A password is hashed at each request otherwise, which costs a core more than the request itself.
-# A changed password or right takes so long to hold everywhere.
+# Without a cache, hashing the password costs more than the request itself. A changed password or
+# right takes this long to take effect.
 _AUTH_CACHE_S = 30
 _WORKER_TIMEOUT_S = 120
 
@@ -40,21 +40,21 @@ class MlflowServer:
 
     @property
     def url(self) -> str:
-        """Where people and programs find it."""
+        """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def accounts(self) -> Path:
-        """Folder with one credentials file an account."""
+        """Folder with one credentials file per account."""
         return self.folder / "accounts"
 
     @property
     def log(self) -> Path:
-        """What the server prints."""
+        """The server's log file."""
         return self.folder / "mlflow.log"
 
     def start(self, mark: str) -> processes.Service:
-        """Starts the server, waits for it, and makes the account that runs are written with.
+        """Starts the server, waits for it, and creates the account that runs are written with.
 
         Raises:
             JobError: it does not start.
@@ -85,7 +85,7 @@ class MlflowServer:
         return service
 
     def _environment(self, mark: str) -> dict[str, str]:
-        """All secrets go this way: arguments are open to every user of the machine."""
+        """Holds all secrets, because every user of the machine can read a process's arguments."""
         settings = self.folder / "auth.ini"
         write_secret(
             settings,
@@ -109,7 +109,7 @@ class MlflowServer:
         )
 
     def account(self, name: str) -> tuple[str, str]:
-        """Name and password of an account; the password is made on first use."""
+        """Name and password of an account; the password is generated on first use."""
         return kept_account(self.accounts / f"{name}.ini", name)
 
     def _answers(self) -> bool:
@@ -119,7 +119,7 @@ class MlflowServer:
             return False
 
     def add_account(self, name: str) -> Path:
-        """Makes an account with a random password; it may see nothing but what it makes itself.
+        """Creates an account with a random password; it sees only what it creates itself.
 
         Returns:
             Its credentials file; of an account that is there already, as it is.
@@ -136,7 +136,7 @@ class MlflowServer:
         return self.accounts / f"{name}.ini"
 
     def add_reader(self, name: str, *, mlflow_experiment: str) -> Path:
-        """Makes an account, if there is none, that may read one of MLflow's experiments.
+        """Creates an account, unless it exists, that may read one of MLflow's experiments.
 
         Returns:
             Its credentials file.
@@ -178,7 +178,7 @@ class MlflowServer:
         return str(self._checked(found).json()["experiment"]["experiment_id"])
 
     def _ask(self, path: str, body: dict[str, str], *, unless: str = "") -> None:
-        """Posts; an answer that has ``unless`` in it is as good as a success."""
+        """Posts; a response that contains ``unless`` counts as success."""
         answer = self._send("POST", path, json=body)
         if not (unless and unless in answer.text):
             self._checked(answer)

@@ -1,4 +1,4 @@
-"""PostgreSQL in a folder of its own: found, made, started."""
+"""PostgreSQL in its own folder: find the programs, create the data, start the server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_CONNECTIONS = 100
 
 
 def find_programs() -> Path | None:
-    """Folder with ``initdb`` and ``postgres``, the newest version; None where there is none."""
+    """Folder of the newest ``initdb`` and ``postgres``; None if they are not installed."""
     on_path = shutil.which("initdb")
     if on_path:
         return Path(on_path).resolve().parent
@@ -43,7 +43,7 @@ def _version(folder: Path) -> tuple[int, str]:
 
 
 def why_not(folder: Path) -> str | None:
-    """Why PostgreSQL cannot keep its data below ``folder``; None where it can."""
+    """Why PostgreSQL cannot keep its data below ``folder``; None if it can."""
     if find_programs() is None:
         return "its programs are not installed (Debian: apt-get install postgresql)"
     if os.geteuid() != 0:
@@ -60,7 +60,7 @@ def why_not(folder: Path) -> str | None:
 
 
 def _account() -> str | None:
-    """The account to run as; None: the one of this process."""
+    """The account to run as; None: this process's own."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
@@ -87,7 +87,7 @@ class Postgres:
         return f"postgresql+psycopg2://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
 
     def start(self, mark: str) -> processes.Service:
-        """Makes the data folder if there is none, starts the server and waits for it.
+        """Creates the data folder if needed, starts the server and waits for it.
 
         Raises:
             JobError: it cannot be made or started.

@@ -1,4 +1,4 @@
-"""Processes that outlive the one that started them, and how exactly those are ended again."""
+"""Processes that outlive the one that started them, and how to stop exactly those."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Service:
     end_signal: int
 
     def process(self) -> psutil.Process | None:
-        """The process; None where it has ended."""
+        """The process; None if it has ended."""
         try:
             process = psutil.Process(self.pid)
             alive = process.status() != psutil.STATUS_ZOMBIE
@@ -55,7 +55,7 @@ def start(
     user: str | None = None,
     end_signal: int = signal.SIGTERM,
 ) -> Service:
-    """Starts a process in a session of its own, so that no Ctrl-C meant for another ends it."""
+    """Starts a process in its own session, so that Ctrl-C in a terminal does not reach it."""
     account = {"user": user, "group": user, "extra_groups": []} if user else {}
     with log.open("ab") as target:
         process = subprocess.Popen(
@@ -92,7 +92,7 @@ def wait_until(service: Service, ready: Callable[[], bool], *, log: Path) -> Non
 
 
 def end(service: Service) -> None:
-    """Ends a service and what it has started: politely, then for good."""
+    """Stops a service and what it has started: by SIGTERM, then by SIGKILL."""
     process = service.process()
     if process is None:
         return
@@ -102,7 +102,7 @@ def end(service: Service) -> None:
 
 
 def end_for_good(processes: Sequence[psutil.Process]) -> None:
-    """``kill -9``; those that end meanwhile are no error."""
+    """``kill -9``; processes that have ended meanwhile are ignored."""
     for process in processes:
         try:
             process.kill()
@@ -124,7 +124,7 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def refuse_taken_ports(ports: Mapping[str, int]) -> None:
-    """Checks that nobody listens on the ports.
+    """Checks that the ports are free.
 
     Raises:
         ResourceError: names all that are taken.
@@ -150,7 +150,7 @@ def _is_free(port: int) -> bool:
 
 
 def inherited(**changes: str) -> dict[str, str]:
-    """This process's environment for a service: without what points at other servers."""
+    """This process's environment, without variables that name other servers."""
     foreign = ("RAY_", "MLFLOW_", "_MLFLOW_", "RNNLANE_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return {**kept, **changes}

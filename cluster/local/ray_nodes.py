@@ -37,11 +37,11 @@ class RayNodes:
 
     @property
     def url(self) -> str:
-        """Where jobs are sent."""
+        """The address for jobs."""
         return f"http://127.0.0.1:{self.port}"
 
     def start_head(self, mark: str) -> processes.Service:
-        """Starts the head and waits until it takes jobs.
+        """Starts the head and waits until it accepts jobs.
 
         Raises:
             JobError: it does not start.
@@ -67,7 +67,7 @@ class RayNodes:
         ports = {"--dashboard-agent-listen-port": self.port + 4}
         command = [sys.executable, str(Path(__file__).with_name("second_node.py")), "start"]
         # Not the head's, which is the default: each node replaces a job's code when it first needs
-        # it, and would do so under the feet of the other's processes.
+        # it, and would do so while the other node's processes use it.
         command += [f"--address=127.0.0.1:{self.port + 1}", f"--temp-dir={self.temporary / '2'}"]
         return self._start("the second Ray node", command, ports, log=log, mark=mark, num_alive=2)
 
@@ -89,8 +89,8 @@ class RayNodes:
             **self.environment,
             RAY_AUTH_MODE="token",
             RAY_AUTH_TOKEN_PATH=str(self.token),
-            # Ray's only switch that keeps its control store, nodes and metrics on loopback; by
-            # its name it is for other systems.
+            # The only setting that keeps Ray's control store, nodes and metrics on loopback,
+            # although its name is about other systems.
             RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
             # Free ports; by default they are fixed, and the next Ray on the machine gets none.
             DASHBOARD_METRIC_PORT="0",
@@ -105,7 +105,7 @@ class RayNodes:
         return service
 
     def num_alive(self) -> int:
-        """Nodes that the head knows and that live; 0 where it does not answer."""
+        """Number of live nodes that the head knows; 0 if it does not answer."""
         try:
             answer = requests.get(
                 f"{self.url}/api/v0/nodes",

@@ -1,4 +1,4 @@
-"""What of a cluster has been started, written down at once, so that it is found after a crash."""
+"""What has been started of a cluster, recorded at once, so that it is found after a crash."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Running:
 
     @classmethod
     def read(cls, record: Path) -> Running | None:
-        """What an ``up`` has started, whether it came to its end or not; None after a ``down``."""
+        """What an ``up`` has started, whether or not it completed; None after a ``down``."""
         if not record.exists():
             return None
         content = json.loads(record.read_text(encoding="utf-8"))
@@ -53,7 +53,7 @@ class Running:
         )
 
     def add(self, service: Service) -> None:
-        """Writes one more down."""
+        """Records one more service."""
         self.services.append(service)
         self._write()
 
@@ -69,11 +69,11 @@ class Running:
         temporary.replace(self._record)
 
     def ended(self) -> list[str]:
-        """Names of those that do not run any more."""
+        """Names of those that no longer run."""
         return [service.name for service in self.services if service.process() is None]
 
     def end_all(self) -> None:
-        """Ends the services, last first, then whatever else bears the mark."""
+        """Stops the services, last first, then every other process that has the mark."""
         for service in reversed(self.services):
             processes.end(service)
         processes.end_for_good(processes.marked(self.mark))

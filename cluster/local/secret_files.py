@@ -1,4 +1,4 @@
-"""Passwords and tokens: made once, kept in files that only their owner can read."""
+"""Passwords and tokens: generated once, kept in files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Writes a file of mode 600, whole or not at all."""
+    """Writes a file of mode 600 atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
@@ -20,7 +20,7 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def kept_secret(path: Path) -> str:
-    """What the file holds; on first use 256 random bits."""
+    """The content of the file; on first use 256 random bits."""
     if not path.exists():
         write_secret(path, secrets.token_hex(32))
     return path.read_text(encoding="utf-8").strip()

@@ -16,7 +16,7 @@ def baseline(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Fit TF-IDF and a logistic regression on the same data: what a recurrent model must beat."""
+    """Fit TF-IDF and a logistic regression on the same data, as a baseline."""
     config = load_experiment(experiment, overrides or ())
     open_store_and_import("rnnlane.execution.baseline", tracking_uri=config.tracking.uri)
     with events_for(verbose=verbose) as events:

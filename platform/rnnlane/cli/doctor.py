@@ -21,16 +21,16 @@ Cluster = Annotated[
     typer.Option(
         "--cluster",
         metavar="ADDRESS",
-        help="Look at a cluster instead: the address of its dashboard, http://HOST:8265.",
+        help="Check a cluster instead: the address of its dashboard, http://HOST:8265.",
     ),
 ]
 Storage = Annotated[
     str | None,
     typer.Option(
         "--storage",
-        metavar="PLACE",
-        help="With --cluster: folder or URI that every node must reach; default: where its jobs "
-        "keep their things.",
+        metavar="PATH",
+        help="With --cluster: folder or URI that every node must reach; default: the storage of "
+        "its jobs.",
     ),
 ]
 
@@ -42,7 +42,7 @@ def doctor(
     credentials_file: CredentialsFile = None,
     as_json: Json = False,
 ) -> None:
-    """Look at this machine, or at a cluster, and say what to do about each problem."""
+    """Check this machine, or a cluster, and say how to fix each problem."""
     findings = []
     for finding in _findings(cluster, storage, tracking_uri, credentials_file):
         findings.append(finding)

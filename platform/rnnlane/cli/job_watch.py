@@ -1,4 +1,4 @@
-"""A job's log passed on to its end, and a job as the verbs print it."""
+"""Follows a job's log, and describes a job as the verbs print it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def watch(client: JobClient, submission_id: str, *, hint: str, as_json: bool) -> NoReturn:
-    """Passes a job's log on to its end, and exits with its exit code."""
+    """Prints a job's log until the job ends, and exits with its exit code."""
     from rnnlane.jobs.log import follow
 
     write = output.write_error_piece if as_json else output.write_piece
@@ -22,17 +22,17 @@ def watch(client: JobClient, submission_id: str, *, hint: str, as_json: bool) ->
         code = job.process_exit_code
     except KeyboardInterrupt:
         output.note("detached; the job goes on")
-        tell_how_to_go_on(submission_id, hint)
+        note_commands(submission_id, hint)
         job, code = client.job(submission_id), 130
     else:
         output.note(f"job {submission_id} {job.status.lower()}")
     if as_json:
-        output.write_json(answer(client, job))
+        output.write_json(job_summary(client, job))
     raise typer.Exit(code)
 
 
-def answer(client: JobClient, job: Job) -> dict[str, Any]:
-    """A job and its run, as ``--json`` prints them; no run where the log went with its node."""
+def job_summary(client: JobClient, job: Job) -> dict[str, Any]:
+    """A job and its run, as ``--json`` prints them; no run if the log was lost with its node."""
     from rnnlane.jobs.client import UnreachableError
     from rnnlane.records.run_marker import find_marker
 
@@ -48,7 +48,7 @@ def answer(client: JobClient, job: Job) -> dict[str, Any]:
     }
 
 
-def tell_how_to_go_on(submission_id: str, hint: str) -> None:
-    """Says how to follow a job and how to stop it."""
+def note_commands(submission_id: str, hint: str) -> None:
+    """Prints the commands that follow and stop a job."""
     for what, verb in (("follow it", "logs -f"), ("stop it", "stop")):
         output.note(f"{what}: {' '.join(f'rnnlane jobs {verb} {submission_id} {hint}'.split())}")

@@ -1,12 +1,13 @@
-"""The command `rnnlane`: its verbs, and what becomes of errors."""
+"""The command `rnnlane`: its verbs, and how errors are printed."""
 
 from __future__ import annotations
 
 import gc
 import signal
 import sys
+from importlib import metadata
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -33,7 +34,7 @@ from rnnlane.training.memory import use_huge_pages
 
 
 class _Verbs(TyperGroup):
-    """Typer would end an interrupted command without a word."""
+    """Without this, Typer exits silently when a command is interrupted."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -45,7 +46,6 @@ class _Verbs(TyperGroup):
 app = typer.Typer(
     name="rnnlane",
     cls=_Verbs,
-    help="Distributed experiments for text classification with recurrent networks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -69,10 +69,31 @@ for verb in (
 app.add_typer(jobs.app)
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        output.write(f"rnnlane {metadata.version('rnnlane')}")
+        raise typer.Exit
+
+
+@app.callback()
+def rnnlane(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Distributed experiments for text classification with recurrent networks."""
+
+
 def main() -> None:
     """Entry point: exit code 0, 2 for bad input, 1 for other failures, 130 when interrupted."""
-    # Torch and MLflow bring a million objects that stay: looking for garbage among them, again and
-    # again while they are imported, takes an eighth of a short command.
+    # torch and MLflow create a million objects that live until the end: collecting garbage while
+    # they are imported takes an eighth of a short command.
     gc.set_threshold(1_000_000)
     use_huge_pages()
     if len(sys.argv) > 1 and not {"--help", "-h"} & set(sys.argv):
@@ -95,12 +116,12 @@ def main() -> None:
     except Exception as error:
         code = _usage_error(error, as_json=as_json)
     sys.stderr.flush()
-    gc.freeze()  # else Python looks for garbage among them once more, for up to a second
+    gc.freeze()  # otherwise Python traverses them once more at exit, for up to a second
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _usage_error(error: Exception, *, as_json: bool) -> int:
-    """Click's own errors: an unknown verb or option, a missing argument. Others are defects."""
+    """Click's own errors: an unknown verb or option, a missing argument. Others are bugs."""
     format_message = getattr(error, "format_message", None)
     if format_message is None:
         if as_json:
@@ -115,7 +136,7 @@ def _usage_error(error: Exception, *, as_json: bool) -> int:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """Ends a terminated run as an interrupted one, so that its record says so."""
+    """Treats SIGTERM like Ctrl-C, so that the run is recorded as interrupted."""
     raise KeyboardInterrupt
 
 

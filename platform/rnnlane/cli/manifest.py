@@ -23,21 +23,21 @@ Experiment = Annotated[
     str | None, typer.Argument(metavar="EXPERIMENT", help="The experiment: a YAML file.")
 ]
 Cluster = Annotated[
-    bool, typer.Option("--cluster", help="Print a RayCluster that stays, for no one experiment.")
+    bool, typer.Option("--cluster", help="Print a permanent RayCluster instead of a job.")
 ]
 Image = Annotated[
     str | None,
     typer.Option(
-        "--image", metavar="IMAGE", help="Built from cluster/docker; default rnnlane:VERSION."
+        "--image", metavar="IMAGE", help="Made from cluster/docker; default rnnlane:VERSION."
     ),
 ]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Kubernetes namespace.")]
 Queue = Annotated[
-    str | None, typer.Option("--queue", metavar="NAME", help="Kueue's LocalQueue to wait in.")
+    str | None, typer.Option("--queue", metavar="NAME", help="The LocalQueue of Kueue to wait in.")
 ]
 Priority = Annotated[
     str | None,
-    typer.Option("--priority", metavar="NAME", help="Kueue's WorkloadPriorityClass."),
+    typer.Option("--priority", metavar="NAME", help="The WorkloadPriorityClass of Kueue."),
 ]
 
 
@@ -54,7 +54,7 @@ def manifest(  # noqa: PLR0913, PLR0917 (each is an option)
     """Print the KubeRay job of an experiment: rnnlane manifest X.yaml | kubectl apply -f -."""
     if (experiment is None) != cluster:
         raise ConfigError(
-            "a manifest is of one experiment or of a cluster, but got "
+            "a manifest describes one experiment or a cluster, but got "
             f"{'neither' if experiment is None else 'both'}",
             where="command line",
             remedy="give an experiment file, or --cluster",

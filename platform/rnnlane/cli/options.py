@@ -21,10 +21,13 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show the stages, and what Ray has to say.")
+    bool, typer.Option("--verbose", "-v", help="Show the stages, and Ray's own output.")
 ]
 Run = Annotated[
-    str, typer.Option("--run", metavar="RUN", help="A run's id, the start of it, name, or latest.")
+    str,
+    typer.Option(
+        "--run", metavar="RUN", help="A run's id or the start of it, its name, or latest."
+    ),
 ]
 TrackingUri = Annotated[
     str | None,
@@ -39,7 +42,7 @@ Address = Annotated[
     typer.Option(
         "--address",
         metavar="URL",
-        help="The cluster's dashboard, http://HOST:8265; default RAY_ADDRESS where it is such.",
+        help="The cluster's dashboard, http://HOST:8265; default RAY_ADDRESS if it is one.",
     ),
 ]
 CredentialsFile = Annotated[

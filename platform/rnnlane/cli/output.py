@@ -1,4 +1,4 @@
-"""What leaves the process: results on stdout, all else on stderr."""
+"""Output of the command: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def write(text: str) -> None:
 
 
 def write_piece(text: str) -> None:
-    """Writes a piece of somebody else's text to stdout, as it is."""
+    """Writes text to stdout unchanged, without a line break."""
     target = _stdout or sys.stdout
     target.write(text)
     target.flush()
 
 
 def write_error_piece(text: str) -> None:
-    """Writes a piece of somebody else's text to stderr, as it is."""
+    """Writes text to stderr unchanged, without a line break."""
     sys.stderr.write(text)
     sys.stderr.flush()
 
@@ -60,7 +60,7 @@ def _finite(value: Any) -> Any:
 def write_table(
     rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), title: str | None = None
 ) -> None:
-    """Writes a table to stdout, as wide as its content where stdout is no terminal."""
+    """Writes a table to stdout, up to 200 columns wide if stdout is not a terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -94,6 +94,6 @@ def write_error(error: RnnlaneError, *, as_json: bool) -> None:
 
 
 def note(text: str) -> None:
-    """Tells a person something, on stderr."""
+    """Writes a message and a line break to stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

@@ -15,10 +15,10 @@ from rnnlane.errors import ConfigError
 
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[TEXT]...", help="Texts to classify; none: one a line from stdin."),
+    typer.Argument(metavar="[TEXT]...", help="Texts to classify; default: one a line from stdin."),
 ]
-File = Annotated[Path | None, typer.Option("--file", "-f", help="A file with one text a line.")]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the answers into this PNG file.")]
+File = Annotated[Path | None, typer.Option("--file", "-f", help="A file with one text per line.")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Also draw them into this PNG file.")]
 
 
 def predict(
@@ -29,7 +29,7 @@ def predict(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the model of a run: label and confidence for each text."""
+    """Classify texts with the model of a run: label and confidence for each."""
     asked = _asked(texts, file)
     predictions = _classify(asked, run=run, tracking_uri=tracking_uri)
     if plot is not None:

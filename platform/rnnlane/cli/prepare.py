@@ -17,7 +17,7 @@ def prepare(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Clean, tokenise, split and encode the reviews, or find that done already."""
+    """Clean, tokenize, split and encode the texts, or reuse the data if that was done before."""
     config = load_experiment(experiment, overrides or ())
     started = time.perf_counter()
     with events_for(verbose=verbose) as events:

@@ -1,4 +1,4 @@
-"""How a verb is coming along, on stderr: bars on a terminal, a line an epoch elsewhere."""
+"""Progress on stderr: bars on a terminal, a line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def events_for(*, verbose: bool) -> LineEvents | BarEvents:
 
 
 class LineEvents(RunEvents):
-    """A line an epoch or a trial, and stages too where asked to be verbose."""
+    """A line per epoch or trial, and per stage if verbose."""
 
     def __init__(self, *, verbose: bool):
         self.verbose = verbose
-        self._told: set[str] | None = None
+        self._reported: set[str] | None = None
 
     def __enter__(self) -> LineEvents:
         return self
@@ -34,27 +34,27 @@ class LineEvents(RunEvents):
         pass
 
     def stage(self, text: str) -> None:
-        """Told only where verbose."""
+        """A line, if verbose."""
         if self.verbose:
             output.note(f"{text} ...")
 
     def epoch(self, history: list[dict[str, float]]) -> None:
-        """One line for the newest epoch."""
+        """A line for the newest epoch."""
         if history:
             output.note(epoch_line(history[-1]))
 
     def trial(self, search: SearchRecord) -> None:
-        """One line for each trial that ends; those of an earlier attempt were told by it."""
+        """A line for each trial that ends, except those that ended in an earlier attempt."""
         ended = [trial for trial in search.trials if trial.ended_at is not None]
-        if self._told is None:
-            self._told = {trial.key for trial in ended}
+        if self._reported is None:
+            self._reported = {trial.key for trial in ended}
         for trial in ended:
-            if trial.key not in self._told:
-                self._told.add(trial.key)
+            if trial.key not in self._reported:
+                self._reported.add(trial.key)
                 output.note(trial_line(search, trial))
 
     def note(self, text: str) -> None:
-        """One line."""
+        """A line."""
         output.note(text)
 
 
@@ -73,7 +73,7 @@ class BarEvents(RunEvents):
         from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         class Bars(bars.Progress):
-            """Bars, with a table above them where there is one."""
+            """Bars, below a table if one is set."""
 
             table: Any = None
 
@@ -109,7 +109,7 @@ class BarEvents(RunEvents):
             self._tasks[text] = self._bars.add_task(text, total=None, detail="")
 
     def progress(self, progress: Progress) -> None:
-        """A bar for the stage or the epoch under way."""
+        """A bar for the current stage or epoch."""
         self._show(progress.stage, progress.done, progress.total, progress.detail)
 
     def epoch(self, history: list[dict[str, float]]) -> None:
@@ -136,7 +136,7 @@ class BarEvents(RunEvents):
 
 
 def epoch_line(record: dict[str, float]) -> str:
-    """What a person wants to know of a finished epoch."""
+    """One line about a finished epoch."""
     return (
         f"epoch {record['epoch']:.0f}  train loss {record['train/loss']:.4f} "
         f"accuracy {record['train/accuracy']:.4f}  val loss {record['val/loss']:.4f} "

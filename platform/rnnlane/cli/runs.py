@@ -15,9 +15,10 @@ from rnnlane.pipeline import list_runs
 if TYPE_CHECKING:
     from rnnlane.tracking.store import RunSummary
 
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Most runs to show.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Runs to show at most.")]
 MlflowExperiment = Annotated[
-    str | None, typer.Option("--mlflow-experiment", help="Only the runs filed under this.")
+    str | None,
+    typer.Option("--mlflow-experiment", help="Show only the runs of this MLflow experiment."),
 ]
 Trials = Annotated[bool, typer.Option("--trials", help="Also show the trials of searches.")]
 METRICS = ("train/accuracy", "val/accuracy", "test/accuracy", "throughput/rows_per_s")
@@ -30,7 +31,7 @@ def runs(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Show the newest runs; send what a run could not send while its server was away."""
+    """Show the newest runs, after sending what a tracking server has missed."""
     summaries, num_sent = list_runs(
         tracking_uri=tracking_uri,
         mlflow_experiment=mlflow_experiment,

@@ -10,7 +10,7 @@ from rnnlane.config import ExperimentConfig
 
 
 def schema(as_json: Json = False) -> None:
-    """Print the JSON schema of experiment files, for editors and for reading."""
+    """Print the JSON schema of experiment files, for editors and for reference."""
     value = ExperimentConfig.model_json_schema()
     if as_json:
         output.write_json(value)

@@ -1,4 +1,4 @@
-"""How a search stands: a table for a terminal, a line a trial elsewhere."""
+"""The state of a search: a table on a terminal, a line per trial elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUM_BEST_SHOWN, NUM_RUNNING_SHOWN = 8, 8
 
 
 def trial_line(search: SearchRecord, trial: TrialRecord) -> str:
-    """What a person wants to know of a trial that has ended."""
+    """One line about a trial that has ended."""
     value = f"{search.metric} {_number(trial.value)} at epoch {trial.best_epoch}"
     parts = [
         f"trial {trial.number} {trial.state} after {_count(trial.num_epochs, 'epoch')}",
@@ -29,7 +29,7 @@ def trial_line(search: SearchRecord, trial: TrialRecord) -> str:
 
 
 def search_line(search: SearchRecord) -> str:
-    """How far the search is, in a few words."""
+    """The progress of the search, in a few words."""
     winner = search.winner
     best = "" if winner is None else f", best {_number(winner.score)} (trial {winner.number})"
     left = "" if search.left_s is None else f", about {clock(search.left_s)} left"
@@ -37,7 +37,7 @@ def search_line(search: SearchRecord) -> str:
 
 
 def search_table(search: SearchRecord) -> Table:
-    """The trials that run and the best ones, with what varies."""
+    """The running and the best trials, with their values of the varied keys."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -78,7 +78,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _short_key(key: str, keys: list[str]) -> str:
-    """The last part of a dotted key, where that is enough to tell it from the others."""
+    """The last part of a dotted key, or all of it where the last part is ambiguous."""
     last = key.rsplit(".", 1)[-1]
     is_unique = sum(other.rsplit(".", 1)[-1] == last for other in keys) == 1
     return last if is_unique else key

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rnnlane.cli import output
-from rnnlane.cli.job_watch import answer, tell_how_to_go_on, watch
+from rnnlane.cli.job_watch import job_summary, note_commands, watch
 from rnnlane.cli.options import Address, CredentialsFile, Experiment, Json, Overrides
 from rnnlane.config import load_experiment
 
@@ -21,15 +21,15 @@ class RuntimeEnv(StrEnum):
 
 
 Again = Annotated[
-    bool, typer.Option("--again", help="Run it anew, whatever became of earlier jobs of it.")
+    bool, typer.Option("--again", help="Run it again, whatever the state of its earlier jobs.")
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="Send it, and do not wait for its end.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Submit the job and do not wait for it.")]
 Packages = Annotated[
     RuntimeEnv,
     typer.Option(
         "--runtime-env",
-        help="cluster: the cluster has the packages that rnnlane depends on. pip: it has Ray only; "
-        "the versions installed here are installed there for the job.",
+        help="cluster: the cluster has the packages that rnnlane depends on. pip: it has only Ray; "
+        "the job installs the versions that are installed here.",
     ),
 ]
 
@@ -44,11 +44,11 @@ def submit(  # noqa: PLR0913, PLR0917 (typer reads the options from it)
     credentials_file: CredentialsFile = None,
     as_json: Json = False,
 ) -> None:
-    """Train the experiment, or where it has a search tune it, as a job on a Ray cluster.
+    """Train the experiment, or tune it if it has a search, as a job on a Ray cluster.
 
     Follows the job's log to its end and exits with its exit code (130 if it was stopped). Ctrl-C
-    leaves the job running and exits with 130. Sent twice, an experiment is one job: the second
-    time finds the first; after a failed or stopped one, the next goes on with its run.
+    leaves the job running and exits with 130. An experiment submitted twice is one job: the second
+    command follows the first one's. After a failed or stopped job, the next continues its run.
     """
     config = load_experiment(experiment, list(overrides or ()))
     from rnnlane.jobs.client import JobClient, resolve_address
@@ -63,6 +63,6 @@ def submit(  # noqa: PLR0913, PLR0917 (typer reads the options from it)
     if not detach:
         watch(client, job.submission_id, hint=hint, as_json=as_json)
     if as_json:
-        output.write_json(answer(client, client.job(job.submission_id)))
+        output.write_json(job_summary(client, client.job(job.submission_id)))
     else:
-        tell_how_to_go_on(job.submission_id, hint)
+        note_commands(job.submission_id, hint)

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=0, help="Short for --set runtime.num_workers; 0: this process."),
+    typer.Option(
+        "--workers", min=0, help="Same as --set runtime.num_workers=N; 0: in this process."
+    ),
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on with the newest run of this experiment if it was cut."),
+    typer.Option("--resume", help="Continue the newest run of this experiment."),
 ]
 
 
@@ -34,7 +36,7 @@ def train(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Prepare the reviews, train on DDP workers, test, and log the run and its model."""
+    """Prepare the data, train on DDP workers, test, and log the run and its model."""
     settings = list(overrides or ())
     if workers is not None:
         settings.append(f"runtime.num_workers={workers}")
@@ -45,7 +47,7 @@ def train(
     if as_json:
         output.write_json(result.as_dict())
     else:
-        # Where the experiment names the store, the other verbs must be told of it.
+        # The other verbs do not read the experiment: name its store, if it has one.
         store = f" --tracking-uri {result.tracking_uri}" if config.tracking.uri else ""
         _show(result, name=config.name, store=store)
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on with the newest search of this file if it was cut."),
+    typer.Option("--resume", help="Continue the newest search of this experiment."),
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", metavar="FILE", help="Also write the winner's experiment there."),
+    typer.Option("--output", metavar="FILE", help="Also write the winner's experiment here."),
 ]
 
 
@@ -36,7 +36,7 @@ def tune(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Search what the file's `search` section varies, and hand back the winner's experiment."""
+    """Search the space of the experiment's `search` section for the best settings."""
     config = load_experiment(experiment, list(overrides or ()))
     if config.search is not None:
         open_store_and_import("rnnlane.search.search", tracking_uri=config.tracking.uri)

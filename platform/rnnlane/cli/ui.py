@@ -13,7 +13,8 @@ from rnnlane.config.experiment import TrackingConfig
 DEFAULT_EXPERIMENT = TrackingConfig().mlflow_experiment
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on this machine.")]
 MlflowExperiment = Annotated[
-    str, typer.Option("--mlflow-experiment", help="Opened at once where the store is a server.")
+    str,
+    typer.Option("--mlflow-experiment", help="MLflow experiment to open if the store is a server."),
 ]
 
 
@@ -23,7 +24,7 @@ def ui(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Open MLflow's pages on the store; an embedded store is served on loopback until Ctrl-C."""
+    """Open MLflow's web pages; an embedded store is served on loopback until Ctrl-C."""
     from rnnlane.errors import redact
     from rnnlane.tracking.store import resolve_uri
     from rnnlane.tracking.ui import experiment_page, serve_store

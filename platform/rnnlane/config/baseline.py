@@ -1,4 +1,4 @@
-"""The ``baseline`` section: the linear model that recurrent ones are held against."""
+"""The ``baseline`` section: the linear model that recurrent ones are compared with."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ class BaselineConfig(Section):
     """What `rnnlane baseline` fits: TF-IDF of n-grams -> logistic regression."""
 
     num_words: int = Field(
-        2, ge=1, le=2, description="Words of the longest n-gram: 1, or 2 for pairs as well."
+        2, ge=1, le=2, description="Words of the longest n-gram: 1, or 2 to include pairs."
     )
-    min_rows: PositiveInt = Field(2, description="Train rows an n-gram must stand in to count.")
+    min_rows: PositiveInt = Field(
+        2, description="Train rows that an n-gram must occur in to count."
+    )
     inverse_strength: PositiveFloat = Field(
-        10.0, description="C of the logistic regression; smaller holds the weights down more."
+        10.0, description="C of the logistic regression; a smaller value regularizes more."
     )

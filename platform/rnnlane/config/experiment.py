@@ -89,15 +89,15 @@ class TextConfig(Section):
     tokenizer: Literal["wordpunct", "toktok", "treebank", "nltk_word", "tweet", "characters"] = (
         Field(
             "wordpunct",
-            description="An NLTK word tokeniser that needs no download, or characters. wordpunct "
+            description="An NLTK word tokenizer that needs no download, or characters. wordpunct "
             "splits off all punctuation and is the fastest; treebank, nltk_word and toktok keep a "
             "full stop inside a text attached to its word.",
         )
     )
-    lowercase: bool = Field(True, description="Fold case before tokenising.")
+    lowercase: bool = Field(True, description="Fold case before tokenizing.")
     strip_html: bool = Field(True, description="Replace tags by a space and resolve entities.")
     unicode_form: Literal["NFC", "NFKC", "none"] = Field(
-        "NFKC", description="Unicode normal form that texts are brought to."
+        "NFKC", description="Unicode normal form that texts are converted to."
     )
     stop_words: str = Field(
         "off",
@@ -110,7 +110,7 @@ class TextConfig(Section):
     )
     max_chars: PositiveInt = Field(
         100_000,
-        description="Characters read of a text; a longer one is cut before cleaning and counted.",
+        description="Characters read of a text; a longer text is cut before cleaning, and counted.",
     )
     vocabulary: VocabularyConfig = VocabularyConfig()
 
@@ -269,18 +269,18 @@ class TrackingConfig(Section):
         description="MLflow store. Default: MLFLOW_TRACKING_URI, else an embedded SQLite file.",
     )
     mlflow_experiment: str = Field(
-        "rnnlane", min_length=1, description="MLflow's experiment that the runs are filed under."
+        "rnnlane", min_length=1, description="The MLflow experiment of the runs."
     )
     run_name: str | None = Field(None, description="Name of the run; default: the experiment's.")
     tags: dict[str, str] = Field(default_factory=dict, description="MLflow tags of each run.")
     system_metrics: bool = Field(True, description="Log CPU, memory, disk and network use.")
     flush_timeout_s: PositiveFloat = Field(
-        60.0, description="Seconds to wait at the end for a tracking server that is away."
+        60.0, description="Seconds to wait at the end for a tracking server that does not answer."
     )
 
 
 class ExperimentConfig(Section):
-    """One experiment: what to learn from which reviews, how, where, and where to log it."""
+    """One experiment: what to learn from which texts, how, where, and where to log it."""
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
@@ -288,7 +288,7 @@ class ExperimentConfig(Section):
         description="Names the run and its files: letters, digits, dot, dash and underscore.",
     )
     description: str = Field("", description="A sentence for people; logged with the run.")
-    seed: int = Field(0, ge=0, description="Fixes splits, first weights, batches and dropout.")
+    seed: int = Field(0, ge=0, description="Determines splits, weights, batches and dropout.")
     data: DataConfig
     text: TextConfig = TextConfig()
     model: ModelConfig = ModelConfig()
@@ -297,7 +297,7 @@ class ExperimentConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
     baseline: BaselineConfig = BaselineConfig()
     search: SearchConfig | None = Field(
-        None, description="What `rnnlane tune` varies; other verbs take no notice of it."
+        None, description="What `rnnlane tune` varies; other verbs ignore it."
     )
     sample_text: str = Field(
         SAMPLE_TEXT, min_length=1, description="The sentence of the confidence picture."

@@ -53,12 +53,12 @@ def experiment_from_mapping(
     Args:
         values: nested mappings, as YAML or JSON gives them.
         overrides: assignments ``dotted.key=value``, applied in order.
-        origin: how errors name the source of the values.
+        origin: what errors call the source of the values.
         lines: 1-based line of each key path in that source.
 
     Raises:
-        ConfigError: a rule is broken, by the experiment or by what its ``search.space`` can make
-            of it; the first broken one is named, and how many more there are.
+        ConfigError: the experiment, or one that its ``search.space`` contains, breaks a rule; the
+            error names the first and counts the others.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(

@@ -10,18 +10,18 @@ from rnnlane.config.section import Location, PositiveFloat, PositiveInt, Section
 
 
 class RuntimeConfig(Section):
-    """Where and on how many processes it runs; does not change what is computed."""
+    """Where and on how many processes the experiment runs; does not change what is computed."""
 
     num_workers: Annotated[int, Field(ge=0)] | tuple[PositiveInt, PositiveInt] = Field(
         2,
-        description="DDP workers; 0 trains in this process, without Ray Train. [least, most] takes "
-        "what the cluster has: a run goes on with fewer when a node is lost, from its last "
-        "checkpoint, and with more when one comes.",
+        description="DDP workers; 0 trains in this process, without Ray Train. [min, max] uses "
+        "what the cluster has: a run continues from its last checkpoint with fewer when a node is "
+        "lost, and with more when one joins.",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: a GPU for each worker where the cluster has them, else CPUs."
     )
-    cpus_per_worker: PositiveFloat = Field(1.0, description="CPUs that Ray sets aside a worker.")
+    cpus_per_worker: PositiveFloat = Field(1.0, description="CPUs that Ray reserves per worker.")
     storage_path: Location | None = Field(
         None,
         description="Folder or pyarrow URI for prepared data and checkpoints, such as "
@@ -32,22 +32,22 @@ class RuntimeConfig(Section):
     max_restarts: int = Field(
         3,
         ge=0,
-        description="Times a run goes on from its last checkpoint after a lost worker, node or "
-        "controller, or a process group that could not be set up; all of them together.",
+        description="Times a run continues from its last checkpoint after a lost worker, node or "
+        "controller, or a process group that could not be set up; all of these together.",
     )
     resize_every_s: PositiveFloat = Field(
         60.0,
-        description="For num_workers [least, most]: seconds between looks for room for more "
-        "workers. Taking them in repeats the steps since the last checkpoint.",
+        description="For num_workers [min, max]: seconds between checks for room for more workers. "
+        "Adding them repeats the steps since the last checkpoint.",
     )
     collective_timeout_s: PositiveFloat = Field(
-        300.0, description="Seconds a worker waits for the others before it counts them as lost."
+        300.0, description="Seconds a worker waits for the others before it considers them lost."
     )
 
     @field_validator("num_workers", mode="before")
     @classmethod
     def _is_a_count_or_a_range(cls, value: Any) -> Any:
-        # Here and not by type: pydantic would tell of each member of the union by itself.
+        # By hand, because pydantic would report an error for each member of the union.
         if type(value) is int and value >= 0:
             return value
         if isinstance(value, list | tuple) and [type(bound) for bound in value] == [int, int]:
@@ -55,21 +55,21 @@ class RuntimeConfig(Section):
             if 1 <= least < most:
                 return value
         raise ValueError(
-            "num_workers must be a whole number from 0, or [least, most] with 1 <= least < most, "
+            "num_workers must be a whole number from 0, or [min, max] with 1 <= min < max, "
             f"but got {list(value) if isinstance(value, tuple) else value!r}"
         )
 
     @property
     def min_workers(self) -> int:
-        """The fewest workers that the run goes on with."""
+        """The fewest workers that the run continues with."""
         return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[0]
 
     @property
     def max_workers(self) -> int:
-        """The most workers that the run takes."""
+        """The most workers that the run uses."""
         return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[1]
 
     @property
     def is_elastic(self) -> bool:
-        """Whether the number of workers may change while the run goes on."""
+        """Whether the number of workers may change during the run."""
         return not isinstance(self.num_workers, int)

@@ -1,4 +1,4 @@
-"""What the sections of an experiment are made of."""
+"""The base class and the value types of the sections of an experiment."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SECRET_OPTION = re.compile(r"secret|passw|token|key|credential|sig(nature)?$", 
 
 
 def _without_credentials(address: str) -> str:
-    # A secret may hold slashes, so all of the path is looked at; options may hold URIs themselves.
+    # A secret may contain slashes, so the whole path is searched; options may be URIs themselves.
     names = [option.partition("=")[0] for option in address.partition("?")[2].split("&")]
     is_uri = "://" in address
     if is_uri and ("@" in address or any(_SECRET_OPTION.search(name) for name in names)):
         raise ValueError(
             "an address may not hold credentials, because it is logged; "
-            "give them by the environment of the filesystem, such as AWS_ACCESS_KEY_ID"
+            "give them in the environment, such as AWS_ACCESS_KEY_ID"
         )
     return address
 

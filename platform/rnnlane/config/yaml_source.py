@@ -1,4 +1,4 @@
-"""YAML text -> plain values, and the line that each dotted key stands on."""
+"""YAML text -> plain values, and the line of each dotted key."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def parse_yaml(text: str, *, origin: str) -> tuple[Any, dict[KeyPath, int]]:
         raise ConfigError(
             f"not valid YAML: {error.problem or error.context}",
             where=where,
-            remedy="mend the syntax; `rnnlane schema` lists the keys",
+            remedy="correct the syntax; `rnnlane schema` lists the keys",
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -86,7 +86,7 @@ def _collect_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], or
         line = key_node.start_mark.line + 1
         if here in lines:
             raise ConfigError(
-                f"a key may stand once, but `{'.'.join(here)}` also stands on line {lines[here]}",
+                f"a key may appear only once, but `{'.'.join(here)}` is also on line {lines[here]}",
                 where=f"{origin}:{line} {'.'.join(here)}",
                 remedy="remove one of the two",
             )

@@ -15,8 +15,10 @@ DEMO = str(ROOT / "experiments" / "demo.yaml")
 def manifest(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "rnnlane", "manifest", *arguments],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_prints_valid_yaml_and_the_same_as_json():

@@ -1,11 +1,9 @@
 import io
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from rnnlane.cli.progress import BarEvents, LineEvents
 from rnnlane.cli.search_table import clock, search_line, search_table, settings, trial_line
 from rnnlane.config.search import Variation
 from rnnlane.records.search import SearchRecord, TrialRecord
@@ -129,26 +127,3 @@ def test_values_that_look_like_markup_are_shown_as_they_are():
 
 def test_settings_in_one_line():
     assert settings({"a.b": None, "c": True, "d": 0.1 + 0.2, "e": 3}) == "a.b=None c=True d=0.3 e=3"
-
-
-def test_lines_tell_each_end_once_and_not_those_of_an_earlier_attempt(capsys):
-    events = LineEvents(verbose=False)
-    earlier, later = trial(0), trial(1, "running")
-    events.trial(search(earlier, later))
-    assert capsys.readouterr().err == ""
-    later = replace(later, state="finished", ended_at=20.0)
-    for _ in range(2):
-        events.trial(search(earlier, later))
-    lines = capsys.readouterr().err.splitlines()
-    assert [line[:16] for line in lines] == ["trial 1 finished"]
-
-
-def test_bars_show_the_table_above_the_number_of_trials():
-    events = BarEvents(verbose=False)
-    events.trial(search(trial(0), trial(1, "running")))
-    console = Console(width=160, record=True, file=io.StringIO())
-    console.print(*events._bars.get_renderables())
-    text = console.export_text()
-    assert text.index("hidden_size") < text.rindex("1/4 trials, best 0.5100 (trial 1)")
-    events.stage("writing the report")
-    assert [task.description for task in events._bars.tasks] == ["writing the report"]

@@ -30,7 +30,7 @@ def test_a_range_has_a_least_and_a_most():
 def test_what_is_neither_is_refused_with_the_rule(value):
     with pytest.raises(ConfigError) as caught:
         runtime(value)
-    assert "[least, most] with 1 <= least < most, but got " in caught.value.message
+    assert "[min, max] with 1 <= min < max, but got " in caught.value.message
     assert caught.value.where.endswith("runtime.num_workers")
     assert "more:" not in caught.value.message
 

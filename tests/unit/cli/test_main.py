@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from support.deployment import VERSION
+
 BASE = [sys.executable, "-m", "rnnlane"]
 GOOD = "name: x\ndata:\n  source: {kind: generated}\n"
 
@@ -42,6 +44,23 @@ def test_help_goes_to_stdout_and_names_every_verb():
         "doctor",
     ):
         assert verb in done.stdout
+
+
+def test_the_version_needs_neither_torch_nor_ray_nor_mlflow():
+    program = """
+import sys
+from rnnlane.cli import main
+sys.argv = ["rnnlane", "--version"]
+try:
+    main.main()
+finally:
+    assert not {"torch", "ray", "mlflow"} & set(sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"rnnlane {VERSION}\n"
 
 
 def test_validate_says_name_and_fingerprint(experiment):

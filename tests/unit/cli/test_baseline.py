@@ -1,0 +1,34 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+
+RESULT = SimpleNamespace(
+    metrics={f"{split}/accuracy": 0.5 for split in ("train", "val", "test")}
+    | {"test/macro_f1": 0.25},
+    num_ngrams=12345,
+    fit_s=1.5,
+    sample={"label": "pos", "probabilities": {"pos": 0.75, "neg": 0.25}, "text": "A film."},
+    run_id="0123456789abcdef",
+    tracking_uri="sqlite:///x.db",
+    as_dict=lambda: {"num_ngrams": 12345},
+)
+
+
+@pytest.fixture
+def calls(replaced):
+    return replaced("rnnlane.cli.baseline.fit_baseline", RESULT)
+
+
+def test_a_person_sees_scores_and_how_to_ask_the_model(call, calls, experiment):
+    printed = call("baseline", experiment).stdout
+    assert "train 0.5000   val 0.5000   test 0.5000" in printed
+    assert "12,345 words and pairs in 1.5 s" in printed
+    assert "pos 75.0%: A film." in printed
+    assert "rnnlane predict --run 01234567" in printed
+
+
+def test_json_is_the_result(call, calls, experiment):
+    printed = call("baseline", experiment, "--json", "--set", "baseline.num_words=1").stdout
+    assert json.loads(printed) == {"num_ngrams": 12345}
+    assert calls[0][0][0].baseline.num_words == 1

@@ -1,0 +1,108 @@
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from rnnlane.cli.progress import BarEvents, LineEvents, epoch_line, events_for
+from rnnlane.records.progress import Progress
+from rnnlane.records.search import SearchRecord, TrialRecord
+
+EPOCH = {
+    "epoch": 3.0,
+    "train/loss": 0.5,
+    "train/accuracy": 0.75,
+    "val/loss": 0.25,
+    "val/accuracy": 0.875,
+    "throughput/rows_per_s": 1234.5,
+    "grad_norm/clipped_fraction": 0.125,
+    "time/epoch_s": 6.0,
+}
+
+
+def trial(number: int, state: str) -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        state=state,
+        params={"model.hidden_size": 64},
+        value=0.5 + number / 100,
+        best_epoch=1,
+        ended_at=None if state == "running" else 10.0 + number,
+        key=f"s-{number}",
+    )
+
+
+def search(*trials: TrialRecord) -> SearchRecord:
+    return SearchRecord(
+        "x",
+        "val/accuracy",
+        True,
+        space={"model.hidden_size": ""},
+        algorithm="random",
+        scheduler="asha",
+        max_epochs=3,
+        num_planned=4,
+        elapsed_s=60.0,
+        trials=trials,
+    ).with_best()
+
+
+def rendered(events: BarEvents) -> str:
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(*events._bars.get_renderables())
+    return console.export_text()
+
+
+def test_an_epoch_is_one_line():
+    assert epoch_line(EPOCH) == (
+        "epoch 3  train loss 0.5000 accuracy 0.7500  val loss 0.2500 accuracy 0.8750  "
+        "1,234 rows/s  clipped 12.5%  6.0 s"
+    )
+
+
+def test_lines_have_the_newest_epoch_and_stages_only_if_verbose(capsys):
+    for verbose in (False, True):
+        with LineEvents(verbose=verbose) as events:
+            events.stage("preparing")
+            events.epoch([])
+            events.epoch([{**EPOCH, "epoch": 2.0}, EPOCH])
+            events.note("a note")
+    lines = capsys.readouterr().err.splitlines()
+    line = epoch_line(EPOCH)
+    assert lines == [line, "a note", "preparing ...", line, "a note"]
+
+
+def test_where_stderr_is_no_terminal_there_are_lines(capsys):
+    assert isinstance(events_for(verbose=False), LineEvents)
+
+
+def test_a_bar_is_that_of_the_current_stage():
+    events = BarEvents(verbose=False)
+    events.progress(Progress("read", 5, 10))
+    events.progress(Progress("read", 7, 10))
+    assert "read" in rendered(events)
+    assert "7 rows" in rendered(events)
+    events.progress(Progress("encode", 1, None))
+    assert "read" not in rendered(events)
+    events.stage("writing")
+    assert [task.description for task in events._bars.tasks] == ["writing"]
+
+
+def test_lines_report_each_ended_trial_once_and_none_of_an_earlier_attempt(capsys):
+    events = LineEvents(verbose=False)
+    earlier, later = trial(0, "finished"), trial(1, "running")
+    events.trial(search(earlier, later))
+    assert capsys.readouterr().err == ""
+    later = replace(later, state="finished", ended_at=20.0)
+    for _ in range(2):
+        events.trial(search(earlier, later))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[:16] for line in lines] == ["trial 1 finished"]
+
+
+def test_bars_show_the_table_above_the_number_of_trials():
+    events = BarEvents(verbose=False)
+    events.trial(search(trial(0, "finished"), trial(1, "running")))
+    text = rendered(events)
+    assert text.index("hidden_size") < text.rindex("1/4 trials, best 0.5100 (trial 1)")
+    events.stage("writing the report")
+    assert [task.description for task in events._bars.tasks] == ["writing the report"]

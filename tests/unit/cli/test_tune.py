@@ -1,0 +1,44 @@
+from types import SimpleNamespace
+
+import pytest
+
+NUMBERS = {"num_trials": 4, "num_pruned": 2, "num_cut": 0, "num_failed": 1}
+SPENT = {"epochs_trained": 9, "elapsed_s": 12.0, "report": "report.html", "run_id": "ab"}
+
+
+def result(folder, **changes):
+    best = folder / "winner.yaml"
+    best.write_text("name: winner\n")
+    values = {
+        **NUMBERS,
+        **SPENT,
+        "tracking_uri": "sqlite:///x.db",
+        "best": {"number": 3, "value": 0.9, "params": {"model.hidden_size": 32}},
+        "clip": {"max_norm": None, "clipped_fraction": 0.0},
+        "best_config": str(best),
+        **changes,
+    }
+    return SimpleNamespace(**values)
+
+
+def test_the_winner_is_shown_and_copied(call, replaced, experiment, tmp_path):
+    replaced("rnnlane.cli.tune.tune_experiment", result(tmp_path))
+    printed = call("tune", experiment, "--output", tmp_path / "best.yaml").stdout
+    assert "4: 2 pruned, 0 cut by the time budget, 1 failed" in printed
+    assert "trial 3, 0.9000" in printed
+    assert (tmp_path / "best.yaml").read_text() == "name: winner\n"
+
+
+def test_a_search_without_a_winner_exits_with_1(call, replaced, experiment, tmp_path):
+    nothing = result(tmp_path, best=None, clip=None, best_config=None)
+    replaced("rnnlane.cli.tune.tune_experiment", nothing)
+    printed = call("tune", experiment, "--output", tmp_path / "best.yaml", exit_code=1).stdout
+    assert "winner" not in printed
+    assert not (tmp_path / "best.yaml").exists()
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_resume_is_passed_on(call, replaced, experiment, tmp_path, resume):
+    calls = replaced("rnnlane.cli.tune.tune_experiment", result(tmp_path))
+    call("tune", experiment, *["--resume"][: int(resume)])
+    assert calls[0][1]["resume"] is resume

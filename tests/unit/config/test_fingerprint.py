@@ -1,0 +1,48 @@
+import pytest
+
+from rnnlane.config.fingerprint import (
+    baseline_fingerprint,
+    config_fingerprint,
+    fingerprint,
+    search_fingerprint,
+)
+from support.tiny import tiny_experiment
+
+SPACE = "search.space.model.hidden_size=choice(4, 5)"
+
+
+def test_a_fingerprint_is_that_of_the_value_not_of_its_order():
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) == "0855bfc20eb6cfaa"
+    assert fingerprint({"a": 1}) != fingerprint({"a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "of_run", "of_baseline"),
+    [
+        ("model.hidden_size=6", True, False),
+        ("training.epochs=3", True, False),
+        ("baseline.num_words=1", False, True),
+        ("text.lowercase=false", True, True),
+        ("runtime.max_restarts=9", False, False),
+        ("tracking.run_name=other", False, False),
+        ("description=other", False, False),
+    ],
+)
+def test_each_identity_depends_on_what_it_computes_only(setting, of_run, of_baseline):
+    one, other = tiny_experiment(), tiny_experiment(setting)
+    assert (config_fingerprint(one) != config_fingerprint(other)) is of_run
+    assert (baseline_fingerprint(one) != baseline_fingerprint(other)) is of_baseline
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_another"),
+    [
+        ("search.num_trials=99", False),
+        ("search.time_budget_s=60", False),
+        ("search.algorithm=random", True),
+        ("training.epochs=3", True),
+    ],
+)
+def test_a_search_is_the_same_with_another_budget(setting, is_another):
+    one, other = tiny_experiment(SPACE), tiny_experiment(SPACE, setting)
+    assert (search_fingerprint(one) != search_fingerprint(other)) is is_another
