@@ -18,7 +18,7 @@ def asked(monkeypatch):
         texts.extend(lines)
         return answered(lines)
 
-    monkeypatch.setattr("rnnlane.cli.predict.predict_texts", predict)
+    monkeypatch.setattr("rnnlane.cli.predict._classify", predict)
     return texts
 
 
