@@ -271,7 +271,7 @@ def test_one_that_is_killed_leaves_nothing_that_looks_finished(tmp_path: Path) -
     config = experiment(kind="jsonl", path=str(path))
     storage = tmp_path / "store"
     code = (
-        "import os, sys; from rnnlane.data import prepare as m; import json;"
+        "import os, sys; from rnnlane.data.prepare import pipeline as m; import json;"
         "from rnnlane.config import ExperimentConfig; import ray;"
         "ray.init(num_cpus=1, include_dashboard=False, logging_level='ERROR');"
         "m.publish = lambda *a, **k: os.kill(os.getpid(), 9);"
