@@ -1,7 +1,7 @@
 """The exceptions that rnnlane raises on purpose.
 
-Each carries the three things a person needs: what rule was broken and by which value, where it
-stands, and what to do about it. Anything else that escapes is a defect of rnnlane.
+Each carries the three things a person needs: what rule was broken and by which value, where that
+is, and what to do about it. Anything else that escapes is a defect of rnnlane.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class RnnlaneError(Exception):
 def _rebuild(
     kind: type[RnnlaneError], message: str, where: str | None, remedy: str | None
 ) -> RnnlaneError:
-    """Unpickling calls the class positionally, which keyword-only arguments would refuse."""
+    """Unpickling passes arguments by position, but ``where`` and ``remedy`` are keyword-only."""
     return kind(message, where=where, remedy=remedy)
 
 
@@ -78,7 +78,7 @@ class TrainingError(RnnlaneError):
 
 
 class CheckpointError(RnnlaneError):
-    """A checkpoint cannot be read, or is not of this experiment."""
+    """A checkpoint cannot be read, or belongs to another experiment."""
 
 
 class JobError(RnnlaneError):
@@ -86,7 +86,7 @@ class JobError(RnnlaneError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, else its kind."""
+    """The first line of an error's message; if that is empty, the name of its type."""
     return _lines(error)[0]
 
 
@@ -102,7 +102,8 @@ def _lines(error: BaseException) -> list[str]:
 def redact(text: str) -> str:
     """``text`` with the user, password and secret query values of every address in it replaced.
 
-    Takes an address alone, or a sentence that holds some. It would rather hide too much: all up to
-    the last ``@`` of an address goes, since a password may hold ``/``, ``:`` and ``@`` itself.
+    Takes an address alone, or text that contains some. Hides too much rather than too little:
+    everything up to the last ``@`` of an address, because a password may contain ``/``, ``:`` and
+    ``@`` itself.
     """
     return _QUERY_SECRET.sub(r"\1***", USER_INFO.sub("***@", text))

@@ -18,7 +18,7 @@ from rnnlane.config import load_experiment
 from rnnlane.reports.figures import BLUE, GREEN, ORANGE, VERMILION, picture
 
 PAIRS = (("rnn-1", "birnn-3"), ("lstm-1", "bilstm-3"))
-COLOURS = {"rnn-1": ORANGE, "birnn-3": VERMILION, "lstm-1": GREEN, "bilstm-3": BLUE}
+COLORS = {"rnn-1": ORANGE, "birnn-3": VERMILION, "lstm-1": GREEN, "bilstm-3": BLUE}
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def draw_each(runs: dict[str, list[dict[str, Any]]], file: Path) -> None:
     """Train against val over the epochs, a panel for each experiment."""
     with picture(file, width=10, height=6) as figure:
         panels = figure.subplots(2, 2, sharex=True, sharey=True)
-        for axes, name in zip(panels.flat, COLOURS, strict=True):
+        for axes, name in zip(panels.flat, COLORS, strict=True):
             for seed in runs[name]:
                 for split, style in (("train", "--"), ("val", "-")):
                     values = [record[f"{split}/accuracy"] for record in seed["history"]]
@@ -43,7 +43,7 @@ def draw_each(runs: dict[str, list[dict[str, Any]]], file: Path) -> None:
                         range(1, len(values) + 1),
                         values,
                         style,
-                        color=COLOURS[name],
+                        color=COLORS[name],
                         label=label,
                         alpha=1.0 if seed is runs[name][0] else 0.4,
                     )
@@ -57,7 +57,7 @@ def draw_layers(runs: dict[str, list[dict[str, Any]]], file: Path) -> None:
         for axes, pair in zip(figure.subplots(1, 2, sharey=True), PAIRS, strict=True):
             for name in pair:
                 values = [record["val/accuracy"] for record in runs[name][0]["history"]]
-                axes.plot(range(1, len(values) + 1), values, "o-", color=COLOURS[name], label=name)
+                axes.plot(range(1, len(values) + 1), values, "o-", color=COLORS[name], label=name)
             axes.set(title=" against ".join(pair), xlabel="epoch", ylabel="val accuracy")
             axes.legend()
 

@@ -1,7 +1,7 @@
-"""The script that everyone writes first: one process reads, tokenises, counts and encodes.
+"""The script that everyone writes first: one process reads, tokenizes, counts and encodes.
 
 `python -m tests.benchmarks.sequential_prepare EXPERIMENT.yaml FOLDER`: the same tokens as rnnlane's
-preparation, by the same NLTK tokeniser; prints rows a second.
+preparation, by the same NLTK tokenizer; prints rows a second.
 """
 
 from __future__ import annotations

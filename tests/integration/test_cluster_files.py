@@ -54,14 +54,25 @@ def database(secrets):
     user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
     binaries, address = POSTGRES[-1], ["-h", "127.0.0.1", "-p", str(port)]
     subprocess.run(
-        [*user, binaries / "initdb", "-D", data, "-U", "mlflow", f"--pwfile={password}",
-         "--auth-host=scram-sha-256", "--auth-local=scram-sha-256"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            *user,
+            binaries / "initdb",
+            "-D",
+            data,
+            "-U",
+            "mlflow",
+            f"--pwfile={password}",
+            "--auth-host=scram-sha-256",
+            "--auth-local=scram-sha-256",
+        ],
+        check=True,
+        capture_output=True,
+    )
     server = subprocess.Popen(
         [*user, binaries / "postgres", "-D", data, "-k", folder, *address],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     address += ["-U", "mlflow"]
     try:
         wait_until(
@@ -98,9 +109,12 @@ def mlflow(database, secrets, tmp_path_factory):
     }
     with log.open("w") as target:
         server = subprocess.Popen(
-            [CLUSTER / "docker" / "mlflow-server"], env=environment, stdout=target,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            [CLUSTER / "docker" / "mlflow-server"],
+            env=environment,
+            stdout=target,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         wait_until(lambda: status(f"{address}/health") == 200, what="MLflow's server")
@@ -129,8 +143,11 @@ def make_account(secrets, address):
     return subprocess.run(
         [CLUSTER / "docker" / "mlflow-account"],
         env={**os.environ, "RNNLANE_SECRETS": str(secrets), "MLFLOW_TRACKING_URI": address},
-        check=False, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def driver_login(secrets) -> str:
@@ -177,8 +194,10 @@ def test_missing_secrets_are_named(tmp_path):
     done = subprocess.run(
         [CLUSTER / "docker" / "mlflow-server"],
         env={**os.environ, "RNNLANE_SECRETS": str(tmp_path)},
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert f"{tmp_path}/postgres_password" in done.stderr
@@ -226,8 +245,13 @@ def slurm(tmp_path):
         script = 'ip link set lo up && exec bash "$@"'
         return subprocess.run(
             [*isolate, "bash", "-c", script, "-", CLUSTER / "slurm" / "train.sbatch", *arguments],
-            cwd=tmp_path, env=environment, check=False, capture_output=True, text=True, timeout=600,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
 
     yield run
     shutil.rmtree(f"/tmp/rnnlane-{os.getpid()}", ignore_errors=True)

@@ -32,6 +32,6 @@ class ToySource(FileSource):
 
     def read_file(self, file: SourceFile, columns: Columns) -> Iterator[RawRow]:
         """One row a line."""
-        for line in file.place.read_bytes().splitlines():
+        for line in file.path.read_bytes().splitlines():
             label, _, text = line.partition(b":")
             yield RawRow(text, label.decode())

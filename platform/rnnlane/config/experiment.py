@@ -1,7 +1,7 @@
 """The experiment: every key of a YAML file, its type, range, unit, default and effect.
 
 Frozen pydantic models. They import neither torch nor ray nor mlflow, so that ``rnnlane validate``
-answers at once.
+is fast.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SAMPLE_TEXT = "The movie is visually stunning and the movie is very interesting.
 
 
 class Columns(Section):
-    """Which columns of a csv, jsonl or parquet source hold what."""
+    """The columns of a csv, jsonl or parquet source."""
 
     text: str = Field("text", description="Column with the text to classify.")
     label: str = Field("label", description="Column with the class; text or whole numbers.")
@@ -45,8 +45,8 @@ class DataConfig(Section):
     columns: Columns = Columns()
     classes: tuple[str, ...] | None = Field(
         None,
-        description="The class names, in the order of their label numbers. Without it: all labels "
-        "found, sorted. With it, a label that is not listed is refused or dropped.",
+        description="The class names, in the order of their label numbers; others are refused or "
+        "dropped. Default: all labels of the rows, sorted.",
         min_length=2,
     )
     unknown_label: Literal["error", "drop"] = Field(
@@ -300,7 +300,7 @@ class ExperimentConfig(Section):
         None, description="What `rnnlane tune` varies; other verbs ignore it."
     )
     sample_text: str = Field(
-        SAMPLE_TEXT, min_length=1, description="The sentence of the confidence picture."
+        SAMPLE_TEXT, min_length=1, description="The sentence whose class probabilities are plotted."
     )
 
     @property

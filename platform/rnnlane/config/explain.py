@@ -13,19 +13,19 @@ from rnnlane.config.sources import SOURCES, SourceConfig, source_class
 from rnnlane.config.yaml_source import KeyPath
 from rnnlane.errors import ConfigError
 
-# Keys that earlier versions had, and what they are called now.
+# Keys of earlier versions, and their present names.
 RENAMED = {"training.clip.trial_steps": "training.clip.calibration_steps"}
 
 
 def validated(
-    values: Mapping[str, Any], *, origin: str, places: Mapping[KeyPath, str] | None = None
+    values: Mapping[str, Any], *, origin: str, locations: Mapping[KeyPath, str] | None = None
 ) -> ExperimentConfig:
-    """The experiment that plain values describe; its search space is not looked at.
+    """The experiment that plain values describe; its search space is not checked.
 
     Args:
         values: nested mappings.
         origin: how errors name the source of the values.
-        places: where each key path stands, such as ``lstm-1.yaml:12``.
+        locations: of each key path, such as ``lstm-1.yaml:12``.
 
     Raises:
         ConfigError: a rule is broken; the first one is named, and how many more there are.
@@ -33,10 +33,12 @@ def validated(
     try:
         return ExperimentConfig.model_validate(values)
     except ValidationError as error:
-        raise _explained(error, origin, places or {}) from None
+        raise _explained(error, origin, locations or {}) from None
 
 
-def _explained(error: ValidationError, origin: str, places: Mapping[KeyPath, str]) -> ConfigError:
+def _explained(
+    error: ValidationError, origin: str, locations: Mapping[KeyPath, str]
+) -> ConfigError:
     problems = error.errors(include_url=False)
     problem = problems[0]
     path = _key_path(problem["loc"])
@@ -44,13 +46,14 @@ def _explained(error: ValidationError, origin: str, places: Mapping[KeyPath, str
     if len(problems) > 1:
         others = sorted({".".join(_key_path(other["loc"])) or origin for other in problems[1:]})
         message += f"; {len(problems) - 1} more: {', '.join(others)}"
-    return ConfigError(message, where=located(path, origin, places), remedy=remedy)
+    return ConfigError(message, where=located(path, origin, locations), remedy=remedy)
 
 
-def located(path: KeyPath, origin: str, places: Mapping[KeyPath, str]) -> str:
-    """The dotted key after the place of its innermost part that has one."""
-    place = next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), origin)
-    return f"{place} {'.'.join(path)}".strip()
+def located(path: KeyPath, origin: str, locations: Mapping[KeyPath, str]) -> str:
+    """The dotted key after the location of its innermost part that has one."""
+    prefixes = (path[:length] for length in range(len(path), 0, -1))
+    location = next((locations[prefix] for prefix in prefixes if prefix in locations), origin)
+    return f"{location} {'.'.join(path)}".strip()
 
 
 def _explain(problem: dict[str, Any], path: KeyPath) -> tuple[str, str | None]:
@@ -73,9 +76,9 @@ def _explain(problem: dict[str, Any], path: KeyPath) -> tuple[str, str | None]:
 def _explain_unknown(path: KeyPath) -> tuple[str, str]:
     if (new := RENAMED.get(".".join(path))) is not None:
         return f"`{path[-1]}` is now `{new.rpartition('.')[2]}`", "rename the key"
-    known = _keys_beside(path)
-    near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
+    keys = _keys_beside(path)
+    near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=0.5)
+    hint = f"did you mean `{near[0]}`?" if near else f"the keys there are {', '.join(keys)}"
     return f"unknown key `{path[-1]}`", hint
 
 
@@ -107,15 +110,16 @@ def _members(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _keys_beside(path: KeyPath) -> list[str]:
-    """The valid keys at the place of the last part of ``path``."""
+    """The keys that are valid where the last part of ``path`` is."""
     annotations: list[Any] = [ExperimentConfig]
     for part in path[:-1]:
         annotations = [inner for outer in annotations for inner in _inside(outer, part)]
-    return sorted({key for part in annotations for m in _members(part) for key in m.model_fields})
+    models = [model for annotation in annotations for model in _members(annotation)]
+    return sorted({key for model in models for key in model.model_fields})
 
 
 def _inside(annotation: Any, key: str) -> list[Any]:
-    """What can stand at a key of a section or of a mapping."""
+    """The annotations of a key in a section or a mapping."""
     if get_origin(annotation) is dict:
         return [get_args(annotation)[1]]
     return [

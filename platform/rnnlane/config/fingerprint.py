@@ -37,15 +37,15 @@ def config_fingerprint(config: ExperimentConfig) -> str:
 
 
 def baseline_fingerprint(config: ExperimentConfig) -> str:
-    """Identity of the baseline of an experiment; no model or training setting has a part in it."""
+    """Identity of an experiment's baseline; does not depend on model or training settings."""
     fitted = {"name", "seed", "data", "text", "baseline", "sample_text"}
     return fingerprint(config.model_dump(mode="json", include=fitted))
 
 
 def search_fingerprint(config: ExperimentConfig) -> str:
-    """Identity of a search: as of its experiment, and what varies how.
+    """Identity of a search: of its experiment, and how keys vary.
 
-    Leaves out what it may spend, so that a search can be resumed with more trials or time.
+    Leaves out its budgets, so that a search can be resumed with more trials or time.
     """
     assert config.search is not None
     search = config.search.model_dump(mode="json", exclude=_BUDGETS)

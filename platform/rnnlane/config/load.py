@@ -21,7 +21,7 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
         overrides: assignments such as ``training.clip.max_norm=1.5``; values are read as YAML.
 
     Raises:
-        ConfigError: the file cannot be read, is no YAML mapping, or breaks a rule; names file,
+        ConfigError: the file cannot be read, is not a YAML mapping, or breaks a rule; names file,
             line and dotted key, and for an unknown key the nearest valid one.
     """
     origin = str(path)
@@ -53,7 +53,7 @@ def experiment_from_mapping(
     Args:
         values: nested mappings, as YAML or JSON gives them.
         overrides: assignments ``dotted.key=value``, applied in order.
-        origin: what errors call the source of the values.
+        origin: how errors name the source of the values.
         lines: 1-based line of each key path in that source.
 
     Raises:
@@ -66,23 +66,23 @@ def experiment_from_mapping(
             where=origin,
             remedy="start with `name:` and `data:`; experiments/demo.yaml is an example",
         )
-    places = {path: f"{origin}:{line}" for path, line in (lines or {}).items()}
+    locations = {path: f"{origin}:{line}" for path, line in (lines or {}).items()}
     merged = _copied(values)
     for override in overrides:
         path, value = _parse_override(override)
         _assign(merged, path, value, override)
-        places[path] = f"--set {override}"
-    config = validated(merged, origin=origin, places=places)
+        locations[path] = f"--set {override}"
+    config = validated(merged, origin=origin, locations=locations)
     if config.search is not None:
-        _check_space(config, origin, places)
+        _check_space(config, origin, locations)
     return config
 
 
-def _check_space(config: ExperimentConfig, origin: str, places: Mapping[KeyPath, str]) -> None:
+def _check_space(config: ExperimentConfig, origin: str, locations: Mapping[KeyPath, str]) -> None:
     try:
         check_space(config)
     except ConfigError as error:
-        where = located(_split(error.where or "search"), origin, places)
+        where = located(_split(error.where or "search"), origin, locations)
         raise ConfigError(error.message, where=where, remedy=error.remedy) from None
 
 

@@ -1,4 +1,4 @@
-"""Where rnnlane keeps what it makes."""
+"""Where rnnlane keeps prepared data, checkpoints and the embedded store."""
 
 from __future__ import annotations
 

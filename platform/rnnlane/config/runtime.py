@@ -47,7 +47,7 @@ class RuntimeConfig(Section):
     @field_validator("num_workers", mode="before")
     @classmethod
     def _is_a_count_or_a_range(cls, value: Any) -> Any:
-        # By hand, because pydantic would report an error for each member of the union.
+        # Checked here, because pydantic would report an error for each member of the union.
         if type(value) is int and value >= 0:
             return value
         if isinstance(value, list | tuple) and [type(bound) for bound in value] == [int, int]:

@@ -38,12 +38,12 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def same_value(left: Any, right: Any) -> bool:
-    """Whether two plain values are equal; unlike for ``==``, 1 and true are not."""
+    """Whether two plain values are equal; unlike with ``==``, 1 and true are not."""
     return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
 
 
 def format_value(value: Any) -> str:
-    """A plain value as it is written within a call or a list, to be read as YAML."""
+    """A plain value as YAML text, as it is written within a call or a list."""
     if isinstance(value, str):
         return value if _is_plain(value) else _quoted(value)
     if value is None or isinstance(value, bool):
@@ -249,7 +249,9 @@ class SearchConfig(Section):
         "median of the others (median).",
     )
     grace_epochs: PositiveInt = Field(1, description="Epochs that every trial gets.")
-    reduction_factor: int = Field(2, ge=2, description="For asha: one in so many goes on.")
+    reduction_factor: int = Field(
+        2, ge=2, description="For asha: one in this many trials continues."
+    )
     metric: ValMetric | None = Field(
         None, description="The metric that trials are compared by; default: training.metric."
     )

@@ -14,7 +14,6 @@ PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 ValMetric = Literal["val/loss", "val/accuracy", "val/macro_f1", "val/roc_auc"]
 
-
 _SECRET_OPTION = re.compile(r"secret|passw|token|key|credential|sig(nature)?$", re.IGNORECASE)
 
 
@@ -34,6 +33,6 @@ Location = Annotated[str, AfterValidator(_without_credentials)]
 
 
 class Section(BaseModel):
-    """A frozen part of an experiment that refuses keys it does not know."""
+    """A frozen part of an experiment; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

@@ -25,7 +25,7 @@ SOURCES = {
 
 
 class SourceConfig(Section):
-    """The settings of a source, as far as an experiment must know them.
+    """The settings that an experiment reads of any source.
 
     Attributes:
         location_keys: the settings that hold a path or a URI.

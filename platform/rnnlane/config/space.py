@@ -34,14 +34,14 @@ def ordered_keys(space: Space) -> list[str]:
     A key's parents are those that its conditions name.
 
     Raises:
-        ConfigError: conditions form a circle.
+        ConfigError: conditions form a cycle.
     """
     order: list[str] = []
 
     def visit(key: str, path: tuple[str, ...]) -> None:
         if key in path:
-            circle = " -> ".join([*path[path.index(key) :], key])
-            raise space_error(key, f"conditions may not form a circle, but got {circle}")
+            cycle = " -> ".join([*path[path.index(key) :], key])
+            raise space_error(key, f"conditions may not form a cycle, but got {cycle}")
         if key not in order:
             for parent in space[key].when:
                 if parent in space:
@@ -128,11 +128,9 @@ def grid(config: ExperimentConfig) -> list[Params]:
 def num_trials(config: ExperimentConfig) -> int:
     """Trials that the search runs if its time budget suffices."""
     search = search_of(config)
-    return (
-        min(len(grid(config)), search.num_trials)
-        if search.algorithm == "grid"
-        else search.num_trials
-    )
+    if search.algorithm == "grid":
+        return min(len(grid(config)), search.num_trials)
+    return search.num_trials
 
 
 def data_variants(config: ExperimentConfig) -> list[ExperimentConfig]:
@@ -211,7 +209,7 @@ def combinations(
         config: an experiment with a search.
         keys: varied keys, parents first.
         options: the values of each key.
-        params: values that are given already.
+        params: values already chosen.
     """
     params = params or {}
     if not keys:
@@ -234,9 +232,9 @@ def with_ancestors(space: Space, keys: Sequence[str]) -> list[str]:
 
 
 def probe_values(space: Space, key: str) -> list[Any]:
-    """Values of a key that stand for all: its choices, else both ends.
+    """Values that represent all values of a key: its choices, or both ends of a range.
 
-    Of a range that conditions name, also the values named and one that is not named.
+    If conditions name values of a range, also those values, and one that none of them names.
     """
     variation = space[key]
     if variation.is_continuous:
@@ -251,7 +249,7 @@ def probe_values(space: Space, key: str) -> list[Any]:
 
 
 def completed(config: ExperimentConfig, params: Params, others: Params) -> Params:
-    """``params`` and those of ``others`` that apply with them."""
+    """``params``, completed by those of ``others`` that apply."""
     values = {**others, **params}
     return draw(config, lambda key, _: values[key])
 

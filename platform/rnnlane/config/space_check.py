@@ -82,15 +82,15 @@ def check_space(config: ExperimentConfig) -> None:
 
 
 def _check_known(key: str, where: str) -> None:
-    known = _fields()
+    fields = _fields()
     if key in RENAMED:
         raise ConfigError(f"`{key}` is now `{RENAMED[key]}`", where=where, remedy="rename the key")
-    if key not in known:
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    if key not in fields:
+        near = difflib.get_close_matches(key, fields, n=1, cutoff=0.6)
         remedy = f"did you mean `{near[0]}`?" if near else "`rnnlane schema` lists the keys"
         raise ConfigError(f"unknown key `{key}`", where=where, remedy=remedy)
-    if known[key] is None:
-        inner = [name for name in known if name.startswith(f"{key}.")]
+    if fields[key] is None:
+        inner = [name for name in fields if name.startswith(f"{key}.")]
         raise ConfigError(
             f"must be a key with a value, but `{key}` is a section",
             where=where,
@@ -220,11 +220,11 @@ def _explain(config: ExperimentConfig, params: Params) -> ConfigError:
         rest = {other: value for other, value in blamed.items() if other != key}
         if rest and _problem(config, rest) is not None:
             blamed = rest
-    culprit, condition, cured = _find_condition(config, params, blamed)
+    culprit, condition, valid = _find_condition(config, params, blamed)
     remedy = f"leave out {_assignment(culprit, params)}, or give the key a `when`"
     if condition is not None:
         blamed = {**blamed, condition: params[condition]}
-        listed = ", ".join(format_value(value) for value in cured)
+        listed = ", ".join(format_value(value) for value in valid)
         remedy = f"add `when: {{{condition}: [{listed}]}}`"
     others = " and ".join(_assignment(key, params) for key in blamed if key != culprit)
     values = _assignment(culprit, params) + (f" with {others}" if others else "")
@@ -253,12 +253,12 @@ def _find_condition(
             if other == culprit or is_descendant or space[other].is_continuous:
                 continue
             values = list(islice(space[other].values, _MAX_VALUES_TRIED))
-            cured = [v for v in values if _problem(config, {**blamed, other: v}) is None]
-            if cured and params[other] not in cured:
-                candidates.append((culprit, other, cured))
+            valid = [v for v in values if _problem(config, {**blamed, other: v}) is None]
+            if valid and params[other] not in valid:
+                candidates.append((culprit, other, valid))
 
-    def rank(pair: tuple[str, str | None, list[Any]]) -> tuple[bool, int]:
-        return not any(isinstance(value, float) for value in pair[2]), len(pair[2])
+    def rank(candidate: tuple[str, str | None, list[Any]]) -> tuple[bool, int]:
+        return not any(isinstance(value, float) for value in candidate[2]), len(candidate[2])
 
     return max(candidates, key=rank, default=(list(blamed)[-1], None, []))
 

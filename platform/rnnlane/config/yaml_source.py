@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, first_line
 
 KeyPath = tuple[str, ...]
 
@@ -48,7 +48,7 @@ def parse_yaml(text: str, *, origin: str) -> tuple[Any, dict[KeyPath, int]]:
         The value, and for each key path the 1-based line of its key.
 
     Raises:
-        ConfigError: it is not YAML, uses an unsafe tag, or gives a key twice.
+        ConfigError: it is not YAML, uses an unsafe tag, or has a key twice.
     """
     loader: _Loader | None = None
     try:
@@ -68,8 +68,7 @@ def parse_yaml(text: str, *, origin: str) -> tuple[Any, dict[KeyPath, int]]:
             remedy="correct the syntax; `rnnlane schema` lists the keys",
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"not valid YAML: {reason}", where=origin) from None
+        raise ConfigError(f"not valid YAML: {first_line(error)}", where=origin) from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -82,13 +81,14 @@ def _collect_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], or
     if not isinstance(node, yaml.MappingNode):
         return
     for key_node, value_node in node.value:
-        here = (*path, str(key_node.value))
+        key_path = (*path, str(key_node.value))
+        key = ".".join(key_path)
         line = key_node.start_mark.line + 1
-        if here in lines:
+        if key_path in lines:
             raise ConfigError(
-                f"a key may appear only once, but `{'.'.join(here)}` is also on line {lines[here]}",
-                where=f"{origin}:{line} {'.'.join(here)}",
+                f"a key may appear only once, but `{key}` is also on line {lines[key_path]}",
+                where=f"{origin}:{line} {key}",
                 remedy="remove one of the two",
             )
-        lines[here] = line
-        _collect_lines(value_node, here, lines, origin)
+        lines[key_path] = line
+        _collect_lines(value_node, key_path, lines, origin)

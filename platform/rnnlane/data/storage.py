@@ -1,7 +1,7 @@
 """Local paths and URIs, read and written through one interface: pyarrow's filesystems.
 
-pyarrow is imported where it is used: sources import this module, and an experiment is validated
-in less time than pyarrow takes to import.
+pyarrow is imported where it is used: sources import this module, and importing pyarrow takes
+longer than validating an experiment.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StoragePath:
     Attributes:
         filesystem: a ``pyarrow.fs.FileSystem``.
         path: absolute on that filesystem, without a trailing slash.
-        prefix: what stood before ``path`` in the location a user gave, for error messages.
+        prefix: the scheme of the URI that a user gave, such as ``s3://``, for error messages.
     """
 
     filesystem: Any
@@ -48,11 +48,11 @@ class StoragePath:
         return self.path.rsplit("/", 1)[-1]
 
     def info(self) -> Any:
-        """``pyarrow.fs.FileInfo``; of type ``NotFound`` where nothing is."""
+        """``pyarrow.fs.FileInfo``; of type ``NotFound`` if the path does not exist."""
         return self.filesystem.get_file_info(self.path)
 
     def is_folder(self) -> bool:
-        """Whether a folder is there."""
+        """Whether the path is a folder."""
         from pyarrow.fs import FileType
 
         return bool(self.info().type == FileType.Directory)
@@ -74,23 +74,23 @@ class StoragePath:
             return bytes(stream.read())
 
     def write_bytes(self, content: bytes) -> None:
-        """Writes a file. A reader can see it half written: see :meth:`publish`."""
+        """Writes a file. A reader may see it half-written; :meth:`publish` avoids that."""
         with self.filesystem.open_output_stream(self.path, compression=None) as stream:
             stream.write(content)
 
     def publish(self, content: bytes, *, draft: StoragePath) -> None:
-        """Makes a file appear with all of its content, in place of one that is there.
+        """Writes a file, or replaces it, so that readers only ever see it complete.
 
         Args:
-            content: what it holds.
-            draft: where it is written first, on the same filesystem. A move is a rename on a
+            content: of the file.
+            draft: the path written first, on the same filesystem. A move is a rename on a
                 local disk and an atomic copy of a small object on an object store.
         """
         draft.write_bytes(content)
         self.filesystem.move(draft.path, self.path)
 
     def remove_folder(self) -> None:
-        """Removes a folder and all that is in it; nothing happens where there is none."""
+        """Removes a folder with its content, if it exists."""
         if self.is_folder():
             self.filesystem.delete_dir(self.path)
 
@@ -107,7 +107,7 @@ def open_storage_path(location: str) -> StoragePath:
     if "://" not in location:
         path = os.path.abspath(os.path.expanduser(location))
         return StoragePath(LocalFileSystem(), path)
-    # Wildcards and blanks are no URI syntax; from_uri() undoes the quoting.
+    # Wildcards and spaces are not valid in a URI; from_uri() undoes the quoting.
     quoted = quote(location, safe="/:@?&=%+,;~!$'()")
     try:
         filesystem, path = FileSystem.from_uri(quoted)
@@ -124,13 +124,13 @@ def open_storage_path(location: str) -> StoragePath:
 
 
 def joined(location: str, *names: str) -> str:
-    """A location below another one; the options of a URI stay at its end."""
+    """A location below another; the options of a URI stay at the end."""
     base, mark, options = location.partition("?") if "://" in location else (location, "", "")
     return "/".join([base.rstrip("/"), *names]) + mark + options
 
 
 def user_cache() -> Path:
-    """Folder for what can be had again: downloads and digests. It may not exist yet."""
+    """Folder for downloads and digests, which can be deleted. It may not exist yet."""
     return Path(platformdirs.user_cache_dir("rnnlane"))
 
 
@@ -146,9 +146,11 @@ def readable_errors(where: str) -> Iterator[None]:
 
 
 def storage_error(error: Exception, *, where: str) -> DataError:
-    """What a failed read or write means to a user."""
+    """A failed read or write as an error for the user."""
     if getattr(error, "errno", None) in _NO_SPACE or "No space left" in str(error):
-        return DataError("no space left on the disk", where=where, remedy="free some, run again")
+        return DataError(
+            "no space left on the disk", where=where, remedy="free some space, then run again"
+        )
     if isinstance(error, FileNotFoundError):
         return DataError("no such file", where=where, remedy="every node must reach the same path")
     reason = os.strerror(error.errno) if getattr(error, "errno", None) else first_line(error)  # type: ignore[attr-defined]

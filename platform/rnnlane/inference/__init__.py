@@ -1,6 +1,6 @@
-"""A trained classifier that answers for texts.
+"""A trained classifier that predicts the classes of texts.
 
-Models in MLflow name ``rnnlane.inference:Predictor``: that address must stay valid.
+Models in MLflow name ``rnnlane.inference:Predictor``: that name must stay valid.
 """
 
 from rnnlane.inference.predictor import Predictor

@@ -54,10 +54,10 @@ def save_bundle(
     """Writes a bundle into an existing folder.
 
     Args:
-        folder: that exists.
+        folder: an existing one.
         weights: of the model, by name.
         vocabulary: as JSON lines.
-        text: how texts become tokens.
+        text: the settings of the text processing.
         model: its shape: a dumped ModelConfig, or ``num_words`` and ``num_ngrams`` of a linear one.
         class_names: by label.
     """

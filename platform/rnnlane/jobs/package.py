@@ -128,7 +128,7 @@ def _local_files(config: ExperimentConfig) -> Iterator[tuple[str, Path]]:
     for name, location in source.locations.items():
         if _is_local(location):
             for file in source.files_at(name):
-                yield f"data.source.{name}", Path(file.place.path)
+                yield f"data.source.{name}", Path(file.path.path)
     for key, words in _FILE_KEYS.items():
         for value in _possible_values(config, key):
             if value is not None and value not in words and _is_local(value):

@@ -16,8 +16,8 @@ class Encoder(nn.Module, abc.ABC):
 
     A subclass is constructed with a ModelConfig alone. What it returns for a row must depend on
     that row's real positions only: neither on the padding nor on the other rows of the batch. The
-    training loop copies encoders with ``copy.deepcopy`` and moves them with ``to``; whatever has to
-    be redone afterwards is the encoder's own business.
+    training loop copies encoders with ``copy.deepcopy`` and moves them with ``to``; an encoder
+    must itself restore what those do not keep.
 
     Attributes:
         output_size: F, the features of an output position and of the final state.

@@ -70,7 +70,7 @@ class LinearClassifier(nn.Module):
         rows, ngrams = ngrams_of(
             tokens, offsets, vocabulary_size=self._vocabulary_size, num_words=self._num_words
         )
-        counts = _counts(rows, ngrams, known=self.ngrams.numpy(), num_rows=len(lengths))
+        counts = _counts(rows, ngrams, selected=self.ngrams.numpy(), num_rows=len(lengths))
         features = _tfidf(self.idf.numpy()).transform(counts)
         return torch.from_numpy(features @ self.weight.numpy().T + self.bias.numpy())
 
@@ -103,18 +103,18 @@ def fit_linear(
     rows, ngrams = ngrams_of(
         tokens, offsets, vocabulary_size=vocabulary_size, num_words=config.num_words
     )
-    known = _frequent(rows, ngrams, min_rows=config.min_rows)
-    counts = _counts(rows, ngrams, known=known, num_rows=len(labels))
+    selected = _frequent(rows, ngrams, min_rows=config.min_rows)
+    counts = _counts(rows, ngrams, selected=selected, num_rows=len(labels))
     tfidf = TfidfTransformer(sublinear_tf=True).fit(counts)
     regression = LogisticRegression(C=config.inverse_strength, max_iter=1000)
     regression.fit(tfidf.transform(counts), labels)
     model = LinearClassifier(
-        num_ngrams=len(known),
+        num_ngrams=len(selected),
         num_classes=num_classes,
         vocabulary_size=vocabulary_size,
         num_words=config.num_words,
     )
-    model.ngrams.copy_(torch.from_numpy(known))
+    model.ngrams.copy_(torch.from_numpy(selected))
     model.idf.copy_(torch.from_numpy(tfidf.idf_))
     _copy_regression(regression, model)
     return model
@@ -147,16 +147,16 @@ def _frequent(rows: Ints, ngrams: Ints, *, min_rows: int) -> Ints:
     return distinct[num_rows >= min_rows]
 
 
-def _counts(rows: Ints, ngrams: Ints, *, known: Ints, num_rows: int) -> csr_matrix:
-    """How often each known n-gram occurs in each row: float64 [num_rows, F]."""
+def _counts(rows: Ints, ngrams: Ints, *, selected: Ints, num_rows: int) -> csr_matrix:
+    """How often each of the selected n-grams occurs in each row: float64 [num_rows, F]."""
     from scipy.sparse import csr_matrix
 
-    columns = np.searchsorted(known, ngrams)
-    is_known = columns < len(known)
-    is_known[is_known] = known[columns[is_known]] == ngrams[is_known]
-    cells = rows[is_known], columns[is_known]
+    columns = np.searchsorted(selected, ngrams)
+    is_selected = columns < len(selected)
+    is_selected[is_selected] = selected[columns[is_selected]] == ngrams[is_selected]
+    cells = rows[is_selected], columns[is_selected]
     # csr_matrix adds up entries of the same cell.
-    return csr_matrix((np.ones(len(cells[0])), cells), shape=(num_rows, len(known)))
+    return csr_matrix((np.ones(len(cells[0])), cells), shape=(num_rows, len(selected)))
 
 
 def _tfidf(idf: npt.NDArray[np.float64]) -> TfidfTransformer:

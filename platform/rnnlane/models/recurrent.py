@@ -59,7 +59,7 @@ class RecurrentEncoder(Encoder):
                     parameter[hidden : 2 * hidden] = 1.0  # gates in order: input, forget, ...
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restores a copy, whose weights are separate tensors; cuDNN wants them contiguous."""
+        """Restores a copy, whose weights are separate tensors; cuDNN needs one block."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.rnn.flatten_parameters()
 
@@ -133,13 +133,13 @@ class RecurrentEncoder(Encoder):
 def _reversal(lengths: Tensor, num_positions: int) -> Tensor:
     """The permutation that reverses each row within its own length.
 
-    Position t of a row of length n trades places with n - 1 - t; padding keeps its place. For
+    Position t of a row of length n is swapped with n - 1 - t; padding stays. For
     lengths [3, 2] and T = 3, the two rows ``a b c`` and ``d e .`` become ``c b a`` and ``e d .``.
-    Time comes first in memory, so the values lie there as ``a d b e c .``, and the permutation is
+    Time comes first in memory, so the values are stored as ``a d b e c .``, and the permutation is
     [4, 3, 2, 1, 0, 5].
 
     Returns:
-        int64 [T * B]; for each place of a flattened [T, B], the place that its new value is at.
+        int64 [T * B]; for each position of a flattened [T, B], the position of its new value.
     """
     batch_size = len(lengths)
     positions = torch.arange(num_positions, device=lengths.device).unsqueeze(1)  # [T, 1]
@@ -156,7 +156,7 @@ class _Reverse(torch.autograd.Function):
     """index_select by a permutation that is its own inverse.
 
     The gradient is then the same permutation of the output's gradient: a plain read. Torch does not
-    know that no place is read twice, and its own backward pass would add up into zeros.
+    use that no position is read twice: its own backward pass would add up into zeros.
     """
 
     @staticmethod

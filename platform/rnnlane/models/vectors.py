@@ -120,7 +120,7 @@ def _check_width(width: int, embedding_dim: int, where: str) -> None:
             f"a word vector must have model.embedding_dim = {embedding_dim} numbers, "
             f"but got {width}",
             where=where,
-            remedy=f"set model.embedding_dim to {width} if all vectors of the file are that wide, "
+            remedy=f"set model.embedding_dim to {width} if all vectors of the file have that many, "
             "or correct the line",
         )
 

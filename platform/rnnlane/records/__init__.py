@@ -1,1 +1,1 @@
-"""Plain values that travel: what happened, in words that no library owns."""
+"""What happened in a run, as plain values that need no library."""

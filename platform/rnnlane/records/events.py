@@ -1,4 +1,4 @@
-"""The one interface by which running work says how it is coming along."""
+"""The interface through which running work reports what happens."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class RunEvents:
     """What happens while a verb runs. Every method does nothing; override what is of interest.
 
-    Whoever does work (a stage of prepare, the training loop, a search) calls these; whoever wants
-    to know (a progress bar, the tracker, a queue to the driver) overrides them.
+    Whatever does the work (a stage of prepare, the training loop, a search) calls these; a progress
+    bar, the tracker or a queue to the driver overrides them.
 
     Attributes:
         verbose: whether Ray's own output is wanted as well.
@@ -24,10 +24,10 @@ class RunEvents:
     verbose = False
 
     def stage(self, text: str) -> None:
-        """Something starts that takes seconds or more."""
+        """Something that takes seconds or longer starts."""
 
     def progress(self, progress: Progress) -> None:
-        """How far the stage under way is; called often."""
+        """The progress of the current stage; called often."""
 
     def epoch(self, history: list[dict[str, float]]) -> None:
         """An epoch has ended: the records of all finished epochs. Also after a restart."""

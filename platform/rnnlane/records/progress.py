@@ -1,4 +1,4 @@
-"""How far work is, while it goes on."""
+"""The progress of running work."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage of work is.
+    """The progress of a stage.
 
     Attributes:
-        stage: what is under way, such as ``read`` or ``epoch 3/12``.
+        stage: its name, such as ``read`` or ``epoch 3/12``.
         done: units that are done.
-        total: units in all; None where that is not known.
+        total: units in all; None if unknown.
     """
 
     stage: str
@@ -21,13 +21,13 @@ class Progress:
 
     @property
     def detail(self) -> str:
-        """What else there is to say, on one line."""
+        """The amount done, with its unit."""
         return f"{self.done:,} rows" if self.stage != "download" else f"{self.done:,} bytes"
 
 
 @dataclass(frozen=True)
 class EpochProgress(Progress):
-    """How far training is within an epoch; ``done`` and ``total`` are optimizer steps.
+    """The progress of training within an epoch; ``done`` and ``total`` are optimizer steps.
 
     Attributes:
         epoch: the epoch under way, from 1.

@@ -1,4 +1,4 @@
-"""The line by which a log tells which MLflow run it is of: written by drivers, read by `jobs`."""
+"""The log line that names a driver's MLflow run: written by drivers, read by `jobs`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LINE = re.compile(r"^run ([0-9a-f]{32}) in (\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class RunMarker:
-    """Which run of which store.
+    """A run and its store.
 
     Attributes:
         run_id: MLflow's.
@@ -24,18 +24,18 @@ class RunMarker:
 
     @property
     def url(self) -> str | None:
-        """The run's page; None where the store is no server."""
+        """The run's page; None if the store is not a server."""
         if not self.tracking_uri.startswith(("http://", "https://")):
             return None
         return f"{self.tracking_uri.rstrip('/')}/#/runs/{self.run_id}"
 
 
 def marker_line(run_id: str, tracking_uri: str) -> str:
-    """What a driver says once MLflow knows of its run."""
+    """The line that a driver prints once its run exists in MLflow."""
     return f"run {run_id} in {redact(tracking_uri)}"
 
 
 def find_marker(log: str) -> RunMarker | None:
     """The newest marker of a log."""
-    found = _LINE.findall(log)
-    return RunMarker(*found[-1]) if found else None
+    markers = _LINE.findall(log)
+    return RunMarker(*markers[-1]) if markers else None

@@ -44,7 +44,7 @@ def calibrate_clip(
 
 
 def seed_dropout(config: ExperimentConfig, *, epoch: int, step: int, rank: int) -> None:
-    """Makes a step's dropout masks a function of its place, so that no random state is saved."""
+    """Makes a step's dropout masks a function of its position, so that no random state is saved."""
     if config.model.has_dropout:
-        place = (config.training_seed, epoch, step, rank)
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+        entropy = (config.training_seed, epoch, step, rank)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))

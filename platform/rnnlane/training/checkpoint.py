@@ -25,7 +25,7 @@ _RECORDS = ("norms", "losses")
 
 
 class Checkpointer:
-    """Writes a run's checkpoints through the events, and knows when one is due.
+    """Writes a run's checkpoints through the events, and tracks when one is due.
 
     Args:
         model: its weights are saved.

@@ -1,6 +1,6 @@
 """The batch plan of an epoch -> the tensors of one worker, step by step.
 
-A streaming feed would stand beside the resident `TrainFeed`: the loop only iterates over
+A streaming feed can be added beside the resident `TrainFeed`: the loop only iterates over
 :class:`StepBatch`.
 """
 

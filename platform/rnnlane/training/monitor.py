@@ -1,4 +1,4 @@
-"""Takes finished steps into the state, watches for a run that diverges, and reports progress."""
+"""Adds finished steps to the state, stops a diverging run, and reports progress."""
 
 from __future__ import annotations
 

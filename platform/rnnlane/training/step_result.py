@@ -35,8 +35,8 @@ def local_counters(
     Returns:
         float32 [5] on the device of ``loss``, in the order of the first fields of StepResult.
     """
-    known = torch.tensor([wants_checkpoint, num_tokens, num_positions], dtype=torch.float32)
-    return torch.cat([torch.stack([loss, correct]), send(known, loss.device)])
+    counts = torch.tensor([wants_checkpoint, num_tokens, num_positions], dtype=torch.float32)
+    return torch.cat([torch.stack([loss, correct]), send(counts, loss.device)])
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,10 @@ def test_every_name_that_is_used_is_declared():
     assert used_volumes == set(COMPOSE["volumes"])
     made = subprocess.run(
         ["grep", "-oE", "(ray|mlflow|postgres)_[a-z_]+", CLUSTER / "make-secrets"],
-        check=True, capture_output=True, text=True,
-    ).stdout.split()  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
     for name, secret in COMPOSE["secrets"].items():
         assert secret == {"file": f"./secrets/{name}"}
         assert name in made
@@ -202,20 +204,32 @@ def test_the_images_pip_steps_work_in_a_clean_environment(tmp_path):
                     shutil.copy(ROOT / source, build)
         elif name == "RUN" and "pip install" in arguments:
             done = subprocess.run(
-                ["sh", "-c", arguments], cwd=build, env=environment, check=False,
-                capture_output=True, text=True, timeout=900,
-            )  # fmt: skip
+                ["sh", "-c", arguments],
+                cwd=build,
+                env=environment,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=900,
+            )
             assert done.returncode == 0, done.stderr[-2000:]
             ran += 1
     assert ran == 2
     for command in (["--help"], ["schema"], ["manifest", "--cluster"]):
         done = subprocess.run(
-            [venv / "bin" / "rnnlane", *command], cwd=tmp_path, env=environment, check=True,
-            capture_output=True, text=True,
-        )  # fmt: skip
+            [venv / "bin" / "rnnlane", *command],
+            cwd=tmp_path,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         assert done.stdout
     done = subprocess.run(
         [venv / "bin" / "python", "-c", "import psycopg2, flask_wtf, ray, torch, rnnlane.pipeline"],
-        env=environment, check=False, capture_output=True, text=True,
-    )  # fmt: skip
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr

@@ -170,12 +170,12 @@ def test_a_grid_of_a_continuous_key_or_without_an_end_is_refused_by_name():
     assert "at most 100,000 combinations" in refusal(huge, algorithm="grid").message
 
 
-def test_conditions_that_form_a_circle_are_refused():
+def test_conditions_that_form_a_cycle_are_refused():
     space = {
         "model.cell": {"choice": ["rnn"], "when": {"model.pooling": ["max"]}},
         "model.pooling": {"choice": ["max"], "when": {"model.cell": ["rnn"]}},
     }
-    assert "circle, but got model.cell -> model.pooling -> model.cell" in refusal(space).message
+    assert "cycle, but got model.cell -> model.pooling -> model.cell" in refusal(space).message
 
 
 def test_a_space_without_text_keys_needs_one_data_set():

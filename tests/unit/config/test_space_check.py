@@ -50,7 +50,7 @@ def test_a_key_that_may_not_vary_is_refused_with_the_reason(key, words, remedy):
         ({"model.cell": ["lstm", "grru"]}, "model.cell is never grru"),
         ({"model.cell": ["gru"]}, "never hold together: uniform(0, 0.5) when model.cell in (gru)"),
         ({"training.learning_rate": [0.01]}, "training.learning_rate is never 0.01"),
-        ({"model.dropout": [0.1]}, "circle, but got model.dropout -> model.dropout"),
+        ({"model.dropout": [0.1]}, "cycle, but got model.dropout -> model.dropout"),
     ],
 )
 def test_a_condition_that_cannot_hold_is_refused(space, words):
@@ -83,7 +83,7 @@ def test_a_condition_on_whole_numbers_is_advised_rather_than_one_on_fractions():
     assert error.remedy == "add `when: {model.num_layers: [2]}`"
 
 
-def test_no_condition_is_advised_that_would_form_a_circle():
+def test_no_condition_is_advised_that_would_form_a_cycle():
     layers = {"choice": [1, 2], "when": {"model.dropout": [0.5]}}
     error = refusal({"model.dropout": "choice(0.0, 0.5)", "model.num_layers": layers})
     assert error.where == "experiment search.space.model.dropout"

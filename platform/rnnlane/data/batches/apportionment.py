@@ -1,7 +1,7 @@
 """How many rows of each class every step of an epoch takes: exact, and even over the epoch.
 
 A step of B rows out of N should hold B * n / N rows of a class that has n: rarely a whole number.
-Rounding must keep three promises at once: each step is full, each class is within one row in each
+Rounding must meet three conditions at once: each step is full, each class is within one row in each
 step, and each class is within one row over any number of first steps (or a rare class would bunch).
 That is proportionate-fair scheduling: a class is a task, a step is a time slot, the rows that
 rounding down leaves over are the processors. The PD2 rule solves it, one slot after the other.
@@ -51,7 +51,7 @@ def step_class_counts(
     guaranteed, weights = np.divmod(global_batch_size * class_counts, num_rows)
     counts = guaranteed + _extra_rows(weights.tolist(), num_rows, num_full)
     if rest:
-        # What full steps leave over is within one row of its share too: the prefix before it is.
+        # The rest is within one row of its share too, because the full steps before it are.
         counts = np.vstack([counts, class_counts - counts.sum(axis=0)])
     return counts
 

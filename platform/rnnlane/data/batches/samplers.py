@@ -93,16 +93,16 @@ class StratifiedDistributedBatchSampler:
             epoch=self._epoch,
         )
         for rows in steps:
-            mine = share(rows, self._labels, rank=self._rank, world_size=self._world_size)
-            yield mine.tolist()
+            own = share(rows, self._labels, rank=self._rank, world_size=self._world_size)
+            yield own.tolist()
 
 
 class StratifiedKFoldBatchSampler:
     """Batches that are the folds of scikit-learn's ``StratifiedKFold``; for one process.
 
     There are k = ceil(N / batch_size) batches whose sizes differ by at most one, and each class's
-    count in them too. Unlike the batch plan, it does not spread a class rarer than k evenly, knows
-    no lengths and no ranks, and its order may change with scikit-learn's version.
+    count in them too. Unlike the batch plan, it does not spread a class rarer than k evenly or
+    support lengths and ranks, and its order may change with scikit-learn's version.
 
     Example:
         >>> from torch.utils.data import DataLoader
@@ -142,7 +142,7 @@ class StratifiedKFoldBatchSampler:
         return self._num_batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        if self._num_batches == 1:  # scikit-learn wants two folds or more
+        if self._num_batches == 1:  # scikit-learn needs at least two folds
             yield list(range(len(self._labels)))
             return
         from sklearn.model_selection import StratifiedKFold
@@ -150,7 +150,7 @@ class StratifiedKFoldBatchSampler:
         seed_bits = np.random.SeedSequence([self._seed, self._epoch]).generate_state(1)
         folds = StratifiedKFold(self._num_batches, shuffle=True, random_state=int(seed_bits[0]))
         with warnings.catch_warnings():
-            # A class with fewer rows than folds is no defect here: some batches go without it.
+            # A class with fewer rows than folds is fine here: some batches have none of it.
             warnings.filterwarnings("ignore", message="The least populated class")
             batches = [rows for _, rows in folds.split(self._labels, self._labels)]
         keys = random_bits(

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from rnnlane.data.batches.encoded import EncodedSplit
 
-# Widths are multiples of this: with few shapes torch hands out the same memory again.
+# Widths are multiples of this: with few shapes torch reuses memory.
 WIDTH_STEP_ON_GPUS = 32
-# The rest is for the model, its optimizer, and what a step holds on to.
+# The rest is for the model, its optimizer and the activations of a step.
 RESIDENT_SHARE = 0.5
 
 
@@ -42,8 +42,8 @@ class BatchMaker:
     there, and only their numbers travel.
 
     Args:
-        split: where the rows are.
-        device: where the tensors are wanted.
+        split: holds the rows.
+        device: of the tensors.
     """
 
     def __init__(self, split: EncodedSplit, device: torch.device):
@@ -110,14 +110,14 @@ class BatchMaker:
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
-    """``values`` on the device; a GPU is not waited for, as it reads them from pinned memory."""
+    """``values`` on the device; does not wait for a GPU, which reads them from pinned memory."""
     if device.type != "cuda" or values.is_cuda:
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)
 
 
 def fits(num_bytes: int, device: torch.device) -> bool:
-    """Whether so much data may stay on the device for good."""
+    """Whether data of this size may stay on the device for the whole run."""
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
@@ -125,7 +125,7 @@ def fits(num_bytes: int, device: torch.device) -> bool:
 
 
 def _as_tensor(values: npt.NDArray[np.int32]) -> Tensor:
-    """Without a copy; Ray's arrays are read-only, which torch has no word for but a warning."""
+    """Without a copy; Ray's arrays are read-only, which torch warns about."""
     if values.flags.writeable:
         return torch.from_numpy(values)
     with warnings.catch_warnings():

@@ -39,7 +39,7 @@ class Identity:
 
     Attributes:
         source: digest of the source's bytes.
-        settings: the data, text and seed sections without paths; words in place of their file.
+        settings: the data, text and seed sections without paths; stop words as a digest.
         code: digest of the code that shapes the result.
     """
 
@@ -61,7 +61,7 @@ def identify(config: ExperimentConfig) -> Identity:
     """Digests the source, the settings and the code.
 
     Raises:
-        DataError: the source is not there or cannot be read.
+        DataError: the source is missing or cannot be read.
         ConfigError: the file of stop words cannot be read.
     """
     source = source_of(config.data)
@@ -76,7 +76,7 @@ def prepared_path(config: ExperimentConfig, *, storage: str) -> str:
         storage: local folder or pyarrow URI.
 
     Raises:
-        DataError: the source is not there or cannot be read.
+        DataError: the source is missing or cannot be read.
         ConfigError: the file of stop words cannot be read.
     """
     return identify(config).path(storage)
@@ -92,7 +92,7 @@ def _settings(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def code_version(source: Source) -> str:
-    """Digest of the shaping modules, and of the releases of the tokenizers and of Unicode."""
+    """Digest of the shaping modules and of the versions of the tokenizers and of Unicode."""
     hasher = hashlib.sha256()
     for path in _shaping_files(source):
         hasher.update(path.read_bytes())

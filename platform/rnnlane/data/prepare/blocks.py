@@ -82,8 +82,8 @@ def tokenize_rows(table: pa.Table, *, processor: TextProcessor) -> pa.Table:
         processor: the text settings.
 
     Returns:
-        Table of ``TOKENS_SCHEMA`` with the same rows; a row that cannot be used says why in
-        ``dropped`` and has a NULL for tokens.
+        Table of ``TOKENS_SCHEMA`` with the same rows; of a row that cannot be used, ``dropped``
+        is the reason and ``tokens`` is NULL.
     """
     texts = table["text"].to_pylist()
     has_label = table["label"].is_valid().to_pylist()
@@ -113,7 +113,7 @@ def _tokenize_text(
     tokens = processor(decoded)
     if not tokens:
         return None, bytes(KEY_BYTES), EMPTY_TEXT, invalid, cut
-    # Texts that differ in spacing only are one text to the model.
+    # Texts that differ only in spacing are the same text to the model.
     return tokens, content_key("\0".join(tokens)), None, invalid, cut
 
 
@@ -125,7 +125,7 @@ def _decode(text: bytes) -> tuple[str, bool]:
 
 
 def describe_rows(table: pa.Table) -> pa.Table:
-    """All but the tokens: what the driver needs to know of each row."""
+    """All but the tokens: what the driver needs of each row."""
     return table.drop_columns(["tokens"])
 
 
@@ -165,7 +165,7 @@ class SplitWriter:
             tables: of ``TOKENS_SCHEMA``.
 
         Returns:
-            One for each split.
+            The statistics of each split.
 
         Raises:
             DataError: the disk is full or cannot be written.
@@ -222,8 +222,8 @@ def _tokens(tables: Sequence[pa.Table], rows: Ints) -> pa.ListArray:
     return taken.combine_chunks() if taken.num_chunks != 1 else taken.chunk(0)
 
 
-def _write(table: pa.Table, place: StoragePath) -> None:
-    with readable_errors(str(place)):
-        place.filesystem.create_dir(place.path.rpartition("/")[0])
-        with place.filesystem.open_output_stream(place.path, compression=None) as stream:
+def _write(table: pa.Table, file: StoragePath) -> None:
+    with readable_errors(str(file)):
+        file.filesystem.create_dir(file.path.rpartition("/")[0])
+        with file.filesystem.open_output_stream(file.path, compression=None) as stream:
             pq.write_table(table, stream, compression="zstd", use_dictionary=False)

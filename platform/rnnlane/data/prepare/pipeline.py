@@ -1,6 +1,6 @@
 """The pipeline from raw rows to prepared data: read, tokenize, split, count, encode, publish.
 
-Ray is imported where it is used: to find prepared data that is there must be quick.
+Ray is imported where it is used, because finding existing prepared data must be quick.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ _CANCEL_TIMEOUT_S = 30.0
 
 
 def find_prepared(config: ExperimentConfig, *, storage: str) -> PreparedData | None:
-    """The experiment's prepared data if it is there, finished and whole.
+    """The experiment's prepared data if it exists, finished and undamaged.
 
     Args:
         config: the experiment.
         storage: local folder or pyarrow URI.
 
     Raises:
-        DataError: the source is not there or cannot be read.
+        DataError: the source is missing or cannot be read.
         ConfigError: the file of stop words cannot be read.
     """
     if source_of(config.data).needs_fetch():
@@ -80,7 +80,7 @@ def find_prepared(config: ExperimentConfig, *, storage: str) -> PreparedData | N
 
 
 def check_source(config: ExperimentConfig) -> None:
-    """Reads one row of each kind of file that the source has, before anything is started for it.
+    """Reads one row of each split of the source, before anything is started.
 
     Raises:
         DataError: a column is missing, or the file is not what the experiment says it is.
@@ -91,14 +91,14 @@ def check_source(config: ExperimentConfig) -> None:
 def prepare(
     config: ExperimentConfig, *, storage: str, events: RunEvents | None = None
 ) -> PreparedData:
-    """Prepares an experiment's data on the Ray cluster, or finds it prepared.
+    """Prepares an experiment's data on the Ray cluster, unless it is prepared already.
 
-    ``ray.init`` is the caller's. Several processes may prepare the same data at once.
+    The caller initializes Ray. Several processes may prepare the same data at once.
 
     Args:
         config: the experiment.
         storage: local folder or pyarrow URI that every node reaches.
-        events: is told how far a stage (``download``, ``read``, ``count``, ``encode``) is.
+        events: receives the progress of ``download``, ``read``, ``count`` and ``encode``.
 
     Raises:
         DataError: the source cannot be read or used, or the storage cannot be written.
@@ -112,9 +112,9 @@ def prepare(
     identity = identify(config)
     path = identity.path(storage)
     remove_abandoned(path, now=datetime.now(UTC))
-    found = find_finished(path)
-    if found is not None:
-        return found
+    existing = find_finished(path)
+    if existing is not None:
+        return existing
     with draft_folder(path) as folder, _errors_of_tasks():
         content = _build(config, folder, events)
         if source.list_files() != files:
@@ -129,7 +129,7 @@ def prepare(
 
 @contextmanager
 def _errors_of_tasks() -> Iterator[None]:
-    """Raises what failed in a task as it was raised there, without Ray's wrapping."""
+    """Raises the error that failed a task without Ray's wrapper."""
     import ray.exceptions
 
     try:
@@ -142,13 +142,13 @@ def _errors_of_tasks() -> Iterator[None]:
         raise DataError(
             "no space left for Ray's object store to spill to",
             where="the disk of Ray's temporary folder",
-            remedy="free some, or start Ray with another --temp-dir",
+            remedy="free some space, or start Ray with another --temp-dir",
         ) from None
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What was built, beside the files."""
+    """What the manifest says of the files built."""
 
     selection: Selection
     vocabulary_size: int
@@ -172,10 +172,8 @@ def _build(config: ExperimentConfig, folder: StoragePath, events: RunEvents) -> 
     counts = _collect(futures, groups, stage="count", events=events)
     vocabulary = Vocabulary.fit(merge_counts(counts), config.text.vocabulary)
     write_vocabulary(folder, vocabulary.to_jsonl())
-    writer, write = (
-        ray.put(SplitWriter(folder, vocabulary, config.text)),
-        ray.remote(SplitWriter.write),
-    )
+    writer = ray.put(SplitWriter(folder, vocabulary, config.text))
+    write = ray.remote(SplitWriter.write)
     futures = [
         write.remote(writer, n, group.assignment, *group.refs) for n, group in enumerate(groups)
     ]
@@ -231,8 +229,8 @@ def _tokenized_blocks(config: ExperimentConfig, events: RunEvents) -> list[_Bloc
 
 
 def _configure(context: Any) -> None:
-    """Settings of one dataset; the process's own stay as they are."""
-    # With Ray Data's 128 MiB the second core would wait until a small source is read whole.
+    """Settings of one dataset; the process's own do not change."""
+    # With Ray Data's 128 MiB the second core would idle until a small source has been read.
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -269,7 +267,7 @@ class _Group:
 
 
 def _grouped(blocks: Sequence[_Block], assignment: Assignment) -> list[_Group]:
-    """Runs of tables of some _GROUP_BYTES each, so that there are few files and large ones."""
+    """Runs of tables of about _GROUP_BYTES each, for few and large files."""
     groups: list[_Group] = []
     run: list[_Block] = []
     start = 0

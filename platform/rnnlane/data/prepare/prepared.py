@@ -67,7 +67,7 @@ class SplitStats(_Record):
 
 
 class Manifest(_Record):
-    """What prepared data is and came from. It is written last: without it, nothing is finished.
+    """What prepared data is and came from. Written last: without it, the data is unfinished.
 
     Attributes:
         config: the data, text and seed settings as used, without paths.
@@ -75,7 +75,7 @@ class Manifest(_Record):
         versions: of the libraries it was made with.
         dropped: rows left out, by reason.
         merged: see ``SplitAssignment.merged``.
-        repaired: texts mended, by reason: ``invalid_utf8``.
+        repaired: texts repaired, by reason: ``invalid_utf8``.
         cut: texts cut, by limit: ``max_chars``, ``max_length``.
         data_folder: name of the folder beside the manifest that holds the files.
         files: their sizes in bytes by path below it.
@@ -107,7 +107,7 @@ class PreparedData:
 
     Attributes:
         path: local folder or URI that holds the manifest.
-        manifest: what is there.
+        manifest: describes the content.
     """
 
     def __init__(self, path: str, manifest: Manifest):
@@ -130,9 +130,9 @@ class PreparedData:
         Raises:
             DataError: the file cannot be read.
         """
-        place = open_storage_path(self.path) / self.manifest.data_folder / VOCABULARY_NAME
-        with readable_errors(str(place)):
-            return place.read_bytes().decode()
+        file = open_storage_path(self.path) / self.manifest.data_folder / VOCABULARY_NAME
+        with readable_errors(str(file)):
+            return file.read_bytes().decode()
 
     def vocabulary(self) -> Vocabulary:
         """The vocabulary fitted on train.
@@ -169,9 +169,9 @@ class PreparedData:
             folder / part for part in sorted(self.manifest.files) if part.startswith(f"{name}/")
         ]
 
-    def _read_part(self, place: StoragePath) -> pa.Table:
-        with readable_errors(str(place)), place.filesystem.open_input_file(place.path) as file:
-            return pq.read_table(file, schema=SPLIT_SCHEMA)
+    def _read_part(self, part: StoragePath) -> pa.Table:
+        with readable_errors(str(part)), part.filesystem.open_input_file(part.path) as stream:
+            return pq.read_table(stream, schema=SPLIT_SCHEMA)
 
 
 def open_prepared(path: str) -> PreparedData:
@@ -188,7 +188,7 @@ def open_prepared(path: str) -> PreparedData:
         content = (home / MANIFEST_NAME).read_bytes()
     except FileNotFoundError:
         raise DataError(
-            f"there is no {MANIFEST_NAME}: the preparation did not finish, or not here",
+            f"there is no {MANIFEST_NAME}: the preparation did not finish, or wrote elsewhere",
             where=str(home),
             remedy="prepare the data again",
         ) from None
@@ -204,7 +204,7 @@ def _parse_manifest(content: bytes, *, where: str) -> Manifest:
         values = json.loads(content)
         version = values["format_version"]
     except (ValueError, KeyError, TypeError):
-        raise _damaged(where, f"{MANIFEST_NAME} is no manifest") from None
+        raise _damaged(where, f"{MANIFEST_NAME} is not a manifest") from None
     if version != FORMAT_VERSION:
         raise DataError(
             f"the format version must be {FORMAT_VERSION}, but got {version!r}",
@@ -221,10 +221,10 @@ def _parse_manifest(content: bytes, *, where: str) -> Manifest:
 
 def _check_files(folder: StoragePath, manifest: Manifest) -> None:
     with readable_errors(str(folder)):
-        found = folder_files(folder)
+        sizes = folder_files(folder)
     for name, size in sorted(manifest.files.items()):
-        if found.get(name) != size:
-            got = f"{found[name]} bytes" if name in found else "nothing"
+        if sizes.get(name) != size:
+            got = f"{sizes[name]} bytes" if name in sizes else "nothing"
             raise _damaged(str(folder), f"{name} must have {size} bytes, but there is {got}")
 
 

@@ -1,4 +1,4 @@
-"""Which rows are used, and as what: drops, class names, repeated ids. Numpy on the driver."""
+"""Which rows are used, with which label: drops, class names, repeated ids. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Selection:
 
 
 def select_rows(rows: pa.Table, *, config: DataConfig, seed: int) -> Selection:
-    """Drops what cannot be used, names the classes and deals the rest out to the splits.
+    """Drops unusable rows, names the classes and assigns the remaining rows to the splits.
 
-    Neither the order of the rows nor how they came in tables matters.
+    Neither the order of the rows nor their partitioning into tables matters.
 
     Args:
-        rows: what ``describe_rows`` gives, of all tables [N].
-        config: classes, what to do with others, and the shares.
+        rows: the output of ``describe_rows`` for all tables, [N].
+        config: the classes, what to do with other labels, and the shares.
         seed: of the splits.
 
     Raises:
@@ -62,7 +62,7 @@ def select_rows(rows: pa.Table, *, config: DataConfig, seed: int) -> Selection:
     kept, labels = kept[unique], labels[unique]
     _check_some(kept, dropped)
     official = rows["official_test"].to_numpy()[kept] if config.test == "official" else None
-    dealt = assign_splits(
+    assigned = assign_splits(
         key_array(rows["key"].take(pa.array(kept)).to_pylist()),
         labels,
         official_test=official,
@@ -73,12 +73,16 @@ def select_rows(rows: pa.Table, *, config: DataConfig, seed: int) -> Selection:
     split = np.full(rows.num_rows, MERGED, dtype=np.int8)
     row_ids = np.full(rows.num_rows, -1, dtype=np.int64)
     all_labels = np.full(rows.num_rows, -1, dtype=np.int64)
-    split[kept], row_ids[kept], all_labels[kept] = dealt.split, dealt.row_ids, dealt.labels
+    split[kept], row_ids[kept], all_labels[kept] = (
+        assigned.split,
+        assigned.row_ids,
+        assigned.labels,
+    )
     return Selection(
         assignment=Assignment(split=split, row_ids=row_ids, labels=all_labels),
         class_names=class_names,
         dropped={reason: count for reason, count in sorted(dropped.items()) if count},
-        merged=dealt.merged,
+        merged=assigned.merged,
     )
 
 
@@ -94,14 +98,14 @@ def _check_some(kept: Ints, dropped: Counter[str]) -> None:
 
 
 def _resolve_labels(names: pa.ChunkedArray, config: DataConfig) -> tuple[tuple[str, ...], Ints]:
-    """The class names by label, and the label of each row; -1 where it is to be dropped."""
+    """The class names by label, and the label of each row; -1 where the row is dropped."""
     counts = {entry["values"]: entry["counts"] for entry in names.value_counts().to_pylist()}
     class_names = config.classes or tuple(sorted(counts, key=_numbers_first))
     unknown = sorted(set(counts) - set(class_names), key=lambda name: (-counts[name], name))
     if unknown and config.unknown_label == "error":
         raise _unknown_label(unknown, counts, class_names)
-    found = pc.fill_null(pc.index_in(names, value_set=pa.array(class_names, pa.string())), -1)
-    return class_names, found.to_numpy().astype(np.int64)
+    labels = pc.fill_null(pc.index_in(names, value_set=pa.array(class_names, pa.string())), -1)
+    return class_names, labels.to_numpy().astype(np.int64)
 
 
 def _numbers_first(name: str) -> tuple[bool, int, str]:

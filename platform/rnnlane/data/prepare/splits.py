@@ -1,7 +1,7 @@
 """Which row goes to train, val or test: a pure function of the rows' content and a seed.
 
-Neither the order nor the partitioning of the input matters, and rows of the same text never stand
-on two sides.
+Neither the order nor the partitioning of the input matters, and rows of the same text are never
+in two splits.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class SplitAssignment:
     """Where each of N rows went.
 
     Attributes:
-        split: int8 [N]: TRAIN, VAL, TEST or MERGED, for a row that another one stands for.
+        split: int8 [N]: TRAIN, VAL, TEST or MERGED, for a row that another one represents.
         row_ids: int64 [N]: position in its split, in canonical order; -1 where merged.
-        labels: int64 [N]: the label that the row's text has got.
+        labels: int64 [N]: the label of the row's text, conflicts resolved.
         merged: ``duplicates``, rows merged into one of the same text; ``label_conflicts``, texts
-            among them that had several labels and got the most common (of equals the smallest);
-            ``train_also_in_test``, train rows given up as the official test holds their text.
+            among them with several labels, which got the most common (of equals the smallest);
+            ``train_also_in_test``, train rows dropped because the official test has their text.
     """
 
     split: npt.NDArray[np.int8]
@@ -46,7 +46,7 @@ class SplitAssignment:
 
 
 def content_key(text: str) -> bytes:
-    """16 bytes that stand for a cleaned text; equal texts, and in practice only they, share it."""
+    """16 bytes that identify a cleaned text; in practice, only equal texts share them."""
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=KEY_BYTES).digest()
 
 
@@ -105,7 +105,7 @@ def assign_splits(
 
 
 def _canonical_order(keys: Keys, labels: Ints, *, seed: int) -> tuple[Ints, Ints]:
-    """The rows by seeded hash, key and label; and for each place of that order which text it has.
+    """The rows by seeded hash, key and label; and the number of the text at each position.
 
     Returns:
         int64 [N] rows, int64 [N] text numbers, rising from 0.
@@ -136,7 +136,7 @@ def _mix(values: Keys) -> Keys:
 
 
 def _merge_texts(text: Ints, labels: Ints, is_test: Bools) -> tuple[Bools, Ints, dict[str, int]]:
-    """Finds one row for each text that the official test, which stays as it is, does not hold.
+    """Chooses one row for each text that is not in the official test, which stays as it is.
 
     Args:
         text: int64 [N], rising; labels rise within a text.
@@ -144,7 +144,7 @@ def _merge_texts(text: Ints, labels: Ints, is_test: Bools) -> tuple[Bools, Ints,
         is_test: bool [N].
 
     Returns:
-        bool [N] the rows found, int64 [N] labels after conflicts are resolved, and the counts.
+        bool [N] the rows chosen, int64 [N] labels after conflicts are resolved, and the counts.
     """
     in_test = np.zeros(int(text[-1]) + 1, dtype=np.bool_)
     in_test[text[is_test]] = True
@@ -165,7 +165,7 @@ def _merge_texts(text: Ints, labels: Ints, is_test: Bools) -> tuple[Bools, Ints,
 
 
 def _most_common_labels(text: Ints, labels: Ints) -> tuple[Ints, int]:
-    """For each text the first place of its most common label; and how many texts have several.
+    """For each text the first position of its most common label; and how many texts have several.
 
     Args:
         text: int64 [N], rising; labels rise within a text, so that equal ones form a run.
@@ -217,10 +217,10 @@ def _deal(
 
 
 def _quotas(sizes: Sequence[int], share: Fraction, *, reserve: int) -> list[int]:
-    """Rows that each class gives to a split, by the largest remainder.
+    """Rows that each class gives to a split, by the largest-remainder method.
 
-    Each is its share rounded down or up, so that the total is the rounded share of all; at least
-    one, and at least ``reserve`` are left, go first.
+    Each is its share rounded down or up, and the total is the rounded share of all rows; but a
+    class gives at least one row and keeps at least ``reserve``, whatever the rounding.
     """
     shares = [size * share for size in sizes]
     quotas = [min(max(1, math.floor(s)), n - reserve) for s, n in zip(shares, sizes, strict=True)]
@@ -241,9 +241,9 @@ def _exact(share: float | str) -> Fraction:
 def _check_class_count(labels: Ints, class_names: Sequence[str]) -> None:
     present = [class_names[label] for label in np.unique(labels)]
     if len(present) < 2:
-        found = f"all {len(labels)} are {present[0]!r}" if present else "there are none"
+        actual = f"all {len(labels)} are {present[0]!r}" if present else "there are none"
         raise DataError(
-            f"the rows must hold at least two classes, but {found}",
+            f"the rows must hold at least two classes, but {actual}",
             where="data.source",
             remedy="check the label column and data.classes",
         )

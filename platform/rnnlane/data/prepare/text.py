@@ -1,4 +1,4 @@
-"""A text becomes tokens: clean, tokenize, leave stop words out. Pure functions of text and config.
+"""Text -> tokens: clean, tokenize, remove stop words. Pure functions of text and config.
 
 nltk and scikit-learn take one to two seconds to import, so each is imported where it is first used.
 """
@@ -26,7 +26,7 @@ NEGATIONS = frozenset(
 # replacement character: none is part of a word, each would split one.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\ufeff\ud800-\udfff\ufffd]+")
 
-# Of NLTK's WordPunctTokenizer, which runs it on the same engine; `re` takes other marks for words.
+# Of NLTK's WordPunctTokenizer, which runs it on the same engine; `re` has another \w.
 _WORD_OR_PUNCTUATION = r"\w+|[^\w\s]+"
 
 # A name right after "<" and attributes with values, so that "a < b and c > d" and "<3" stay.
@@ -41,7 +41,7 @@ _TAG = re.compile(
 
 
 def load_stop_words(setting: str) -> frozenset[str]:
-    """The words that a tokenizer's output is freed of, in lower case.
+    """The stop words to remove from the tokens, in lower case.
 
     Args:
         setting: ``text.stop_words``: ``off``, ``english``, ``english_keep_negations`` or the path
@@ -64,7 +64,7 @@ class TextProcessor:
     """Cleans and tokenizes texts as a :class:`TextConfig` says. Small to pickle.
 
     Attributes:
-        config: what to do.
+        config: the settings.
         stop_words: lower-case words left out of the tokens.
     """
 
@@ -117,7 +117,7 @@ class TextProcessor:
 
 @functools.cache
 def _tokenizer(name: str) -> Tokenize:
-    """The tokenizer of that name; none of them reads nltk's downloads."""
+    """The tokenizer of that name; none needs a download of NLTK's data."""
     if name == "characters":
         return list
     if name == "wordpunct":

@@ -1,4 +1,4 @@
-"""Tokens <-> ids: counted on the train split, frozen, kept in a file that people can read."""
+"""Tokens <-> ids: counted on the train split, frozen, and stored as readable text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Vocabulary:
 
     Attributes:
         tokens: by id: padding, unknown, then by falling count; equal counts by code point.
-        counts: times each occurred in train; padding 0, unknown all that have no id.
+        counts: times each occurred in train; padding 0, for unknown the sum over all without an id.
     """
 
     tokens: tuple[str, ...]
@@ -78,7 +78,7 @@ class Vocabulary:
         """The ids of one text.
 
         Args:
-            tokens: what the tokenizer gave.
+            tokens: the output of the tokenizer.
             max_length: most tokens kept, at least 1.
             keep: which end of a longer text is kept.
 
@@ -93,7 +93,7 @@ class Vocabulary:
         return [self.tokens[token_id] for token_id in ids]
 
     def encode_column(self, tokens: pa.ListArray, *, max_length: int, keep: Keep) -> pa.ListArray:
-        """What :meth:`encode` gives, for a column of texts at once.
+        """Encodes a column of texts at once, as :meth:`encode` does one text.
 
         Args:
             tokens: list<string> [N]; a null row counts as empty.
@@ -111,8 +111,8 @@ class Vocabulary:
         if kept.sum() < len(flat):
             positions = np.arange(kept.sum()) + np.repeat(starts - (kept_ends - kept), kept)
             flat = flat.take(pa.array(positions))
-        found = pc.index_in(flat, value_set=self._ordinary)
-        ids = pc.fill_null(pc.add(found, pa.scalar(len(_SPECIAL), pa.int32())), UNKNOWN_ID)
+        indices = pc.index_in(flat, value_set=self._ordinary)
+        ids = pc.fill_null(pc.add(indices, pa.scalar(len(_SPECIAL), pa.int32())), UNKNOWN_ID)
         offsets = np.concatenate([[0], kept_ends]).astype(np.int32)
         return pa.ListArray.from_arrays(pa.array(offsets), ids)
 
@@ -140,7 +140,7 @@ class Vocabulary:
         seen: set[str] = set()
         for number, token in enumerate(tokens, start=1):
             if token in seen:
-                raise _damaged(f"a token may stand once, but {token!r} is repeated", line=number)
+                raise _damaged(f"a token may appear once, but {token!r} is repeated", line=number)
             seen.add(token)
         return cls(tokens=tokens, counts=tuple(entry.count for entry in entries))
 

@@ -1,8 +1,8 @@
-"""Where unfinished prepared data lives, and how it becomes finished at once or not at all.
+"""Drafts of prepared data, and their publication: all at once or not at all.
 
-Everything is written to a folder of a name never used before, and the manifest, which names that
-folder, appears last. So a process that dies leaves nothing that looks finished, and two that
-prepare the same thing cannot mix: each has its own folder and the manifest names one of them.
+Everything is written to a folder with a unique name, and the manifest, which names that folder,
+is written last. So a process that dies leaves nothing that looks finished, and two that prepare
+the same data cannot mix their files: each has its own folder and the manifest names one of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ABANDONED_AFTER = timedelta(hours=24)
 
 
 def find_finished(path: str) -> PreparedData | None:
-    """Prepared data that is finished and whole, or None.
+    """Prepared data that is finished and undamaged, or None.
 
     Raises:
         DataError: the storage cannot be reached.
@@ -49,7 +49,7 @@ def find_finished(path: str) -> PreparedData | None:
     try:
         return open_prepared(path)
     except DataError as error:
-        _logger.warning("prepared again, as: %s", error.message)
+        _logger.warning("preparing the data again: %s", error.message)
         return None
 
 
@@ -82,10 +82,10 @@ def write_vocabulary(folder: StoragePath, text: str) -> None:
 
 
 def publish(path: str, *, folder: StoragePath, manifest: Manifest) -> PreparedData:
-    """Finishes a draft, unless someone else finished the same data first; then theirs is used.
+    """Finishes a draft, unless another process finished the same data first, which is then used.
 
-    Two that get here within the same moment both publish: the later manifest stays and both
-    folders are whole; the one that it does not name is removed a day later.
+    Two processes may both publish at the same moment: the later manifest stays and both folders
+    are complete; the folder that it does not name is removed a day later.
 
     Args:
         path: folder or URI of the prepared data.
@@ -95,10 +95,10 @@ def publish(path: str, *, folder: StoragePath, manifest: Manifest) -> PreparedDa
     Raises:
         DataError: the disk is full or cannot be written.
     """
-    theirs = find_finished(path)
-    if theirs is not None:
+    existing = find_finished(path)
+    if existing is not None:
         _discard(folder)
-        return theirs
+        return existing
     home = open_storage_path(path)
     with readable_errors(str(home)):
         complete = manifest.model_copy(update={"files": folder_files(folder)})
@@ -128,9 +128,9 @@ def remove_abandoned(path: str, *, now: datetime) -> None:
 
 
 def _discard(folder: StoragePath) -> None:
-    """Leaves the folder for a later sweep where it cannot be removed now."""
+    """Removes a draft; one that cannot be removed now is left for :func:`remove_abandoned`."""
     with contextlib.suppress(OSError, ArrowException):
         folder.remove_folder()
         if isinstance(folder.filesystem, LocalFileSystem):
-            # Refuses to remove what holds the draft of another process.
+            # Fails if it holds the draft of another process.
             Path(folder.path).parent.rmdir()

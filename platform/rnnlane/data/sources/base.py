@@ -1,7 +1,7 @@
 """What every kind of source is: settings in an experiment that find, identify and read their rows.
 
 A new kind is one module with a subclass of :class:`Source`, or of one that reads files, and one
-line in ``rnnlane.config.sources.SOURCES``. To validate an experiment imports the module of its
+line in ``rnnlane.config.sources.SOURCES``. Validating an experiment imports the module of its
 kind, so these modules import pyarrow and the like only inside functions.
 """
 
@@ -79,7 +79,7 @@ class Source(SourceConfig):
         raise NotImplementedError(f"{type(self).__name__} has no files at {key}")
 
     def check_first_rows(self, columns: Columns) -> None:
-        """Reads a row of each split, so that a mistake is found before any task starts.
+        """Reads a row of each split, so that a mistake shows before any task starts.
 
         Raises:
             DataError: a column is missing, or a file is not of the source's kind.
@@ -87,7 +87,7 @@ class Source(SourceConfig):
 
 
 class FileSource(Source):
-    """A source that is a set of files: a subclass says which ones and how one is read."""
+    """A source that is a set of files: a subclass defines which ones and how one is read."""
 
     @abstractmethod
     def files_at(self, key: str) -> list[SourceFile]:
@@ -102,11 +102,11 @@ class FileSource(Source):
         """
 
     def fingerprint(self) -> str:
-        """SHA-256 of the files: of one its content, of several their names as well."""
+        """SHA-256 of the files: of one, its content; of several, their names and contents."""
         return files_fingerprint(self.list_files(), cache=user_cache() / "digests")
 
     def read_tasks(self, columns: Columns) -> list[ReadTask]:
-        """One for a large file; small files share one."""
+        """One task for each large file; small files share tasks."""
         return [partial(self._read_files, group, columns) for group in _grouped(self.list_files())]
 
     def _read_files(self, files: Sequence[SourceFile], columns: Columns) -> Iterator[RawRow]:

@@ -29,10 +29,10 @@ _KEEP_BYTES = "surrogateescape"
 
 
 class ColumnFileSource(FileSource):
-    """Files of one format, found by a path; ``data.columns`` says which column is what.
+    """Files of one format; ``data.columns`` names the columns to read.
 
     Attributes:
-        file_names: which files of a folder are of this format.
+        file_names: the names of this format's files in a folder.
     """
 
     path: Location = Field(
@@ -47,7 +47,7 @@ class ColumnFileSource(FileSource):
     file_names: ClassVar[re.Pattern[str]]
 
     @abstractmethod
-    def rows_of(self, place: StoragePath, columns: Columns) -> Iterator[RawRow]:
+    def rows_of(self, file: StoragePath, columns: Columns) -> Iterator[RawRow]:
         """The rows of one file, without ``official_test``."""
 
     @property
@@ -76,8 +76,8 @@ class ColumnFileSource(FileSource):
             DataError: a column is missing or of a wrong type, or the file is empty, damaged,
                 missing or of another format; names file and line or column.
         """
-        with _damage_explained(str(file.place), kind=self.kind):
-            for row in self.rows_of(file.place, columns):
+        with _readable_errors(str(file.path), kind=self.kind):
+            for row in self.rows_of(file.path, columns):
                 yield row._replace(official_test=file.official_test)
 
     def check_first_rows(self, columns: Columns) -> None:
@@ -88,7 +88,7 @@ class ColumnFileSource(FileSource):
 
 
 @contextmanager
-def _damage_explained(where: str, *, kind: str) -> Iterator[None]:
+def _readable_errors(where: str, *, kind: str) -> Iterator[None]:
     import pyarrow as pa
 
     try:
@@ -103,22 +103,22 @@ def _damage_explained(where: str, *, kind: str) -> Iterator[None]:
         raise storage_error(error, where=where) from None
 
 
-def text_lines(place: StoragePath) -> Iterator[str]:
+def text_lines(file: StoragePath) -> Iterator[str]:
     """The lines of a text file, line ends kept, without a byte order mark.
 
     Raises:
         DataError: the file is UTF-16.
         OSError: it cannot be read.
     """
-    with place.filesystem.open_input_stream(place.path, compression="detect") as stream:
+    with file.filesystem.open_input_stream(file.path, compression="detect") as stream:
         buffered = io.BufferedReader(stream)
         if buffered.peek(2)[:2] in _UTF16_MARKS:
-            raise DataError("text must be UTF-8, but this is UTF-16", where=str(place))
+            raise DataError("text must be UTF-8, but this is UTF-16", where=str(file))
         yield from io.TextIOWrapper(buffered, "utf-8-sig", errors=_KEEP_BYTES, newline="")
 
 
 def encoded(text: str | None) -> bytes | None:
-    """UTF-8; a lone surrogate, which JSON can spell, becomes bytes that are not."""
+    """The text as UTF-8; a lone surrogate, which JSON can express, becomes bytes that are not."""
     if text is None:
         return None
     try:

@@ -31,16 +31,16 @@ class CsvSource(ColumnFileSource):
 
     file_names: ClassVar[re.Pattern[str]] = re.compile(r"\.(?:csv|tsv)" + COMPRESSED, re.IGNORECASE)
 
-    def rows_of(self, place: StoragePath, columns: Columns) -> Iterator[RawRow]:
+    def rows_of(self, file: StoragePath, columns: Columns) -> Iterator[RawRow]:
         """The rows of one file.
 
         A row that is too short has NULLs at its end. One that is too long is refused, as its
         values may be in the wrong columns.
         """
-        where = str(place)
+        where = str(file)
         csv.field_size_limit(sys.maxsize)
-        # strict: else a quote that is never closed makes one field of the rest of the file.
-        reader = csv.reader(text_lines(place), delimiter=self.delimiter, strict=True)
+        # strict: otherwise an unclosed quote would turn the rest of the file into one field.
+        reader = csv.reader(text_lines(file), delimiter=self.delimiter, strict=True)
         try:
             header = [name.strip() for name in next(reader, [])]
             if not header:

@@ -1,4 +1,4 @@
-"""One file from the web: resumed where it broke off, verified, and put in place at once."""
+"""One file from the web: resumed after an interruption, verified, and moved into place."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rnnlane.data.sources.base import DownloadProgress
 from rnnlane.data.storage import readable_errors
 from rnnlane.errors import DataError
 
@@ -20,26 +21,24 @@ _CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 4
 _TIMEOUT_S = 30
 
-Progress = Callable[[int, int | None], None]
-
 
 def download(
     url: str,
     target: Path,
     *,
     md5: str,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
     retry_delay_s: float = 1.0,
 ) -> None:
     """Downloads a file unless it is there; two processes at once share one download.
 
-    What has come is kept in ``<target>.part``, and a later call goes on from its end.
+    What was received is kept in ``<target>.part``, and a later call continues from its end.
 
     Args:
         url: what to fetch.
-        target: where it goes; appears only when complete and verified.
+        target: the file to write; it appears only when complete and verified.
         md5: its checksum in hex.
-        progress: called with the bytes so far and in all (None where the server does not tell).
+        progress: called with the bytes so far and in all (None if unknown).
         retry_delay_s: pause before the second attempt; doubled before each further one.
 
     Raises:
@@ -64,18 +63,20 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(url: str, part: Path, *, progress: Progress | None, retry_delay_s: float) -> None:
+def _fetch(
+    url: str, part: Path, *, progress: DownloadProgress | None, retry_delay_s: float
+) -> None:
     for attempt in range(_ATTEMPTS):
         try:
             return _append(url, part, progress=progress)
         except (http.client.HTTPException, urllib.error.URLError, OSError) as error:
-            if not _worth_another_try(error) or attempt == _ATTEMPTS - 1:
+            if not _is_transient(error) or attempt == _ATTEMPTS - 1:
                 raise _unreachable(error, url=url) from None
         time.sleep(retry_delay_s * 2**attempt)
 
 
-def _append(url: str, part: Path, *, progress: Progress | None) -> None:
-    """One request for what is still missing of ``part``."""
+def _append(url: str, part: Path, *, progress: DownloadProgress | None) -> None:
+    """Requests the bytes that ``part`` still lacks, and appends them."""
     start = part.stat().st_size if part.exists() else 0
     with _opened(url, start) as response:
         if response is None:
@@ -99,7 +100,7 @@ def _append(url: str, part: Path, *, progress: Progress | None) -> None:
 def _opened(url: str, start: int) -> Iterator[http.client.HTTPResponse | None]:
     """The response from byte ``start`` on; None where the file has no more than that."""
     headers = {"Range": f"bytes={start}-"} if start else {}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the address is ours
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - a fixed address
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
             yield response
@@ -109,8 +110,8 @@ def _opened(url: str, start: int) -> Iterator[http.client.HTTPResponse | None]:
         yield None
 
 
-def _worth_another_try(error: Exception) -> bool:
-    """Whether the network, and not our request or the disk, is at fault."""
+def _is_transient(error: Exception) -> bool:
+    """Whether the network, and not the request or the disk, is at fault."""
     if isinstance(error, urllib.error.HTTPError):
         return error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR
     network = (http.client.HTTPException, urllib.error.URLError, ConnectionError, TimeoutError)
@@ -132,11 +133,11 @@ def _unreachable(error: Exception, *, url: str) -> Exception:
 
 def _verify(part: Path, *, md5: str, url: str) -> None:
     with part.open("rb") as handle:
-        found = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != md5:
+        digest = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if digest != md5:
         part.unlink()
         raise DataError(
-            f"the downloaded file must have md5 {md5}, but got {found}; it was removed",
+            f"the downloaded file must have md5 {md5}, but got {digest}; it was removed",
             where=url,
             remedy="run again; if it fails again, the file at this address has changed",
         )

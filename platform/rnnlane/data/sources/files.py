@@ -19,14 +19,14 @@ class SourceFile:
     """One file of a source.
 
     Attributes:
-        place: where it is.
+        path: of the file.
         name: its path below what the user named, with forward slashes.
         size: in bytes.
-        mtime_ns: last change, in ns since 1970; None where the filesystem does not tell.
+        mtime_ns: last change, in ns since 1970; None if the filesystem does not record it.
         official_test: whether its rows belong to the source's own test split.
     """
 
-    place: StoragePath
+    path: StoragePath
     name: str
     size: int
     mtime_ns: int | None
@@ -53,21 +53,21 @@ def list_location(
     Raises:
         DataError: there is no such file, or it cannot be listed.
     """
-    place = open_storage_path(location)
+    path = open_storage_path(location)
     with readable_errors(redact(location)):
-        info = place.info()
+        info = path.info()
         if info.is_file:
-            root, infos = place, [info]
-        elif place.is_folder():
-            root = place
+            root, infos = path, [info]
+        elif path.is_folder():
+            root = path
             infos = _data_files(root, root.children(recursive=True), file_names)
-        elif _WILDCARD.search(place.path):
-            root, infos = _matches(place)
+        elif _WILDCARD.search(path.path):
+            root, infos = _matches(path)
         else:
-            raise not_found(location, place, key=key)
+            raise not_found(location, path, key=key)
     if not infos:
         raise DataError(
-            f"no {kind} file there",
+            f"there is no {kind} file",
             where=f"{key} {redact(location)}",
             remedy=f"a folder or glob must hold at least one file; looked in {root}",
         )
@@ -76,17 +76,17 @@ def list_location(
 
 def source_file(info: Any, *, root: StoragePath, official_test: bool = False) -> SourceFile:
     """The file that a pyarrow ``FileInfo`` describes, which is ``root`` or below it."""
-    place = StoragePath(root.filesystem, info.path, root.prefix)
+    path = StoragePath(root.filesystem, info.path, root.prefix)
     name = info.path[len(root.path) :].lstrip("/")
-    return SourceFile(place, name, info.size or 0, info.mtime_ns, official_test)
+    return SourceFile(path, name, info.size or 0, info.mtime_ns, official_test)
 
 
-def not_found(location: str, place: StoragePath, *, key: str) -> DataError:
+def not_found(location: str, path: StoragePath, *, key: str) -> DataError:
     """The error of a location that does not exist."""
     return DataError(
         "no such file or folder",
         where=f"{key} {redact(location)}",
-        remedy=f"looked for {place}; the working directory is {os.getcwd()}",
+        remedy=f"looked for {path}; the working directory is {os.getcwd()}",
     )
 
 

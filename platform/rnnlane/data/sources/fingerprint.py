@@ -20,12 +20,12 @@ _SETTLED_NS = 2_000_000_000
 
 
 def files_fingerprint(files: Sequence[SourceFile], *, cache: Path) -> str:
-    """SHA-256 of some files, remembered for as long as names, sizes and time stamps stay.
+    """SHA-256 of some files, cached for as long as names, sizes and time stamps stay the same.
 
     One file counts by its content alone, several by their names below the folder as well.
 
     Args:
-        files: in an order that is always the same.
+        files: in a fixed order.
         cache: folder with one small file for each set of files; made if needed.
 
     Raises:
@@ -39,14 +39,14 @@ def files_fingerprint(files: Sequence[SourceFile], *, cache: Path) -> str:
     started_ns = time.time_ns()
     digest = _content_digest(files)
     if all(_settled(file, started_ns) for file in files):
-        _remember(entry, digest)
+        _write_entry(entry, digest)
     return digest
 
 
 def _listing_digest(files: Sequence[SourceFile]) -> str:
     hasher = hashlib.sha256()
     for file in files:
-        line = f"{file.place}\0{file.size}\0{file.mtime_ns}\0{file.official_test}\n"
+        line = f"{file.path}\0{file.size}\0{file.mtime_ns}\0{file.official_test}\n"
         hasher.update(line.encode("utf-8", "surrogateescape"))
     return hasher.hexdigest()
 
@@ -68,16 +68,16 @@ def _content_digest(files: Sequence[SourceFile]) -> str:
 def _file_digest(file: SourceFile) -> str:
     hasher = hashlib.sha256()
     with (
-        readable_errors(str(file.place)),
-        file.place.filesystem.open_input_stream(file.place.path, compression=None) as stream,
+        readable_errors(str(file.path)),
+        file.path.filesystem.open_input_stream(file.path.path, compression=None) as stream,
     ):
         while chunk := stream.read(_CHUNK_BYTES):
             hasher.update(chunk)
     return hasher.hexdigest()
 
 
-def _remember(entry: Path, digest: str) -> None:
-    """A cache that cannot be written is no reason to fail."""
+def _write_entry(entry: Path, digest: str) -> None:
+    """Writes a cache entry; a cache that cannot be written is not an error."""
     draft = entry.with_name(f"{entry.name}.{secrets.token_hex(4)}")
     with contextlib.suppress(OSError):
         entry.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Made-up film reviews whose sentiment depends on the order of the words. No download, no state.
 
-A clause has a score, made of the scores of its parts: "not" turns a word's sign round, "truly"
-weighs more than "slightly", "X but Y" and "although X, Y" and "Y, although X" count as Y, a remark
-counts nothing, and "I take back what I said" turns round all that came before it, however long ago.
+A clause has a score, made of the scores of its parts: "not" flips a word's sign, "truly" weighs
+more than "slightly", "X but Y" and "although X, Y" and "Y, although X" count as Y, a remark counts
+as 0, and "I take back what I said" flips the sign of everything before it, however far back.
 The label is the sign of the sum. A bag of words gets part of it right, a recurrent model nearly
 all.
 """
@@ -31,7 +31,6 @@ NEGATIVE, POSITIVE = "negative", "positive"
 _AGREEMENT_RATE, _CONTRAST_RATE, _NEGATION_RATE = 0.3, 0.4, 0.2
 _MIXED_RATE, _TURN_RATE = 0.1, 0.1
 
-
 _TASK_ROWS = 4096
 
 
@@ -48,7 +47,7 @@ class GeneratedSource(Source):
         max_length=2,
     )
     mean_clauses: PositiveInt = Field(
-        4, description="Mean number of clauses a review has; some 7 words each."
+        4, description="Mean number of clauses a review has; about 7 words each."
     )
 
     @model_validator(mode="after")
@@ -62,7 +61,7 @@ class GeneratedSource(Source):
         return fingerprint(self.model_dump(mode="json"))
 
     def read_tasks(self, columns: Columns) -> list[ReadTask]:  # noqa: ARG002 - rows have no columns
-        """One for each range of _TASK_ROWS rows."""
+        """One task for each range of _TASK_ROWS rows."""
         return [
             partial(_rows, self, start, min(start + _TASK_ROWS, self.num_rows))
             for start in range(0, self.num_rows, _TASK_ROWS)
@@ -99,8 +98,8 @@ def _generate(config: GeneratedSource, row: int) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class _Said:
-    """A text, and how good it says the film is: negative for bad, 0 for nothing about it."""
+class _Clause:
+    """Some text and its score: above 0 for praise, below 0 for criticism, 0 for neither."""
 
     text: str
     score: int
@@ -187,33 +186,33 @@ class _Author:
     def __init__(self, seed: int, row: int):
         self._random = random.Random(f"{seed}:{row}")  # noqa: S311 (no secret depends on it)
 
-    def review(self, sign: int, *, mean_clauses: int) -> _Said:
-        """A review whose score has that sign."""
-        clauses = 1 + sum(self._chance(0.5) for _ in range(2 * (mean_clauses - 1)))
-        turn = self._pick((-1, 1)) if clauses > 1 and self._chance(_TURN_RATE) else 0
+    def review(self, sign: int, *, mean_clauses: int) -> _Clause:
+        """A review whose score has the given sign."""
+        num_clauses = 1 + sum(self._chance(0.5) for _ in range(2 * (mean_clauses - 1)))
+        turn = self._pick((-1, 1)) if num_clauses > 1 and self._chance(_TURN_RATE) else 0
         meant = -sign if turn < 0 else sign
-        left = clauses - abs(turn)
+        left = num_clauses - abs(turn)
         is_contrast = left > 1 and self._chance(_CONTRAST_RATE)
-        said = [self._contrast(meant) if is_contrast else self._opinion(meant)]
+        clauses = [self._contrast(meant) if is_contrast else self._opinion(meant)]
         for _ in range(left - 2 if is_contrast else left - 1):
             clause = self._opinion(meant) if self._chance(_AGREEMENT_RATE) else self._remark()
-            said.insert(self._pick(range(len(said) + 1)), clause)
-        score = sum(clause.score for clause in said)
-        sentences = [clause.text for clause in said]
+            clauses.insert(self._pick(range(len(clauses) + 1)), clause)
+        score = sum(clause.score for clause in clauses)
+        sentences = [clause.text for clause in clauses]
         if turn:
             sentences.append(self._pick(_TURNS[turn]))
-        return _Said(self._written(sentences), -score if turn < 0 else score)
+        return _Clause(self._written(sentences), -score if turn < 0 else score)
 
-    def _opinion(self, sign: int) -> _Said:
+    def _opinion(self, sign: int) -> _Clause:
         if self._chance(_MIXED_RATE):
             return self._mixed(sign)
         negated = self._chance(_NEGATION_RATE)
         word = self._adjective(-sign if negated else sign, strength=2)
         template = self._pick(_NEGATED if negated else _PLAIN)
         text = template.format(aspect=self._pick(_ASPECTS), word=word.text)
-        return _Said(text, -word.score if negated else word.score)
+        return _Clause(text, -word.score if negated else word.score)
 
-    def _mixed(self, sign: int) -> _Said:
+    def _mixed(self, sign: int) -> _Clause:
         parts = [self._adjective(sign, strength=3), self._adjective(-sign, strength=1)]
         if self._chance(0.5):
             parts.reverse()
@@ -221,21 +220,21 @@ class _Author:
         text = self._pick(_MIXED).format(
             aspect=self._pick(_ASPECTS), first=first.text, second=second.text
         )
-        return _Said(text, first.score + second.score)
+        return _Clause(text, first.score + second.score)
 
-    def _contrast(self, sign: int) -> _Said:
+    def _contrast(self, sign: int) -> _Clause:
         conceded, meant = self._opinion(-sign), self._opinion(sign)
         text = self._pick(_CONTRASTS).format(conceded=conceded.text, meant=meant.text)
-        return _Said(text, meant.score)
+        return _Clause(text, meant.score)
 
-    def _adjective(self, sign: int, *, strength: int) -> _Said:
+    def _adjective(self, sign: int, *, strength: int) -> _Clause:
         word = self._pick(_ADJECTIVES[sign])
         shown = word.upper() if self._chance(0.03) else word
-        return _Said(f"{self._pick(_STRENGTHS[strength])} {shown}".strip(), sign * strength)
+        return _Clause(f"{self._pick(_STRENGTHS[strength])} {shown}".strip(), sign * strength)
 
-    def _remark(self) -> _Said:
+    def _remark(self) -> _Clause:
         fillings = {name: self._pick(words) for name, words in _FILLINGS.items()}
-        return _Said(self._pick(_REMARKS).format(**fillings), 0)
+        return _Clause(self._pick(_REMARKS).format(**fillings), 0)
 
     def _written(self, sentences: list[str]) -> str:
         text = ""
@@ -249,5 +248,5 @@ class _Author:
         return self._random.random() < probability
 
     def _pick(self, options: Sequence[T]) -> T:
-        # random() alone is promised to give the same numbers in every Python.
+        # Only random() is guaranteed to give the same numbers in every version of Python.
         return options[int(self._random.random() * len(options))]

@@ -80,14 +80,14 @@ class ImdbSource(FileSource):
     def files_at(self, key: str) -> list[SourceFile]:
         """See :meth:`Source.files_at`."""
         location = self.archive_or_folder()
-        place = open_storage_path(location)
+        path = open_storage_path(location)
         with readable_errors(redact(location)):
-            info = place.info()
+            info = path.info()
             if info.is_file:
-                return [source_file(info, root=place)]
-            if not place.is_folder():
-                raise not_found(location, place, key=f"data.source.{key}")
-            root = reviews_root(place)
+                return [source_file(info, root=path)]
+            if not path.is_folder():
+                raise not_found(location, path, key=f"data.source.{key}")
+            root = reviews_root(path)
             return [
                 source_file(info, root=root)
                 for folder in REVIEW_FOLDERS
@@ -98,10 +98,10 @@ class ImdbSource(FileSource):
     def read_file(self, file: SourceFile, columns: Columns) -> Iterator[RawRow]:  # noqa: ARG002
         """The rows of the archive, or the only row of a file of the extracted folder."""
         if file.name:
-            with readable_errors(str(file.place)):
-                yield read_review(file.place, name=file.name)
+            with readable_errors(str(file.path)):
+                yield read_review(file.path, name=file.name)
         else:
-            yield from read_archive(file.place)
+            yield from read_archive(file.path)
 
 
 def cached_archive() -> Path:
@@ -119,7 +119,7 @@ def reviews_root(folder: StoragePath) -> StoragePath:
     missing = [name for name in REVIEW_FOLDERS if not (root / name).is_folder()]
     if missing:
         raise DataError(
-            f"an extracted IMDB folder holds {', '.join(REVIEW_FOLDERS)}, but not here: "
+            f"an extracted IMDB folder holds {', '.join(REVIEW_FOLDERS)}, but these are missing: "
             f"{', '.join(missing)}",
             where=str(root),
             remedy=f"extract the archive again, or name the archive itself ({URL})",
@@ -127,40 +127,40 @@ def reviews_root(folder: StoragePath) -> StoragePath:
     return root
 
 
-def read_review(place: StoragePath, *, name: str) -> RawRow:
-    """One file of the extracted folder.
+def read_review(file: StoragePath, *, name: str) -> RawRow:
+    """The review in one file.
 
     Args:
-        place: the file.
+        file: of the extracted folder.
         name: its path below the folder that holds ``train`` and ``test``.
 
     Raises:
         OSError: it cannot be read.
     """
     split, label, _ = name.split("/")
-    return RawRow(place.read_bytes(), label, official_test=split == "test")
+    return RawRow(file.read_bytes(), label, official_test=split == "test")
 
 
-def read_archive(place: StoragePath) -> Iterator[RawRow]:
+def read_archive(file: StoragePath) -> Iterator[RawRow]:
     """The labeled reviews of the archive, in its order; nothing is written to disk.
 
     Raises:
-        DataError: it is no tar archive, ends early, holds a path that leaves it, or no reviews.
+        DataError: it is not a tar archive, ends early, holds a path that leaves it, or no reviews.
     """
     num_reviews = 0
     try:
-        with place.filesystem.open_input_file(place.path) as stream:
-            for row in _reviews(stream, where=str(place)):
+        with file.filesystem.open_input_file(file.path) as stream:
+            for row in _reviews(stream, where=str(file)):
                 num_reviews += 1
                 yield row
     except (EOFError, tarfile.ReadError, zlib.error, gzip.BadGzipFile) as error:
-        raise _damaged(error, where=str(place)) from None
+        raise _damaged(error, where=str(file)) from None
     except OSError as error:
-        raise storage_error(error, where=str(place)) from None
+        raise storage_error(error, where=str(file)) from None
     if not num_reviews:
         raise DataError(
             "the archive holds no aclImdb/{train,test}/{neg,pos}/*.txt",
-            where=str(place),
+            where=str(file),
             remedy=f"name the published archive ({URL})",
         )
 
@@ -168,7 +168,7 @@ def read_archive(place: StoragePath) -> Iterator[RawRow]:
 def _reviews(stream: Any, *, where: str) -> Iterator[RawRow]:
     compressed = stream.read(2) == _GZIP_MAGIC
     stream.seek(0)
-    # gzip.open() tells a file that ends early, which tarfile's own "r|gz" takes for the end.
+    # gzip.open() raises if the file ends early; tarfile's own "r|gz" takes that for the end.
     plain = cast(BinaryIO, gzip.open(stream)) if compressed else stream  # noqa: SIM115
     with tarfile.open(fileobj=plain, mode="r|") as archive:
         for member in archive:
@@ -184,7 +184,7 @@ def _reviews(stream: Any, *, where: str) -> Iterator[RawRow]:
                     f"a review must be a plain file, but {member.name!r} is not", where=where
                 )
             yield RawRow(content.read(), match[2], official_test=match[1] == "test")
-    # tarfile stops at its own end mark; only what follows holds gzip's checksum.
+    # tarfile stops at its own end mark; gzip's checksum comes after it.
     while plain.read(_DRAIN_BYTES):
         pass
 

@@ -29,13 +29,13 @@ class JsonlSource(ColumnFileSource):
         r"\.(?:jsonl|ndjson|json)" + COMPRESSED, re.IGNORECASE
     )
 
-    def rows_of(self, place: StoragePath, columns: Columns) -> Iterator[RawRow]:
-        """The rows of one file; a key that a line lacks is NULL, and a blank line is no row."""
+    def rows_of(self, file: StoragePath, columns: Columns) -> Iterator[RawRow]:
+        """The rows of one file; a missing key is NULL, and blank lines are skipped."""
         number = 0
-        for number, line in enumerate(text_lines(place), start=1):
+        for number, line in enumerate(text_lines(file), start=1):
             if not line.strip():
                 continue
-            where = f"{place}:{number}"
+            where = f"{file}:{number}"
             record = _parsed_object(line, where=where)
             text = record.get(columns.text)
             if text is not None and not isinstance(text, str):
@@ -47,7 +47,7 @@ class JsonlSource(ColumnFileSource):
             )
         if not number:
             message = "a jsonl file must hold at least one line, but is empty"
-            raise DataError(message, where=str(place))
+            raise DataError(message, where=str(file))
 
 
 def _parsed_object(line: str, *, where: str) -> dict[str, Any]:

@@ -26,15 +26,18 @@ class ParquetSource(ColumnFileSource):
 
     file_names: ClassVar[re.Pattern[str]] = re.compile(r"\.(?:parquet|pq)$", re.IGNORECASE)
 
-    def rows_of(self, place: StoragePath, columns: Columns) -> Iterator[RawRow]:
+    def rows_of(self, file: StoragePath, columns: Columns) -> Iterator[RawRow]:
         """The rows of one file."""
         import pyarrow.parquet as pq
 
-        where = str(place)
+        where = str(file)
         names = list(named_columns(columns).values())
-        with place.filesystem.open_input_file(place.path) as handle, pq.ParquetFile(handle) as file:
-            check_columns(columns, file.schema_arrow.names, where=where)
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=names):
+        with (
+            file.filesystem.open_input_file(file.path) as stream,
+            pq.ParquetFile(stream) as parquet,
+        ):
+            check_columns(columns, parquet.schema_arrow.names, where=where)
+            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names):
                 texts = _texts(batch.column(columns.text), columns.text, where=where)
                 labels = _class_names(batch.column(columns.label), columns.label, where=where)
                 ids: Iterable[str | None] = [None] * len(batch)
@@ -69,7 +72,7 @@ def _class_names(column: Any, name: str, *, where: str) -> Iterator[str | None]:
 
 
 def _without_dictionary(column: Any) -> Any:
-    """A pyarrow array with its values in place of numbers that stand for them."""
+    """A pyarrow array with a dictionary's indices replaced by its values."""
     import pyarrow as pa
 
     return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column

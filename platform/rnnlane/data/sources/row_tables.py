@@ -22,9 +22,9 @@ RAW_SCHEMA = pa.schema(
 
 
 def tables_of(rows: Iterable[RawRow]) -> Iterator[pa.Table]:
-    """Tables of :data:`RAW_SCHEMA` of some BLOCK_BYTES, or of one row that is larger.
+    """Tables of :data:`RAW_SCHEMA` of about BLOCK_BYTES, or of one larger row.
 
-    They are the unit of work and of memory of all that follows.
+    They are the unit of work and of memory in all later steps.
     """
     batch: list[RawRow] = []
     num_bytes = 0

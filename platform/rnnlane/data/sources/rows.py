@@ -1,4 +1,4 @@
-"""One raw row, as every source yields it, and its values made uniform."""
+"""One raw row, as every source yields it, and the normalization of its values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RawRow(NamedTuple):
 
 
 def class_name_of(value: object, *, where: str) -> str | None:
-    """The class that a label stands for; whole numbers of any type read alike (1, 1.0 -> "1").
+    """The class that a label stands for; whole numbers of any type are equal (1, 1.0 -> "1").
 
     Returns:
         None for a NULL, a NaN or an empty text.
@@ -27,7 +27,7 @@ def class_name_of(value: object, *, where: str) -> str | None:
     """
     if isinstance(value, str):
         return value.strip() or None
-    if value is None or value != value:  # noqa: PLR0124 - true of NaN alone
+    if value is None or value != value:  # noqa: PLR0124 - true only of NaN
         return None
     if isinstance(value, bool):
         return "true" if value else "false"

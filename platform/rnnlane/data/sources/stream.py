@@ -38,7 +38,7 @@ class SourceRows(Datasource):
         return len(self._reads)
 
     def get_name(self) -> str:
-        """How Ray Data calls the operator."""
+        """The operator's name in Ray Data."""
         return "Reviews"
 
     def estimate_inmemory_data_size(self) -> int | None:
@@ -51,7 +51,7 @@ class SourceRows(Datasource):
         per_task_row_limit: int | None = None,
         data_context: Any = None,  # noqa: ARG002
     ) -> list[ReadTask]:
-        """One for each read task of the source."""
+        """One task for each of the source's."""
         unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
         return [
             ReadTask(read, unknown, schema=RAW_SCHEMA, per_task_row_limit=per_task_row_limit)

@@ -76,7 +76,7 @@ def test_nothing_there_says_what_was_looked_for(
 
 @pytest.mark.parametrize("path", ["", "*.nothing"])
 def test_a_folder_or_glob_without_files_is_refused(tmp_path: Path, path: str) -> None:
-    with pytest.raises(DataError, match="no csv file there"):
+    with pytest.raises(DataError, match="there is no csv file"):
         source(kind="csv", path=f"{tmp_path}/{path}").list_files()
 
 

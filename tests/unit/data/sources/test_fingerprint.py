@@ -35,7 +35,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     original = module._file_digest
 
     def spy(file: module.SourceFile) -> str:
-        names.append(file.place.name)
+        names.append(file.path.name)
         return original(file)
 
     monkeypatch.setattr(module, "_file_digest", spy)

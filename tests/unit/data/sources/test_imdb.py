@@ -86,7 +86,7 @@ def test_an_extracted_folder_gives_the_same_with_or_without_its_level(
 def test_a_folder_that_lacks_reviews_says_which(tmp_path: Path) -> None:
     (tmp_path / "train" / "neg").mkdir(parents=True)
     error = error_of(tmp_path)
-    assert error.message.endswith("not here: test/neg, test/pos, train/pos")
+    assert error.message.endswith("these are missing: test/neg, test/pos, train/pos")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from rnnlane.config.experiment import ExperimentConfig
+
+GENERATED = {"kind": "generated"}
+
+
+def experiment(**sections: Any) -> ExperimentConfig:
+    return ExperimentConfig.model_validate({"name": "x", "data": {"source": GENERATED}} | sections)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"data": {"source": GENERATED, "test": "official"}}, "a source with a test split"),
+        ({"data": {"source": GENERATED, "classes": ["a", "a"]}}, "classes must differ"),
+        (
+            {"data": {"source": {"kind": "csv", "path": "a.csv", "test_path": "b.csv"}}},
+            "only read with test: official",
+        ),
+        ({"text": {"tokenizer": "characters", "stop_words": "english"}}, "must be off"),
+        ({"model": {"dropout": 0.5}}, "needs num_layers >= 2"),
+        ({"training": {"clip": {"of_mean": 2}}}, "of_mean needs policy auto"),
+        (
+            {"training": {"global_batch_size": 2}, "runtime": {"num_workers": [1, 3]}},
+            r"but got \(2, 3\)",
+        ),
+        (
+            {"model": {"pretrained_vectors": "v.txt"}, "text": {"tokenizer": "characters"}},
+            "needs a word tokenizer",
+        ),
+        (
+            {"training": {"precision": "bfloat16"}, "runtime": {"device": "cpu"}},
+            "bfloat16 needs a GPU",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    sections: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        experiment(**sections)
+
+
+def test_training_has_the_experiment_seed_unless_it_sets_its_own() -> None:
+    assert experiment(seed=3).training_seed == 3
+    assert experiment(seed=3, training={"seed": 0}).training_seed == 0
+
+
+@pytest.mark.parametrize("key", ["embedding_dropout", "token_dropout", "head_dropout"])
+def test_any_dropout_draws_masks(key: str) -> None:
+    assert not experiment().model.has_dropout
+    assert experiment(model={key: 0.1}).model.has_dropout
