@@ -37,6 +37,7 @@ def test_a_person_sees_the_best_epoch_the_clipping_and_what_to_do_next(call, cal
     assert "rnnlane predict --run 01234567" in printed
 
 
-def test_the_next_commands_name_the_store_of_the_experiment(call, calls, experiment):
-    printed = call("train", experiment, "--set", "tracking.uri=sqlite:///x.db").stdout
-    assert "rnnlane ui --tracking-uri sqlite:///x.db" in printed
+def test_the_next_commands_name_the_store_of_the_experiment(call, calls, experiment, tmp_path):
+    store = f"tracking.uri=sqlite:///{tmp_path}/x.db"
+    printed = call("train", experiment, "--set", store).stdout
+    assert f"rnnlane ui --tracking-uri {RESULT.tracking_uri}" in printed
