@@ -26,8 +26,8 @@ def ui(
 ) -> None:
     """Open MLflow's web pages; an embedded store is served on loopback until Ctrl-C."""
     from rnnlane.errors import redact
-    from rnnlane.tracking.store import resolve_uri
     from rnnlane.tracking.ui import experiment_page, serve_store
+    from rnnlane.tracking.uris import resolve_uri
 
     uri = resolve_uri(tracking_uri)
     served = not uri.startswith(("http://", "https://"))

@@ -112,7 +112,8 @@ def _imdb() -> Finding:
 def store_finding(tracking_uri: str | None) -> Finding:
     """Whether an MLflow store can be used from here; None for the default store of runs."""
     from rnnlane.errors import redact
-    from rnnlane.tracking.store import check_store, resolve_uri
+    from rnnlane.tracking.store import check_store
+    from rnnlane.tracking.uris import resolve_uri
 
     try:
         uri = resolve_uri(tracking_uri)

@@ -14,13 +14,13 @@ from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.errors import redact
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
-from rnnlane.execution.run import describe_data
 from rnnlane.execution.run_record import RunRecord
+from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.predictor import Predictor
 from rnnlane.models.linear import LinearClassifier, fit_linear
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import BaselineResult
-from rnnlane.reports.artifacts import answers, save_answers, write_bundle, write_inputs
+from rnnlane.reports.artifacts import answers, save_answers, write_inputs
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.group import in_process
 from rnnlane.training.metrics import confusion, score, summarize
@@ -48,7 +48,7 @@ def execute_baseline(
         events=events,
         is_resumable=False,
     ) as run:
-        run.log_inputs(lambda folder: write_inputs(folder, config, describe_data(prepared)))
+        run.log_inputs(lambda folder: write_inputs(folder, config, prepared))
         events.stage("fitting")
         result = _fit_and_log(config, prepared, splits, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
@@ -77,12 +77,14 @@ def _fit_and_log(
     metrics, test_confusion = _scores(model, splits, num_classes=num_classes)
     tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}])
     num_ngrams = len(model.ngrams)
-    bundle = write_bundle(
-        record.folder / "model",
-        config,
-        describe_data(prepared),
+    bundle = record.folder / "model"
+    save_bundle(
+        bundle,
         weights=model.state_dict(),
+        vocabulary=prepared.vocabulary_text(),
+        text=config.text,
         model={"num_ngrams": num_ngrams, "num_words": config.baseline.num_words},
+        class_names=prepared.class_names,
     )
     predictor = Predictor.load(bundle)
     results = record.folder / "results"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
@@ -14,8 +13,6 @@ from rnnlane.records.progress import Progress
 from rnnlane.training.group import in_process
 from rnnlane.training.loop import Outcome, TrainingData, run_training
 from rnnlane.training.memory import use_huge_pages
-
-History = list[dict[str, float]]
 
 
 class _LocalEvents(RunEvents):
@@ -36,20 +33,13 @@ class _LocalEvents(RunEvents):
         self._store.add(self._attempt, write)
 
 
-@contextlib.contextmanager
-def local_attempt(
-    store: CheckpointStore, events: RunEvents
-) -> Iterator[tuple[RunEvents, Path | None]]:
-    """What training in this process needs: its events, and the newest checkpoint or None."""
-    use_huge_pages()
-    with tempfile.TemporaryDirectory() as scratch:
-        yield _LocalEvents(events, store), store.fetch_latest(Path(scratch))
-
-
-def train_here(
+def train_in_process(
     config: ExperimentConfig, data: TrainingData, *, store: CheckpointStore, events: RunEvents
 ) -> Outcome:
     """Trains in this process, from the newest checkpoint in the store if there is one."""
+    use_huge_pages()
     group = in_process(config.runtime.device)
-    with local_attempt(store, events) as (local_events, start):
+    with tempfile.TemporaryDirectory() as scratch:
+        start = store.fetch_latest(Path(scratch))
+        local_events = _LocalEvents(events, store)
         return run_training(config, data, group=group, events=local_events, start=start)

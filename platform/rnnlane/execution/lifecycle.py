@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rnnlane.config.experiment import ExperimentConfig, TrackingConfig
 from rnnlane.errors import JobError, TrackingError
@@ -27,14 +27,14 @@ from rnnlane.execution.run_record import RunRecord, RunState, all_records
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import Result
 from rnnlane.records.run_marker import marker_line
-from rnnlane.tracking.run import RunSpec, send_outbox, terminate_run
+from rnnlane.tracking.run import MlflowTracker, RunSpec, RunStatus, send_outbox, terminate_run
+from rnnlane.tracking.search import SearchTracker
 from rnnlane.tracking.store import find_tagged
 from rnnlane.tracking.uris import resolve_uri, store_identity
 
 PREDICTOR = "rnnlane.inference:Predictor"
 KEY_TAG = "rnnlane.run_key"
 
-RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 _STATUS: dict[RunState, RunStatus] = {
     "running": "KILLED",
     "finished": "FINISHED",
@@ -43,25 +43,7 @@ _STATUS: dict[RunState, RunStatus] = {
 }
 
 
-class Tracker(Protocol):
-    """What the life-cycle needs of a tracker."""
-
-    @property
-    def run_id(self) -> str:
-        """Id of the MLflow run."""
-
-    @property
-    def tracking_uri(self) -> str:
-        """Address of the store; may contain a password."""
-
-    def log_artifacts(self, folder: Path) -> None:
-        """Logs the files of a folder."""
-
-    def finish(self, status: RunStatus, *, reason: str | None = None) -> bool:
-        """Logs the end of the run; False if the store has not received everything."""
-
-
-TrackerT = TypeVar("TrackerT", bound=Tracker)
+TrackerT = TypeVar("TrackerT", bound=MlflowTracker | SearchTracker)
 ResultT = TypeVar("ResultT", bound=Result)
 
 

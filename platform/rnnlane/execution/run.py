@@ -11,9 +11,10 @@ from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.storage import joined
 from rnnlane.errors import redact
 from rnnlane.execution.checkpoint_store import CheckpointStore
-from rnnlane.execution.in_process import local_attempt
+from rnnlane.execution.in_process import train_in_process
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.run_record import RunRecord
+from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.predictor import Predictor
 from rnnlane.models.vectors import load_vectors
 from rnnlane.ray_cluster import connect as cluster
@@ -22,16 +23,13 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
 from rnnlane.records.results import TrainResult
 from rnnlane.reports.artifacts import (
-    DataDescription,
     answers,
     clipped_fraction,
-    write_bundle,
     write_inputs,
     write_results,
 )
 from rnnlane.tracking.run import MlflowTracker, start_run
-from rnnlane.training.group import in_process
-from rnnlane.training.loop import Outcome, TrainingData, run_training
+from rnnlane.training.loop import Outcome, TrainingData
 
 
 def execute_run(
@@ -55,7 +53,7 @@ def execute_run(
     )
     store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
-        run.log_inputs(lambda folder: write_inputs(folder, config, describe_data(prepared)))
+        run.log_inputs(lambda folder: write_inputs(folder, config, prepared))
         events.stage("starting the workers")
         tracked = _TrackedEvents(events, run.tracker)
         if on_ray:
@@ -67,9 +65,7 @@ def execute_run(
                 config, ray.put(data), store=store, events=tracked, gpus_per_worker=float(use_gpu)
             )
         else:
-            with local_attempt(store, tracked) as (local_events, start):
-                group = in_process(config.runtime.device)
-                outcome = run_training(config, data, group=group, events=local_events, start=start)
+            outcome = train_in_process(config, data, store=store, events=tracked)
         events.stage("testing and logging the model")
         result = _log_outcome(config, prepared, outcome, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
@@ -91,15 +87,6 @@ class _TrackedEvents(RunEvents):
 
     def note(self, text: str) -> None:
         self._events.note(text)
-
-
-def describe_data(prepared: PreparedData) -> DataDescription:
-    """How the artifacts describe the prepared data."""
-    return DataDescription(
-        manifest=prepared.manifest.model_dump_json(indent=1),
-        vocabulary=prepared.vocabulary_text(),
-        class_names=prepared.class_names,
-    )
 
 
 def training_data(
@@ -135,12 +122,14 @@ def _log_outcome(
     """Logs the metrics, the pictures and the model, and returns the result."""
     record, tracker = run.record, run.tracker
     tracker.log_history(outcome.history)
-    bundle = write_bundle(
-        record.folder / "model",
-        config,
-        describe_data(prepared),
+    bundle = record.folder / "model"
+    save_bundle(
+        bundle,
         weights=outcome.weights,
+        vocabulary=prepared.vocabulary_text(),
+        text=config.text,
         model=config.model.model_dump(mode="json"),
+        class_names=prepared.class_names,
     )
     predictor = Predictor.load(bundle)
     write_results(record.folder / "results", config, outcome, predictor)

@@ -51,16 +51,17 @@ def save_bundle(
     model: Mapping[str, Any],
     class_names: Sequence[str],
 ) -> None:
-    """Writes a bundle into an existing folder.
+    """Writes a bundle.
 
     Args:
-        folder: an existing one.
+        folder: created if missing.
         weights: of the model, by name.
         vocabulary: as JSON lines.
         text: the settings of the text processing.
         model: its shape: a dumped ModelConfig, or ``num_words`` and ``num_ngrams`` of a linear one.
         class_names: by label.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(dict(weights), folder / WEIGHTS)
     (folder / VOCABULARY).write_text(vocabulary, encoding="utf-8")
     description = {

@@ -1,21 +1,18 @@
-"""Writes the files of a run: its inputs, its model, and its results as pictures and numbers."""
+"""Writes the files of a run: its inputs, and its results as figures and numbers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import yaml
-from torch import Tensor
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.errors import redact
-from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.predictor import Predictor
 from rnnlane.reports.figures import (
     save_confidence,
@@ -25,22 +22,10 @@ from rnnlane.reports.figures import (
 )
 from rnnlane.training.loop import Outcome
 
+if TYPE_CHECKING:
+    from rnnlane.data.prepare.prepared import PreparedData
+
 Confusion = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class DataDescription:
-    """The prepared data as a run's files describe it.
-
-    Attributes:
-        manifest: text of its ``manifest.json``.
-        vocabulary: text of its vocabulary file, as JSON lines.
-        class_names: C names, by label.
-    """
-
-    manifest: str
-    vocabulary: str
-    class_names: tuple[str, ...]
 
 
 def resolved_yaml(config: ExperimentConfig) -> str:
@@ -51,36 +36,14 @@ def resolved_yaml(config: ExperimentConfig) -> str:
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
-def write_inputs(folder: Path, config: ExperimentConfig, data: DataDescription) -> None:
+def write_inputs(folder: Path, config: ExperimentConfig, prepared: PreparedData) -> None:
     """Writes what a run starts from: the resolved experiment, manifest and vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "experiment.yaml").write_text(resolved_yaml(config), encoding="utf-8")
-    (folder / "manifest.json").write_text(data.manifest, encoding="utf-8")
-    (folder / "vocabulary.jsonl").write_text(data.vocabulary, encoding="utf-8")
-
-
-def write_bundle(
-    folder: Path,
-    config: ExperimentConfig,
-    data: DataDescription,
-    *,
-    weights: Mapping[str, Tensor],
-    model: Mapping[str, Any],
-) -> Path:
-    """Writes a classifier that :class:`Predictor` can load, and returns its folder.
-
-    ``model`` and ``weights`` are those of :func:`save_bundle`.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    save_bundle(
-        folder,
-        weights=weights,
-        vocabulary=data.vocabulary,
-        text=config.text,
-        model=model,
-        class_names=data.class_names,
+    (folder / "manifest.json").write_text(
+        prepared.manifest.model_dump_json(indent=1), encoding="utf-8"
     )
-    return folder
+    (folder / "vocabulary.jsonl").write_text(prepared.vocabulary_text(), encoding="utf-8")
 
 
 def write_results(

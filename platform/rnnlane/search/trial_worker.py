@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.execution.checkpoint_store import CheckpointStore
-from rnnlane.execution.in_process import train_here
+from rnnlane.execution.in_process import train_in_process
 from rnnlane.ray_cluster.connect import HEALTH_CHECK_INTERVAL_S
 from rnnlane.records.events import RunEvents
 from rnnlane.training.memory import use_huge_pages
@@ -46,7 +46,7 @@ def run_trial(tune_config: dict[str, Any], *, datasets: dict[str, Any]) -> None:
     store = CheckpointStore(task.checkpoints)
     data = datasets[task.data]
     if config.runtime.num_workers == 1:
-        train_here(config, ray.get(data), store=store, events=_Reporter())
+        train_in_process(config, ray.get(data), store=store, events=_Reporter())
         return
     # Imported here: a trial with one worker does not need Ray Train.
     from rnnlane.execution.on_ray import train_on_ray

@@ -14,21 +14,11 @@ from rnnlane.errors import ConfigError, TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
 from rnnlane.tracking.internals import PARENT_TAG
 from rnnlane.tracking.packaging import BUNDLE_PATH
-from rnnlane.tracking.uris import resolve_uri, sqlite_file
+from rnnlane.tracking.uris import sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-
-__all__ = [
-    "RunSummary",
-    "check_store",
-    "download_artifacts",
-    "download_model",
-    "find_run",
-    "list_runs",
-    "resolve_uri",
-]
 
 LATEST = "latest"
 NO_TRIALS = f"tags.`{PARENT_TAG}` IS NULL"

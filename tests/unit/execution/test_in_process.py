@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rnnlane.execution.checkpoint_store import CheckpointStore
-from rnnlane.execution.in_process import train_here
+from rnnlane.execution.in_process import train_in_process
 from rnnlane.records.events import RunEvents
 from support.tiny import tiny_data, tiny_experiment
 
@@ -23,7 +23,7 @@ class Epochs(RunEvents):
 
 
 def run(store, events):
-    return train_here(tiny_experiment(*SETTINGS), tiny_data(), store=store, events=events)
+    return train_in_process(tiny_experiment(*SETTINGS), tiny_data(), store=store, events=events)
 
 
 def test_a_run_that_died_goes_on_from_its_newest_checkpoint(tmp_path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,13 @@ import pytest
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
 from rnnlane.reports import artifacts
-from rnnlane.reports.artifacts import DataDescription
 from rnnlane.training.loop import Outcome
-
-DATA = DataDescription(manifest="{}", vocabulary='["the"]\n', class_names=("bad", "good"))
 
 
 class Oracle:
     """Answers 3 : 1 for the second class."""
 
-    class_names = DATA.class_names
+    class_names = ("bad", "good")
 
     def probabilities(self, texts: list[str]) -> np.ndarray:
         return np.tile([0.25, 0.75], (len(texts), 1))
@@ -57,11 +55,15 @@ def test_clipped_are_the_finite_norms_above_the_limit(made: Outcome, fraction: f
 
 def test_the_written_experiment_runs_again_and_has_no_password(tmp_path: Path) -> None:
     config = experiment(tracking={"uri": "http://me:secret@host:5000"})
-    artifacts.write_inputs(tmp_path / "inputs", config, DATA)
+    prepared: Any = SimpleNamespace(
+        manifest=SimpleNamespace(model_dump_json=lambda **_: "{}"),
+        vocabulary_text=lambda: '["the"]\n',
+    )
+    artifacts.write_inputs(tmp_path / "inputs", config, prepared)
     text = (tmp_path / "inputs" / "experiment.yaml").read_text()
     assert "secret" not in text
     assert load_experiment(tmp_path / "inputs" / "experiment.yaml").training == config.training
-    assert (tmp_path / "inputs" / "vocabulary.jsonl").read_text() == DATA.vocabulary
+    assert (tmp_path / "inputs" / "vocabulary.jsonl").read_text() == '["the"]\n'
 
 
 def test_results_have_the_numbers_behind_every_picture(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_trial_with_one_worker_trains_on_its_data_here(tmp_path, monkeypatch, 
         assert (config.name, data) == ("x", "data b")
         events.epoch(HISTORY)
 
-    monkeypatch.setattr(trial_worker, "train_here", train)
+    monkeypatch.setattr(trial_worker, "train_in_process", train)
     monkeypatch.setattr(ray, "get", lambda reference: f"data {reference}")
     run_trial(task(tmp_path, num_workers=1), datasets={"a": "a", "b": "b"})
     assert reported == [HISTORY]

@@ -1,0 +1,55 @@
+"""The baseline on tiny data, with MLflow replaced."""
+
+import json
+
+import pytest
+
+from rnnlane.execution import baseline
+from rnnlane.execution.baseline import execute_baseline
+from rnnlane.execution.run_record import RunRecord
+from rnnlane.inference.predictor import Predictor
+from rnnlane.records.events import RunEvents
+from support.tiny import tiny_experiment
+from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
+
+
+def execute(monkeypatch, tmp_path, tracker):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
+    monkeypatch.setattr(baseline, "start_run", tracker.start)
+    record = RunRecord.create("tiny", **IDENTITY)
+    with record.locked() as current:
+        return execute_baseline(
+            tiny_experiment(), tiny_prepared(), record=current, events=RunEvents()
+        )
+
+
+def test_a_baseline_is_fitted_scored_and_logged(monkeypatch, tmp_path):
+    tracker = RememberedTracker()
+    result = execute(monkeypatch, tmp_path, tracker)
+    [entry] = tracker.history
+    assert {"train/accuracy", "val/accuracy", "test/accuracy", "time/fit_s"} <= entry.keys()
+    assert {name: entry[name] for name in result.metrics} == result.metrics
+    assert tracker.tags == {"rnnlane.model": "linear", "rnnlane.num_ngrams": str(result.num_ngrams)}
+    assert {"experiment.yaml", "results.json", "figures/confusion.png"} <= tracker.files
+    assert tracker.status == "FINISHED"
+
+
+def test_params_are_those_that_the_baseline_depends_on(monkeypatch, tmp_path):
+    tracker = RememberedTracker()
+    execute(monkeypatch, tmp_path, tracker)
+    sections = {key.partition(".")[0] for key in tracker.spec.params}
+    assert {"data", "text", "baseline", "seed"} <= sections
+    assert not sections & {"model", "training", "runtime", "search"}
+
+
+def test_the_logged_model_gives_the_sample_s_prediction(monkeypatch, tmp_path):
+    tracker = RememberedTracker()
+    result = execute(monkeypatch, tmp_path, tracker)
+    [row] = Predictor.load(tracker.bundle).probabilities([result.sample["text"]])
+    assert list(result.sample["probabilities"].values()) == pytest.approx(row.tolist())
+    record = json.loads((tmp_path / "runs" / tracker.bundle.parent.name / "run.json").read_text())
+    assert record["result"] == json.loads(json.dumps(result.as_dict()))
+
+
+def test_what_an_unreachable_store_lacks_is_in_the_result(monkeypatch, tmp_path):
+    assert not execute(monkeypatch, tmp_path, RememberedTracker(is_away=True)).is_tracked

@@ -1,0 +1,66 @@
+"""One training run in this process, with MLflow replaced."""
+
+import pytest
+
+from rnnlane.errors import TrainingError
+from rnnlane.execution import run
+from rnnlane.execution.run import execute_run, training_data
+from rnnlane.execution.run_record import RunRecord
+from rnnlane.inference.predictor import Predictor
+from support.events import Remembered
+from support.tiny import tiny_experiment
+from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
+
+
+@pytest.fixture
+def tracker(tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
+    tracker = RememberedTracker()
+    monkeypatch.setattr(run, "start_run", tracker.start)
+    return tracker
+
+
+def execute(events, *overrides):
+    record = RunRecord.create("tiny", **IDENTITY)
+    with record.locked() as current:
+        return execute_run(
+            tiny_experiment(*overrides), tiny_prepared(), record=current, events=events
+        )
+
+
+def test_a_run_logs_its_epochs_files_and_model(tracker):
+    events = Remembered()
+    result = execute(events)
+    assert [entry["epoch"] for entry in tracker.history] == [1.0, 2.0]
+    assert tracker.history[0] == events.histories[-1][0]
+    assert {"experiment.yaml", "vocabulary.jsonl", "results.json"} <= tracker.files
+    assert tracker.status == "FINISHED"
+    assert tracker.tags["rnnlane.best_epoch"] == str(result.best_epoch)
+    assert Predictor.load(tracker.bundle).class_names == ("bad", "good")
+    assert result.is_tracked
+    assert result.tracking_uri == "http://***@host"
+
+
+def test_the_metrics_of_the_last_and_the_best_epoch_have_the_test_s(tracker):
+    metrics = execute(Remembered(), "training.epochs=3").metrics
+    best, last = metrics["best"], metrics["last"]
+    assert last["epoch"] == 3.0
+    assert best["val/accuracy"] == max(entry["val/accuracy"] for entry in tracker.history)
+    assert best["test/accuracy"] == last["test/accuracy"] == metrics["test/accuracy"]
+
+
+def test_a_run_that_raises_has_failed(tracker, monkeypatch):
+    def train(*_arguments, **_options):
+        raise TrainingError("the loss is not finite")
+
+    monkeypatch.setattr(run, "train_in_process", train)
+    with pytest.raises(TrainingError):
+        execute(Remembered())
+    assert tracker.status == "FAILED: the loss is not finite"
+    assert tracker.bundle is None
+
+
+def test_a_search_reads_only_the_splits_that_it_uses():
+    data = training_data(tiny_experiment(), tiny_prepared(), splits=("train", "val"))
+    assert set(data.splits) == {"train", "val"}
+    assert (data.num_classes, data.vectors) == (2, None)

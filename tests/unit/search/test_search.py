@@ -1,0 +1,144 @@
+"""A search from start to end, with Ray and MLflow replaced and trials that do not train."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rnnlane.execution.run_record import RunRecord
+from rnnlane.records.events import RunEvents
+from rnnlane.records.search import SearchRecord
+from rnnlane.search import search
+from rnnlane.search.dispatcher import TrialDispatcher
+from rnnlane.search.search import data_key, execute_search, trial_resources
+from support.study import experiment, record_of
+from support.tracked import IDENTITY, RememberedTracker
+
+SPACE = {"model.num_layers": "choice(1, 2)", "training.learning_rate": "loguniform(1e-3, 1e-1)"}
+
+
+class SearchTracker(RememberedTracker):
+    """Also remembers how each trial ended, and the tags that its run was opened with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parent = self
+        self.ended: dict[str, str] = {}
+        self.opened: dict[str, dict[str, str]] = {}
+
+    def open_trial(self, key: str, *, name: str, params: Any, tags: dict[str, str]) -> None:
+        assert name == key
+        assert params["training.epochs"] == 4
+        self.opened[key] = tags
+
+    def log_trial(self, key: str, history: Any) -> None: ...
+
+    def tag_trial(self, key: str, tags: Any) -> None: ...
+
+    def close_trial(self, key: str, status: str, *, reason: str | None = None) -> None:
+        self.ended[key] = status if reason is None else f"{status}: {reason}"
+
+    def trial_ids(self) -> dict[str, str]:
+        return {key: f"id of {key}" for key in self.ended}
+
+
+class Notes(RunEvents):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.snapshots: list[SearchRecord] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def trial(self, search: SearchRecord) -> None:
+        self.snapshots.append(search)
+
+
+def value_of(spec: Any) -> float:
+    """Better with more layers; the seed changes the last digit."""
+    return 0.5 + 0.1 * spec.sample.params["model.num_layers"] + 0.001 * (spec.sample.seed or 0)
+
+
+def run_trials_here(study: Any, *, resources: Any, make_task: Any, deadline: float, **options: Any):
+    """Like ``ray_tune.run_trials``, but each trial reports made-up values at once."""
+    dispatcher = TrialDispatcher(
+        study,
+        make_task=make_task,
+        events=options["events"],
+        max_running=1,
+        max_requeues=resources.max_retries,
+        deadline=deadline,
+    )
+    for number in range(100):
+        task = dispatcher.ask(str(number))
+        if task is None:
+            return
+        assert task.data in options["datasets"]
+        spec = dispatcher._running[str(number)]
+        history = [record_of(value_of(spec), epoch) for epoch in (1, 2, 3, 4)]
+        dispatcher.report(str(number), history)
+        dispatcher.end(str(number), "finished")
+
+
+@pytest.fixture
+def tracker(tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
+    tracker = SearchTracker()
+    monkeypatch.setattr(search, "start_search", tracker.start)
+    monkeypatch.setattr(search, "run_trials", run_trials_here)
+    monkeypatch.setattr(search, "check_storage", lambda _config: None)
+    monkeypatch.setattr(search, "_shared_data", lambda _config, prepared: dict(prepared))
+    monkeypatch.setattr(
+        search,
+        "cluster",
+        SimpleNamespace(num_fitting=lambda **_: 3, use_gpu=lambda _runtime: False),
+    )
+    return tracker
+
+
+def execute(events: Notes, **settings: Any) -> Any:
+    config = experiment(space=SPACE, **settings)
+    record = RunRecord.create("x", **IDENTITY)
+    with record.locked() as current:
+        return execute_search(config, {data_key(config): "data"}, record=current, events=events)
+
+
+def test_a_search_runs_all_trials_and_names_the_best(tracker):
+    events = Notes()
+    result = execute(events, num_trials=6, scheduler="none")
+    assert (result.num_trials, result.epochs_trained, result.is_tracked) == (6, 24, True)
+    assert result.best["params"]["model.num_layers"] == 2
+    assert result.best["run_id"].startswith("id of ")
+    assert list(tracker.ended.values()) == ["FINISHED"] * 6
+    assert {"experiment.yaml", "best.yaml", "report.html", "trials.csv"} <= tracker.files
+    assert events.snapshots[-1].num_ended == 6
+
+
+def test_the_progression_has_the_best_value_after_each_trial(tracker):
+    execute(Notes(), num_trials=6, scheduler="none")
+    best = [entry["search/best_accuracy"] for entry in tracker.history]
+    assert best == sorted(best)
+    assert [entry["search/epochs_trained"] for entry in tracker.history] == [4, 8, 12, 16, 20, 24]
+
+
+def test_finalists_are_repeated_with_other_seeds(tracker):
+    events = Notes()
+    result = execute(events, num_trials=4, scheduler="none", repeats=3, finalists=1)
+    assert "training the best 1 again with 2 other seeds each" in events.notes
+    assert len(result.best["seed_values"]) == 3
+    assert sum("-seed-" in key for key in tracker.opened) == 2
+    assert result.num_trials == 4
+
+
+def test_a_search_without_a_winner_says_so(tracker, monkeypatch):
+    monkeypatch.setattr(search, "run_trials", lambda *_, **__: None)
+    events = Notes()
+    result = execute(events, num_trials=2)
+    assert (result.best, result.best_config) == (None, None)
+    assert "none of the 0 trials succeeded; there is no winner" in events.notes
+
+
+@pytest.mark.parametrize(("max_concurrent", "expected"), [(None, 3), (2, 2), (8, 3)])
+def test_as_many_trials_run_at_once_as_fit_and_may(tracker, max_concurrent, expected):
+    config = experiment(space=SPACE, max_concurrent=max_concurrent)
+    assert trial_resources(config).max_concurrent == expected
