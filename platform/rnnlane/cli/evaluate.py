@@ -9,7 +9,6 @@ import typer
 from rnnlane.cli import output
 from rnnlane.cli.options import Json, Overrides, Run, TrackingUri, Verbose
 from rnnlane.cli.progress import events_for
-from rnnlane.cli.warm_up import import_early
 from rnnlane.config import load_experiment
 from rnnlane.errors import ConfigError
 from rnnlane.pipeline import evaluate as evaluate_run
@@ -40,7 +39,6 @@ def evaluate(
             remedy="name the experiment before --run",
         )
     config = load_experiment(experiment, overrides or ()) if experiment else None
-    import_early("rnnlane.inference.predictor")
     with events_for(verbose=verbose) as events:
         scores = evaluate_run(
             config, run=run, split=split, tracking_uri=tracking_uri, events=events

@@ -10,8 +10,6 @@ import contextlib
 import importlib
 import threading
 
-from rnnlane.errors import RnnlaneError
-
 
 def open_store_and_import(module: str, *, tracking_uri: str | None) -> None:
     """Opens the store, which imports MLflow, then imports a module, which imports torch.
@@ -29,15 +27,11 @@ def open_store_and_import(module: str, *, tracking_uri: str | None) -> None:
     def run() -> None:
         from rnnlane.tracking.store import check_store
 
-        with contextlib.suppress(RnnlaneError):
+        with contextlib.suppress(Exception):
             check_store(uri)
         # Python waits for this thread when it exits: a verb that has failed should not have to.
         if threading.main_thread().is_alive():
-            importlib.import_module(module)
+            with contextlib.suppress(Exception):
+                importlib.import_module(module)
 
     threading.Thread(target=run, name="warm-up").start()
-
-
-def import_early(module: str) -> None:
-    """Imports a module."""
-    threading.Thread(target=importlib.import_module, args=(module,), name="warm-up").start()

@@ -85,10 +85,9 @@ class TrackedRun(Generic[TrackerT]):
             is_tracked = self._close()
         except KeyboardInterrupt:
             is_tracked = False
-        if is_tracked:
-            result = describe(True)
-            self.record = self.record.update(result=result.as_dict())
-        else:
+        result = describe(is_tracked)
+        self.record = self.record.update(result=result.as_dict())
+        if not is_tracked:
             self._events.note(
                 f"the tracking store has not received everything; the rest is in "
                 f"{self.record.folder} and will be sent by the next `rnnlane train` or "
@@ -146,14 +145,17 @@ def tracked_run(
     run_id = record.run_id
     if run_id is None and record.tracking_uri == store_identity(uri):
         run_id = find_tagged(uri, KEY_TAG, record.key)
-    record = record.update(
-        tracking_uri=store_identity(uri), run_id=run_id, state="running", is_closed=False
-    )
+    store = store_identity(uri)
+    if run_id is None:
+        record = record.update(tracking_uri=store, is_closed=False)
+    else:
+        # A start that is refused must leave the state and the store of a run that exists.
+        record = record.update(is_closed=False)
     tracker = start(config, spec, outbox=record.outbox, resume_run_id=run_id)
-    record = record.update(run_id=tracker.run_id)
+    record = record.update(tracking_uri=store, run_id=tracker.run_id, state="running")
     run = TrackedRun(record, tracker, events=events, is_resumable=is_resumable)
-    events.note(marker_line(tracker.run_id, tracker.tracking_uri))
     try:
+        events.note(marker_line(tracker.run_id, tracker.tracking_uri))
         yield run
     except BaseException as error:
         run.abort(error)
@@ -219,9 +221,12 @@ def close_abandoned_runs(uri: str) -> int:
     for record in all_records():
         # The store is away or does not know the run, or the driver is alive: nothing to do now.
         with contextlib.suppress(TrackingError, JobError):
-            num_sent += send_outbox(uri, record.outbox)
-            if not record.is_closed and record.tracking_uri == store_identity(uri):
+            if record.is_closed:
+                num_sent += send_outbox(uri, record.outbox)
+            elif record.tracking_uri == store_identity(uri):
+                # Held while it is sent: the end may be among the records on their way.
                 with record.locked(timeout_s=0.0) as current:
+                    num_sent += send_outbox(uri, current.outbox)
                     _close_abandoned(uri, current)
     return num_sent
 

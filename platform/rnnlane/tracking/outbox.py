@@ -106,6 +106,7 @@ class Outbox:
             raise
 
     def _open(self, path: Path) -> sqlite3.Connection:
+        database = None
         try:
             database = _connect(path)
             other, count = database.execute(
@@ -113,6 +114,8 @@ class Outbox:
                 (self._store,),
             ).fetchone()
         except sqlite3.Error as error:
+            if database is not None:
+                database.close()
             raise OutboxUnavailableError(
                 f"an outbox must be a SQLite file that can be read and written, but got: {error}",
                 where=str(path),

@@ -6,6 +6,13 @@ from typer.testing import CliRunner
 from rnnlane.cli.main import app
 
 
+@pytest.fixture(autouse=True)
+def _no_warm_up(monkeypatch):
+    """No store is opened, and no thread outlives its test."""
+    for verb in ("baseline", "train", "tune"):
+        monkeypatch.setattr(f"rnnlane.cli.{verb}.open_store_and_import", lambda *_, **__: None)
+
+
 @pytest.fixture
 def experiment(tmp_path):
     file = tmp_path / "x.yaml"

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from rnnlane.cli.warm_up import import_early, open_store_and_import
+from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.errors import ConfigError, TrackingError
 from rnnlane.tracking import store
 
@@ -22,12 +22,6 @@ def module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     yield "late_module"
     sys.modules.pop("late_module", None)
-
-
-def test_a_module_is_imported_in_the_background(module):
-    import_early(module)
-    wait_for_warm_up()
-    assert module in sys.modules
 
 
 @pytest.mark.parametrize("error", [None, TrackingError("away")])

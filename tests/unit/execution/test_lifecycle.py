@@ -1,5 +1,6 @@
 """How runs end: every end, and a driver that dies between any two steps."""
 
+import contextlib
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -272,3 +273,56 @@ def test_inputs_count_as_logged_only_when_they_were(store, notes):
 
 def test_params_are_flat():
     assert flattened({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "status"),
+    [(conclude, "finished", "FINISHED"), (die_of(Killed()), "running", "KILLED")],
+)
+def test_a_refused_resume_leaves_the_run_as_it_was_and_in_its_store(
+    store, notes, tmp_path, body, state, status
+):
+    with contextlib.suppress(Killed):
+        run(store, notes, RunRecord.create("x", **IDENTITY), body)
+    if state == "running":
+        # kill -9 leaves neither an end in the store nor one in the record.
+        store.status["run0"] = "RUNNING"
+        only_record().update(state="running", is_closed=False)
+    first, before = store.uri, only_record().tracking_uri
+    store.uri = f"sqlite:///{tmp_path / 'other.db'}"
+
+    def refuse(*_, **__):
+        raise TrackingError("no such run")
+
+    store.start = refuse
+    with pytest.raises(TrackingError):
+        run(store, notes, only_record(), conclude)
+    assert (only_record().state, only_record().tracking_uri) == (state, before)
+    close_abandoned_runs(first)
+    assert store.status == {"run0": status}
+    assert only_record().is_closed
+
+
+def test_an_abandoned_run_is_held_while_its_outbox_is_sent(store, notes, monkeypatch):
+    with contextlib.suppress(Killed):
+        run(store, notes, RunRecord.create("x", **IDENTITY), die_of(Killed()))
+    only_record().update(state="running", is_closed=False)
+
+    def send(*_):
+        with pytest.raises(JobError), only_record().locked(timeout_s=0.0):
+            pass
+        return 3
+
+    monkeypatch.setattr(lifecycle, "send_outbox", send)
+    assert close_abandoned_runs(store.uri) == 3
+
+
+def test_the_result_after_an_incomplete_delivery_is_described_again(store, notes):
+    store.is_away = True
+    described = []
+
+    def body(tracked):
+        return tracked.conclude(lambda is_tracked: described.append(is_tracked) or Answer(7))
+
+    run(store, notes, RunRecord.create("x", **IDENTITY), body)
+    assert described == [False, False]
