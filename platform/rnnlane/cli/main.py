@@ -92,8 +92,8 @@ def rnnlane(
 
 def main() -> None:
     """Entry point: exit code 0, 2 for bad input, 1 for other failures, 130 when interrupted."""
-    # torch and MLflow create a million objects that live until the end: collecting garbage while
-    # they are imported takes an eighth of a short command.
+    # torch and MLflow create a million objects that live until exit: garbage collection during
+    # their import takes an eighth of a short command's time.
     gc.set_threshold(1_000_000)
     use_huge_pages()
     if len(sys.argv) > 1 and not {"--help", "-h"} & set(sys.argv):

@@ -1,7 +1,7 @@
-"""Doing in the background what takes seconds, while a verb does its first steps.
+"""Slow imports in a background thread, while a verb takes its first steps.
 
-The verb does the same again: by then it is done, or the verb waits for Python's import locks.
-Errors are the verb's to report, so they are ignored here.
+The verb then imports the same modules: they are loaded by then, or it waits for Python's import
+locks. Errors are ignored here, because the verb reports them.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any
 
 MARK = "rnnlane probe: "
 REQUEST_FILE = "request.json"
-# A node that has not answered by then is reported as one that does not.
+# A node that takes longer is reported as not answering.
 NODE_TIMEOUT_S = 60.0
 
 

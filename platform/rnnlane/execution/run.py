@@ -37,8 +37,8 @@ def execute_run(
 ) -> TrainResult:
     """Trains, tests and logs one run.
 
-    Ray must be connected if the experiment has workers. What can be refused is refused before the
-    MLflow run is created.
+    Ray must be connected if the experiment has workers. All checks precede the creation of the
+    MLflow run.
     """
     data = training_data(config, prepared)
     on_ray = config.runtime.max_workers > 0
@@ -119,7 +119,7 @@ def _log_outcome(
     *,
     run: TrackedRun[MlflowTracker],
 ) -> TrainResult:
-    """Logs the metrics, the pictures and the model, and returns the result."""
+    """Logs the metrics, the figures and the model, and returns the result."""
     record, tracker = run.record, run.tracker
     tracker.log_history(outcome.history)
     bundle = record.folder / "model"

@@ -30,7 +30,7 @@ RunState = Literal["running", "finished", "failed", "killed"]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What this machine knows about a run, a search or a baseline.
+    """The state of a run, a search or a baseline, as stored on this machine.
 
     Attributes:
         key: name of the run's folder and of its checkpoints; its MLflow run has it as a tag.
@@ -104,9 +104,9 @@ class RunRecord:
 
     @contextmanager
     def locked(self, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[RunRecord]:
-        """Holds the run for this process; yields the record as it is on disk then.
+        """Locks the run for this process; yields the record as it then is on disk.
 
-        A run that failed before its MLflow run was about to be created leaves nothing behind.
+        A run that fails before its MLflow run can have been created leaves no folder behind.
 
         Raises:
             JobError: another process still holds the run after ``timeout_s``.
@@ -150,7 +150,7 @@ def all_records() -> list[RunRecord]:
 def _read(file: Path) -> RunRecord | None:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        # Version 0.1 did not write it; its runs were closed unless they were running.
+        # Version 0.1 did not write is_closed; its runs were closed unless they were running.
         values.setdefault("is_closed", values["state"] != "running")
         return RunRecord(**values)
     except (OSError, ValueError, TypeError, KeyError):

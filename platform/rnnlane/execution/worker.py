@@ -22,7 +22,7 @@ from rnnlane.training.loop import TrainingData, run_training
 class RayEvents(RunEvents):
     """Sends events to the driver's queue and checkpoints to Ray Train's storage.
 
-    Only the first worker sends; the others have nothing else to say.
+    Only the first worker sends, because all workers have the same events.
     """
 
     def __init__(self, inbox: Any, *, is_first: bool):
@@ -55,7 +55,7 @@ class RayEvents(RunEvents):
     def _send(self, method: str, argument: Any) -> None:
         if not self._is_first:
             return
-        # An event may be lost with the driver's node: each one about epochs holds all of them.
+        # Losing an event is harmless: each epoch event holds all finished epochs.
         with contextlib.suppress(RayError):
             self._inbox.put_nowait((method, argument))
 

@@ -1,4 +1,4 @@
-"""What is sent to a cluster with a job: rnnlane itself, the experiment, and small files it names.
+"""What is sent to a cluster with a job: rnnlane, the experiment, and the small files it names.
 
 The folder becomes the job's working directory on every node, and the first entry of the PYTHONPATH
 of all its processes, so ``rnnlane`` is importable there without being installed.
@@ -86,8 +86,8 @@ def write_package(
 ) -> None:
     """Writes the working directory of a job.
 
-    ``tags`` holds what only the submitter knows, such as the commit. They are added to the tags of
-    the run; the experiment's own come first.
+    ``tags`` has facts about the submitter, such as the commit. They are added to the tags of the
+    run; the experiment's own take precedence.
     """
     for file in files:
         target = folder / file.target

@@ -1,1 +1,1 @@
-"""The Ray that work runs on."""
+"""The connection to Ray, its resources and its storage."""

@@ -18,7 +18,7 @@ def capacity(bundle: Mapping[str, float], count: int) -> dict[str, float]:
 
     If the cluster says that its autoscaler adds nodes, requests room for the bundles and waits
     until they fit or the time is over. Otherwise a run would be refused for lack of nodes that
-    nobody has requested. The request stands until the next one or the driver's end.
+    were never requested. The request lasts until the next one, or until the driver ends.
 
     Args:
         bundle: what one worker needs.

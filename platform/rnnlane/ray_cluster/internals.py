@@ -1,7 +1,7 @@
 """Every name of Ray, Ray Tune and Optuna that is not part of their public interface.
 
 They may change in any release, which is why pyproject.toml allows one minor release of Ray. After
-an upgrade ``tests/unit/ray_cluster/test_internals.py`` says which of them no longer hold; no other
+an upgrade ``tests/unit/ray_cluster/test_internals.py`` shows which of them have changed; no other
 module has to be searched. Ray Train's names are in ``internals_train``, whose import takes seconds.
 """
 
@@ -21,10 +21,10 @@ _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 @contextlib.contextmanager
 def loopback_only() -> Iterator[None]:
-    """Makes a Ray that is started meanwhile use 127.0.0.1 as this machine's address.
+    """Makes a Ray that is started in the block use 127.0.0.1 as this machine's address.
 
     Ray does so by itself on macOS only. Without it the processes of a local Ray serve metrics on
-    every interface, and ask for no token there.
+    every interface, without requiring a token.
     """
     from ray._private import ray_constants
 
@@ -39,7 +39,7 @@ def loopback_only() -> Iterator[None]:
 def job_client(address: str, *, connect_timeout_s: float, answer_timeout_s: float) -> Any:
     """A ``JobSubmissionClient`` with time limits, for exactly this address.
 
-    Ray's own waits for ever where packets are lost, and prefers the addresses in its environment
+    Ray's own client waits forever if packets are lost, and prefers the addresses in its environment
     variables to the one it is given. ``_do_request`` makes all its requests.
     """
     from ray.job_submission import JobSubmissionClient
@@ -57,7 +57,7 @@ def job_client(address: str, *, connect_timeout_s: float, answer_timeout_s: floa
 
 
 def tune_trial_error(trial: Any) -> BaseException | None:
-    """The last error of a Tune trial, which Tune's callbacks do not hand over; None without one.
+    """The last error of a Tune trial, which Tune does not pass to its callbacks; None without one.
 
     Tune pickles it into the trial's folder before it calls ``on_trial_error``.
     """

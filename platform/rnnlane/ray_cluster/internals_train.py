@@ -48,7 +48,7 @@ COORDINATOR = ("AutoscalingCoordinator", "AutoscalingCoordinator")
 
 @contextlib.contextmanager
 def controller_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that Ray Train starts meanwhile.
+    """Sets environment variables for the processes that Ray Train starts in the block.
 
     Train copies a fixed set of this process's variables to them, and has no option for others.
     """

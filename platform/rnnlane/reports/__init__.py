@@ -1,1 +1,1 @@
-"""What people look at: pictures, tables and pages of a run or a search."""
+"""Figures, tables and pages about a run or a search."""

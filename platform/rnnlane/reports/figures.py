@@ -1,6 +1,6 @@
 """The pictures of a run, as PNG files, and the style that all pictures share.
 
-Text is shown as it is: a dollar sign starts no formula.
+Text is shown verbatim: a dollar sign does not start a formula.
 """
 
 from __future__ import annotations

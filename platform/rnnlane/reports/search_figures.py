@@ -1,4 +1,4 @@
-"""The pictures of a search, as PNG files. Each function says whether there was anything to draw."""
+"""The figures of a search, as PNG files. Each function returns whether it drew anything."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def write_pictures(search: SearchRecord, folder: Path) -> list[Path]:
     """Draws every picture that applies, of a search with any number of trials.
 
     Returns:
-        The files drawn, in the order they are best read in; the folder is made if need be.
+        The files drawn, in the order they are best read in; the folder is created if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawings: dict[str, Callable[[SearchRecord, Path], bool]] = {

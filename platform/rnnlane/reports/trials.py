@@ -1,8 +1,8 @@
-"""What pictures and words about a search share: its keys, its trials, their values, as text too.
+"""The keys, trials and values of a search, as its figures and its report use them.
 
 Trials are compared by their *value* throughout, not by their score: values all come from one seed,
-so that a finalist, whose score is a mean over several, does not fall behind trials that were lucky
-once.
+so that a finalist, whose score is a mean over several, does not rank below trials that had one
+lucky seed.
 """
 
 from __future__ import annotations

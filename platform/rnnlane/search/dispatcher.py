@@ -1,7 +1,7 @@
-"""Hands the trials of a study to the executor of trials and takes their epochs and ends back.
+"""Passes the trials of a study to an executor, and their epochs and ends back to the study.
 
-Knows nothing of Ray: the executor names its slots by ids of its own, and one trial of the study may
-occupy several of them one after the other.
+Independent of Ray: the executor has trial ids of its own, and one trial of the study may have
+several of them, one after the other.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class TrialEvents(RunEvents):
-    """What happens to the trials of a search, on the thread that runs it; each does nothing."""
+    """Events of the trials of a search, on the thread that runs it; by default ignored."""
 
     def trial_started(self, spec: TrialSpec) -> None:
-        """A trial was handed out, for the first time or after a resume."""
+        """A trial was given to the executor, for the first time or after a resume."""
 
     def trial_progressed(self, spec: TrialSpec, record: TrialRecord) -> None:
         """A trial has new epochs."""
@@ -46,11 +46,11 @@ class TrialDispatcher:
         max_requeues: int,
         deadline: float,
     ):
-        """Hands out nothing yet.
+        """Starts no trial yet.
 
         Args:
             study: gives the trials and stores their epochs.
-            make_task: says what the process of a trial is to do.
+            make_task: describes a trial to the process that trains it.
             events: gets every event of the trials.
             max_running: trials at once.
             max_requeues: times that one trial may be requeued.
@@ -73,14 +73,14 @@ class TrialDispatcher:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many trials run as may.
+        """Whether ``max_running`` trials are running.
 
-        A trial is not asked for before it can run: its values may depend on trials still running.
+        Ask for a trial only when it can run: its values may depend on trials still running.
         """
         return len(self._running) >= self._max_running
 
     def ask(self, trial_id: str) -> TrialTask | None:
-        """The next trial to run, from now on known by this id; None if there are no more."""
+        """The next trial to run, under this id from now on; None if there are no more."""
         while not self._is_past_deadline():
             try:
                 spec = self._requeued.pop() if self._requeued else self._study.ask()
@@ -95,7 +95,7 @@ class TrialDispatcher:
         return None
 
     def report(self, trial_id: str, history: Sequence[Mapping[str, float]]) -> bool:
-        """Stores the epochs of a trial; returns whether it is to stop."""
+        """Stores the epochs of a trial; returns whether it must stop."""
         spec = self._running.get(trial_id)
         if spec is None:
             return True

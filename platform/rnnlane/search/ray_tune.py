@@ -45,7 +45,7 @@ class TrialResources:
         cpus_per_worker: CPUs that Ray reserves for a worker.
         gpus_per_worker: GPUs that Ray reserves for a worker; may be a fraction.
         max_concurrent: trials at once.
-        max_retries: times a failed trial goes on from its checkpoint.
+        max_retries: times a failed trial continues from its checkpoint.
     """
 
     num_workers: int
@@ -71,7 +71,7 @@ def run_trials(
         study: gives the trials and stores their epochs.
         resources: what each trial gets.
         datasets: references to TrainingData, by name.
-        make_task: says what the process of a trial is to do.
+        make_task: describes a trial to the process that trains it.
         deadline: when running trials are cut, at the end of their epoch; of time.monotonic().
         scratch: folder for Tune's own files.
         events: gets every event of the trials.
@@ -98,7 +98,7 @@ def run_trials(
         tune_config=tune.TuneConfig(
             search_alg=_Searcher(dispatcher),
             scheduler=_Scheduler(dispatcher),
-            # Unlimited: the searcher says when there are no more.
+            # Unlimited: the searcher ends the search.
             num_samples=-1,
             reuse_actors=is_shared,
             trial_name_creator=lambda trial: f"trial-{trial.trial_id}",
@@ -138,7 +138,7 @@ class _Searcher(Searcher):
         result: dict[str, Any] | None = None,  # noqa: ARG002 (given by name)
         error: bool = False,
     ) -> None:
-        """Tune says only here that a failed trial will not be tried again."""
+        """The only call by which Tune reports that a failed trial will not be retried."""
         if error:
             self._dispatcher.fail(trial_id)
 
@@ -149,7 +149,7 @@ class _Searcher(Searcher):
 class _Scheduler(FIFOScheduler):
     """Passes results and ends to the dispatcher, and its decision to stop a trial to Tune."""
 
-    # Each report is decided on before the trial goes on.
+    # A trial continues only after the decision about its report.
     _supports_buffered_results = False
 
     def __init__(self, dispatcher: TrialDispatcher):
@@ -166,11 +166,11 @@ class _Scheduler(FIFOScheduler):
         self._dispatcher.end(trial.trial_id, "finished")
 
     def on_trial_error(self, _controller: Any, trial: Any) -> None:
-        # Also called for a trial that will go on from its checkpoint.
+        # Also called for a trial that will continue from its checkpoint.
         self._dispatcher.note_error(trial.trial_id, _failure_reason(trial))
         if trial.status == Trial.PENDING:
-            # The reused process died after its previous trial. Tune gives such a trial up whatever
-            # max_failures is, so the study's trial runs again as another trial of Tune's.
+            # The reused process died after its previous trial. Tune gives up on such a trial
+            # whatever max_failures is, so the study's trial runs again as another trial of Tune's.
             self._dispatcher.requeue(trial.trial_id)
 
 

@@ -1,7 +1,7 @@
-"""Optuna's part in a search: where its study is stored, and how values are sampled.
+"""How Optuna stores the study of a search and samples values.
 
 Every sample is a function of the trials in the study and of its own trial's number, so that a
-search that was killed and resumed samples like one that was not.
+resumed search samples the same values as one that was not interrupted.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 
 def suggest_params(trial: optuna.Trial, config: ExperimentConfig) -> Params:
-    """Samples the values of a trial by the search's algorithm; values that it has are kept."""
+    """Samples the values of a trial by the search's algorithm; existing values are kept."""
 
     def choose(key: str, variation: Variation) -> Any:
         # A random stream for each key: with one for all, a resumed trial, which samples only its

@@ -16,10 +16,10 @@ from rnnlane.training.memory import use_huge_pages
 
 @dataclass(frozen=True)
 class TrialTask:
-    """What the process of a trial is to do: Ray Tune's config of the trial, hence plain values.
+    """The task of a trial's process: Ray Tune's config of the trial, hence plain values.
 
     Attributes:
-        config: the experiment, as JSON; ``runtime`` says on how many workers.
+        config: the experiment, as JSON; ``runtime`` has the number of workers.
         data: name of the data set to train on.
         checkpoints: folder or URI of its checkpoints.
         gpus_per_worker: may be a fraction; 0 trains on CPUs.

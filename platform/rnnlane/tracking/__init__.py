@@ -1,1 +1,1 @@
-"""Where runs are recorded: the Tracker, its MLflow implementation, figures, model packaging."""
+"""MLflow: client, store, outbox, delivery and model packaging."""

@@ -1,4 +1,4 @@
-"""The account for an MLflow server, passed on as the name of a file, never as its content."""
+"""The account for an MLflow server, passed on as the path of a file, never as its content."""
 
 from __future__ import annotations
 

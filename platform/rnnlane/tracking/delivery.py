@@ -139,7 +139,7 @@ class MlflowDestination:
         parent_run_id, _, key = record.run_id.partition("/")
         parent, content = self._parents[parent_run_id], record.content
         tags = parent.data.tags
-        # The same for a trial as for its search, and slow to find out for each.
+        # A trial has the same as its search; determining them for each would be slow.
         inherited = {tag: tags[tag] for tag in AUTHOR_TAGS if tag in tags}
         run = self._client.create_run(
             parent.info.experiment_id,

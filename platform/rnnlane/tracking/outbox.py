@@ -64,8 +64,8 @@ class Outbox:
     """Records in a SQLite file, in order. One process at a time may open it. Thread-safe.
 
     A record is on the disk before :meth:`append` returns, so neither a killed process nor a power
-    cut loses one. A record that was sent may not be marked as sent yet, so sending it again must do
-    no harm.
+    failure loses one. A record may be sent but not yet marked as sent, so delivery must be
+    idempotent.
 
     Attributes:
         folder: holds the file and its lock.
@@ -76,7 +76,7 @@ class Outbox:
         """Opens or creates the outbox.
 
         Args:
-            folder: where it lives.
+            folder: for the file and its lock.
             store: identifies the store, without secrets. A store would refuse the records of a run
                 that only another store has.
 
@@ -162,7 +162,7 @@ class Outbox:
         self._mark("DELETE FROM records WHERE number = ?", record.number)
 
     def mark_rejected(self, record: Record, *, reason: str) -> None:
-        """Puts a record that the store refused aside, for a person to look at."""
+        """Sets a record that the store refused aside, for a person to inspect."""
         self._mark("UPDATE records SET reason = ? WHERE number = ?", reason, record.number)
 
     def _mark(self, statement: str, *values: str | int) -> None:
@@ -180,7 +180,7 @@ class Outbox:
             return num_records - num_rejected, num_rejected
 
     def close(self) -> None:
-        """Lets other processes in.
+        """Releases the outbox to other processes.
 
         Deletes :attr:`files` if nothing is pending, and the database if it is empty.
         """
