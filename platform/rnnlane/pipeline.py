@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> PreparedData:
-    """Cleans, tokenizes, splits and encodes the texts, unless that has been done already.
+    """Cleans, tokenizes, splits and encodes the texts, or reuses existing prepared data.
 
     Raises:
         DataError: the source cannot be read or does not match the experiment.
@@ -93,7 +93,7 @@ def train(
         if current.state == "finished" and current.result is not None:
             finished = TrainResult(**current.result)
             events.note(marker_line(finished.run_id, finished.tracking_uri))
-            events.note("the run is finished already")
+            events.note("the run has already finished")
             return finished
         if config.runtime.max_workers > 0:
             events.stage("starting Ray")
@@ -109,7 +109,7 @@ def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> Ba
     """Fits TF-IDF and a logistic regression on the experiment's prepared data, and logs the run.
 
     Raises:
-        RnnlaneError: bad input, or the store is away.
+        RnnlaneError: bad input, or the store cannot be reached.
     """
     from rnnlane.execution.run_record import RunRecord
 
@@ -171,7 +171,7 @@ def tune(
             finished = SearchResult(**current.result)
             if finished.num_trials >= num_trials(config):
                 events.note(marker_line(finished.run_id, finished.tracking_uri))
-                events.note("the search is finished already")
+                events.note("the search has already finished")
                 return finished
         events.stage("starting Ray")
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
@@ -186,7 +186,7 @@ def tune(
 
 
 def _open_store(configured: str | None) -> None:
-    """Checks that the store can be used, and closes the runs that dead drivers left in it."""
+    """Checks that the store can be used, and closes the runs whose drivers died."""
     from rnnlane.execution.lifecycle import close_abandoned_runs
     from rnnlane.tracking.store import check_store
     from rnnlane.tracking.uris import resolve_uri
@@ -313,7 +313,7 @@ def list_runs(
     limit: int = 20,
     with_trials: bool = False,
 ) -> tuple[list[RunSummary], int]:
-    """The newest runs of the store, after those that dead drivers left have been closed.
+    """The newest runs of the store, after closing those whose drivers died.
 
     Returns:
         The runs, and the number of records sent from their outboxes.

@@ -62,7 +62,7 @@ def test_a_cut_link_is_told_of_and_outlived(whole, uninterrupted):
     job.mark("joined")
     job.wait_for("restart 1 of 3")
     assert_ended_well(job)
-    assert "lost its connection to another; going on from the last checkpoint" in job.out
+    assert "lost its connection to another worker; continuing from the last checkpoint" in job.out
     assert_same_weights(job, uninterrupted)
     assert_one_whole_run(whole, job.name)
 

@@ -212,7 +212,7 @@ def test_a_job_is_left_followed_stopped_and_goes_on(cluster: Cluster) -> None:
 
     code, out, _ = cluster.command("jobs", "stop", job_id)
     assert (code, out) == (0, f"job {job_id} stopped\n")
-    assert "go on with --resume" in cluster.command("jobs", "logs", job_id)[1]
+    assert "continue with --resume" in cluster.command("jobs", "logs", job_id)[1]
 
     second = cluster.submit(file, "--detach")[1]["submission_id"]
     assert second == job_id[:-1] + "2"
@@ -264,7 +264,7 @@ def test_without_the_token_nothing_is_told_and_nothing_is_sent(
     for command in (["jobs", "list"], ["submit", experiment]):
         code, out, err = cluster.command(*command, RAY_AUTH_TOKEN_PATH=str(file))
         assert (code, out) == (2, "")
-        assert "asks for its token" in err
+        assert "requires its token" in err
         assert err.count("\n") == 1
     assert "rnnlane-stranger" not in cluster.head.get("/api/jobs/")
 

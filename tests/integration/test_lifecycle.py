@@ -123,5 +123,5 @@ def test_a_search_interrupted_in_delivery_is_finished(home, folder):
     assert [run["status"] for run in rnnlane_json(home, "runs")["runs"]] == ["FINISHED"]
     assert only_record(home)["result"]["best"]["number"] == 0
     again = rnnlane(home, "tune", str(search), "--resume", "--json")
-    assert "the search is finished already" in again.stderr
+    assert "the search has already finished" in again.stderr
     assert json.loads(again.stdout) == only_record(home)["result"]

@@ -130,7 +130,7 @@ def test_no_driver_connects_without_the_token(head, with_token, tmp_path):
         timeout=120,
         check=False,
     )
-    wanted = "the cluster asks for its token, but got none or a wrong one"
+    wanted = "the cluster requires its token, but got none or a wrong one"
     assert done.stdout.strip() == wanted, done.stderr
 
 
@@ -273,7 +273,7 @@ def test_doctor_finds_a_guarded_cluster_in_order(head, store):
     done = _doctor(head, **head.with_token, **account)
     found = {finding["what"]: finding for finding in done["findings"]}
     assert done["ok"], done
-    assert found["authentication"]["found"] == "a token is asked for"
+    assert found["authentication"]["found"] == "a token is required"
     assert str(head.folder / "home") in found["storage"]["found"]
     assert found["nodes"]["found"] == "1, with 2 CPUs"
     assert found["MLflow from the cluster"]["found"] == f"{store.uri} can be read and written"

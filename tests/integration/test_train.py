@@ -172,7 +172,7 @@ def test_a_killed_controller_costs_nothing(uninterrupted, folder):
     [controller] = ray_processes(driver.pid, "TrainController")
     controller.kill()
     assert driver.wait(timeout=300) == 0, log.read_text()
-    assert "Ray Train's controller died; going on from the last checkpoint" in log.read_text()
+    assert "Ray Train's controller died; continuing from the last checkpoint" in log.read_text()
     result = json.loads(log.read_text().splitlines()[-1])
     assert_same_run(result, expected)
     assert_one_whole_mlflow_run(result, num_epochs=4)

@@ -55,7 +55,7 @@ def test_resuming_a_finished_run_returns_its_result_and_opens_nothing(monkeypatc
     RunRecord.create("tiny", **identity).update(state="finished", result=RESULT)
     events = Notes()
     assert pipeline.train(config, resume=True, events=events) == TrainResult(**RESULT)
-    assert events.notes == [f"run {'a' * 32} in sqlite:///x.db", "the run is finished already"]
+    assert events.notes == [f"run {'a' * 32} in sqlite:///x.db", "the run has already finished"]
 
 
 def test_a_run_that_ray_refuses_leaves_no_record(monkeypatch):

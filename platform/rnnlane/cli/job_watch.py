@@ -21,7 +21,7 @@ def watch(client: JobClient, submission_id: str, *, hint: str, as_json: bool) ->
         job = follow(client, submission_id, write=write, note=output.note)
         code = job.process_exit_code
     except KeyboardInterrupt:
-        output.note("detached; the job goes on")
+        output.note("detached; the job keeps running")
         note_commands(submission_id, hint)
         job, code = client.job(submission_id), 130
     else:

@@ -18,7 +18,7 @@ Texts = Annotated[
     typer.Argument(metavar="[TEXT]...", help="Texts to classify; default: one a line from stdin."),
 ]
 File = Annotated[Path | None, typer.Option("--file", "-f", help="A file with one text per line.")]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Also draw them into this PNG file.")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Also plot them into this PNG file.")]
 
 
 def predict(
@@ -43,9 +43,9 @@ def predict(
 
 
 def _classify(texts: list[str], *, run: str, tracking_uri: str | None) -> list[dict[str, Any]]:
-    """As :func:`rnnlane.pipeline.predict`, but another process imports MLflow meanwhile.
+    """Like :func:`rnnlane.pipeline.predict`, but imports MLflow in a second process meanwhile.
 
-    In one process, torch and MLflow are imported one after the other, also with threads.
+    Within one process, torch and MLflow are imported one after the other, even with threads.
     """
     from rnnlane.tracking.model_fetcher import ModelFetcher
     from rnnlane.tracking.uris import resolve_uri

@@ -31,7 +31,7 @@ def runs(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Show the newest runs, after sending what a tracking server has missed."""
+    """Show the newest runs, after sending records that a tracking server has not received."""
     summaries, num_sent = list_runs(
         tracking_uri=tracking_uri,
         mlflow_experiment=mlflow_experiment,
@@ -39,11 +39,11 @@ def runs(
         with_trials=trials,
     )
     if num_sent:
-        output.note(f"sent {num_sent} records that the tracking store had missed")
+        output.note(f"sent {num_sent} records that the tracking store had not received")
     if as_json:
         output.write_json({"runs": [asdict(run) for run in summaries]})
     elif not summaries:
-        output.write("no runs yet; `rnnlane train experiments/demo.yaml` makes one")
+        output.write("no runs yet; `rnnlane train experiments/demo.yaml` creates one")
     else:
         header = ["run", "name", "status", "started", "took", "train", "val", "test", "rows/s"]
         output.write_table([_row(run) for run in summaries], header=header)

@@ -1,6 +1,6 @@
-"""Checks of a cluster: what would keep a job of this machine from running there.
+"""Checks of a cluster: what would keep a job of this machine from running on it.
 
-From outside: whether it answers, asks for a token and accepts ours. From inside, by a small job:
+From outside: whether it answers, requires a token and accepts ours. From inside, by a small job:
 versions, storage, clocks and GPUs of every node, and access to the MLflow server.
 """
 
@@ -94,7 +94,7 @@ def diagnose_cluster(address: str, options: CheckOptions) -> Iterator[Finding]:
         yield Finding("token", False, error.message, error.remedy or "")
         return
     if response.status == 401:
-        yield Finding("token", True, "ours is the cluster's")
+        yield Finding("token", True, "the cluster accepts ours")
     try:
         answer = _ask(client, options, variables=variables)
     except RnnlaneError as error:
@@ -138,7 +138,7 @@ def _ahead_s(date: str | None, before: float, after: float) -> float | None:
 
 
 def outer_findings(address: str, response: ProbeResponse) -> list[Finding]:
-    """Findings from outside: whether it is reachable and guarded, and its clock right."""
+    """Findings from outside: whether it is reachable and requires a token, and its clock."""
     if response.status is None:
         remedy = "check the address, and that the cluster's dashboard runs"
         return [Finding("reachable", False, f"{address} does not answer: {response.error}", remedy)]
@@ -158,16 +158,16 @@ def _authentication(address: str, *, is_open: bool) -> Finding:
         return Finding(
             "authentication",
             False,
-            f"OPEN: {address} asks for no token; whoever reaches it can run any program on every "
-            "node of the cluster",
+            f"OPEN: {address} requires no token; anyone who can reach it can run any program on "
+            "every node of the cluster",
             "stop the cluster; make a token with `ray get-auth-token --generate`, give every node "
             "the same ~/.ray/auth_token, set RAY_AUTH_MODE=token on each, and start it again",
         )
     parts = urlsplit(address)
     if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
-        found = "a token is asked for; it travels unencrypted, so reach the cluster by a tunnel"
-        return Finding("authentication", True, f"{found} (ssh -L) or https from networks of others")
-    return Finding("authentication", True, "a token is asked for")
+        found = "a token is required; it is sent unencrypted: use a tunnel (ssh -L) or https"
+        return Finding("authentication", True, f"{found} on networks that you do not trust")
+    return Finding("authentication", True, "a token is required")
 
 
 def _ask(
@@ -227,8 +227,8 @@ def _versions(nodes: list[Mapping[str, Any]], *, python: str, address: str) -> F
     installed = sorted({str(node["packages"].get("rnnlane") or "none") for node in nodes})
     ours = job_versions.here().packages
     found = (
-        f"Python {python}, Ray {ours['ray']}; rnnlane {', '.join(installed)} is installed there, "
-        f"{ours['rnnlane']} goes along with jobs from here"
+        f"Python {python}, Ray {ours['ray']}; rnnlane {', '.join(installed)} is installed on the "
+        f"cluster, {ours['rnnlane']} is sent with jobs from here"
     )
     return Finding("versions", True, found)
 
@@ -270,7 +270,9 @@ def _storage(nodes: list[Mapping[str, Any]], *, where: str) -> Finding:
         if node["storage"] or node["unread"]
     ]
     if not wrong:
-        return Finding("storage", True, f"{shown}: every node writes it, and reads what others did")
+        return Finding(
+            "storage", True, f"{shown}: every node writes to it and reads what others wrote"
+        )
     return Finding(
         "storage",
         False,
@@ -287,7 +289,7 @@ def _store_there(mlflow: Mapping[str, str | None]) -> Finding:
         remedy = "name an address that the head node reaches: 127.0.0.1 is the head itself there"
         return Finding(what, False, found, remedy)
     if mlflow["uri"] is None:
-        found = "no server is named; runs go to a file on the head node, unless an experiment"
+        found = "no server is configured; runs go to a file on the head node, unless an experiment"
         return Finding(what, True, f"{found} sets tracking.uri")
     return Finding(what, True, f"{mlflow['uri']} can be read and written")
 
@@ -305,7 +307,7 @@ def store_here(asked: str | None, *, clusters_own: str | None) -> Finding:
     what = "MLflow from here"
     uri = asked or clusters_own
     if uri is None or not uri.startswith(("http://", "https://")) or redact(uri) != uri:
-        return Finding(what, True, "no server is named that could be asked")
+        return Finding(what, True, "no server is configured")
     finding = replace(store_finding(uri), what=what)
     if finding.ok or asked is not None:
         return finding

@@ -1,7 +1,7 @@
 """The life-cycle of everything that is one MLflow run: a training run, a search, a baseline.
 
-This is the only module that knows the states running, finished, failed and killed. What happened
-is written down in an order that a crash at any point cannot make wrong:
+This is the only module that decides between running, finished, failed and killed. What happened is
+recorded in an order that stays correct if the driver crashes at any point:
 
 1. The record names the store; then the MLflow run is created, with the record's key as a tag; then
    the record gets its id. A run whose id was never written is found by the tag.
@@ -96,14 +96,14 @@ class TrackedRun(Generic[TrackerT]):
         return result
 
     def abort(self, error: BaseException) -> None:
-        """Ends a run that has raised as killed or failed; one that has finished stays so."""
+        """Marks a run that raised as killed or failed, unless it has already finished."""
         self.record = self.record.reread()
         if self.record.state == "finished":
             return
         if isinstance(error, KeyboardInterrupt):
             self.record = self.record.update(state="killed")
             self._close(reason="interrupted")
-            hint = "; go on with --resume" if self._is_resumable else ""
+            hint = "; continue with --resume" if self._is_resumable else ""
             self._events.note(f"run {self.tracker.run_id} was interrupted{hint}")
         else:
             self.record = self.record.update(state="failed")
@@ -125,17 +125,17 @@ def tracked_run(
     events: RunEvents,
     is_resumable: bool = True,
 ) -> Iterator[TrackedRun[TrackerT]]:
-    """Creates or reopens an MLflow run, and ends it as what happens in the block says.
+    """Creates or reopens an MLflow run, and ends it according to what happens in the block.
 
-    The block ends with :meth:`TrackedRun.conclude`; or it raises, then the run is killed (by
-    KeyboardInterrupt) or failed. What can be refused should be refused before.
+    The block ends with :meth:`TrackedRun.conclude`. If it raises instead, the run is killed (by
+    KeyboardInterrupt) or failed, so check beforehand what can be checked.
 
     Args:
         start: :func:`rnnlane.tracking.run.start_run`, or one with the same arguments.
         spec: see :func:`describe_run`.
         config: the store.
         record: held by this process; see :meth:`RunRecord.locked`.
-        events: receives the run's id, and what a person should know about its end.
+        events: receives the run's id, and a note if the run is interrupted or not fully delivered.
         is_resumable: whether the verb has the option ``--resume``.
 
     Raises:

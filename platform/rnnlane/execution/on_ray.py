@@ -70,7 +70,7 @@ def train_on_ray(
         RnnlaneError: whatever the worker loop raised.
     """
     policy = RestartPolicy(config.runtime.max_restarts)
-    each = cluster.describe_worker(config.runtime, gpus_per_worker)
+    worker_needs = cluster.describe_worker(config.runtime, gpus_per_worker)
     nodes = cluster.alive_nodes()
     while True:
         _wait_for_nodes(config.runtime, gpus_per_worker, events)
@@ -80,7 +80,7 @@ def train_on_ray(
             )
         except (TrainingFailedError, RayError, OSError) as error:
             nodes = _note_lost_nodes(nodes, events)
-            restart = policy.decide(describe_failure(error, each=each))
+            restart = policy.decide(describe_failure(error, worker_needs=worker_needs))
         if restart.note:
             events.note(restart.note)
         time.sleep(restart.wait_s)
@@ -97,7 +97,7 @@ def _wait_for_nodes(runtime: RuntimeConfig, gpus_per_worker: float, events: RunE
 
 
 def _note_lost_nodes(before: dict[str, str], events: RunEvents) -> dict[str, str]:
-    """Notes each node that Ray has missed by now; returns the nodes that are alive."""
+    """Notes each node that has died since ``before``; returns the nodes that are alive."""
     now = cluster.alive_nodes()
     for node in sorted(before.keys() - now.keys()):
         events.note(f"node {before[node]} was lost")
@@ -140,7 +140,7 @@ def _trainer(
     gpus_per_worker: float,
 ) -> TorchTrainer:
     runtime = config.runtime
-    loop: Any = worker_loop  # Ray's annotation knows no return value, though it is passed on
+    loop: Any = worker_loop  # Ray's annotation lacks the return value, which it passes on
     return TorchTrainer(
         loop,
         train_loop_config=setting,
@@ -178,11 +178,11 @@ def _keyboard_interrupt() -> Iterator[None]:
 def _controller_variables(runtime: RuntimeConfig) -> dict[str, str]:
     """Environment variables for Ray Train's processes.
 
-    ``RAY_ADDRESS`` is for the process that releases what a stopped run held. Without it that looks
-    for a Ray among the machine's processes, and gives up where there are several.
+    ``RAY_ADDRESS`` is for the process that releases the resources of a stopped run. Without it,
+    that process searches the machine for a running Ray, and gives up if there are several.
 
-    Elastic workers wait only shortly for their resources: Train's view of the cluster may be 20 s
-    old, so that it may wait for a node that is lost.
+    Elastic workers wait only briefly for their resources: Train's view of the cluster may be 20 s
+    old, so it might wait for a node that is already lost.
     """
     variables = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
     if runtime.is_elastic and START_TIMEOUT_VARIABLE not in os.environ:
@@ -221,8 +221,10 @@ def _checkpoint_files(store: CheckpointStore) -> Any:
 @contextlib.contextmanager
 def _inbox(events: RunEvents) -> Iterator[Any]:
     """A queue of (method, argument) pairs: calls of ``events``, made by a thread of the driver."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    inbox = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+    driver_node = NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )
+    inbox = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": driver_node})
     thread = threading.Thread(target=_listen, args=(inbox, events), daemon=True)
     thread.start()
     try:

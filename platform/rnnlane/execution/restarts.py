@@ -66,7 +66,7 @@ class RestartPolicy:
             JobError: the limit is reached.
         """
         if failure.is_lack_of_room:
-            note = "" if self._is_waiting else f"{failure.reason}; waiting until it has"
+            note = "" if self._is_waiting else f"{failure.reason}; waiting for free resources"
             self._is_waiting = True
             return Restart(0.0, note)
         self._is_waiting = False
@@ -80,26 +80,28 @@ class RestartPolicy:
         self._num_restarts += 1
         return Restart(
             wait_s,
-            f"{failure.reason}; going on from the last checkpoint in {wait_s:g} s "
+            f"{failure.reason}; continuing from the last checkpoint in {wait_s:g} s "
             f"(restart {self._num_restarts} of {self._max_restarts})",
         )
 
 
-def describe_failure(error: TrainingFailedError | RayError | OSError, *, each: str) -> Failure:
+def describe_failure(
+    error: TrainingFailedError | RayError | OSError, *, worker_needs: str
+) -> Failure:
     """What an error of Ray Train means for the run.
 
     Args:
         error: what ``TorchTrainer.fit()`` raised; an OSError is from reading checkpoints.
-        each: what a worker needs, as in "1 CPUs".
+        worker_needs: the resources of one worker, such as "1 CPUs".
     """
     if isinstance(error, ControllerError):
         cause = error.controller_failure
         if isinstance(cause, WorkerGroupStartupTimeoutError):
-            reason = f"the cluster has no room for {cause.num_workers} workers x {each}"
+            reason = f"the cluster has no room for {cause.num_workers} workers x {worker_needs}"
             return Failure(reason, is_lack_of_room=True)
         reason = f"the workers could not be set up: {last_line(cause)}"
     elif isinstance(error, PreemptionError):
-        reason = "a node is being taken away"
+        reason = "a node is being preempted"
     elif isinstance(error, WorkerGroupError):
         reason = _failed_worker(error)
     elif isinstance(error, ActorDiedError):
@@ -112,13 +114,13 @@ def describe_failure(error: TrainingFailedError | RayError | OSError, *, each: s
 
 
 def _failed_worker(error: WorkerGroupError) -> str:
-    """The worker that died, else the first that failed: the others fail because one died."""
+    """The worker that died, else the first that failed: its death makes the others fail."""
     failures = sorted(error.worker_failures.items())
     for rank, cause in failures:
         if isinstance(cause, _DEATHS):
             return f"worker {rank} died"
     for rank, cause in failures:
         if _CUT_OFF.search(str(cause)):
-            return f"worker {rank} lost its connection to another"
+            return f"worker {rank} lost its connection to another worker"
         return f"worker {rank} failed: {last_line(cause)}"
     return f"the workers failed: {last_line(error)}"

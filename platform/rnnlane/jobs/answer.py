@@ -1,4 +1,4 @@
-"""Questions to a cluster: a job of a few seconds prints the answer and is removed again."""
+"""Queries to a cluster: a job of a few seconds prints the answer and is then removed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def ask_cluster(
             return json.loads(line.removeprefix(mark))
     last = (log.strip() or job.message.strip() or job.status).splitlines()[-1]
     raise ConfigError(
-        f"a job's `python` must run there, but: {last}",
+        f"a job's `python` must run on the cluster, but: {last}",
         where=client.address,
         remedy="start the cluster with its Python environment first on PATH",
     )

@@ -17,7 +17,7 @@ from rnnlane.ray_cluster.internals import job_client
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
-# After so long without output, the reader of a log gets an empty piece and can look at the job.
+# After this long without output, tail() yields an empty piece: its caller can check the job.
 SILENCE_S = 5.0
 
 _FINAL = {"SUCCEEDED", "FAILED", "STOPPED"}
@@ -172,7 +172,7 @@ class JobClient:
     def tail(self, submission_id: str) -> Iterator[str]:
         """What a job prints, from its start, in pieces; an empty one after each SILENCE_S.
 
-        Ends when the job does, and now and then before (ray#57002, ray#60665).
+        Ends when the job does, but sometimes earlier (ray#57002, ray#60665).
         """
         with self._answers(submission_id):
             yield from _pieces(self._client.tail_job_logs(submission_id))
@@ -254,7 +254,7 @@ def _job(details: Any) -> Job:
 def _token_error(address: str, error: Exception) -> ConfigError:
     wrong = "failed" in str(error) or "nvalid" in str(error).partition("\n")[0]
     return ConfigError(
-        f"the cluster asks for its token, but got {'a wrong one' if wrong else 'none'}",
+        f"the cluster requires its token, but got {'a wrong one' if wrong else 'none'}",
         where=address,
         remedy="set RAY_AUTH_MODE=token, and name a file that holds the cluster's token by "
         "RAY_AUTH_TOKEN_PATH (default ~/.ray/auth_token)",
@@ -269,10 +269,9 @@ def _request_error(
         return _token_error(address, error)
     if status == 404 and submission_id is not None:
         return ConfigError(
-            f"the cluster knows no job {submission_id!r}",
+            f"the cluster has no job {submission_id!r}",
             where=address,
-            remedy="`rnnlane jobs list` shows those that it knows; a restarted cluster has "
-            "forgotten all of them",
+            remedy="`rnnlane jobs list` shows its jobs; a cluster that restarts loses all of them",
         )
     if status >= 500 or "WebSocket" in str(error):
         return UnreachableError(f"the cluster cannot answer: {_reason(error)}", where=address)
@@ -280,7 +279,7 @@ def _request_error(
 
 
 def _reason(error: BaseException) -> str:
-    """The last line of a message, since a server may send a traceback; of it the system's error."""
+    """The last line of a message, since a server may send a traceback; or its OS error."""
     line = last_line(error)
     system_error = re.search(r"\[Errno -?\d+\] ([^'\")]+)", line)
     text = system_error.group(1) if system_error else line

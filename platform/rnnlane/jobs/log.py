@@ -70,7 +70,7 @@ def follow(
             if outage_s >= GIVE_UP_AFTER_S:
                 raise
             if not outage_s:
-                note(f"connection lost ({error.message}); trying again; the job goes on meanwhile")
+                note(f"connection lost ({error.message}); retrying; the job keeps running")
             outage_s += pause_s
         except ConfigError as error:
             if not reader.has_begun:

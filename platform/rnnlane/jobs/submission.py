@@ -31,7 +31,7 @@ class SubmitOptions:
     """How to send an experiment.
 
     Attributes:
-        again: start a new run, whatever became of earlier jobs.
+        again: start a new run, regardless of earlier jobs.
         runtime_env: ``pip`` to install our packages for the job, ``cluster`` to use the cluster's.
         credentials_file: path on the cluster of the MLflow server's account.
     """
@@ -48,11 +48,11 @@ def submit(
     *,
     note: Callable[[str], None],
 ) -> Job:
-    """Sends an experiment as a job, or returns the earlier job that it was sent as.
+    """Sends an experiment as a job, or returns its earlier job.
 
-    That is a job which is not final yet, or which succeeded with exactly the same content. After
-    any other the next attempt resumes the run of the previous one. Nothing is sent to a cluster
-    with other versions.
+    An earlier job is returned if it has not ended yet, or if it succeeded with exactly the same
+    content. Otherwise the next attempt resumes the run of the previous one. Nothing is sent to a
+    cluster with other versions.
 
     Raises:
         ConfigError: the experiment cannot run on a cluster as it is, or not on this one.
@@ -65,7 +65,7 @@ def submit(
     earlier = [job for job in client.jobs() if job.metadata.get("rnnlane.job") == identity]
     same = None if options.again else _same_job(earlier, content)
     if same is not None:
-        note(f"found the job, {same.status.lower()} already; --again starts a new run")
+        note(f"the job is already {same.status.lower()}; --again starts a new run")
         return same
     _check_versions(client, options, note)
     submission_id = f"{identity}-{1 + max((_attempt(job) for job in earlier), default=0)}"
@@ -85,15 +85,15 @@ def submit(
         except JobError as error:
             if "already exists" not in error.message:
                 raise
-            note("somebody else sent it at the same moment")
+            note("the same job was submitted by someone else at the same moment")
     return client.job(submission_id)
 
 
 def _check_versions(client: JobClient, options: SubmitOptions, note: Callable[[str], None]) -> None:
-    theirs = job_versions.ask(client)
+    cluster_versions = job_versions.ask(client)
     with_packages = options.runtime_env == "cluster"
-    job_versions.check(theirs, address=client.address, with_packages=with_packages)
-    if other := job_versions.other_rnnlane(theirs):
+    job_versions.check(cluster_versions, address=client.address, with_packages=with_packages)
+    if other := job_versions.other_rnnlane(cluster_versions):
         note(f"the cluster has rnnlane {other} installed; the job runs the source from here")
 
 

@@ -29,8 +29,8 @@ def check_address() -> None:
     address = os.environ.get("RAY_ADDRESS", "")
     if address.startswith(("http://", "https://")):
         raise ConfigError(
-            "a driver connects to a Ray's own address, HOST:6379, but got "
-            f"{redact(address)!r}, which takes jobs",
+            "a driver connects to Ray's own address, HOST:6379, but got "
+            f"{redact(address)!r}, which accepts jobs only",
             where="RAY_ADDRESS",
             remedy="send experiments there by `rnnlane submit`, or unset RAY_ADDRESS to run here",
         )
@@ -94,7 +94,7 @@ def _connection_error(error: Exception, address: str | None) -> JobError:
         )
     if "InvalidAuthToken" in f"{error} {error.__cause__}":
         return JobError(
-            "the cluster asks for its token, but got none or a wrong one",
+            "the cluster requires its token, but got none or a wrong one",
             where=f"RAY_ADDRESS={address}",
             remedy="set RAY_AUTH_MODE=token, and name a file that holds the cluster's token by "
             "RAY_AUTH_TOKEN_PATH (default ~/.ray/auth_token)",

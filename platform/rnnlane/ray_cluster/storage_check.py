@@ -60,7 +60,7 @@ def _ask(nodes: Mapping[str, str], folder: str) -> dict[str, str]:
         for node in nodes
     }
     done, late = ray.wait(list(pending), num_returns=len(pending), timeout=TIMEOUT_S)
-    answers = {pending[task]: f"gave no answer in {TIMEOUT_S:g} s" for task in late}
+    answers = {pending[task]: f"did not answer within {TIMEOUT_S:g} s" for task in late}
     for task in late:
         ray.cancel(task, force=True)
     for task in done:
@@ -84,7 +84,7 @@ def _probe(folder: str, name: str) -> str:
 
 
 def _unread(place: StoragePath, *, expected: bytes) -> str:
-    """Why a file does not have the expected content; empty if it has."""
+    """Why a file does not have the expected content; empty if it does."""
     try:
         if place.read_bytes() == expected:
             return ""

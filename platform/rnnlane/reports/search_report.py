@@ -157,8 +157,8 @@ def _lead(search: SearchRecord) -> list[str]:
     sentences.insert(0, f"It leads trial {second.number}, the runner-up, by {lead:.4f}.")
     if not {best.number, second.number} <= spreads.keys():
         verdict = (
-            "The two were not both repeated with other seeds, so how much chance does is not "
-            "known: the lead may be chance."
+            "The two were not both repeated with other seeds, so the effect of the seed is "
+            "unknown: the lead may be chance."
         )
     elif lead <= (spread := max(spreads[best.number], spreads[second.number])):
         verdict = (
@@ -167,7 +167,7 @@ def _lead(search: SearchRecord) -> list[str]:
         )
     else:
         verdict = (
-            f"The lead is larger than the spread of seeds ({spread:.4f}), which speaks for a real "
+            f"The lead is larger than the spread of seeds ({spread:.4f}), which suggests a real "
             f"difference, as far as {len(best.seed_values)} seeds can."
         )
     return [*sentences, verdict]

@@ -1,10 +1,10 @@
-"""Which trials are pruned: pure functions of the learning curves, so a resumed search decides like
-one that was not interrupted.
+"""Which trials are pruned: pure functions of the learning curves, so that a resumed search makes
+the same decisions as one that was not interrupted.
 
 Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020 (ASHA); Golovin et
 al., "Google Vizier", KDD 2017 (median rule). Not ``optuna.pruners``: its SuccessiveHalvingPruner
-stores a passed rung when asked, so a trial to be pruned goes on if asked again after a restart, and
-its MedianPruner counts no trials but finished ones.
+stores a rung as passed when asked, so that a trial to be pruned continues if asked again after a
+restart, and its MedianPruner only counts finished trials.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from statistics import median
 
 from rnnlane.config.search import SearchConfig
 
-# With fewer other curves their median says little.
+# The median of fewer curves is too noisy.
 MIN_CURVES_FOR_MEDIAN = 4
 
 Curve = Sequence[float]
@@ -24,7 +24,7 @@ Curve = Sequence[float]
 def should_prune(
     config: SearchConfig, curve: Curve, others: Sequence[Curve], *, is_larger_better: bool
 ) -> bool:
-    """Whether a trial is to stop before its next epoch.
+    """Whether a trial must stop before its next epoch.
 
     Args:
         config: scheduler, grace_epochs and reduction_factor.
@@ -33,16 +33,16 @@ def should_prune(
         is_larger_better: which way the metric is better.
     """
     sign = 1.0 if is_larger_better else -1.0
-    mine = [sign * value for value in curve]
-    theirs = [[sign * value for value in other] for other in others]
-    if config.scheduler == "none" or len(mine) < config.grace_epochs:
+    own = [sign * value for value in curve]
+    other_curves = [[sign * value for value in other] for other in others]
+    if config.scheduler == "none" or len(own) < config.grace_epochs:
         return False
-    if not math.isfinite(mine[-1]):
+    if not math.isfinite(own[-1]):
         return True
     if config.scheduler == "median":
-        return _is_below_median(mine, theirs)
-    return is_rung(config, len(mine)) and not _is_among_best(
-        mine, theirs, one_in=config.reduction_factor
+        return _is_below_median(own, other_curves)
+    return is_rung(config, len(own)) and not _is_among_best(
+        own, other_curves, one_in=config.reduction_factor
     )
 
 
@@ -54,26 +54,26 @@ def is_rung(config: SearchConfig, epoch: int) -> bool:
     return rung == epoch
 
 
-def _is_among_best(mine: Curve, theirs: Sequence[Curve], *, one_in: int) -> bool:
+def _is_among_best(own: Curve, other_curves: Sequence[Curve], *, one_in: int) -> bool:
     """Whether it is in the best 1/one_in of the trials that reached this epoch, itself included.
 
-    At least one is; a tie goes on.
+    At least one is; ties survive.
     """
-    epoch = len(mine)
-    reached = [other[epoch - 1] for other in theirs if len(other) >= epoch]
-    better = sum(value > mine[-1] for value in reached)
+    epoch = len(own)
+    reached = [other[epoch - 1] for other in other_curves if len(other) >= epoch]
+    better = sum(value > own[-1] for value in reached)
     return better < max(1, (len(reached) + 1) // one_in)
 
 
-def _is_below_median(mine: Curve, theirs: Sequence[Curve]) -> bool:
+def _is_below_median(own: Curve, other_curves: Sequence[Curve]) -> bool:
     """Whether its best value is below the median of the others' means over the same epochs."""
-    epoch = len(mine)
+    epoch = len(own)
     means = [
         math.fsum(other[:epoch]) / epoch
-        for other in theirs
+        for other in other_curves
         if len(other) >= epoch and not any(math.isnan(value) for value in other[:epoch])
     ]
     if len(means) < MIN_CURVES_FOR_MEDIAN:
         return False
-    best = max(value for value in mine if not math.isnan(value))
+    best = max(value for value in own if not math.isnan(value))
     return best < median(means)

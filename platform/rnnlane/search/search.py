@@ -45,13 +45,13 @@ def execute_search(
 ) -> SearchResult:
     """Runs what is left of a search, and logs it.
 
-    Ray must be connected. What can be refused is refused before the MLflow run is created.
+    Ray must be connected. All checks precede the creation of the MLflow run.
 
     Args:
         config: an experiment with a search.
         prepared: the prepared data of each text section that occurs, by :func:`data_key`.
         record: the search's record on this machine.
-        events: is told how it goes.
+        events: receives the progress.
     """
     resources = trial_resources(config)
     check_storage(config)
@@ -134,7 +134,7 @@ def _write_inputs(config: ExperimentConfig, folder: Path) -> None:
 
 
 class _Search(TrialEvents):
-    """The driver's side of a search: its phases, and what it reports of them."""
+    """The driver's side of a search: its phases and their reporting."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Search(TrialEvents):
             self.note(
                 f"training the best {len(finalists)} again with {seeds} other seeds each"
                 if self._left_s() > 0
-                else "the time budget leaves nothing for other seeds of the best trials"
+                else "no time is left to train the best trials with other seeds"
             )
             self._seeds = open_repeats(
                 self._file, self._config, key=self._record.key, finalists=finalists
@@ -243,7 +243,9 @@ class _Search(TrialEvents):
         trials = self._trials.records()
         ended = sum(trial.state != "running" for trial in trials)
         if trials:
-            self.note(f"continuing: {ended} trials have ended, {len(trials) - ended} are under way")
+            self.note(
+                f"continuing: {ended} trials have ended, {len(trials) - ended} are unfinished"
+            )
 
     def _report(self) -> None:
         self._events.trial(self.snapshot())

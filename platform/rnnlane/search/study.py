@@ -1,8 +1,8 @@
 """The trials of a search: their sampled values, their epochs and how they ended.
 
 An Optuna study in a SQLite file of the search's own. Every decision is a function of the file's
-content and the trial's number, so a search that was killed and resumed decides like one that was
-not.
+content and the trial's number, so a resumed search makes the same decisions as one that was not
+interrupted.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class TrialStudy:
         """Reads the trials stored so far.
 
         Args:
-            study: used by nobody else.
+            study: for the exclusive use of this object.
             config: the search's experiment.
             key: prefix of the trials' keys.
             num_trials: trials in all.
@@ -125,7 +125,7 @@ class TrialStudy:
         return self._earlier_s + now - self._opened_at
 
     def stop_clock(self) -> None:
-        """Stores :attr:`elapsed_s`, which stands still from now on."""
+        """Stores :attr:`elapsed_s`, which is constant from now on."""
         self._stopped_at = time.monotonic()
         self._study.set_user_attr(ELAPSED_S, self.elapsed_s)
 
@@ -283,13 +283,15 @@ class TrialStudy:
         entry.trial.set_user_attr(ATTRIBUTES, attributes)
 
     def _read(self, frozen: optuna.trial.FrozenTrial) -> _Entry:
-        known: Any = frozen.user_attrs.get(ATTRIBUTES)
+        attributes: Any = frozen.user_attrs.get(ATTRIBUTES)
         if frozen.state.is_finished():
-            entry = _Entry(None, Sample(known["params"], known["seed"]), known["started_at"])
-            entry.state, entry.reason = known["state"], known["reason"]
-            entry.ended_at = known["ended_at"]
+            entry = _Entry(
+                None, Sample(attributes["params"], attributes["seed"]), attributes["started_at"]
+            )
+            entry.state, entry.reason = attributes["state"], attributes["reason"]
+            entry.ended_at = attributes["ended_at"]
         else:
-            entry = self._reopen(frozen, known)
+            entry = self._reopen(frozen, attributes)
         epoch = 1
         while f"epoch-{epoch}" in frozen.user_attrs:
             entry.history.append(frozen.user_attrs[f"epoch-{epoch}"])
@@ -298,7 +300,7 @@ class TrialStudy:
             epoch += 1
         return entry
 
-    def _reopen(self, frozen: optuna.trial.FrozenTrial, known: Any) -> _Entry:
+    def _reopen(self, frozen: optuna.trial.FrozenTrial, attributes: Any) -> _Entry:
         """A trial that a killed search left; if its values were being sampled, samples the rest.
 
         Values sampled already are kept; the others depend on the trial's number and their key
@@ -306,8 +308,10 @@ class TrialStudy:
         """
         self._study.sampler = make_sampler(self._config, number=frozen.number)
         trial = reopen_trial(self._study, frozen)
-        if known is not None:
-            return _Entry(trial, Sample(known["params"], known["seed"]), known["started_at"])
+        if attributes is not None:
+            return _Entry(
+                trial, Sample(attributes["params"], attributes["seed"]), attributes["started_at"]
+            )
         entry = _Entry(trial, self._sample(trial), started_at=time.time())
         self._write(entry)
         return entry
@@ -350,8 +354,8 @@ def open_repeats(
     """
     first = config.seed if config.training.seed is None else config.training.seed
     study = open_optuna_study(file, "seeds", config)
-    known = [trial.user_attrs.get(ATTRIBUTES) for trial in study.get_trials(deepcopy=False)]
-    samples = [Sample(item["params"], item["seed"]) for item in known if item is not None]
+    stored = [trial.user_attrs.get(ATTRIBUTES) for trial in study.get_trials(deepcopy=False)]
+    samples = [Sample(item["params"], item["seed"]) for item in stored if item is not None]
     for finalist in finalists:
         for repeat in range(1, search_of(config).repeats):
             sample = Sample(dict(finalist.params), seed=first + repeat)

@@ -1,4 +1,4 @@
-"""Opens MLflow stores, and tells a store that is away from one that refuses a request."""
+"""Opens MLflow stores, and distinguishes an unreachable store from a refused request."""
 
 from __future__ import annotations
 
@@ -83,21 +83,21 @@ def experiment_id(client: MlflowClient, *, uri: str, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
     with store_errors(uri, f"cannot open MLflow's experiment {name!r}"):
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
             try:
                 return client.create_experiment(name, artifact_location=_artifact_location(uri))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = client.get_experiment_by_name(name)
-    if found is None or found.lifecycle_stage != "active":
+                experiment = client.get_experiment_by_name(name)
+    if experiment is None or experiment.lifecycle_stage != "active":
         raise TrackingError(
             f"MLflow's experiment must be active, but {name!r} was deleted",
             where=redact(uri),
             remedy="`mlflow experiments restore` it, or set tracking.mlflow_experiment",
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def _prepare_process() -> None:
 
 
 def _probe(uri: str) -> None:
-    """Fails within seconds where MLflow itself would retry for minutes."""
+    """Fails within seconds; MLflow itself would retry for minutes."""
     import requests
 
     address = urlsplit(uri)

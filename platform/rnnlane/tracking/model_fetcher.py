@@ -20,7 +20,7 @@ from rnnlane.tracking.store import download_model, find_run
 
 
 class ModelFetcher:
-    """Starts to copy the bundle of a run's model; a context, whose end ends the process.
+    """Starts to copy the bundle of a run's model; a context manager, whose end kills the process.
 
     Args:
         uri: the store.
@@ -30,7 +30,7 @@ class ModelFetcher:
 
     def __init__(self, uri: str, run: str, destination: Path):
         self._destination = destination
-        # In a session of its own: on Ctrl-C only the caller has something to say.
+        # In a session of its own: Ctrl-C must interrupt the caller only.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.PIPE,
@@ -42,7 +42,7 @@ class ModelFetcher:
         # Not as arguments, which all users of the machine can read: it may hold a password.
         request = {"uri": uri, "run": run, "destination": str(destination)}
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it is gone, which folder() will tell
+        with contextlib.suppress(BrokenPipeError):  # the process died: folder() reports it
             self._process.stdin.write(json.dumps(request))
             self._process.stdin.close()
 
@@ -63,8 +63,7 @@ class ModelFetcher:
         answer: dict[str, Any] = json.loads(text)
         if "error" in answer:
             kind: type[RnnlaneError] = getattr(errors, answer.pop("kind"))
-            told = answer["error"]
-            raise kind(told["message"], where=told["where"], remedy=told["remedy"])
+            raise kind(**answer["error"])
         return Path(answer["folder"])
 
     def __enter__(self) -> ModelFetcher:
@@ -90,7 +89,7 @@ def _fetch(request: dict[str, str]) -> dict[str, Any]:
 
 def main() -> None:
     """Answers the request on stdin."""
-    # The command line says why: no search for garbage among all that MLflow brings, here and below.
+    # No garbage collection during MLflow's import and at exit, for the reason in cli/main.py.
     gc.set_threshold(1_000_000)
     request = json.load(sys.stdin)
     answer = json.dumps(_fetch(request))

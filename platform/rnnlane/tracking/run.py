@@ -105,14 +105,16 @@ def send_outbox(uri: str, outbox: Path) -> int:
     """Sends what an earlier process left, in order.
 
     Returns:
-        The number of records sent or, if the store refused them, put aside. 0 if a running process
+        The number of records sent or, if the store refused them, set aside. 0 if a running process
         is sending them, or if they are for another store.
 
     Raises:
-        TrackingError: the store is still away; the rest stays.
+        TrackingError: the store still cannot be reached; the rest stays in the outbox.
     """
     if (outbox / "journal.jsonl").exists():
-        logger.warning("%s is of rnnlane 0.1 and is not sent; delete it to forget it", outbox)
+        logger.warning(
+            "%s was written by rnnlane 0.1 and is not sent; delete it to discard it", outbox
+        )
     if not (outbox / DATABASE_NAME).exists():
         return 0
     try:
@@ -244,7 +246,7 @@ class MlflowTracker:
     def finish(self, status: RunStatus, *, reason: str | None = None) -> bool:
         """Ends the run; waits up to ``flush_timeout_s`` for a store that is away.
 
-        This is the last call. A repeated one changes nothing and returns the first one's answer.
+        This is the last call. Repeated calls change nothing and return the first one's result.
 
         Args:
             status: how the run ended.

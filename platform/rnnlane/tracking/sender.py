@@ -20,7 +20,7 @@ LONGEST_PAUSE_S = 10.0
 
 
 def send_all(outbox: Outbox, destination: MlflowDestination) -> int:
-    """Sends what an earlier process left; returns the number of records sent or put aside.
+    """Sends what an earlier process left; returns the number of records sent or set aside.
 
     Raises:
         Exception: whatever MLflow raises while the store is away; the rest stays in the outbox.
@@ -42,7 +42,7 @@ def _send(outbox: Outbox, destination: MlflowDestination, record: Record, *, aga
         reason = one_line(error)
         outbox.mark_rejected(record, reason=reason)
         logger.warning(
-            "the tracking store refuses %s (record %d), which is put aside: %s",
+            "the tracking store refuses %s (record %d), which is set aside: %s",
             record.kind,
             record.number,
             reason,
@@ -55,7 +55,7 @@ class Sender:
     """Sends the records of an outbox in order, in a thread of its own.
 
     While the store is away, it retries after 0.5 s, 1 s, 2 s, ... up to 10 s. A record that the
-    store refuses is put aside, so that it does not hold up the others.
+    store refuses is set aside, so that it does not hold up the others.
 
     Attributes:
         outbox: where the records come from.
@@ -78,11 +78,11 @@ class Sender:
         self._notify()
 
     def drain(self, timeout_s: float) -> bool:
-        """Waits until all records are sent or put aside; ends a pause before a retry.
+        """Waits until all records are sent or set aside; ends a pause before a retry.
 
         Args:
-            timeout_s: the longest wait for any one record. A store that is only slow gets the time
-                that it needs.
+            timeout_s: the longest wait for any one record. A store that is merely
+                slow gets the time that it needs.
 
         Returns:
             False if the wait timed out.
@@ -150,4 +150,4 @@ class Sender:
 
 def _log_outage(since: float, error: Exception) -> None:
     start = time.strftime("%H:%M:%S", time.localtime(since))
-    logger.warning("tracking server away since %s; training goes on: %s", start, one_line(error))
+    logger.warning("tracking server away since %s; training continues: %s", start, one_line(error))

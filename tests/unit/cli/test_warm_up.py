@@ -42,7 +42,7 @@ def test_the_store_is_opened_first_and_its_errors_are_left_to_the_verb(module, m
 
 def test_nothing_is_opened_where_the_verb_refuses_the_address(monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
-    with pytest.raises(ConfigError, match="takes jobs"):
+    with pytest.raises(ConfigError, match="accepts jobs"):
         open_store_and_import("json", tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.delenv("RAY_ADDRESS")
     with pytest.raises(ConfigError, match="must be a database or a server"):

@@ -84,7 +84,7 @@ def test_a_failed_attempt_is_made_again_and_lost_nodes_are_named(attempts):
     assert train(events) == "outcome"
     assert waited == [1.0, 2.0]
     assert events.notes[0] == "node worker was lost"
-    assert events.notes[1].startswith("Ray Train's controller died; going on")
+    assert events.notes[1].startswith("Ray Train's controller died; continuing")
     assert events.notes[2].startswith("the checkpoints could not be reached: S3 is away")
 
 

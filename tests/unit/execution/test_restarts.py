@@ -24,7 +24,7 @@ def test_failures_of_any_kind_share_one_limit_and_wait_longer_each_time():
     second = policy.decide(Failure("Ray Train's controller died"))
     assert (first.wait_s, second.wait_s) == (1.0, 2.0)
     assert first.note == (
-        "worker 1 died; going on from the last checkpoint in 1 s (restart 1 of 2)"
+        "worker 1 died; continuing from the last checkpoint in 1 s (restart 1 of 2)"
     )
     with pytest.raises(JobError) as caught:
         policy.decide(DIED)
@@ -46,7 +46,7 @@ def test_the_wait_has_a_limit():
 def test_waiting_for_room_costs_nothing_and_is_noted_once():
     policy = RestartPolicy(1)
     notes = [policy.decide(FULL).note for _ in range(50)]
-    assert notes[0] == "the cluster has no room for 2 workers x 1 CPUs; waiting until it has"
+    assert notes[0] == "the cluster has no room for 2 workers x 1 CPUs; waiting for free resources"
     assert set(notes[1:]) == {""}
     assert "restart 1 of 1" in policy.decide(DIED).note
     assert policy.decide(FULL).note
@@ -67,7 +67,7 @@ DEAD = WorkerHealthCheckFailedError("no health", RayActorError())
     [
         (worker_group_error(r0=FAILED, r1=DEAD), "worker 1 died"),
         (worker_group_error(r0=FAILED), "worker 0 failed: KeyError: 'x'"),
-        (worker_group_error(r1=CUT_OFF), "worker 1 lost its connection to another"),
+        (worker_group_error(r1=CUT_OFF), "worker 1 lost its connection to another worker"),
         (worker_group_error(r0=CUT_OFF, r1=DEAD), "worker 1 died"),
         (worker_group_error(), "the workers failed: boom"),
         (OSError("S3 is away"), "the checkpoints could not be reached: S3 is away"),
@@ -83,9 +83,9 @@ DEAD = WorkerHealthCheckFailedError("no health", RayActorError())
     ],
 )
 def test_a_failure_is_named_by_what_died_first(error, reason):
-    assert describe_failure(error, each=EACH) == Failure(reason)
+    assert describe_failure(error, worker_needs=EACH) == Failure(reason)
 
 
 def test_lack_of_room_is_told_apart_from_failures():
     error = ControllerError(WorkerGroupStartupTimeoutError(2))
-    assert describe_failure(error, each=EACH) == FULL
+    assert describe_failure(error, worker_needs=EACH) == FULL

@@ -88,7 +88,7 @@ def details(submission_id="a", **changes):
         (
             RuntimeError("status code 403: no"),
             ConfigError,
-            "asks for its token",
+            "requires its token",
         ),
         (RuntimeError("status code 404: x"), ConfigError, "knows no job 'a'"),
         (RuntimeError("status code 500: x"), UnreachableError, "cannot answer"),

@@ -105,7 +105,7 @@ def test_a_cluster_that_stays_away_is_given_up_in_the_end():
 
 
 def test_a_cluster_that_forgot_the_job_meanwhile_is_a_fault_and_not_bad_input():
-    forgotten = ConfigError("the cluster knows no job 'x'")
+    forgotten = ConfigError("the cluster has no job 'x'")
     with pytest.raises(ConfigError):
         followed(Scripted([forgotten]))
     with pytest.raises(JobError, match="knows no job"):

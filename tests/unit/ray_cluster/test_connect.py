@@ -13,7 +13,7 @@ SEARCH = ["search.num_trials=1", "search.space={training.learning_rate: 'logunif
 @pytest.mark.parametrize("address", ["http://head:8265", "https://ray.example.org"])
 def test_a_dashboard_is_refused_with_the_verb_that_takes_it(monkeypatch, address):
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(ConfigError, match="takes jobs") as caught:
+    with pytest.raises(ConfigError, match="accepts jobs") as caught:
         check_address()
     assert "rnnlane submit" in str(caught.value.remedy)
 
@@ -30,6 +30,6 @@ def test_nothing_is_made_before(verb, monkeypatch, tmp_path):
     monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
     # It would make the store's file a second or two later.
     monkeypatch.setattr("rnnlane.pipeline._open_store", lambda *_: pytest.fail("opened"))
-    with pytest.raises(ConfigError, match="takes jobs"):
+    with pytest.raises(ConfigError, match="accepts jobs"):
         verb(tiny_experiment(*(SEARCH if verb is tune else ())))
     assert not (tmp_path / "home").exists()

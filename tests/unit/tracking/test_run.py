@@ -158,7 +158,7 @@ def test_an_outbox_of_an_older_version_is_reported_and_left_alone(
 ) -> None:
     (tmp_path / "journal.jsonl").write_text("{}\n")
     assert send_outbox("http://127.0.0.1:9", tmp_path) == 0
-    assert f"{tmp_path} is of rnnlane 0.1 and is not sent" in caplog.text
+    assert f"{tmp_path} was written by rnnlane 0.1 and is not sent" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
 
 

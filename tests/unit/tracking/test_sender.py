@@ -97,7 +97,7 @@ def test_an_outage_and_its_end_are_each_logged_once(
         run(outbox, Store("lost", "lost", "ok", "lost", "ok"), count=0)
     away, back = caplog.messages
     assert away.startswith("tracking server away since")
-    assert away.endswith("training goes on: connection refused")
+    assert away.endswith("training continues: connection refused")
     assert back.startswith("tracking server back after")
     assert back.endswith("sent 3 records")
 
@@ -110,7 +110,7 @@ def test_a_refused_record_is_put_aside_and_does_not_hold_up_the_others(
     assert store.received == [1, 3]
     assert store.attempts == 3
     assert outbox.counts() == (0, 1)
-    assert "refuses tags (record 2), which is put aside: no such run" in caplog.text
+    assert "refuses tags (record 2), which is set aside: no such run" in caplog.text
 
 
 def test_drain_gives_up_on_a_store_that_stays_away(outbox: Outbox) -> None:
