@@ -112,7 +112,9 @@ def send_outbox(uri: str, outbox: Path) -> int:
         TrackingError: the store is still away; the rest stays.
     """
     if (outbox / "journal.jsonl").exists():
-        logger.warning("%s is of rnnlane 0.1 and is not sent; delete it to forget it", outbox)
+        logger.warning(
+            "%s is of rnnlane 0.1 and is not sent; send it with 0.1 or delete it", outbox
+        )
     if not (outbox / DATABASE_NAME).exists():
         return 0
     try:
