@@ -113,7 +113,7 @@ def send_outbox(uri: str, outbox: Path) -> int:
     """
     if (outbox / "journal.jsonl").exists():
         logger.warning(
-            "%s was written by rnnlane 0.1 and is not sent; delete it to discard it", outbox
+            "%s was written by rnnlane 0.1 and is not sent; send it with 0.1 or delete it", outbox
         )
     if not (outbox / DATABASE_NAME).exists():
         return 0

@@ -90,7 +90,7 @@ def details(submission_id="a", **changes):
             ConfigError,
             "requires its token",
         ),
-        (RuntimeError("status code 404: x"), ConfigError, "knows no job 'a'"),
+        (RuntimeError("status code 404: x"), ConfigError, "has no job 'a'"),
         (RuntimeError("status code 500: x"), UnreachableError, "cannot answer"),
         (RuntimeError("status code 400: x"), JobError, "the cluster refuses"),
         (

@@ -51,7 +51,7 @@ def test_wherever_a_connection_breaks_each_character_comes_once(cut):
     job, text, notes = followed(source)
     assert (job, text) == (DONE, LOG)
     assert len(notes) == 2
-    assert "trying again" in notes[0]
+    assert "retrying" in notes[0]
     assert notes[1] == "connected again"
 
 
@@ -108,5 +108,5 @@ def test_a_cluster_that_forgot_the_job_meanwhile_is_a_fault_and_not_bad_input():
     forgotten = ConfigError("the cluster has no job 'x'")
     with pytest.raises(ConfigError):
         followed(Scripted([forgotten]))
-    with pytest.raises(JobError, match="knows no job"):
+    with pytest.raises(JobError, match="has no job"):
         followed(Scripted(["line 1\n", LOST], [forgotten]))
