@@ -50,11 +50,11 @@ def record(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
             checkpoint.update(json.loads((start / STATE).read_text()))
         return plain_training(*arguments, start=start, **options)
 
-    def step_batch(self: TrainFeed, rows: Any) -> Any:
+    def step_batch(self: TrainFeed, rows: Any, *others: Any) -> Any:
         group = self._group
         mine = share(rows, self._split.labels, rank=group.rank, world_size=group.world_size)
         taken.append(mine.tolist())
-        return plain_batch(self, rows)
+        return plain_batch(self, rows, *others)
 
     def steps(self: TrainFeed, epoch: int, *, start: int = 0) -> Any:
         for step, batch in enumerate(plain_steps(self, epoch, start=start), start=start):
