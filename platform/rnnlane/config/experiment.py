@@ -20,6 +20,7 @@ from rnnlane.config.section import (
     PositiveFloat,
     PositiveInt,
     Probability,
+    Seconds,
     Section,
     ValMetric,
 )
@@ -255,7 +256,7 @@ class TrainingConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 autocast on GPUs that support it, else float32."
     )
-    checkpoint_every_s: PositiveFloat = Field(
+    checkpoint_every_s: Seconds = Field(
         60.0,
         description="Seconds between checkpoints within an epoch; each epoch also ends with one.",
     )
@@ -274,7 +275,7 @@ class TrackingConfig(Section):
     run_name: str | None = Field(None, description="Name of the run; default: the experiment's.")
     tags: dict[str, str] = Field(default_factory=dict, description="MLflow tags of each run.")
     system_metrics: bool = Field(True, description="Log CPU, memory, disk and network use.")
-    flush_timeout_s: PositiveFloat = Field(
+    flush_timeout_s: Seconds = Field(
         60.0, description="Seconds to wait at the end for a tracking server that does not answer."
     )
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.explain import located, shown, validated
+from rnnlane.config.explain import Problem, check, shown
 from rnnlane.config.space_check import check_space
-from rnnlane.config.yaml_source import KeyPath, parse_yaml
+from rnnlane.config.yaml_source import MAX_BYTES, KeyPath, parse_value, parse_yaml
 from rnnlane.errors import ConfigError
 
 
-def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentConfig:
+def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """Reads, overrides and validates one experiment file.
 
     Args:
@@ -26,7 +26,10 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
     """
     origin = str(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            # A file that is not an experiment can be of any size, or have no end.
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"an experiment must be UTF-8 text, but byte {error.start} is not", where=origin
@@ -37,13 +40,19 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
             where=origin,
             remedy="give the path of a YAML file, such as experiments/demo.yaml",
         ) from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(
+            f"an experiment must have at most {MAX_BYTES:,} bytes, but this file has more",
+            where=origin,
+            remedy="give the path of a YAML file, such as experiments/demo.yaml",
+        )
     values, lines = parse_yaml(text, origin=origin)
     return experiment_from_mapping(values, overrides, origin=origin, lines=lines)
 
 
 def experiment_from_mapping(
     values: Any,
-    overrides: Iterable[str] = (),
+    overrides: Sequence[str] = (),
     *,
     origin: str = "experiment",
     lines: Mapping[KeyPath, int] | None = None,
@@ -66,24 +75,53 @@ def experiment_from_mapping(
             where=origin,
             remedy="start with `name:` and `data:`; experiments/demo.yaml is an example",
         )
-    locations = {path: f"{origin}:{line}" for path, line in (lines or {}).items()}
-    merged = _copied(values)
+    states = [_copied(values)]
     for override in overrides:
-        path, value = _parse_override(override)
-        _assign(merged, path, value, override)
-        locations[path] = f"--set {override}"
-    config = validated(merged, origin=origin, locations=locations)
-    if config.search is not None:
-        _check_space(config, origin, locations)
-    return config
+        states.append(_overridden(states[-1], override))
+    checked = _check(states[-1])
+    if isinstance(checked, Problem):
+        raise checked.error(_place(checked, states, list(overrides), origin, lines or {}))
+    return checked
 
 
-def _check_space(config: ExperimentConfig, origin: str, locations: Mapping[KeyPath, str]) -> None:
+def _check(values: Mapping[str, Any]) -> ExperimentConfig | Problem:
+    """The experiment with its search space checked too, or the first broken rule."""
+    config = check(values)
+    if isinstance(config, Problem) or config.search is None:
+        return config
     try:
         check_space(config)
     except ConfigError as error:
-        where = located(_split(error.where or "search"), origin, locations)
-        raise ConfigError(error.message, where=where, remedy=error.remedy) from None
+        return Problem(_split(error.where or "search"), error.message, error.remedy)
+    return config
+
+
+def _place(
+    problem: Problem,
+    states: Sequence[Mapping[str, Any]],
+    overrides: Sequence[str],
+    origin: str,
+    lines: Mapping[KeyPath, int],
+) -> str:
+    """The override that brought the problem about; if none did, file and line of its key.
+
+    Args:
+        problem: of the last state.
+        states: the values of the file, and those after each override.
+        overrides: one fewer than there are states.
+        origin: the file.
+        lines: of its keys; an inner key without one has the line of its section.
+    """
+    for override, before in zip(reversed(overrides), reversed(states[:-1]), strict=True):
+        earlier = _check(before)
+        is_same = isinstance(earlier, Problem) and (
+            (earlier.path, earlier.message) == (problem.path, problem.message)
+        )
+        if not is_same:
+            return f"--set {override}"
+    paths = (problem.path[:length] for length in range(len(problem.path), 0, -1))
+    line = next((lines[path] for path in paths if path in lines), None)
+    return origin if line is None else f"{origin}:{line}"
 
 
 def _copied(value: Any) -> Any:
@@ -94,7 +132,8 @@ def _copied(value: Any) -> Any:
     return value
 
 
-def _parse_override(override: str) -> tuple[KeyPath, Any]:
+def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
+    """A copy of the values with one of them replaced."""
     key, equals, text = override.partition("=")
     path = _split(key.strip())
     if not equals or not all(path):
@@ -103,8 +142,9 @@ def _parse_override(override: str) -> tuple[KeyPath, Any]:
             where=f"--set {override}",
             remedy="for example --set training.clip.max_norm=1.5",
         )
-    value, _ = parse_yaml(text, origin=f"--set {override}")
-    return path, value
+    copy: dict[str, Any] = _copied(values)
+    _assign(copy, path, parse_value(text, origin=f"--set {override}"), override)
+    return copy
 
 
 def _split(dotted: str) -> KeyPath:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from rnnlane.config.section import Location, PositiveFloat, PositiveInt, Section
+from rnnlane.config.section import Location, PositiveFloat, PositiveInt, Seconds, Section
 
 
 class RuntimeConfig(Section):
@@ -35,12 +35,12 @@ class RuntimeConfig(Section):
         description="Times a run continues from its last checkpoint after a lost worker, node or "
         "controller, or a process group that could not be set up; all of these together.",
     )
-    resize_every_s: PositiveFloat = Field(
+    resize_every_s: Seconds = Field(
         60.0,
         description="For num_workers [min, max]: seconds between checks for room for more workers. "
         "Adding them repeats the steps since the last checkpoint.",
     )
-    collective_timeout_s: PositiveFloat = Field(
+    collective_timeout_s: Seconds = Field(
         300.0, description="Seconds a worker waits for the others before it considers them lost."
     )
 

@@ -16,6 +16,7 @@ from rnnlane.config.section import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    Seconds,
     Section,
     ValMetric,
 )
@@ -259,7 +260,7 @@ class SearchConfig(Section):
         None, description="The better direction; default: min for a loss, else max."
     )
     num_trials: PositiveInt = Field(20, description="Trials in all; for grid at most.")
-    time_budget_s: PositiveFloat | None = Field(
+    time_budget_s: Seconds | None = Field(
         None, description="Seconds after which running trials are cut, over all attempts."
     )
     max_epochs: PositiveInt | None = Field(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+# 30 years; the clocks of threads and sockets overflow some way above it.
+Seconds = Annotated[float, Field(gt=0.0, le=1e9)]
 ValMetric = Literal["val/loss", "val/accuracy", "val/macro_f1", "val/roc_auc"]
 
 _SECRET_OPTION = re.compile(r"secret|passw|token|key|credential|sig(nature)?$", re.IGNORECASE)
@@ -32,7 +34,37 @@ def _without_credentials(address: str) -> str:
 Location = Annotated[str, AfterValidator(_without_credentials)]
 
 
+# What torch, numpy, scikit-learn and Optuna all take as a size, a count or a seed.
+LARGEST_INT = 2**31 - 1
+
+
 class Section(BaseModel):
     """A frozen part of an experiment; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses true for 1, and whole numbers that some library below could not hold."""
+        kinds = _scalars(cls.model_fields[str(info.field_name)].annotation)
+        if not kinds & {int, float} or not isinstance(value, int | float):
+            return value
+        if isinstance(value, bool) and bool not in kinds:
+            raise ValueError(f"must be a number, but got {str(value).lower()}")
+        if (isinstance(value, int) or int in kinds) and abs(value) > LARGEST_INT:
+            digits = str(value)
+            number = digits if len(digits) <= 30 else f"{digits[:27]}..."
+            raise ValueError(f"a whole number must be at most {LARGEST_INT}, but got {number}")
+        return value
+
+
+def _scalars(annotation: Any) -> set[Any]:
+    """The plain types that a value of an annotation can have, lists and mappings left out."""
+    if annotation in (bool, int, float, str):
+        return {annotation}
+    if get_origin(annotation) is Literal:
+        return {type(value) for value in get_args(annotation)}
+    if get_origin(annotation) in (tuple, list, dict):
+        return set()
+    return {kind for part in get_args(annotation) for kind in _scalars(part)}

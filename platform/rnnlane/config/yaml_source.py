@@ -12,18 +12,37 @@ from rnnlane.errors import ConfigError, first_line
 KeyPath = tuple[str, ...]
 
 
+MAX_BYTES = 1_000_000
+_MAX_NODES = 20_000
+
+
 class _Loader(yaml.SafeLoader):
     """SafeLoader with YAML 1.2 scalars and without duplicate keys.
 
-    PyYAML follows YAML 1.1, where ``off`` is a boolean and ``1e-3`` is a string; both would
-    surprise the author of an experiment.
+    PyYAML follows YAML 1.1, where ``off`` is a boolean, ``1e-3`` is a string, ``010`` is eight,
+    ``1:30`` is ninety and ``2024-01-01`` is a date; all would surprise the author of an experiment.
     """
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        text = str(self.construct_scalar(node)).replace("_", "")
+        base = {"0x": 16, "0o": 8}.get(text.lstrip("+-")[:2].lower(), 10)
+        return int(text, base)
 
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":bool", ":float"))]
+    first: [
+        (tag, regexp)
+        for tag, regexp in resolvers
+        if not tag.endswith((":bool", ":float", ":int", ":timestamp"))
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0x[0-9a-fA-F]+|0o[0-7]+|[0-9][0-9_]*)$"),
+    list("-+0123456789"),
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
@@ -57,6 +76,7 @@ def parse_yaml(text: str, *, origin: str) -> tuple[Any, dict[KeyPath, int]]:
         lines: dict[KeyPath, int] = {}
         if node is None:
             return None, lines
+        _check_size(node, origin)
         _collect_lines(node, (), lines, origin)
         return loader.construct_document(node), lines
     except yaml.MarkedYAMLError as error:
@@ -72,6 +92,49 @@ def parse_yaml(text: str, *, origin: str) -> tuple[Any, dict[KeyPath, int]]:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def parse_value(text: str, *, origin: str) -> Any:
+    """Parses the value of an override, which a shell has unquoted already.
+
+    As YAML, but all of the text counts: what YAML would take for a comment or for the beginning of
+    a block or a tag is text here, because ``--set data.source.delimiter=|`` means what it says.
+
+    Raises:
+        ConfigError: it begins as a list, a mapping or a quoted text does and is none.
+    """
+    stripped = text.strip(" ")
+    if not stripped:
+        return None
+    if stripped[0] in "#&*!|>%@`\t\r\n":
+        return stripped
+    value, _ = parse_yaml(stripped, origin=origin)
+    node = yaml.compose(stripped, Loader=_Loader)
+    rest = stripped[node.end_mark.index :].strip() if node else ""
+    if not rest:
+        return value
+    if isinstance(node, yaml.ScalarNode) and node.style is None:
+        return stripped
+    raise ConfigError(f"the value must end where it closes, but {rest!r} follows", where=origin)
+
+
+def _check_size(root: yaml.Node, origin: str) -> None:
+    """Refuses a document that aliases blow up: ten nested levels of ten make ten billion values."""
+    num_nodes = 0
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        num_nodes += 1
+        if num_nodes > _MAX_NODES:
+            raise ConfigError(
+                f"an experiment must have at most {_MAX_NODES:,} values, but this one has more",
+                where=origin,
+                remedy="an alias counts as all that it repeats",
+            )
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            waiting += [part for pair in node.value for part in pair]
 
 
 def _collect_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], origin: str) -> None:

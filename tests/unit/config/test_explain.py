@@ -1,7 +1,7 @@
 import pytest
 
 from rnnlane.config import experiment_from_mapping
-from rnnlane.config.explain import RENAMED, located, shown, validated
+from rnnlane.config.explain import RENAMED, shown, validated
 from rnnlane.errors import ConfigError
 
 MINIMAL = {"name": "x", "data": {"source": {"kind": "generated"}}}
@@ -72,11 +72,65 @@ def test_further_errors_are_counted_and_named():
         validated(values, origin="x")
 
 
-def test_the_place_is_that_of_the_innermost_key_that_has_one():
-    places = {("model",): "x.yaml:3", ("model", "cell"): "x.yaml:4"}
-    assert located(("model", "cell"), "x.yaml", places) == "x.yaml:4 model.cell"
-    assert located(("model", "dropout"), "x.yaml", places) == "x.yaml:3 model.dropout"
-    assert located(("name",), "x.yaml", places) == "x.yaml name"
+def refused(*overrides, values=MINIMAL):
+    with pytest.raises(ConfigError) as caught:
+        experiment_from_mapping(values, overrides)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("override", "message", "remedy"),
+    [
+        ("training.optimizer=Adamm", "'adamw' or 'sgd', but got 'Adamm'", "did you mean adam?"),
+        ("model.cell=LSTM", "must be 'rnn', 'lstm' or 'gru', but got 'LSTM'", "did you mean lstm?"),
+        ("data.source.kind=jsnl", "kind must be one of", "did you mean jsonl?"),
+        ("training.metric=accuracy", "but got 'accuracy'", "did you mean val/accuracy?"),
+        ("data.test=offical", "must be 'official' or a number", "did you mean official?"),
+        ("data.test=1.5", "must be 'official' or less than 1, but got 1.5", None),
+        ("data.classes=3", "must be a list, but got 3", None),
+        ("model=lstm", "must be a mapping of keys, but got 'lstm'", None),
+        ("name=", "must be text, but got null", None),
+        ("name=-x", "must match pattern", None),
+        ("sample_text=''", "must have at least 1 character, but got ''", None),
+        ("name=7", "must be text, but got 7", 'write it in quotes: "7"'),
+        ("training.epochs=", "must be a whole number, but got null", None),
+        ("search.space={}", "must have at least 1 item, but got {}", None),
+        ("data.source.delimiter=;", "kind generated has no key `delimiter`", "kind csv has"),
+    ],
+)
+def test_the_rule_is_in_plain_words_and_the_nearest_value_is_named(override, message, remedy):
+    error = refused(override)
+    assert message in error.message
+    assert error.where.startswith(f"--set {override} ")
+    assert error.remedy == remedy
+
+
+@pytest.mark.parametrize(
+    "value", ["99999999999999999999999999", "-99999999999", "1e30", "true", "1e400"]
+)
+@pytest.mark.parametrize("key", ["seed", "training.epochs", "data.source.num_rows"])
+def test_a_number_that_some_library_could_not_hold_is_refused(key, value):
+    error = refused(f"{key}={value}")
+    assert f"--set {key}={value} {key}" == error.where
+    assert "number" in error.message
+
+
+def test_an_override_is_blamed_for_the_section_that_it_breaks():
+    values = {**MINIMAL, "model": {"num_layers": 1}}
+    assert refused("model.dropout=0.5", values=values).where == "--set model.dropout=0.5 model"
+    assert refused("seed=2", "trainig.epochs=3", "name=y").where == (
+        "--set trainig.epochs=3 trainig"
+    )
+
+
+def test_a_file_is_blamed_for_its_own_mistake():
+    values = {**MINIMAL, "model": {"num_layers": 1, "dropout": 0.5}}
+    assert refused("seed=2", values=values).where == "experiment model"
+
+
+def test_the_override_is_blamed_that_took_away_what_another_needed():
+    overrides = ["model.num_layers=2", "model.dropout=0.5", "model.num_layers=1"]
+    assert refused(*overrides).where == "--set model.num_layers=1 model"
 
 
 def test_a_long_value_is_cut():

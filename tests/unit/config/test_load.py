@@ -134,7 +134,7 @@ def test_what_is_not_a_mapping_is_refused(values):
         ("name: x\nname: y\n", "line 1"),
         ("name: [x\n", "not valid YAML"),
         ("name: !!python/object/apply:os.system [true]\n", "not valid YAML"),
-        ("a: &a [*a]\nname: 2021-13-45\n", "not valid YAML"),
+        ("a: &a [*a]\n", "at most 20,000 values"),
         ("\tname: x\n", "not valid YAML"),
     ],
 )
@@ -154,6 +154,14 @@ def test_a_missing_file_and_a_binary_file_are_clear_errors(tmp_path):
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="UTF-8"):
         load_experiment(binary)
+
+
+def test_a_file_that_is_no_experiment_is_refused_without_reading_it_all(tmp_path):
+    with pytest.raises(ConfigError, match="at most 1,000,000 bytes"):
+        load_experiment("/dev/zero")
+    marked = tmp_path / "marked.yaml"
+    marked.write_text("name: x\ndata: {source: {kind: generated}}\n", encoding="utf-8-sig")
+    assert load_experiment(marked).name == "x"
 
 
 def test_yaml_scalars_are_those_of_yaml_1_2():

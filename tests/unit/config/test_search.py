@@ -202,7 +202,7 @@ def test_the_schema_takes_a_call_and_a_mapping():
     ("line", "key", "words"),
     [
         ("    model.hidden_size: {randint: [3, 1]}", KEY, "low <= high"),
-        ("    model.hidden_size: {uniform: [a, 1]}", f"{KEY}.uniform.0", "valid number"),
+        ("    model.hidden_size: {uniform: [a, 1]}", f"{KEY}.uniform.0", "a number"),
         ("    model.hidden_sze: choice(1)", "model.hidden_sze", "unknown key"),
         ("    model.hidden_size: choice(0, 4)", KEY, "model.hidden_size=0"),
     ],
