@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import signal
 import sys
 from importlib import metadata
@@ -128,11 +129,27 @@ def _usage_error(error: Exception, *, as_json: bool) -> int:
             message = f"{type(error).__name__}: {error}"
             output.write_json({"error": {"message": message, "where": None, "remedy": None}})
         raise error
-    usage = ConfigError(
-        str(format_message()).rstrip("."), where="command line", remedy="see `rnnlane --help`"
-    )
+    message = _broken_rule(error) or str(format_message()).rstrip(".")
+    usage = ConfigError(message, where="command line", remedy="see `rnnlane --help`")
     output.write_error(usage, as_json=as_json)
     return usage.exit_code
+
+
+def _broken_rule(error: Any) -> str | None:
+    """The rule and the value of an option; None if the error is about something else."""
+    options = getattr(getattr(error, "param", None), "opts", [])
+    reason = str(getattr(error, "message", "")).removeprefix("Value error, ").rstrip(".")
+    choices = reason.partition(" is not one of ")[2]
+    if choices:
+        rule = f"must be one of {choices}"
+    elif reason.startswith("Input should "):
+        rule = f"must {reason.removeprefix('Input should ').partition(',')[0]}"
+    else:
+        return None
+    after = [value for name, value in itertools.pairwise(sys.argv) if name in options]
+    joined = [item.partition("=")[2] for item in sys.argv if item.partition("=")[0] in options]
+    value = next(iter([*after, *joined]), None)
+    return f"{options[0]} {rule}" + ("" if value is None else f", but got {value!r}")
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

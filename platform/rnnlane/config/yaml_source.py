@@ -83,7 +83,7 @@ def parse_yaml(text: str, *, origin: str) -> tuple[Any, dict[KeyPath, int]]:
         mark = error.problem_mark or error.context_mark
         where = f"{origin}:{mark.line + 1}" if mark else origin
         raise ConfigError(
-            f"not valid YAML: {error.problem or error.context}",
+            f"not valid YAML: {_problem(error)}",
             where=where,
             remedy="correct the syntax; `rnnlane schema` lists the keys",
         ) from None
@@ -92,6 +92,12 @@ def parse_yaml(text: str, *, origin: str) -> tuple[Any, dict[KeyPath, int]]:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    if error.problem == "but found another document":
+        return "expected a single document, but found another one"
+    return str(error.problem or error.context)
 
 
 def parse_value(text: str, *, origin: str) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from rnnlane.config.paths import home
 from rnnlane.errors import USER_INFO, ConfigError, redact
 
+# What MLflow opens and runs can be logged to by several processes at once.
+_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 _REMEDY = (
     "use sqlite:///path/to/mlflow.db for a file, or the http(s):// address of an MLflow server"
 )
@@ -19,7 +22,8 @@ def resolve_uri(configured: str | None) -> str:
     The default file is ``mlflow.db`` in rnnlane's home; it is not created here.
 
     Raises:
-        ConfigError: the address is a folder, a ``file:`` URI or a SQLite address without a file.
+        ConfigError: the address is neither a database nor a server, or a SQLite address
+            without a file.
     """
     default = f"sqlite:///{home() / 'mlflow.db'}"
     if configured:
@@ -27,7 +31,7 @@ def resolve_uri(configured: str | None) -> str:
     else:
         uri, where = os.environ.get("MLFLOW_TRACKING_URI") or default, "MLFLOW_TRACKING_URI"
     scheme = uri.partition(":")[0] if ":" in uri else ""
-    if uri != "databricks" and (len(scheme) < 2 or scheme == "file"):
+    if uri != "databricks" and not _is_known(scheme.partition("+")[0]):
         raise ConfigError(
             f"an MLflow store must be a database or a server, but got {redact(uri)!r}",
             where=where,
@@ -40,6 +44,12 @@ def resolve_uri(configured: str | None) -> str:
             remedy=_REMEDY,
         )
     return uri
+
+
+def _is_known(scheme: str) -> bool:
+    """Whether MLflow or one of its installed plugins opens stores of this kind."""
+    plugins = (plugin.name for plugin in entry_points(group="mlflow.tracking_store"))
+    return scheme in _SCHEMES or scheme in plugins
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -150,3 +150,17 @@ main.main()
         assert json.loads(done.stdout)["error"]["message"] == "interrupted"
     else:
         assert (done.stdout, done.stderr) == ("", "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("evaluate", "--split", "tets"), "--split must be one of 'train', 'val', 'test', but got"),
+        (("runs", "--limit=0"), "--limit must be greater than or equal to 1, but got '0'"),
+        (("train", "x.yaml", "--workers", "two"), "--workers must be a valid integer, but got"),
+    ],
+)
+def test_a_value_that_an_option_refuses_is_named_with_the_rule(arguments, line):
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: command line: {line}")

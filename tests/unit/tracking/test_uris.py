@@ -34,7 +34,9 @@ def test_the_default_store_is_a_file_in_home_that_is_not_created(
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("uri", ["mlruns", "/data/mlruns", "file:///data/mlruns", "C:\\mlruns"])
+@pytest.mark.parametrize(
+    "uri", ["mlruns", "/data/mlruns", "file:///data/mlruns", "C:\\mlruns", "ftp://x", "x://y"]
+)
 def test_folders_are_refused_with_what_to_use(uri: str) -> None:
     with pytest.raises(ConfigError, match="must be a database or a server") as caught:
         resolve_uri(uri)
