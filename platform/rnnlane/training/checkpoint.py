@@ -1,4 +1,7 @@
-"""Everything a run needs to continue bit for bit, in safetensors and JSON: nothing is pickled."""
+"""Everything a run needs to continue bit for bit, in safetensors and JSON: nothing is pickled.
+
+Bit for bit holds for the same kind of CPU and the same number of workers.
+"""
 
 from __future__ import annotations
 
