@@ -75,7 +75,7 @@ def plain_curve(config: ExperimentConfig, prepared: PreparedData, *, seed: int) 
             global_batch_size=config.training.global_batch_size,
             seed=seed,
             epoch=epoch,
-            window=config.training.bucket_window,
+            max_buckets=config.training.bucket_window,
         )
         for rows in steps:
             plain_step(model, optimizer, make_batch(rows))

@@ -36,3 +36,18 @@ def plan_of(labels: Labels, **changes: Any) -> list[npt.NDArray[np.int64]]:
 
 def counts_per_step(steps: list[npt.NDArray[np.int64]], labels: Labels) -> Labels:
     return np.array([np.bincount(labels[rows], minlength=labels.max() + 1) for rows in steps])
+
+
+def padding(steps: list[npt.NDArray[np.int64]], lengths: Labels) -> float:
+    """Share of the positions of an epoch's padded batches that hold no token."""
+    return float(1 - lengths.sum() / sum(len(rows) * lengths[rows].max() for rows in steps))
+
+
+def together_again(
+    before: list[npt.NDArray[np.int64]], steps: list[npt.NDArray[np.int64]], num_rows: int
+) -> float:
+    """The largest share of a batch's rows that were in one batch before; mean over batches."""
+    batch_before = np.empty(num_rows, dtype=np.int64)
+    for index, rows in enumerate(before):
+        batch_before[rows] = index
+    return float(np.mean([np.bincount(batch_before[rows]).max() / len(rows) for rows in steps]))

@@ -251,7 +251,9 @@ class TrainingConfig(Section):
         description="Consecutive steps with a non-finite loss or gradient that make the run fail.",
     )
     bucket_window: PositiveInt = Field(
-        50, description="Batches whose rows are sorted by length together; 1 turns this off."
+        50,
+        description="At most this many groups of rows of like length, in which the batches of an "
+        "epoch are made; 1 turns this off.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 autocast on GPUs that support it, else float32."

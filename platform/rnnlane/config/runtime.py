@@ -10,7 +10,11 @@ from rnnlane.config.section import Location, PositiveFloat, PositiveInt, Seconds
 
 
 class RuntimeConfig(Section):
-    """Where and on how many processes the experiment runs; does not change what is computed."""
+    """Where and on how many processes the experiment runs.
+
+    The number of workers changes the order of sums, and with dropout the masks; nothing else here
+    changes what is computed.
+    """
 
     num_workers: Annotated[int, Field(ge=0)] | tuple[PositiveInt, PositiveInt] = Field(
         2,

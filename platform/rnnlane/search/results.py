@@ -61,6 +61,7 @@ def best_yaml(config: ExperimentConfig, search: SearchRecord, *, run_id: str | N
         f"Varied: {json.dumps(dict(winner.params))}.",
         _clip_note(winner),
         "Train it with: rnnlane train best.yaml",
+        *_workers_note(config, experiment),
     ]
     return "".join(f"# {line}\n" for line in lines) + resolved_yaml(experiment)
 
@@ -117,6 +118,22 @@ def _seeds_note(winner: TrialRecord) -> str:
         return ""
     values = ", ".join(f"{value:.4f}" for value in winner.seed_values)
     return f"; with {len(winner.seed_values)} seeds {values}"
+
+
+def _workers_note(config: ExperimentConfig, experiment: ExperimentConfig) -> list[str]:
+    assert config.search is not None
+    runtime, measured = experiment.runtime, config.search.workers_per_trial
+    fewest, most = max(1, runtime.min_workers), max(1, runtime.max_workers)
+    if fewest == most == measured:
+        return []
+    workers = f"{most}" if fewest == most else f"{fewest} to {most}"
+    masks = ", and dropout's masks are others" if experiment.model.has_dropout else ""
+    return [
+        f"That trains with {workers} as runtime.num_workers, where the trial had {measured} as "
+        "search.workers_per_trial:",
+        f"the sums are then in another order{masks}, so its {experiment.training.metric} can "
+        "differ from the trial's.",
+    ]
 
 
 def _clip_note(winner: TrialRecord) -> str:

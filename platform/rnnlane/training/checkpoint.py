@@ -1,4 +1,7 @@
-"""Everything a run needs to continue bit for bit, in safetensors and JSON: nothing is pickled."""
+"""Everything a run needs to continue bit for bit, in safetensors and JSON: nothing is pickled.
+
+Bit for bit holds for the same kind of CPU and the same number of workers.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rnnlane.data.batches.plan import PLAN_VERSION
 from rnnlane.errors import CheckpointError, first_line
 from rnnlane.records.events import RunEvents
 from rnnlane.training.clipping import ClipChoice
@@ -69,7 +73,8 @@ class Checkpointer:
             records = {key: torch.tensor(plain.pop(key), dtype=torch.float64) for key in _RECORDS}
             save_file(records, folder / RECORDS)
             sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-            text = json.dumps({"format": FORMAT, "sizes": sizes, **plain}, indent=1)
+            versions = {"format": FORMAT, "plan": PLAN_VERSION}
+            text = json.dumps({**versions, "sizes": sizes, **plain}, indent=1)
             (folder / STATE).write_text(text, encoding="utf-8")
 
         self._events.checkpoint(write)
@@ -94,13 +99,21 @@ def load_checkpoint(
         Where the run stands, and the weights of its best epoch so far.
 
     Raises:
-        CheckpointError: the checkpoint is of another format or does not fit the model.
+        CheckpointError: the checkpoint is of another format or batch plan, or does not fit the
+            model.
     """
     try:
         plain = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if plain.pop("format", None) != FORMAT:
             raise CheckpointError(
                 f"a checkpoint must be of format {FORMAT}",
+                where=str(folder),
+                remedy="resume with the version of rnnlane that wrote it, or start a new run",
+            )
+        if (made_by := plain.pop("plan", 1)) != PLAN_VERSION:
+            raise CheckpointError(
+                f"a run must end with the batch plan it began with, but its checkpoint is of plan "
+                f"{made_by} and this version of rnnlane makes plan {PLAN_VERSION}",
                 where=str(folder),
                 remedy="resume with the version of rnnlane that wrote it, or start a new run",
             )

@@ -89,7 +89,7 @@ class TrainFeed:
             global_batch_size=self._config.global_batch_size,
             seed=self._seed,
             epoch=epoch,
-            window=self._config.bucket_window,
+            max_buckets=self._config.bucket_window,
         )
         for rows in steps[start:]:
             yield self._step_batch(rows, started)

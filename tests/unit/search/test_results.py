@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
+from rnnlane.config.experiment import ModelConfig
 from rnnlane.config.search import Space
 from rnnlane.config.space import trial_experiment
 from rnnlane.execution.run_record import RunRecord
@@ -118,6 +119,28 @@ def test_the_comment_says_where_the_experiment_comes_from_and_keeps_passwords():
     assert "2.5 (mean gradient norm 1.25, 25.0% of the steps clipped)" in comment[3]
     assert "rnnlane train best.yaml" in comment[4]
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(("num_workers", "trained"), [(2, "2"), ([1, 4], "1 to 4")])
+def test_the_comment_says_that_other_workers_than_the_trials_may_end_elsewhere(
+    num_workers, trained
+):
+    winner = found(trial(1, 0.8))
+    config = experiment(runtime={"num_workers": num_workers})
+    text = best_yaml(config, winner, run_id="abc")
+    assert (
+        f"# That trains with {trained} as runtime.num_workers, where the trial had 1 as "
+        "search.workers_per_trial:\n"
+        "# the sums are then in another order, so its val/macro_f1 can differ from the trial's.\n"
+    ) in text
+    dropping = config.model_copy(update={"model": ModelConfig(embedding_dropout=0.5)})
+    assert "order, and dropout's masks are others, so" in best_yaml(dropping, winner, run_id="abc")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_the_comment_says_nothing_of_workers_where_the_trial_had_as_many(num_workers):
+    config = experiment(runtime={"num_workers": num_workers})
+    assert "workers" not in best_yaml(config, found(trial(1, 0.8)), run_id="abc").split("name:")[0]
 
 
 def test_the_comment_knows_of_no_clipping_and_of_no_norm():

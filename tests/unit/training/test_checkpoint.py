@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from rnnlane.data.batches.plan import PLAN_VERSION
 from rnnlane.errors import CheckpointError
 from rnnlane.training import checkpoint as checkpoint_module
 from rnnlane.training.checkpoint import (
@@ -48,6 +49,18 @@ def test_a_checkpoint_of_another_format_is_refused_with_a_way_out(checkpoint, nu
     assert state["format"] == FORMAT == 2
     (checkpoint / STATE).write_text(json.dumps(state | {"format": number}))
     with pytest.raises(CheckpointError, match="must be of format 2") as error:
+        trained(start=checkpoint)
+    assert "the version of rnnlane that wrote it" in str(error.value)
+
+
+@pytest.mark.parametrize("number", [1, 99, None])
+def test_a_checkpoint_of_another_batch_plan_is_refused_with_a_way_out(checkpoint, number):
+    """Else the rest of the epoch would come from another plan: rows twice, and others never."""
+    state = json.loads((checkpoint / STATE).read_text())
+    assert state.pop("plan") == PLAN_VERSION
+    other = {} if number is None else {"plan": number}  # before it was recorded it was 1
+    (checkpoint / STATE).write_text(json.dumps(state | other))
+    with pytest.raises(CheckpointError, match=f"plan {number or 1} and this .* plan 2") as error:
         trained(start=checkpoint)
     assert "the version of rnnlane that wrote it" in str(error.value)
 

@@ -7,6 +7,7 @@ sort is stable.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,13 @@ from rnnlane.errors import DataError
 
 Rows = npt.NDArray[np.int64]
 
+# Part of every checkpoint: raise it with any change of the order, so that no run mixes two plans.
+PLAN_VERSION = 2
+
 ROW_STREAM, STEP_STREAM = 0, 1
+# Multiples of it, taken modulo 2**64, are spread as evenly as possible, however many there are.
+GOLDEN_RATIO = 0x9E3779B97F4A7C15
+FRACTION_BITS = 10  # of square roots, which are whole numbers to be the same everywhere
 
 
 def plan(
@@ -27,16 +34,18 @@ def plan(
     global_batch_size: int,
     seed: int,
     epoch: int,
-    window: int = 50,
+    max_buckets: int = 50,
 ) -> list[Rows]:
     """The row ids of every step of one epoch.
 
     With N rows and B = ``global_batch_size`` there are ceil(N / B) steps, all of B rows but the
     last. Every row is in exactly one. A step of b rows holds floor or ceil of b * n / N rows of a
     class that has n, and so do the first k rows of the epoch, for any whole number of steps.
-    Every ``window`` steps, the rows are sorted by length, so that a step has rows of like length;
-    which of these steps has the short ones is random. Within a step rows are ordered by class,
-    then by length, as :func:`share` wants them.
+
+    The rows are sorted by length into buckets, and the rows of a bucket are dealt to its steps at
+    random: so a step has rows of like length, and every epoch has steps of other rows. Which of the
+    epoch's steps are those of a bucket is random too. Within a step rows are ordered by class, then
+    by length, as :func:`share` wants them.
 
     Args:
         labels: [N], the class of each row; any integers.
@@ -44,7 +53,8 @@ def plan(
         global_batch_size: rows a step, at least 1.
         seed: at least 0; same seed and epoch, same plan.
         epoch: at least 0.
-        window: steps sorted together, at most; 1 leaves the order of rows fully random.
+        max_buckets: at least 1, which leaves the order of rows fully random. There are fewer
+            buckets where the epoch has few steps.
 
     Raises:
         DataError: there is no row.
@@ -52,23 +62,59 @@ def plan(
     """
     labels, lengths = np.asarray(labels), np.asarray(lengths)
     check_rows(labels, lengths)
-    check_at_least(1, global_batch_size=global_batch_size, window=window)
+    check_at_least(1, global_batch_size=global_batch_size, max_buckets=max_buckets)
     _, classes, class_counts = np.unique(labels, return_inverse=True, return_counts=True)
     counts = step_class_counts(class_counts, global_batch_size=global_batch_size)
     num_steps, num_classes = counts.shape
-    num_windows = -(-num_steps // window)
-    window_of_step = np.arange(num_steps) * num_windows // num_steps
     step_keys = random_bits(num_steps, seed=seed, epoch=epoch, stream=STEP_STREAM)
-    deal = np.lexsort((step_keys, window_of_step))
+    # Places are steps in order of length; deal[place] is where in the epoch that step comes.
+    deal = np.argsort(step_keys, kind="stable")
 
     row_keys = random_bits(len(labels), seed=seed, epoch=epoch, stream=ROW_STREAM)
-    rows = np.lexsort((row_keys, classes))
-    # One entry a row, classes one after the other: counts.T lists each class's steps in turn.
-    windows = np.repeat(np.tile(window_of_step, num_classes), counts.T.ravel())
-    rows = rows[np.lexsort((lengths[rows], windows, classes[rows]))]
-    steps = np.repeat(np.tile(deal, num_classes), counts[deal].T.ravel())
-    rows = rows[np.argsort(steps, kind="stable")]
+    rows = np.lexsort((row_keys, lengths, classes))
+    # One entry a row, classes one after the other: counts.T lists each class's places in turn.
+    places = np.repeat(np.tile(np.arange(num_steps), num_classes), counts[deal].T.ravel())
+    edges = np.full(num_steps + 1, lengths.min(), dtype=np.int64)
+    np.maximum.at(edges, places + 1, lengths[rows].astype(np.int64))
+    buckets = _buckets(edges, epoch=epoch, max_buckets=max_buckets)
+    rows = rows[np.lexsort((row_keys[rows], buckets[places], classes[rows]))]
+    rows = rows[np.lexsort((lengths[rows], classes[rows], deal[places]))]
     return np.split(rows, range(global_batch_size, len(rows), global_batch_size))
+
+
+def _buckets(
+    edges: npt.NDArray[np.int64], *, epoch: int, max_buckets: int
+) -> npt.NDArray[np.int64]:
+    """The length bucket of each of an epoch's K places.
+
+    A bucket of s steps mixes their rows: a step then shares about 1 / s of its rows with a step of
+    another epoch, and pays with padding, as it has rows from the bucket's shortest to its longest.
+    Padding is least, for a given mean of 1 / s, where s falls with the square root of how fast the
+    length rises. So a place is as wide as that root, and the cuts between buckets are equally far
+    apart: where the length rises by 3, 3, 3, 3, 15, 15 tokens, the places are 2, 2, 2, 2, 4, 4 wide
+    (the root of the rise and 1), and with cuts 8 apart the buckets have 4 places and 2.
+
+    Each epoch moves the cuts on, so that rows on both sides of a cut are mixed as well.
+
+    Args:
+        edges: int64 [K + 1], tokens of the shortest row, and of the longest row of each place.
+        epoch: at least 0.
+        max_buckets: at least 1.
+
+    Returns:
+        int64 [K], ascending.
+    """
+    num_places = len(edges) - 1
+    num_cuts = min(max_buckets, num_places * 2 // 5) - 1  # 2.5 steps a bucket or more
+    if num_cuts < 1:
+        return np.zeros(num_places, dtype=np.int64)
+    rises = np.diff(np.maximum.accumulate(edges)).tolist()
+    roots = [math.isqrt((rise + 1) << FRACTION_BITS * 2) for rise in rises]
+    widths: npt.NDArray[np.int64] = np.array(roots, dtype=np.int64)
+    ends = np.cumsum(widths)
+    distance = -(-int(ends[-1]) // num_cuts)
+    moved = int(epoch) * GOLDEN_RATIO % 2**64 * distance // 2**64
+    return (ends - widths // 2 + moved) // distance
 
 
 def share(rows: Rows, labels: npt.NDArray[np.integer[Any]], *, rank: int, world_size: int) -> Rows:

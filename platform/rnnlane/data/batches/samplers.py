@@ -31,7 +31,8 @@ class StratifiedDistributedBatchSampler:
     Because of that, the mean of the ranks' mean losses is not the mean over the global batch.
     DistributedDataParallel averages gradients over ranks, so weight each rank's loss as
     ``loss_sum * world_size / sampler.global_rows(step)``, where ``loss_sum`` is the sum over the
-    rank's rows (``reduction="sum"``); the gradient is then the same for any number of ranks.
+    rank's rows (``reduction="sum"``); the gradient is then the same for any number of ranks, apart
+    from the order of its sums.
 
     Example:
         >>> import torch

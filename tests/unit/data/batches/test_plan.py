@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlane.data.batches.plan import plan, share
+from rnnlane.data.batches.plan import PLAN_VERSION, plan, share
 from rnnlane.errors import DataError
-from support.batch_plans import Labels, counts_per_step, imbalanced_labels, lengths_like, plan_of
+from support.batch_plans import (
+    Labels,
+    counts_per_step,
+    imbalanced_labels,
+    lengths_like,
+    padding,
+    plan_of,
+    together_again,
+)
 
 
 class TestPlan:
@@ -27,11 +36,12 @@ class TestPlan:
         assert all(rows.dtype == np.int64 for rows in steps)
 
     @settings(deadline=None)
-    @given(labels=imbalanced_labels(), size=st.integers(1, 64), window=st.integers(1, 60))
+    @given(labels=imbalanced_labels(), size=st.integers(1, 64), max_buckets=st.integers(1, 60))
     def test_every_step_and_every_prefix_holds_floor_or_ceil_of_each_class_share(
-        self, labels: Labels, size: int, window: int
+        self, labels: Labels, size: int, max_buckets: int
     ) -> None:
-        counts = counts_per_step(plan_of(labels, global_batch_size=size, window=window), labels)
+        steps = plan_of(labels, global_batch_size=size, max_buckets=max_buckets)
+        counts = counts_per_step(steps, labels)
         class_counts = np.bincount(labels)
         num_rows = len(labels)
 
@@ -54,15 +64,16 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("class_counts", "size", "epoch", "digest"),
         [
-            ([500, 500], 32, 0, "75aec9770388b6b2"),
-            ([500, 500], 32, 1, "13efe474d8dc4745"),
-            ([900, 90, 9, 1], 4, 0, "eb881e85274d99ba"),
+            ([500, 500], 32, 0, "2ab5a4b0adbc8dfb"),
+            ([500, 500], 32, 1, "6885ac2801ef1735"),
+            ([900, 90, 9, 1], 4, 0, "37448b8f4b810b87"),
         ],
     )
     def test_order_is_frozen(
         self, class_counts: list[int], size: int, epoch: int, digest: str
     ) -> None:
-        """A changed order breaks the resumption of running experiments: change it on purpose."""
+        """A changed order needs another PLAN_VERSION: running experiments cannot be resumed."""
+        assert PLAN_VERSION == 2
         labels = np.repeat(np.arange(len(class_counts)), class_counts)
         lengths = 1 + np.arange(len(labels)) * 7919 % 400
         steps = plan(labels, lengths, global_batch_size=size, seed=7, epoch=epoch)
@@ -70,17 +81,64 @@ class TestPlan:
         rows = np.concatenate(steps).astype("<i8")
         assert hashlib.sha256(rows.tobytes()).hexdigest()[:16] == digest
 
-    def test_rows_of_like_length_share_a_step(self) -> None:
+    @pytest.mark.parametrize(
+        ("num_rows", "size", "max_length", "most_padding"),
+        [
+            (1000, 32, 400, 0.10),
+            (1600, 32, 400, 0.06),
+            (2100, 64, 400, 0.08),
+            (22_300, 512, 400, 0.06),
+            (22_300, 32, 400, 0.03),
+            (1600, 32, 40, 0.10),
+            (22_300, 512, 40, 0.08),
+        ],
+    )
+    def test_every_epoch_has_new_batches_of_rows_of_like_length(
+        self, num_rows: int, size: int, max_length: int, most_padding: float
+    ) -> None:
+        labels = np.arange(num_rows) % 2
+        lengths = np.minimum(lengths_like(labels) * max_length // 400 + 1, max_length)
+        epochs = [
+            plan_of(labels, lengths=lengths, global_batch_size=size, epoch=epoch)
+            for epoch in range(1, 5)
+        ]
+
+        neighbors = list(pairwise(epochs))
+        assert np.mean([together_again(*pair, num_rows) for pair in neighbors]) < 0.36
+        for pair in combinations(epochs, 2):
+            assert together_again(*pair, num_rows) < 0.5
+        for steps in epochs:
+            assert padding(steps, lengths) < most_padding
+
+    @pytest.mark.parametrize("num_rows", [100, 300, 1000])
+    @pytest.mark.parametrize("size", [16, 32, 64, 128])
+    def test_an_epoch_of_few_steps_has_batches_nearly_as_new_as_random_ones(
+        self, num_rows: int, size: int
+    ) -> None:
+        labels = np.arange(num_rows) % 3
+
+        def again(max_buckets: int) -> float:
+            epochs = [
+                plan_of(labels, global_batch_size=size, epoch=epoch, max_buckets=max_buckets)
+                for epoch in range(8)
+            ]
+            return float(np.mean([together_again(*pair, num_rows) for pair in pairwise(epochs)]))
+
+        assert again(50) < max(0.4, again(1) + 0.05)
+
+    def test_one_bucket_leaves_the_order_random(self) -> None:
         labels = np.arange(6400) % 2
         lengths = np.minimum(lengths_like(labels), 400)
+        steps = plan_of(labels, lengths=lengths, global_batch_size=32, max_buckets=1)
+        assert padding(steps, lengths) > 0.4
 
-        def padding(window: int) -> float:
-            steps = plan_of(labels, lengths=lengths, global_batch_size=32, window=window)
-            padded = sum(len(rows) * lengths[rows].max() for rows in steps)
-            return float(1 - lengths.sum() / padded)
-
-        assert padding(window=1) > 0.4
-        assert padding(window=50) < 0.05
+    def test_buckets_are_smaller_where_lengths_rise_faster(self) -> None:
+        """For a long tail, which would otherwise cost most of the padding."""
+        labels = np.arange(3200) % 2
+        lengths = lengths_like(labels)
+        steps = plan_of(labels, lengths=lengths, global_batch_size=32)
+        even = plan_of(labels, lengths=np.argsort(np.argsort(lengths)), global_batch_size=32)
+        assert padding(steps, lengths) < 0.8 * padding(even, lengths)
 
     def test_long_and_short_steps_are_mixed_over_the_epoch(self) -> None:
         labels = np.arange(6400) % 2
@@ -90,15 +148,6 @@ class TestPlan:
         means = np.array([lengths[rows].mean() for rows in steps])
         assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.2
         assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.2
-
-    def test_rows_are_reshuffled_across_windows_each_epoch(self) -> None:
-        labels = np.zeros(400, dtype=np.int64)
-        first, second = (
-            set(np.concatenate(plan_of(labels, epoch=epoch, window=25)[:25]).tolist())
-            for epoch in (0, 1)
-        )
-
-        assert 60 < len(first & second) < 140
 
     def test_rows_of_a_step_are_ordered_by_class_then_length(self) -> None:
         labels = np.arange(100) % 3
@@ -124,7 +173,7 @@ class TestPlan:
         ("changes", "message"),
         [
             ({"global_batch_size": 0}, "global_batch_size must be at least 1, but got 0"),
-            ({"window": 0}, "window must be at least 1, but got 0"),
+            ({"max_buckets": 0}, "max_buckets must be at least 1, but got 0"),
             ({"lengths": np.ones(3)}, r"\(4,\) and \(3,\)"),
         ],
     )
