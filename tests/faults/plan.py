@@ -85,11 +85,12 @@ def draw(seed: int, *, only: Sequence[str] = (), targets: Sequence[str] = ()) ->
     """
     chance = random.Random(seed)
     kinds = all_kinds()
-    first = kinds[chance.choice(sorted(only) or sorted(kinds))]
-    fitting = sorted(first.targets & set(targets) if targets else first.targets)
-    if not fitting:
-        raise ValueError(f"{first.name} fits none of {', '.join(targets)}")
-    target = TARGETS[chance.choice(fitting)]
+    wanted = set(targets or TARGETS)
+    names = sorted(name for name in only or kinds if kinds[name].targets & wanted)
+    if not names:
+        raise ValueError(f"{', '.join(only)} fits none of {', '.join(sorted(wanted))}")
+    first = kinds[chance.choice(names)]
+    target = TARGETS[chance.choice(sorted(first.targets & wanted))]
     store = first.store if first.store != "any" else chance.choice(["embedded", "server"])
     chosen = [first]
     others = [

@@ -57,7 +57,13 @@ def _output_not_read(machine: Machine) -> Iterator[None]:
     command.go_on_reading()
 
 
-@fault("resumed-twice", "a second command resumes the run that is under way", on=RESUMABLE)
+# Before there is a record, the second command would start a run of its own.
+@fault(
+    "resumed-twice",
+    "a second command resumes the run that is under way",
+    on=RESUMABLE,
+    moments=("record", "checkpoint", "results", "finished"),
+)
 def _resumed_twice(machine: Machine) -> Iterator[None]:
     second = machine.start(*machine.resume, is_side=True)
     yield
