@@ -117,6 +117,7 @@ def mark_checkpoints(home: Path, *, elapsed_s: float) -> None:
     for file in home.glob("checkpoints/*/attempt-*/checkpoint_*/state.json"):
         state = json.loads(file.read_text())
         file.write_text(json.dumps({**state, "elapsed_s": state["elapsed_s"] + elapsed_s}))
+        file.with_name("checksums.json").unlink(missing_ok=True)
 
 
 def table(result: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ below the run's. A checkpoint holds everything a run needs, so the newest comple
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from pathlib import Path
 from pyarrow import fs
 
 from rnnlane.training.checkpoint import STATE, is_complete
+
+logger = logging.getLogger(__name__)
 
 
 class CheckpointStore:
@@ -58,6 +61,7 @@ class CheckpointStore:
             )
             if is_complete(target):
                 return target
+            logger.warning("the checkpoint %s is damaged; looking for an earlier one", path)
         return None
 
     def add(self, attempt: str, write: Callable[[Path], None]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from rnnlane.errors import TrackingError
 from rnnlane.tracking.internals import AUTHOR_TAGS, PARENT_TAG
 from rnnlane.tracking.outbox import Record
 
@@ -95,6 +97,7 @@ class MlflowDestination:
 
         Raises:
             Exception: whatever MLflow raises.
+            TrackingError: the store took the files of a folder, but does not have them.
             ValueError: the record is of a trial that was never created.
         """
         if record.kind == "create":
@@ -110,7 +113,7 @@ class MlflowDestination:
         elif record.kind == "tags":
             _log_tags(client, run_id, content)
         elif record.kind == "artifacts":
-            client.log_artifacts(run_id, content["folder"], artifact_path=content["path"])
+            _log_artifacts(client, run_id, Path(content["folder"]), path=content["path"])
         else:
             client.set_terminated(run_id, content["status"], end_time=record.time_ms)
             if trial is not None:
@@ -214,6 +217,28 @@ def reopen_run(client: MlflowClient, run: Run) -> None:
 def logged_steps(client: MlflowClient, run_id: str, *, key: str) -> set[int]:
     """The steps at which a run has a value of a metric."""
     return {metric.step for metric in client.get_metric_history(run_id, key)}
+
+
+def _log_artifacts(client: MlflowClient, run_id: str, folder: Path, *, path: str | None) -> None:
+    """Sends the files of a folder, and looks whether they have arrived.
+
+    MLflow takes any answer 200 to an upload for success, also the login page of a gateway.
+    """
+    client.log_artifacts(run_id, str(folder), artifact_path=path)
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    for parent in sorted({file.parent for file in files}):
+        parts = [path or "", *parent.relative_to(folder).parts]
+        place = "/".join(part for part in parts if part)
+        stored = {
+            info.path: info.file_size for info in client.list_artifacts(run_id, place or None)
+        }
+        for file in files:
+            name = f"{place}/{file.name}".lstrip("/")
+            if file.parent == parent and stored.get(name, -1) not in {file.stat().st_size, None}:
+                raise TrackingError(
+                    f"the store took the artifact {name}, but does not have it",
+                    where=f"run {run_id}",
+                )
 
 
 def _log_params(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:

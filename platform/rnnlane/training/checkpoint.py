@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from rnnlane.training.clipping import ClipChoice
 from rnnlane.training.state import TrainState
 
 WEIGHTS, BEST, OPTIMIZER = "weights.safetensors", "best.safetensors", "optimizer.safetensors"
-RECORDS, STATE = "records.safetensors", "state.json"
+RECORDS, STATE, CHECKSUMS = "records.safetensors", "state.json", "checksums.json"
 FORMAT = 2
 _RECORDS = ("norms", "losses")
 
@@ -76,18 +77,33 @@ class Checkpointer:
             versions = {"format": FORMAT, "plan": PLAN_VERSION}
             text = json.dumps({**versions, "sizes": sizes, **plain}, indent=1)
             (folder / STATE).write_text(text, encoding="utf-8")
+            checksums = {file.name: _checksum(file) for file in sorted(folder.iterdir())}
+            (folder / CHECKSUMS).write_text(json.dumps(checksums), encoding="utf-8")
 
         self._events.checkpoint(write)
         self._saved_at = time.perf_counter()
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether all files of a checkpoint have their full size: a copy may have been cut short."""
+    """Whether a checkpoint is as it was written: a copy may be cut short, and a disk may err.
+
+    A checkpoint of an earlier version has no checksums; its files have their full size.
+    """
     try:
         sizes = json.loads((folder / STATE).read_text(encoding="utf-8"))["sizes"]
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, KeyError, TypeError):
+        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
+            return False
+        if not (folder / CHECKSUMS).exists():
+            return True
+        checksums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        return all(_checksum(folder / name) == value for name, value in checksums.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def _checksum(file: Path) -> int:
+    """CRC-32 of a file's content, at some 1 GB/s."""
+    return zlib.crc32(file.read_bytes())
 
 
 def load_checkpoint(

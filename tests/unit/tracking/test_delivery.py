@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from mlflow.store.entities.paged_list import PagedList
 
+from rnnlane.errors import TrackingError
+from rnnlane.tracking.client import is_away
 from rnnlane.tracking.delivery import MlflowDestination, trial_address
 from rnnlane.tracking.outbox import Record
 
@@ -65,6 +69,45 @@ def test_a_trials_record_that_may_have_arrived_adds_only_what_is_missing() -> No
         Record(3, "metrics", address, 5, {"step": 2, "values": {"a": 0.25}}), again=True
     )
     assert [(metric.key, metric.step) for metric in client.metrics] == [("a", 1), ("a", 2)]
+
+
+class ArtifactClient:
+    """Keeps files by name; a gateway in front of it may take uploads that it never gets."""
+
+    def __init__(self, *, is_behind_login_page: bool):
+        self.stored: dict[str, int] = {}
+        self.is_behind_login_page = is_behind_login_page
+
+    def log_artifacts(self, run_id: str, folder: str, artifact_path: str | None) -> None:
+        for file in Path(folder).rglob("*"):
+            if file.is_file() and not self.is_behind_login_page:
+                name = file.relative_to(folder).as_posix()
+                name = f"{artifact_path}/{name}" if artifact_path else name
+                self.stored[name] = file.stat().st_size
+
+    def list_artifacts(self, run_id: str, path: str | None) -> list[Any]:
+        return [
+            SimpleNamespace(path=name, file_size=size)
+            for name, size in self.stored.items()
+            if name.rpartition("/")[0] == (path or "")
+        ]
+
+
+@pytest.mark.parametrize("path", [None, "model"])
+def test_artifacts_that_were_taken_but_did_not_arrive_are_sent_again(
+    tmp_path: Path, path: str | None
+) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "deep" / "b.txt").write_text("bb")
+    client = ArtifactClient(is_behind_login_page=True)
+    record = Record(1, "artifacts", "run", 5, {"folder": str(tmp_path), "path": path})
+    with pytest.raises(TrackingError, match="does not have it") as lost:
+        MlflowDestination(client).deliver(record, again=False)  # type: ignore[arg-type]
+    assert is_away(lost.value)
+    client.is_behind_login_page = False
+    MlflowDestination(client).deliver(record, again=True)  # type: ignore[arg-type]
+    assert sorted(client.stored.values()) == [1, 2]
 
 
 class CountingClient:

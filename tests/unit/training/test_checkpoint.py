@@ -10,6 +10,7 @@ from rnnlane.errors import CheckpointError
 from rnnlane.training import checkpoint as checkpoint_module
 from rnnlane.training.checkpoint import (
     BEST,
+    CHECKSUMS,
     FORMAT,
     STATE,
     Checkpointer,
@@ -36,6 +37,21 @@ def test_a_damaged_checkpoint_is_known_and_refused(tmp_path, checkpoint):
     assert not is_complete(cut)
     with pytest.raises(CheckpointError, match="checkpoint cannot be used"):
         trained(start=cut)
+
+
+@pytest.mark.parametrize("name", [STATE, CHECKSUMS, "weights.safetensors", "records.safetensors"])
+def test_a_flipped_bit_is_known(checkpoint, name):
+    content = bytearray((checkpoint / name).read_bytes())
+    content[-3] ^= 4
+    (checkpoint / name).write_bytes(content)
+    assert not is_complete(checkpoint)
+
+
+def test_a_checkpoint_without_checksums_is_known_by_the_sizes_of_its_files(checkpoint):
+    (checkpoint / CHECKSUMS).unlink()
+    assert is_complete(checkpoint)
+    (checkpoint / BEST).write_bytes((checkpoint / BEST).read_bytes()[:-1])
+    assert not is_complete(checkpoint)
 
 
 def test_a_checkpoint_of_another_shape_is_refused(checkpoint):

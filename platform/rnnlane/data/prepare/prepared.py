@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -79,6 +80,7 @@ class Manifest(_Record):
         cut: texts cut, by limit: ``max_chars``, ``max_length``.
         data_folder: name of the folder beside the manifest that holds the files.
         files: their sizes in bytes by path below it.
+        checksums: their CRC-32 by path; empty in data of an earlier version.
         created_at: ISO 8601, UTC.
         seconds: how long it took.
     """
@@ -100,6 +102,7 @@ class Manifest(_Record):
     files: dict[str, int]
     created_at: str
     seconds: float
+    checksums: dict[str, int] = {}
 
 
 class PreparedData:
@@ -128,11 +131,9 @@ class PreparedData:
         """The vocabulary as JSON lines.
 
         Raises:
-            DataError: the file cannot be read.
+            DataError: the file cannot be read or is damaged.
         """
-        file = open_storage_path(self.path) / self.manifest.data_folder / VOCABULARY_NAME
-        with readable_errors(str(file)):
-            return file.read_bytes().decode()
+        return self._read(VOCABULARY_NAME).decode()
 
     def vocabulary(self) -> Vocabulary:
         """The vocabulary fitted on train.
@@ -146,7 +147,7 @@ class PreparedData:
         """All rows of ``train``, ``val`` or ``test``, in the order of their ids.
 
         Raises:
-            DataError: a file cannot be read, or rows are missing.
+            DataError: a file cannot be read or is damaged, or rows are missing.
         """
         tables = [self._read_part(part) for part in self._parts(name)]
         row_ids = _joined(table["row_id"] for table in tables)
@@ -163,15 +164,22 @@ class PreparedData:
         labels = _joined(table["label"] for table in tables)[order]
         return EncodedSplit(token_ids=token_ids, offsets=offsets, labels=labels)
 
-    def _parts(self, name: str) -> list[StoragePath]:
-        folder = open_storage_path(self.path) / self.manifest.data_folder
-        return [
-            folder / part for part in sorted(self.manifest.files) if part.startswith(f"{name}/")
-        ]
+    def _parts(self, name: str) -> list[str]:
+        return [part for part in sorted(self.manifest.files) if part.startswith(f"{name}/")]
 
-    def _read_part(self, part: StoragePath) -> pa.Table:
-        with readable_errors(str(part)), part.filesystem.open_input_file(part.path) as stream:
-            return pq.read_table(stream, schema=SPLIT_SCHEMA)
+    def _read_part(self, part: str) -> pa.Table:
+        content = self._read(part)
+        with readable_errors(f"{self.path}: {part}"):
+            return pq.read_table(pa.BufferReader(content), schema=SPLIT_SCHEMA)
+
+    def _read(self, name: str) -> bytes:
+        """The content of a file, as it was written."""
+        file = open_storage_path(self.path) / self.manifest.data_folder / name
+        with readable_errors(str(file)):
+            content = file.read_bytes()
+        if zlib.crc32(content) != self.manifest.checksums.get(name, zlib.crc32(content)):
+            raise _damaged(self.path, f"{name} is not as it was written")
+        return content
 
 
 def open_prepared(path: str) -> PreparedData:

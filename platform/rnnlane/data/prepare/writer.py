@@ -11,6 +11,7 @@ import contextlib
 import logging
 import re
 import secrets
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -90,7 +91,7 @@ def publish(path: str, *, folder: StoragePath, manifest: Manifest) -> PreparedDa
     Args:
         path: folder or URI of the prepared data.
         folder: the draft.
-        manifest: without ``files``, which are added here.
+        manifest: without ``files`` and ``checksums``, which are added here.
 
     Raises:
         DataError: the disk is full or cannot be written.
@@ -101,7 +102,9 @@ def publish(path: str, *, folder: StoragePath, manifest: Manifest) -> PreparedDa
         return existing
     home = open_storage_path(path)
     with readable_errors(str(home)):
-        complete = manifest.model_copy(update={"files": folder_files(folder)})
+        files = folder_files(folder)
+        checksums = {name: zlib.crc32((folder / name).read_bytes()) for name in files}
+        complete = manifest.model_copy(update={"files": files, "checksums": checksums})
         content = complete.model_dump_json(indent=2).encode()
         (home / MANIFEST_NAME).publish(content, draft=folder / MANIFEST_NAME)
     return open_prepared(path)

@@ -186,6 +186,20 @@ def test_a_missing_or_short_file_is_noticed_on_opening(
         open_prepared(str(path))
 
 
+@pytest.mark.parametrize("name", ["vocabulary.jsonl", "train/part-000001.parquet"])
+def test_a_flipped_bit_is_noticed_on_reading(
+    written: tuple[Path, list[list[str]]], name: str
+) -> None:
+    path, _ = written
+    (target,) = path.glob(f"data-*/{name}")
+    content = bytearray(target.read_bytes())
+    content[len(content) // 2] ^= 1
+    target.write_bytes(content)
+    prepared = open_prepared(str(path))
+    with pytest.raises(DataError, match=f"{name} is not as it was written"):
+        prepared.vocabulary_text() if name == "vocabulary.jsonl" else prepared.split("train")
+
+
 def test_rows_that_are_missing_are_noticed_on_reading(
     written: tuple[Path, list[list[str]]],
 ) -> None:
