@@ -253,7 +253,9 @@ class TrainingConfig(Section):
         50, description="Batches whose rows are sorted by length together; 1 turns this off."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 autocast on GPUs that support it, else float32."
+        "auto",
+        description="Of a training step. auto: bfloat16 autocast on GPUs that support it, else "
+        "float32. Val and test are scored in float32, as the model is served.",
     )
     checkpoint_every_s: PositiveFloat = Field(
         60.0,
