@@ -37,7 +37,7 @@ SPEC = RunSpec(
     predictor="tiny_predictor:Predictor",
     class_names=("neg", "pos"),
     params={"model.cell": "lstm", "seed": 0},
-    tags={"team": "reviews"},
+    tags={"team": "reviews", "rnnlane.run_key": "first"},
 )
 PREDICTOR = """
 from types import SimpleNamespace
@@ -272,7 +272,8 @@ def test_system_metrics_go_on_where_they_ended(sqlite: str, tmp_path: Path) -> N
 
 def test_runs_are_found_by_id_prefix_name_and_latest(sqlite: str, tmp_path: Path) -> None:
     for name in ("it's one", "other", "other"):
-        spec = RunSpec(name=name, predictor="m:C", class_names=("a", "b"))
+        tags = {"rnnlane.run_key": name}
+        spec = RunSpec(name=name, predictor="m:C", class_names=("a", "b"), tags=tags)
         start_run(
             config(sqlite, mlflow_experiment="finding"), spec, outbox=tmp_path / "outbox"
         ).finish("FINISHED")
