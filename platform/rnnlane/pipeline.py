@@ -232,7 +232,7 @@ def evaluate(
     from rnnlane.tracking.uris import resolve_uri
 
     uri = resolve_uri(tracking_uri or (config.tracking.uri if config else None))
-    summary = find_run(uri, run)
+    summary = find_run(uri, run, with_model=True)
     with tempfile.TemporaryDirectory() as scratch:
         if config is None:
             file = download_artifacts(uri, summary.run_id, "experiment.yaml", Path(scratch))
@@ -295,7 +295,7 @@ def predict(
     from rnnlane.tracking.uris import resolve_uri
 
     uri = resolve_uri(tracking_uri)
-    run_id = find_run(uri, run).run_id
+    run_id = find_run(uri, run, with_model=True).run_id
     with tempfile.TemporaryDirectory() as scratch:
         bundle = download_model(uri, run_id, Path(scratch))
         from rnnlane.inference.predictor import Predictor

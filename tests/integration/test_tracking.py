@@ -37,9 +37,11 @@ SPEC = RunSpec(
     predictor="tiny_predictor:Predictor",
     class_names=("neg", "pos"),
     params={"model.cell": "lstm", "seed": 0},
-    tags={"team": "reviews"},
+    tags={"team": "reviews", "rnnlane.run_key": "first"},
 )
 PREDICTOR = """
+from types import SimpleNamespace
+
 import numpy as np
 
 class Predictor:
@@ -51,9 +53,10 @@ class Predictor:
     def load(cls, folder):
         return cls(folder)
 
-    def probabilities(self, texts):
+    def predict(self, texts):
         positive = np.array([0.75 if self.word in text else 0.25 for text in texts])
-        return np.stack([1 - positive, positive], axis=1).astype(np.float32)
+        probabilities = np.stack([1 - positive, positive], axis=1).astype(np.float32)
+        return SimpleNamespace(probabilities=probabilities, num_known_tokens=[1] * len(texts))
 """
 
 
@@ -269,7 +272,8 @@ def test_system_metrics_go_on_where_they_ended(sqlite: str, tmp_path: Path) -> N
 
 def test_runs_are_found_by_id_prefix_name_and_latest(sqlite: str, tmp_path: Path) -> None:
     for name in ("it's one", "other", "other"):
-        spec = RunSpec(name=name, predictor="m:C", class_names=("a", "b"))
+        tags = {"rnnlane.run_key": name}
+        spec = RunSpec(name=name, predictor="m:C", class_names=("a", "b"), tags=tags)
         start_run(
             config(sqlite, mlflow_experiment="finding"), spec, outbox=tmp_path / "outbox"
         ).finish("FINISHED")
@@ -407,6 +411,7 @@ inputs = [
     pandas.Series(["good", "bad"], name="text"),
     {"text": ["good", "bad"]},
     [{"text": "good"}, {"text": "bad"}],
+    ["good", "bad"],
 ]
 print(json.dumps([model.predict(texts).to_dict("list") for texts in inputs]))
 """
@@ -419,8 +424,9 @@ print(json.dumps([model.predict(texts).to_dict("list") for texts in inputs]))
         "label": ["pos", "neg"],
         "probability_neg": [0.25, 0.75],
         "probability_pos": [0.75, 0.25],
+        "num_known_tokens": [1, 1],
     }
-    assert json.loads(answer.stdout) == [expected] * 5
+    assert json.loads(answer.stdout) == [expected] * 6
     copied = download_model(server.uri, tracker.run_id, tmp_path / "copy")
     assert (copied / "word.txt").read_text() == "good"
     names = {path.suffix for path in (tmp_path / "copy").rglob("*") if path.is_file()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import signal
 import sys
 from importlib import metadata
@@ -30,6 +31,7 @@ from rnnlane.cli import (
     ui,
     validate,
 )
+from rnnlane.cli.arguments import check_utf8
 from rnnlane.errors import ConfigError, RnnlaneError
 from rnnlane.training.memory import use_huge_pages
 
@@ -102,6 +104,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     as_json = "--json" in sys.argv
     try:
+        check_utf8(sys.argv[1:], os.environ)
         code = app(standalone_mode=False)
     except RnnlaneError as error:
         output.write_error(error, as_json=as_json)
@@ -130,7 +133,11 @@ def _usage_error(error: Exception, *, as_json: bool) -> int:
             output.write_json({"error": {"message": message, "where": None, "remedy": None}})
         raise error
     message = _broken_rule(error) or str(format_message()).rstrip(".")
-    usage = ConfigError(message, where="command line", remedy="see `rnnlane --help`")
+    verb = getattr(getattr(error, "ctx", None), "info_name", None)
+    remedy = "see `rnnlane --help`"
+    if verb == "predict" and hasattr(error, "option_name"):
+        remedy += '; a text that begins with a dash comes after --: rnnlane predict -- "-1 of 10"'
+    usage = ConfigError(message, where="command line", remedy=remedy)
     output.write_error(usage, as_json=as_json)
     return usage.exit_code
 

@@ -1,17 +1,51 @@
-"""Output of the command: results on stdout, everything else on stderr."""
+"""Output of the command: results on stdout, everything else on stderr.
+
+Texts, class names, paths and errors come from outside. They are shown as they are: no library reads
+markup in them, and characters that would act on the terminal are shown as escapes. Only this module
+and ``cli.progress`` use rich, whose defaults do neither.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rnnlane.errors import RnnlaneError
 
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
 _stdout: TextIO | None = None
+
+# What a terminal obeys or a reader takes for a line end: control characters, Unicode's line and
+# paragraph separators and its marks of direction; and surrogates, which cannot be written.
+_ACTIVE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+# Beside them, what lines and columns are made of.
+_ACTIVE_BUT_LINES = re.compile(rf"(?![\n\t]){_ACTIVE.pattern}")
+
+
+def one_line(text: str) -> str:
+    """Text from outside as a part of a line: what would act on a terminal becomes an escape."""
+    return _ACTIVE.sub(_escape, text)
+
+
+def lines(text: str) -> str:
+    """Text from outside that may have several lines, and tabs; else as :func:`one_line`."""
+    return _ACTIVE_BUT_LINES.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8, in an argument or a path
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def claim_stdout() -> None:
@@ -24,9 +58,7 @@ def claim_stdout() -> None:
 
 def write(text: str) -> None:
     """Writes text and a line break to stdout."""
-    target = _stdout or sys.stdout
-    target.write(text + "\n")
-    target.flush()
+    write_piece(lines(text) + "\n")
 
 
 def write_piece(text: str) -> None:
@@ -44,7 +76,8 @@ def write_error_piece(text: str) -> None:
 
 def write_json(value: Mapping[str, Any]) -> None:
     """Writes one JSON object on a line of its own; numbers that JSON lacks become null."""
-    write(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+    write_piece(_ACTIVE.sub(lambda match: f"\\u{ord(match.group()):04x}", text) + "\n")
 
 
 def _finite(value: Any) -> Any:
@@ -61,25 +94,51 @@ def write_table(
     rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), title: str | None = None
 ) -> None:
     """Writes a table to stdout, up to 200 columns wide if stdout is not a terminal."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     target = _stdout or sys.stdout
-    console = Console(file=target, width=None if target.isatty() else 200, highlight=False)
-    table = Table(title=title, title_justify="left", show_header=bool(header), box=box.SIMPLE)
-    for name in header or [""] * (len(rows[0]) if rows else 0):
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(_escaped(cell) for cell in row))
-    console.print(table)
+    width = None if target.isatty() else 200
+    console(target, width=width).print(table_of(rows, header=header, title=title))
     target.flush()
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape
+def table_of(
+    rows: Sequence[Sequence[str]],
+    *,
+    header: Sequence[str] = (),
+    title: str | None = None,
+    bold: int | None = None,
+    num_unwrapped: int = 0,
+) -> RenderableType:
+    """A table, for :func:`console`.
 
-    return escape(text)
+    Args:
+        rows: of equally many cells.
+        header: names of the columns; none: no header line.
+        title: a line above the table, which may be wider than the table.
+        bold: the row to emphasize.
+        num_unwrapped: columns, from the left, whose cells keep to one line.
+    """
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    def shown(text: str) -> Text:
+        return Text(one_line(text))
+
+    table = Table(show_header=bool(header), box=box.SIMPLE)
+    for number, name in enumerate(header or [""] * (len(rows[0]) if rows else 0)):
+        table.add_column(shown(name), overflow="fold", no_wrap=number < num_unwrapped)
+    for number, row in enumerate(rows):
+        table.add_row(*map(shown, row), style="bold" if number == bold else None)
+    # Not as the table's own title, which wraps where the table ends.
+    return table if title is None else Group(shown(title), table)
+
+
+def console(target: TextIO, *, width: int | None = None) -> Console:
+    """A rich console that prints text as it is."""
+    from rich.console import Console
+
+    return Console(file=target, width=width, markup=False, emoji=False, highlight=False)
 
 
 def write_error(error: RnnlaneError, *, as_json: bool) -> None:
@@ -90,10 +149,9 @@ def write_error(error: RnnlaneError, *, as_json: bool) -> None:
     line = f"error: {error.where}: {error.message}" if error.where else f"error: {error.message}"
     if error.remedy:
         line += f" -- {error.remedy}"
-    sys.stderr.write(" ".join(line.split()) + "\n")
+    sys.stderr.write(one_line(" ".join(line.split())) + "\n")
 
 
 def note(text: str) -> None:
     """Writes a message and a line break to stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    write_error_piece(lines(text) + "\n")

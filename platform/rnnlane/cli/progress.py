@@ -69,7 +69,6 @@ class BarEvents(RunEvents):
 
     def _make_bars(self) -> Any:
         from rich import progress as bars
-        from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         class Bars(bars.Progress):
@@ -85,11 +84,11 @@ class BarEvents(RunEvents):
 
         return Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=output.console(sys.stderr),
             transient=True,
         )
 
@@ -106,7 +105,8 @@ class BarEvents(RunEvents):
             for task in self._tasks.values():
                 self._bars.remove_task(task)
             self._tasks = {}
-            self._tasks[text] = self._bars.add_task(text, total=None, detail="")
+            description = output.one_line(text)
+            self._tasks[text] = self._bars.add_task(description, total=None, detail="")
 
     def progress(self, progress: Progress) -> None:
         """A bar for the current stage or epoch."""
@@ -115,7 +115,7 @@ class BarEvents(RunEvents):
     def epoch(self, history: list[dict[str, float]]) -> None:
         """A line above the bars for each finished epoch."""
         if history:
-            self._bars.console.print(epoch_line(history[-1]), highlight=False)
+            self.note(epoch_line(history[-1]))
 
     def trial(self, search: SearchRecord) -> None:
         """A table of the running and the best trials, and a bar."""
@@ -124,7 +124,7 @@ class BarEvents(RunEvents):
 
     def note(self, text: str) -> None:
         """A line above the bars."""
-        self._bars.console.print(text, highlight=False, markup=False)
+        self._bars.console.print(output.lines(text))
 
     def _show(self, name: str, done: int, total: int | None, detail: str) -> None:
         with self._lock:

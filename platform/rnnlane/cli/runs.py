@@ -21,7 +21,11 @@ MlflowExperiment = Annotated[
     typer.Option("--mlflow-experiment", help="Show only the runs of this MLflow experiment."),
 ]
 Trials = Annotated[bool, typer.Option("--trials", help="Also show the trials of searches.")]
-METRICS = ("train/accuracy", "val/accuracy", "test/accuracy", "throughput/rows_per_s")
+ACCURACIES = ("train/accuracy", "val/accuracy", "test/accuracy")
+TITLE = (
+    "train, val and test: accuracy of one epoch, the best one, whose weights the model has; "
+    "of a run that has not finished, the newest one"
+)
 
 
 def runs(
@@ -45,18 +49,19 @@ def runs(
     elif not summaries:
         output.write("no runs yet; `rnnlane train experiments/demo.yaml` creates one")
     else:
-        header = ["run", "name", "status", "started", "took", "train", "val", "test", "rows/s"]
-        output.write_table([_row(run) for run in summaries], header=header)
+        header = ["run", "name", "status", "started", "took", "epoch"]
+        header += ["train", "val", "test", "rows/s"]
+        output.write_table([_row(run) for run in summaries], header=header, title=TITLE)
 
 
 def _row(run: RunSummary) -> list[str]:
-    metrics = [_shown(run.metrics.get(key), key) for key in METRICS]
+    figures = run.best or run.metrics
+    epoch = f"best: {run.best['epoch']:.0f}" if run.best else "newest"
+    if run.tags.get("rnnlane.model") == "linear" or not set(ACCURACIES) & set(figures):
+        epoch = ""  # a baseline has no epochs, and another tool's run may have no such figures
+    accuracies = [f"{figures[key]:.4f}" if key in figures else "" for key in ACCURACIES]
+    rows_per_s = figures.get("throughput/rows_per_s")
     started = datetime.fromtimestamp(run.started_at).strftime("%Y-%m-%d %H:%M")
     took = f"{run.duration_s:.0f} s" if run.duration_s is not None else ""
-    return [run.run_id[:8], run.name, run.status, started, took, *metrics]
-
-
-def _shown(value: float | None, key: str) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if key.endswith("per_s") else f"{value:.4f}"
+    speed = "" if rows_per_s is None else f"{rows_per_s:,.0f}"
+    return [run.run_id[:8], run.name, run.status, started, took, epoch, *accuracies, speed]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rnnlane.cli import output
 from rnnlane.records.progress import clock
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from rnnlane.records.search import SearchRecord, TrialRecord
 
@@ -36,27 +37,25 @@ def search_line(search: SearchRecord) -> str:
     return f"{search.num_ended}/{search.num_planned} trials{best}{left}"
 
 
-def search_table(search: SearchRecord) -> Table:
+def search_table(search: SearchRecord) -> RenderableType:
     """The running and the best trials, with their values of the varied keys."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
     keys = list(search.space)
-    table = Table(
-        title=f"{search.name}: {search_line(search)}", box=box.SIMPLE, title_justify="left"
-    )
-    for name in ("trial", "state", search.metric, "epochs"):
-        table.add_column(name, no_wrap=True)
-    for key in keys:
-        table.add_column(_short_key(key, keys), overflow="fold")
+    header = ["trial", "state", search.metric, "epochs"]
     running = [trial for trial in search.trials if trial.state == "running"]
     best = [trial for trial in search.ranked() if trial.state != "running"]
-    for trial in (*running[:NUM_RUNNING_SHOWN], *best[:NUM_BEST_SHOWN]):
-        style = "bold" if trial.number == search.best else None
-        cells = [str(trial.number), trial.state, _number(trial.score), str(trial.num_epochs)]
-        table.add_row(*cells, *(escape(_value(trial.params, key)) for key in keys), style=style)
-    return table
+    trials = [*running[:NUM_RUNNING_SHOWN], *best[:NUM_BEST_SHOWN]]
+    winners = [row for row, trial in enumerate(trials) if trial.number == search.best]
+    return output.table_of(
+        [
+            [str(trial.number), trial.state, _number(trial.score), str(trial.num_epochs)]
+            + [_value(trial.params, key) for key in keys]
+            for trial in trials
+        ],
+        header=header + [_short_key(key, keys) for key in keys],
+        title=f"{search.name}: {search_line(search)}",
+        bold=winners[0] if winners else None,
+        num_unwrapped=len(header),
+    )
 
 
 def settings(params: Mapping[str, Any]) -> str:

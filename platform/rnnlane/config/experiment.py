@@ -256,7 +256,9 @@ class TrainingConfig(Section):
         "epoch are made; 1 turns this off.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 autocast on GPUs that support it, else float32."
+        "auto",
+        description="Of a training step. auto: bfloat16 autocast on GPUs that support it, else "
+        "float32. Val and test are scored in float32, as the model is served.",
     )
     checkpoint_every_s: Seconds = Field(
         60.0,

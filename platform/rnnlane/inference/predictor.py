@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,21 @@ from rnnlane.inference.bundle import Bundle, load_bundle
 from rnnlane.training.metrics import length_batches
 
 TEXTS_PER_CHUNK = 2048
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about N texts.
+
+    Attributes:
+        probabilities: of each class: float64 [N, num_classes].
+        num_known_tokens: int64 [N], how many of a text's tokens, of those that are kept, are in the
+            vocabulary. Where it is 0, the text is empty for the model: its probabilities are those
+            of any other such text.
+    """
+
+    probabilities: npt.NDArray[np.float64]
+    num_known_tokens: npt.NDArray[np.int64]
 
 
 class Predictor:
@@ -45,18 +61,22 @@ class Predictor:
         return cls(load_bundle(folder))
 
     def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Probability of each class for each text: float64 [len(texts), num_classes].
+        """Probability of each class for each text: float64 [len(texts), num_classes]."""
+        return self.predict(texts).probabilities
 
-        A text without any token is treated as one unknown word.
-        """
+    def predict(self, texts: Sequence[str]) -> Predictions:
+        """Classifies texts; one without any token is treated as one unknown word."""
         # Chunks are classified, with one thread per core, while this thread encodes the next ones:
         # only encoding holds the GIL.
+        known, futures = [np.zeros(0, dtype=np.int64)], []
         with ThreadPoolExecutor(os.cpu_count(), initializer=_use_one_fast_thread) as executor:
-            starts = range(0, len(texts), TEXTS_PER_CHUNK)
-            chunks = (texts[start : start + TEXTS_PER_CHUNK] for start in starts)
-            futures = [executor.submit(self._classify, self._encode(chunk)) for chunk in chunks]
+            for start in range(0, len(texts), TEXTS_PER_CHUNK):
+                encoded = self._encode(texts[start : start + TEXTS_PER_CHUNK])
+                known.append(_num_known(encoded))
+                futures.append(executor.submit(self._classify, encoded))
         results = [future.result() for future in futures]
-        return np.concatenate([np.zeros((0, len(self.class_names))), *results])
+        none = np.zeros((0, len(self.class_names)))
+        return Predictions(np.concatenate([none, *results]), np.concatenate(known))
 
     @torch.inference_mode()
     def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
@@ -86,6 +106,11 @@ class Predictor:
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         tokens = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
         return EncodedSplit(tokens, offsets, np.zeros(len(rows), dtype=np.int64))
+
+
+def _num_known(split: EncodedSplit) -> npt.NDArray[np.int64]:
+    is_known = (split.token_ids != UNKNOWN_ID).astype(np.int64)
+    return np.add.reduceat(is_known, split.offsets[:-1])  # no row is empty
 
 
 def _use_one_fast_thread() -> None:

@@ -81,7 +81,7 @@ def _answer_file(destination: Path) -> Path:
 def _fetch(request: dict[str, str]) -> dict[str, Any]:
     uri, destination = request["uri"], Path(request["destination"])
     try:
-        run_id = find_run(uri, request["run"]).run_id
+        run_id = find_run(uri, request["run"], with_model=True).run_id
         return {"folder": str(download_model(uri, run_id, destination))}
     except RnnlaneError as error:
         return {"kind": type(error).__name__, "error": error.as_dict()}

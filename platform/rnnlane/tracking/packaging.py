@@ -35,7 +35,7 @@ def save_model(bundle: Path, folder: Path, *, predictor: str, class_names: tuple
     import mlflow.pyfunc
 
     with TemporaryDirectory() as scratch, warnings.catch_warnings():
-        # MLflow asks for an example input and type hints; the signature below is complete.
+        # MLflow asks for an example input and type hints; the model checks its input itself.
         warnings.filterwarnings("ignore", message="(?s).*input example", category=UserWarning)
         warnings.filterwarnings("ignore", message="(?s).*type hints", category=UserWarning)
         # MLflow keeps a folder's name, and refuses names with # or %.
@@ -53,14 +53,14 @@ def save_model(bundle: Path, folder: Path, *, predictor: str, class_names: tuple
 
 
 def _signature(class_names: tuple[str, ...]) -> ModelSignature:
+    """Of the outputs alone: with an input schema, MLflow refuses texts that name no column."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
     probabilities = [ColSpec(DataType.double, f"probability_{name}") for name in class_names]
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, "text")]),
-        outputs=Schema([ColSpec(DataType.string, "label"), *probabilities]),
-    )
+    label = ColSpec(DataType.string, "label")
+    known = ColSpec(DataType.long, "num_known_tokens")
+    return ModelSignature(outputs=Schema([label, *probabilities, known]))
 
 
 def _pinned(distribution: str) -> str:

@@ -1,7 +1,8 @@
 """The model that MLflow serves. MLflow copies this file into a model, and runs it to load one.
 
 rnnlane never imports it. The predictor that reads the bundle is imported by name: a class with
-``load(path)``, whose result has ``class_names`` and ``probabilities(texts) -> float [N, C]``.
+``load(path)``, whose result has ``class_names`` and ``predict(texts)``, which gives
+``probabilities`` float [N, C] and ``num_known_tokens`` int [N].
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
+COLUMN = "text"
+
 
 class TextClassifier(PythonModel):
     """Classifies texts."""
@@ -24,33 +27,83 @@ class TextClassifier(PythonModel):
         predictor = pkgutil.resolve_name(context.model_config["predictor"])
         self._predictor = predictor.load(Path(context.artifacts["bundle"]))
 
+    # MLflow warns, whenever the model is loaded, of any other type that is not `list[...]`.
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Classifies texts.
 
         Args:
             context: not used.
-            model_input: with a column ``text`` of str. MLflow makes one of a dict, a list of dicts
-                and a Series called ``text``, and refuses input that does not name its column.
+            model_input: a DataFrame with a column ``text``, or what stands for one (a dict, a list
+                of dicts); or texts alone: a list, an array, a Series, or one str.
             params: not used.
 
         Returns:
-            A DataFrame with ``label`` and ``probability_<class>`` for each text.
+            A DataFrame with the input's index. For each text ``label``, ``probability_<class>``
+            and ``num_known_tokens``: how many of the tokens that were read the model knows; where
+            it is 0, the answer says nothing about the text.
+
+        Raises:
+            ValueError: there is no column ``text``, or a text is missing or no str.
         """
+        texts = _texts(model_input)
         names = self._predictor.class_names
-        probabilities = np.asarray(self._predictor.probabilities(_texts(model_input)))
-        probabilities = probabilities.astype(np.float64).reshape(-1, len(names))
+        answer = self._predictor.predict(texts.to_list())
+        probabilities = np.asarray(answer.probabilities, dtype=np.float64).reshape(-1, len(names))
         table = {"label": [names[index] for index in probabilities.argmax(axis=1)]}
         columns = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(names)}
-        return pd.DataFrame({**table, **columns})
+        known = {"num_known_tokens": np.asarray(answer.num_known_tokens, dtype=np.int64)}
+        return pd.DataFrame({**table, **columns, **known}, index=texts.index)
 
 
-def _texts(model_input: Any) -> list[str]:
-    cells = model_input["text"] if isinstance(model_input, pd.DataFrame | dict) else model_input
-    # MLflow turns the dict {"text": ["first", "second"]} into one row that has a list.
-    texts = [text for cell in cells for text in (cell if isinstance(cell, list) else [cell])]
-    for row, text in enumerate(texts):
+def _texts(given: Any) -> pd.Series:
+    """The texts, with the index of the input."""
+    if isinstance(given, pd.DataFrame):
+        return _checked(_text_column(given))
+    if isinstance(given, dict):
+        return _texts(pd.DataFrame({key: _as_list(value) for key, value in given.items()}))
+    if isinstance(given, list | tuple) and given and all(isinstance(row, dict) for row in given):
+        return _texts(pd.DataFrame(list(given)))
+    if isinstance(given, pd.Series):
+        return _checked(given)
+    return _checked(pd.Series(_as_list(given), dtype=object))
+
+
+def _text_column(table: pd.DataFrame) -> pd.Series:
+    columns = list(table.columns)
+    # What pandas and Spark make of texts alone: one column that has a number for a name.
+    name = columns[0] if columns in ([0], ["0"]) else COLUMN
+    if columns.count(name) != 1:
+        found = f"{columns.count(name)} columns" if name in columns else "no column"
+        raise ValueError(
+            f"the input must have one column {COLUMN!r}, but there is {found} of that name "
+            f"among {columns}; rename the column that holds the texts"
+        )
+    return table[name]
+
+
+def _as_list(values: Any) -> list[Any]:
+    """One text, or a sequence of texts."""
+    if isinstance(values, np.ndarray):
+        if values.size != max(values.shape, default=1):
+            raise ValueError(
+                f"an array of texts must have one column, but its shape is {values.shape}"
+            )
+        return values.ravel().tolist()
+    return [values] if isinstance(values, str | bytes) or not np.iterable(values) else list(values)
+
+
+def _checked(texts: pd.Series) -> pd.Series:
+    missing = texts.index[texts.isna()]
+    if len(missing):
+        raise ValueError(
+            f"each text must be a str, but {len(missing)} of {len(texts)} are missing (None or "
+            f"NaN), the first at index {missing[0]!r}; drop or fill them first"
+        )
+    for index, text in texts.items():
         if not isinstance(text, str):
-            raise ValueError(f"each text must be a str, but got {text!r} in row {row}")  # noqa: TRY004
+            raise ValueError(  # noqa: TRY004
+                f"each text must be a str, but got {text!r} at index {index!r}"
+            )
     return texts
 
 

@@ -6,7 +6,9 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +24,17 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 NO_TRIALS = f"tags.`{PARENT_TAG}` IS NULL"
-# Searches and their trials have this tag, and no model.
-HAS_MODEL = "tags.`rnnlane.kind` IS NULL"
+# Every run of rnnlane has the first tag; searches and their trials, which log no model, the second.
+RUN_KEY_TAG, KIND_TAG = "rnnlane.run_key", "rnnlane.kind"
+HAS_MODEL = (
+    f"attributes.status = 'FINISHED' AND tags.`{RUN_KEY_TAG}` IS NOT NULL "
+    f"AND tags.`{KIND_TAG}` IS NULL"
+)
+BEST_EPOCH_TAG = "rnnlane.best_epoch"
+EPOCH_METRICS = ("train/accuracy", "val/accuracy", "throughput/rows_per_s")
 MIN_PREFIX_CHARS = 6
 _MAX_CANDIDATES = 200
+_REQUESTS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class RunSummary:
         started_at: in seconds since 1970.
         duration_s: None while the run lasts.
         metrics: the last value of each.
+        best: of a finished run of training, the ``epoch`` whose weights its model has, and the
+            :data:`EPOCH_METRICS` and test metrics of that epoch; filled by :func:`list_runs` only.
     """
 
     run_id: str
@@ -48,6 +59,7 @@ class RunSummary:
     params: Mapping[str, str]
     tags: Mapping[str, str]
     artifact_uri: str
+    best: Mapping[str, float] = field(default_factory=dict)
 
 
 def check_store(uri: str, *, mlflow_experiment: str | None = None) -> None:
@@ -97,7 +109,9 @@ def list_runs(
         experiments = _experiment_ids(client, name=mlflow_experiment)
         if experiments or mlflow_experiment is None:
             where = "" if with_trials else NO_TRIALS
-            return _search(client, where, limit=limit, experiments=experiments)
+            runs = _search(client, where, limit=limit, experiments=experiments)
+            with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as executor:
+                return list(executor.map(partial(_with_best, client), runs))
     raise TrackingError(
         f"the MLflow experiment must exist, but there is no {mlflow_experiment!r}",
         where=redact(uri),
@@ -105,16 +119,32 @@ def list_runs(
     )
 
 
-def find_run(uri: str, reference: str) -> RunSummary:
+def _with_best(client: MlflowClient, run: RunSummary) -> RunSummary:
+    tag = run.tags.get(BEST_EPOCH_TAG, "")
+    if not tag.isdecimal():
+        return run
+    best = {"epoch": float(tag)}
+    for key in EPOCH_METRICS:
+        for point in client.get_metric_history(run.run_id, key):
+            if point.step == int(tag):
+                best[key] = point.value
+    # Logged once, at the best epoch.
+    best |= {key: value for key, value in run.metrics.items() if key.startswith("test/")}
+    return replace(run, best=best)
+
+
+def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummary:
     """The run that a reference names.
 
     Args:
         uri: the store.
         reference: a run's id, its first 6 or more characters, a run's name (of several runs the
-            newest), or ``latest``: the newest finished run that is no search and no trial.
+            newest), or ``latest``: the newest run that has a model.
+        with_model: accept only a run that has a model of rnnlane: a finished one that is no search,
+            no trial and not another tool's. Of several runs with a name, the newest such run.
 
     Raises:
-        ConfigError: no run matches, or several.
+        ConfigError: no run matches, or several, or the one that does has no model.
         TrackingError: the store cannot be read.
     """
     if _is_missing(uri):
@@ -126,16 +156,37 @@ def find_run(uri: str, reference: str) -> RunSummary:
     client = open_client(uri)
     with store_errors(uri, "cannot look for the run"):
         if reference == LATEST:
-            where = f"attributes.status = 'FINISHED' AND {HAS_MODEL}"
-            matches = _search(client, where, limit=1)
+            matches = _search(client, HAS_MODEL, limit=1)
         else:
-            matches = _by_id(client, reference) or _search(
-                client, f"attributes.run_name = {_quoted(reference)}", limit=1
+            named = f"attributes.run_name = {_quoted(reference)}"
+            matches = (
+                _by_id(client, reference)
+                or (with_model and _search(client, f"{named} AND {HAS_MODEL}", limit=1))
+                or _search(client, named, limit=1)
             )
-        if len(matches) == 1:
-            return matches[0]
         candidates = matches or _search(client, "", limit=_MAX_CANDIDATES)
-    raise _no_single_run(uri, reference, several=bool(matches), candidates=candidates)
+    if len(matches) != 1:
+        raise _no_single_run(uri, reference, several=bool(matches), candidates=candidates)
+    if with_model:
+        _check_has_model(uri, matches[0])
+    return matches[0]
+
+
+def _check_has_model(uri: str, run: RunSummary) -> None:
+    kind = run.tags.get(KIND_TAG)
+    if RUN_KEY_TAG not in run.tags:
+        found, remedy = "was logged by another tool", "`rnnlane runs` lists the runs"
+    elif kind is not None:
+        found, remedy = f"is a {kind}, which logs none", "train its best.yaml, then use that run"
+    elif run.status != "FINISHED":
+        found, remedy = f"is {run.status}", "finish it with `rnnlane train --resume`"
+    else:
+        return
+    raise ConfigError(
+        f"a run must have a model, but {run.name} ({run.run_id}) {found}",
+        where=redact(uri),
+        remedy=remedy,
+    )
 
 
 def find_tagged(uri: str, key: str, value: str) -> str | None:
@@ -239,7 +290,8 @@ def _no_single_run(
         )
     if reference == LATEST:
         return ConfigError(
-            "`latest` is the newest finished run of `rnnlane train`, but there is none",
+            "`latest` is the newest finished run of `rnnlane train` or `rnnlane baseline`, "
+            f"but {f'none of the {len(ids)} runs here is one' if ids else 'there is none'}",
             where=redact(uri),
             remedy="train one first, or name a run",
         )

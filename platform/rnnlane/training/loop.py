@@ -31,7 +31,7 @@ from rnnlane.training.metrics import Scores, confusion, score, summarize
 from rnnlane.training.monitor import EpochMonitor
 from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
 from rnnlane.training.state import TrainState
-from rnnlane.training.step import Stepper, build_optimizer, uses_bfloat16
+from rnnlane.training.step import Stepper, build_optimizer
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def run_training(
             monitor.add(in_flight.take_all())
 
             record = state.epoch_record(num_rows=feed.num_rows, rate=rate)
-            state.end_epoch(record | _validate(config, model, data, group))
+            state.end_epoch(record | _validate(model, data, group))
             if best_epoch(training.metric, state.history) == len(state.history) - 1:
                 best = contiguous_weights(model)
             checkpointer.save(state, best)
@@ -188,25 +188,33 @@ def _train_feed(config: ExperimentConfig, data: TrainingData, group: WorkerGroup
 
 
 def _validate(
-    config: ExperimentConfig, model: RecurrentClassifier, data: TrainingData, group: WorkerGroup
+    model: RecurrentClassifier, data: TrainingData, group: WorkerGroup
 ) -> dict[str, float]:
     """Metrics of the validation split, and the seconds that they took."""
     started = time.perf_counter()
-    scores = _scores(config, model, data.splits["val"], group)
+    scores = _scores(model, data.splits["val"], group)
     summary = summarize(scores, num_classes=data.num_classes)
     metrics = {f"val/{key}": value for key, value in summary.items()}
     return {**metrics, "time/validation_s": time.perf_counter() - started}
 
 
-def _scores(
-    config: ExperimentConfig, model: RecurrentClassifier, split: EncodedSplit, group: WorkerGroup
-) -> Scores:
+def _scores(model: RecurrentClassifier, split: EncodedSplit, group: WorkerGroup) -> Scores:
     model.eval()
-    bfloat16 = uses_bfloat16(config.training, group.device)
-    with torch.autocast(group.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+    with served_precision():
         scores = score(model, split, group=group)
     model.train()
     return scores
+
+
+@contextmanager
+def served_precision() -> Iterator[None]:
+    """The arithmetic of a served model: float32, also where a step computes with fewer bits."""
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _tested_outcome(
@@ -226,7 +234,7 @@ def _tested_outcome(
     test_confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
     if "test" in data.splits:
         model.load_state_dict(best)
-        scores = _scores(config, model, data.splits["test"], group)
+        scores = _scores(model, data.splits["test"], group)
         summary = summarize(scores, num_classes=num_classes)
         history[index].update({f"test/{key}": value for key, value in summary.items()})
         test_confusion = confusion(scores, num_classes=num_classes)

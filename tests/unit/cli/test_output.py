@@ -1,5 +1,7 @@
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +16,74 @@ def test_numbers_that_json_lacks_are_null_at_any_depth(capsys):
     assert "ü" in printed
 
 
+MARKUP = ["[bug]", "[/bug]", "x[/old]", "\\[a]", ":smile:", "[link=x]y[/link]"]
+
+
 def test_text_that_looks_like_markup_is_printed_as_it_is(capsys):
-    output.write_table([["[bold]a", "[/b]"]], header=["one", "two"])
-    assert capsys.readouterr().out.splitlines()[3].split() == ["[bold]a", "[/b]"]
+    output.write_table([MARKUP, MARKUP[::-1]], header=MARKUP, title=" ".join(MARKUP))
+    title, _, header, _, first, second, *_ = capsys.readouterr().out.splitlines()
+    assert title.split() == header.split() == first.split() == second.split()[::-1] == MARKUP
+    for word in MARKUP:
+        output.write(word)
+        output.note(word)
+        output.write_error(ConfigError(word, where=word, remedy=word), as_json=False)
+        assert capsys.readouterr().err == f"{word}\nerror: {word}: {word} -- {word}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b]0;title\x07", "\\x1b[31mred\\x1b]0;title\\x07"),
+        ("\x9b2J\x7f\r\x08\x00", "\\x9b2J\\x7f\\r\\x08\\x00"),
+        ("a\x0bb\x0cc\x85d\u2028e\u2029f", "a\\x0bb\\x0cc\\x85d\\u2028e\\u2029f"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("caf\udce9 \ud83d", "caf\\xe9 \\ud83d"),
+        ("é 影 👩‍👩‍👧 क्‍ष", "é 影 👩‍👩‍👧 क्‍ष"),
+    ],
+)
+def test_nothing_from_outside_acts_on_the_terminal(text, shown, capsys):
+    assert output.one_line(text) == output.lines(text) == shown
+    output.write(text)
+    output.note(text)
+    assert tuple(capsys.readouterr()) == (f"{shown}\n", f"{shown}\n")
+    output.write_error(ConfigError(text), as_json=False)  # where white space is one blank
+    assert output.lines(line := capsys.readouterr().err) == line
+    assert len(line.splitlines()) == 1
+    output.write_table([[text]], header=[text], title=text)
+    assert capsys.readouterr().out.count(shown) == 3
+    output.write_json({text: text})
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == {text: text}
+    assert len(printed.splitlines()) == 1
+    assert "\x9b" not in printed
+    printed.encode()
+
+
+def test_line_ends_and_tabs_stay_between_parts_but_not_within_one():
+    assert output.lines("a\tb\nc") == "a\tb\nc"
+    assert output.one_line("a\tb\nc") == "a\\tb\\nc"
+
+
+def test_a_title_may_be_wider_than_its_table(capsys):
+    title = "a title of many words above a narrow table"
+    output.write_table([["1"]], title=title)
+    assert capsys.readouterr().out.splitlines()[0] == title
+
+
+def test_rich_is_used_in_two_modules_and_reads_no_markup():
+    users = {}
+    for file in sorted(Path(output.__file__).parent.glob("*.py")):
+        source = file.read_text()
+        names = re.findall(r"(?:from|import) rich(?:\.\w+)*(?: import (.*))?", source)
+        if names and names != ["RenderableType"]:
+            users[file.name] = source
+    assert list(users) == ["output.py", "progress.py"]
+    assert users["output.py"].count("Console(") == 1
+    assert "Console(file=target, width=width, markup=False, emoji=False" in users["output.py"]
+    assert "Console(" not in users["progress.py"]
+    columns = re.findall(r"TextColumn\(.*\)", users["progress.py"])
+    assert columns
+    assert all("markup=False" in column for column in columns)
 
 
 @pytest.mark.parametrize(

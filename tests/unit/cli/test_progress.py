@@ -106,3 +106,17 @@ def test_bars_show_the_table_above_the_number_of_trials():
     assert text.index("hidden_size") < text.rindex("1/4 trials, best 0.5100 (trial 1)")
     events.stage("writing the report")
     assert [task.description for task in events._bars.tasks] == ["writing the report"]
+
+
+def test_bars_show_names_as_they_are():
+    bars = BarEvents(verbose=False)
+    bars.stage("reading x[/old] \x1b[2J")
+    assert "reading x[/old] \\x1b[2J" in rendered(bars)
+    bars.progress(Progress("read [bug] [/bug]", 1, 2))
+    assert "read [bug] [/bug]" in rendered(bars)
+    bars.trial(replace(search(trial(0, "running")), name="x[/old]", space={"[bug]": ""}))
+    assert "x[/old]" in rendered(bars)
+    assert "[bug]" in rendered(bars)
+    bars._bars.console.file = io.StringIO()
+    bars.note("[/bug] :smile:\n\x1b")
+    assert bars._bars.console.file.getvalue() == "[/bug] :smile:\n\\x1b\n"

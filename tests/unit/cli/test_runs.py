@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 from rnnlane.tracking.store import RunSummary
 
@@ -21,9 +22,25 @@ def test_a_run_is_one_line_with_blanks_for_metrics_it_lacks(call, replaced):
     done = call("runs", "-n", "5", "--trials")
     (line,) = [line for line in done.stdout.splitlines() if "01234567" in line]
     assert line.split()[0] == "01234567"
-    assert line.split()[-4:] == ["61", "s", "0.5000", "1,234"]
+    assert line.split()[-5:] == ["61", "s", "newest", "0.5000", "1,234"]
     assert "sent 2 records" in done.stderr
     assert (calls[0][1]["limit"], calls[0][1]["with_trials"]) == (5, True)
+
+
+def test_a_finished_run_shows_the_figures_of_its_best_epoch_and_no_others(call, replaced):
+    best = {"epoch": 3.0, "train/accuracy": 0.91, "val/accuracy": 0.82, "test/accuracy": 0.8}
+    last = {"train/accuracy": 0.99, "val/accuracy": 0.79, "test/accuracy": 0.8}
+    baseline = replace(RUN, run_id="b" * 32, metrics=last, tags={"rnnlane.model": "linear"})
+    replaced(TARGET, ([replace(RUN, metrics=last, best=best), baseline], 0))
+    lines = [line.split() for line in call("runs").stdout.splitlines()]
+    (header,) = [line for line in lines if line[:1] == ["run"]]
+    assert header[-5:] == ["epoch", "train", "val", "test", "rows/s"]
+    (row,) = [line for line in lines if line[:1] == ["01234567"]]
+    assert row[-5:] == ["best:", "3", "0.9100", "0.8200", "0.8000"]
+    (row,) = [line for line in lines if line[:1] == ["bbbbbbbb"]]
+    assert row[-5:] == ["61", "s", "0.9900", "0.7900", "0.8000"]
+    (found, _) = json.loads(call("runs", "--json").stdout)["runs"]
+    assert (found["metrics"], found["best"]) == (last, best)
 
 
 def test_an_empty_store_says_how_to_make_a_run(call, replaced):

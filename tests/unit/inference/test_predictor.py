@@ -27,8 +27,17 @@ def test_the_answer_for_a_text_does_not_depend_on_the_others(bundle, monkeypatch
     np.testing.assert_allclose(together[0], together[4], atol=1e-6)
 
 
+@pytest.mark.parametrize("texts_per_chunk", [1, 4, 100])
+def test_what_the_model_knows_of_a_text_is_counted(bundle, monkeypatch, texts_per_chunk):
+    monkeypatch.setattr("rnnlane.inference.predictor.TEXTS_PER_CHUNK", texts_per_chunk)
+    found = Predictor.load(bundle).predict(TEXTS).num_known_tokens
+    # "indeed" is unknown, and 20 tokens of a text are kept.
+    assert found.tolist() == [3, 3, 0, 0, 3, 20]
+
+
 def test_no_texts_get_no_answers(bundle):
     assert Predictor.load(bundle).probabilities([]).shape == (0, 3)
+    assert Predictor.load(bundle).predict([]).num_known_tokens.tolist() == []
 
 
 def test_served_models_find_the_predictor_at_its_stable_address():

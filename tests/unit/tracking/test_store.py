@@ -21,6 +21,10 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     first, second = client.create_experiment("first"), client.create_experiment("second")
     run = client.create_run(first, start_time=1000, run_name=OLD, tags={"rnnlane.run_key": "a"})
     client.log_metric(run.info.run_id, "val/loss", 0.5)
+    for epoch, accuracy in enumerate((0.7, 0.9, 0.8), start=1):
+        client.log_metric(run.info.run_id, "val/accuracy", accuracy, step=epoch)
+    client.log_metric(run.info.run_id, "test/accuracy", 0.6, step=2)
+    client.set_tag(run.info.run_id, "rnnlane.best_epoch", "2")
     client.set_terminated(run.info.run_id, "FINISHED", end_time=3500)
     search = client.create_run(
         first, start_time=2000, run_name="search", tags={"rnnlane.kind": "search"}
@@ -49,14 +53,65 @@ def test_runs_are_listed_newest_first_without_trials_and_up_to_a_limit(uri: str)
 def test_a_run_is_summarized(uri: str) -> None:
     run = find_run(uri, OLD)
     assert (run.status, run.started_at, run.duration_s) == ("FINISHED", 1.0, 2.5)
-    assert run.metrics == {"val/loss": 0.5}
+    assert run.metrics == {"val/loss": 0.5, "val/accuracy": 0.8, "test/accuracy": 0.6}
     assert run.tags["rnnlane.run_key"] == "a"
     running = find_run(uri, NEW)
     assert (running.status, running.duration_s) == ("RUNNING", None)
 
 
+def test_a_listed_run_has_the_figures_of_its_best_epoch(uri: str) -> None:
+    newest, _, oldest = list_runs(uri, mlflow_experiment=None, limit=10)
+    assert oldest.best == {"epoch": 2, "val/accuracy": 0.9, "test/accuracy": 0.6}
+    assert oldest.metrics["val/accuracy"] == 0.8
+    assert newest.best == {}
+
+
 def test_latest_is_the_newest_finished_run_with_a_model(uri: str) -> None:
     assert find_run(uri, "latest").name == OLD
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store with a run of rnnlane, and newer ones of the same name that have no model."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('shared') / 'mlflow.db'}"
+    client = open_client(uri)
+    experiment = client.create_experiment("shared")
+    ours, search = {"rnnlane.run_key": "a"}, {"rnnlane.run_key": "b", "rnnlane.kind": "search"}
+    ends = [(ours, "FINISHED"), (ours, "FAILED"), (search, "FINISHED"), ({}, "FINISHED")]
+    for number, (tags, status) in enumerate(ends, start=1):
+        run = client.create_run(experiment, start_time=number, run_name="x", tags=tags)
+        client.set_terminated(run.info.run_id, status, end_time=10)
+    return uri
+
+
+def test_a_newer_run_of_another_tool_hides_no_model(shared: str) -> None:
+    newest = find_run(shared, "x")
+    assert "rnnlane.run_key" not in newest.tags
+    for reference in ("latest", "x"):
+        found = find_run(shared, reference, with_model=True)
+        assert (found.status, found.tags["rnnlane.run_key"]) == ("FINISHED", "a")
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(0, "was logged by another tool"), (1, "is a search, which logs none"), (2, "is FAILED")],
+)
+def test_a_run_without_a_model_is_refused_with_the_reason(
+    shared: str, number: int, reason: str
+) -> None:
+    run = list_runs(shared, mlflow_experiment=None, limit=10)[number]
+    assert find_run(shared, run.run_id) == run
+    with pytest.raises(ConfigError, match=rf"x \({run.run_id}\) {reason}") as caught:
+        find_run(shared, run.run_id[:9], with_model=True)
+    assert caught.value.remedy
+
+
+def test_latest_says_that_no_run_is_one_of_ours(shared: str) -> None:
+    client, ours = open_client(shared), find_run(shared, "latest").run_id
+    client.delete_run(ours)
+    with pytest.raises(ConfigError, match="none of the 3 runs here is one"):
+        find_run(shared, "latest")
+    client.restore_run(ours)
 
 
 def test_a_run_is_found_by_its_id_and_by_six_characters_of_it(uri: str) -> None:

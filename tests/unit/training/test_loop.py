@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from rnnlane.errors import TrainingError
+from rnnlane.models.classifier import build_model
 from rnnlane.training import loop, monitor
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import Outcome, run_training
+from rnnlane.training.metrics import score, summarize
 from rnnlane.training.step import Stepper
 from support.events import Remembered
 from support.runs import timeless, trained
@@ -107,6 +109,21 @@ def test_the_model_learns_and_the_best_epoch_is_kept():
     assert "test/accuracy" in outcome.history[outcome.best_epoch - 1]
     assert outcome.test_confusion.sum() == 41
     assert [len(history) for history in events.histories] == list(range(1, 26))
+
+
+def test_val_and_test_figures_are_those_of_the_served_float32_model(monkeypatch):
+    exact = trained()
+    monkeypatch.setattr("rnnlane.training.step.uses_bfloat16", lambda *_: True)
+    outcome = trained()
+    assert not same_weights(outcome, exact)
+    served = build_model(tiny_experiment().model, vocabulary_size=30, num_classes=2, seed=0).eval()
+    served.load_state_dict(outcome.weights)
+    best = outcome.history[outcome.best_epoch - 1]
+    with loop.cpu_settings(ALONE):
+        for split in ("val", "test"):
+            scores = score(served, tiny_data().splits[split], group=ALONE)
+            for key, value in summarize(scores, num_classes=2).items():
+                assert best[f"{split}/{key}"] == value
 
 
 def test_clipped_fraction_counts_the_steps_above_the_clip_value():
