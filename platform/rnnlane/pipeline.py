@@ -43,8 +43,9 @@ def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> Pre
     from rnnlane.data.prepare.pipeline import check_source, find_prepared
     from rnnlane.data.prepare.pipeline import prepare as prepare_on_ray
     from rnnlane.ray_cluster import connect as cluster
+    from rnnlane.ray_cluster.address import check_address
 
-    cluster.check_address()
+    check_address()
     events = events or RunEvents()
     storage = storage_root(config)
     events.stage("looking for prepared data")

@@ -8,13 +8,17 @@ from rnnlane.records.progress import EpochProgress
 
 
 class Remembered(RunEvents):
-    """Keeps the histories, the progress, and the checkpoints as folders below ``folder``."""
+    """Keeps what it is told, and the checkpoints as folders below ``folder``."""
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder
         self.histories: list[list[dict[str, float]]] = []
         self.reported: list[EpochProgress] = []
         self.checkpoints: list[Path] = []
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def progress(self, progress: EpochProgress) -> None:
         self.reported.append(progress)

@@ -10,7 +10,7 @@ import typer
 
 from rnnlane.cli import output
 from rnnlane.cli.job_watch import job_summary, watch
-from rnnlane.cli.options import Address, Json
+from rnnlane.cli.options import Address, Json, whole_number
 
 if TYPE_CHECKING:
     from rnnlane.jobs.client import JobClient
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 app = typer.Typer(name="jobs", help="List, follow and stop a cluster's jobs.", no_args_is_help=True)
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's submission id.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Jobs to show at most.")]
+Limit = Annotated[
+    int,
+    typer.Option(
+        "--limit", "-n", parser=whole_number(at_least=1), metavar="N", help="Jobs to show at most."
+    ),
+]
 Follow = Annotated[
     bool,
     typer.Option(

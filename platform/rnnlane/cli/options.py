@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
+
+
+def whole_number(*, at_least: int, at_most: int | None = None) -> Callable[[str], int]:
+    """The parser of an option's number; its error states the rule and the value."""
+    rule = f"from {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = at_least - 1
+        if number < at_least or (at_most is not None and number > at_most):
+            raise typer.BadParameter(f"it must be a whole number {rule}, but got {text!r}")
+        return number
+
+    return parse
+
 
 Experiment = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="The experiment: a YAML file.")

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnlane.cli import output
-from rnnlane.cli.options import Json, TrackingUri
+from rnnlane.cli.options import Json, TrackingUri, whole_number
 from rnnlane.pipeline import list_runs
 
 if TYPE_CHECKING:
     from rnnlane.tracking.store import RunSummary
 
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Runs to show at most.")]
+Limit = Annotated[
+    int,
+    typer.Option(
+        "--limit", "-n", parser=whole_number(at_least=1), metavar="N", help="Runs to show at most."
+    ),
+]
 MlflowExperiment = Annotated[
     str | None,
     typer.Option("--mlflow-experiment", help="Show only the runs of this MLflow experiment."),

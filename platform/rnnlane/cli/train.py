@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnlane.cli import output
-from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
+from rnnlane.cli.options import Experiment, Json, Overrides, Verbose, whole_number
 from rnnlane.cli.progress import events_for
 from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", min=0, help="Same as --set runtime.num_workers=N; 0: in this process."
+        "--workers",
+        parser=whole_number(at_least=0),
+        metavar="N",
+        help="Same as --set runtime.num_workers=N; 0: in this process.",
     ),
 ]
 Resume = Annotated[

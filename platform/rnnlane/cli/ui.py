@@ -7,11 +7,19 @@ from typing import Annotated
 import typer
 
 from rnnlane.cli import output
-from rnnlane.cli.options import Json, TrackingUri
+from rnnlane.cli.options import Json, TrackingUri, whole_number
 from rnnlane.config.experiment import TrackingConfig
 
 DEFAULT_EXPERIMENT = TrackingConfig().mlflow_experiment
-Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on this machine.")]
+Port = Annotated[
+    int,
+    typer.Option(
+        "--port",
+        parser=whole_number(at_least=1, at_most=65535),
+        metavar="N",
+        help="Port on this machine.",
+    ),
+]
 MlflowExperiment = Annotated[
     str,
     typer.Option("--mlflow-experiment", help="MLflow experiment to open if the store is a server."),

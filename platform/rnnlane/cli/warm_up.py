@@ -17,7 +17,7 @@ def open_store_and_import(module: str, *, tracking_uri: str | None) -> None:
     Raises:
         ConfigError: the verb would refuse RAY_ADDRESS, or the address of the store.
     """
-    from rnnlane.ray_cluster.connect import check_address
+    from rnnlane.ray_cluster.address import check_address
     from rnnlane.tracking.uris import resolve_uri
 
     # Opening makes a SQLite file that is not there yet.

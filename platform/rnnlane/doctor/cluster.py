@@ -29,6 +29,7 @@ from rnnlane.jobs.client import (
     ANSWER_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
     JobClient,
+    reason,
     resolve_address,
 )
 from rnnlane.jobs.submission import account_variables, refuse_secrets, sendable_store
@@ -118,7 +119,7 @@ def _request(address: str) -> ProbeResponse:
             auth=lambda request: request,
         )
     except requests.RequestException as error:
-        return ProbeResponse(None, error=type(error).__name__)
+        return ProbeResponse(None, error=reason(error))
     date = answer.headers.get("Date")
     return ProbeResponse(answer.status_code, ahead_s=_ahead_s(date, before, time.time()))
 

@@ -8,26 +8,19 @@ from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.execution.checkpoint_store import CheckpointStore
-from rnnlane.records.events import RunEvents
-from rnnlane.records.progress import Progress
+from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.training.group import in_process
 from rnnlane.training.loop import Outcome, TrainingData, run_training
 from rnnlane.training.memory import use_huge_pages
 
 
-class _LocalEvents(RunEvents):
+class _LocalEvents(ForwardedEvents):
     """Passes events on, and adds checkpoints to the store."""
 
     def __init__(self, events: RunEvents, store: CheckpointStore):
-        self._events = events
+        super().__init__(events)
         self._store = store
         self._attempt = store.next_attempt()
-
-    def progress(self, progress: Progress) -> None:
-        self._events.progress(progress)
-
-    def epoch(self, history: list[dict[str, float]]) -> None:
-        self._events.epoch(history)
 
     def checkpoint(self, write: Callable[[Path], None]) -> None:
         self._store.add(self._attempt, write)

@@ -19,8 +19,7 @@ from rnnlane.inference.predictor import Predictor
 from rnnlane.models.vectors import load_vectors
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
-from rnnlane.records.events import RunEvents
-from rnnlane.records.progress import Progress
+from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.records.results import TrainResult
 from rnnlane.reports.artifacts import (
     answers,
@@ -71,22 +70,16 @@ def execute_run(
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
 
-class _TrackedEvents(RunEvents):
+class _TrackedEvents(ForwardedEvents):
     """Passes events on, and logs every epoch first."""
 
     def __init__(self, events: RunEvents, tracker: MlflowTracker):
-        self._events = events
+        super().__init__(events)
         self._tracker = tracker
-
-    def progress(self, progress: Progress) -> None:
-        self._events.progress(progress)
 
     def epoch(self, history: list[dict[str, float]]) -> None:
         self._tracker.log_history(history)
-        self._events.epoch(history)
-
-    def note(self, text: str) -> None:
-        self._events.note(text)
+        super().epoch(history)
 
 
 def training_data(

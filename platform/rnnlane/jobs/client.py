@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rnnlane.errors import ConfigError, JobError, last_line
+from rnnlane.ray_cluster.address import token_error
 from rnnlane.ray_cluster.internals import job_client
 
 CONNECT_TIMEOUT_S = 5.0
@@ -192,7 +193,7 @@ class JobClient:
             raise _request_error(self.address, error, error.status, submission_id) from None
         except (OSError, requests.RequestException, aiohttp.ClientError) as error:
             raise UnreachableError(
-                f"the cluster does not answer: {_reason(error)}",
+                f"the cluster does not answer: {reason(error)}",
                 where=self.address,
                 remedy="check the address, and that the cluster's dashboard runs",
             ) from None
@@ -253,12 +254,7 @@ def _job(details: Any) -> Job:
 
 def _token_error(address: str, error: Exception) -> ConfigError:
     wrong = "failed" in str(error) or "nvalid" in str(error).partition("\n")[0]
-    return ConfigError(
-        f"the cluster requires its token, but got {'a wrong one' if wrong else 'none'}",
-        where=address,
-        remedy="set RAY_AUTH_MODE=token, and name a file that holds the cluster's token by "
-        "RAY_AUTH_TOKEN_PATH (default ~/.ray/auth_token)",
-    )
+    return token_error(address, got="a wrong one" if wrong else "none")
 
 
 def _request_error(
@@ -274,11 +270,11 @@ def _request_error(
             remedy="`rnnlane jobs list` shows its jobs; a cluster that restarts loses all of them",
         )
     if status >= 500 or "WebSocket" in str(error):
-        return UnreachableError(f"the cluster cannot answer: {_reason(error)}", where=address)
-    return JobError(f"the cluster refuses: {_reason(error)}", where=address)
+        return UnreachableError(f"the cluster cannot answer: {reason(error)}", where=address)
+    return JobError(f"the cluster refuses: {reason(error)}", where=address)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The last line of a message, since a server may send a traceback; or its OS error."""
     line = last_line(error)
     system_error = re.search(r"\[Errno -?\d+\] ([^'\")]+)", line)

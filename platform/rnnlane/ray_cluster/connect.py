@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
@@ -11,29 +10,14 @@ import threading
 from typing import Any
 
 from rnnlane.config.runtime import RuntimeConfig
-from rnnlane.errors import ConfigError, JobError, ResourceError, first_line, redact
+from rnnlane.errors import JobError, ResourceError, first_line
+from rnnlane.ray_cluster.address import check_address, cluster_to_join, unreachable
 from rnnlane.ray_cluster.capacity import capacity, fits
-from rnnlane.ray_cluster.internals import loopback_only
+from rnnlane.ray_cluster.internals import loopback_only, startup_failure, without_startup_log
 from rnnlane.training.memory import use_huge_pages
 
 # Ray Train polls its workers every 2 s by default, and waits that long again at the end of a run.
 HEALTH_CHECK_INTERVAL_S = "0.5"
-
-
-def check_address() -> None:
-    """Refuses, before anything is started, a RAY_ADDRESS that no driver can connect to.
-
-    Raises:
-        ConfigError: it is the address of a dashboard, which accepts jobs only.
-    """
-    address = os.environ.get("RAY_ADDRESS", "")
-    if address.startswith(("http://", "https://")):
-        raise ConfigError(
-            "a driver connects to Ray's own address, HOST:6379, but got "
-            f"{redact(address)!r}, which accepts jobs only",
-            where="RAY_ADDRESS",
-            remedy="send experiments there by `rnnlane submit`, or unset RAY_ADDRESS to run here",
-        )
 
 
 def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
@@ -43,7 +27,7 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     dashboard stays on, because Ray Train finds dead controllers through it.
 
     Raises:
-        ConfigError: RAY_ADDRESS names a dashboard.
+        ConfigError: RAY_ADDRESS has a wrong form, or the cluster requires a token.
         JobError: Ray cannot be started or reached.
     """
     check_address()
@@ -56,27 +40,17 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
 
     if ray.is_initialized():
         return
-    address = os.environ.get("RAY_ADDRESS")
+    address = cluster_to_join()
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
-    if not address:
-        # A local machine is not preempted with notice; the watcher would be one more process.
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-        # Every process would collect metrics for a Prometheus that a local Ray does not have.
-        os.environ.setdefault("RAY_enable_metrics_collection", "0")
-        wanted = math.ceil(config.min_workers * config.cpus_per_worker)
-        options |= {
-            "num_cpus": max(os.cpu_count() or 1, wanted),
-            "include_dashboard": True,
-            "dashboard_host": "127.0.0.1",
-        }
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        with contextlib.nullcontext() if address else loopback_only():
-            ray.init(**options)
-    except Exception as error:
-        # Ray raises a bare Exception when a node does not start in time.
-        raise _connection_error(error, address) from error
+    if address is None:
+        _start(config, options)
+    else:
+        try:
+            ray.init(address=address, **options)
+        except Exception as error:
+            raise unreachable(first_line(error), named=address) from error
     if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
         # Ray's own handler aborts the process before it can record how the run ended.
         signal.signal(signal.SIGTERM, on_sigterm)
@@ -85,25 +59,33 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
             logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _connection_error(error: Exception, address: str | None) -> JobError:
-    if not address:
-        return JobError(
-            f"Ray cannot be started: {first_line(error)}",
-            where="local Ray",
-            remedy="`rnnlane doctor` looks for the cause",
-        )
-    if "InvalidAuthToken" in f"{error} {error.__cause__}":
-        return JobError(
-            "the cluster requires its token, but got none or a wrong one",
-            where=f"RAY_ADDRESS={address}",
-            remedy="set RAY_AUTH_MODE=token, and name a file that holds the cluster's token by "
-            "RAY_AUTH_TOKEN_PATH (default ~/.ray/auth_token)",
-        )
-    return JobError(
-        f"Ray cannot be reached: {first_line(error)}",
-        where=f"RAY_ADDRESS={address}",
-        remedy="start the cluster, or unset RAY_ADDRESS to run on this machine",
-    )
+def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
+    """Starts a Ray on this machine that ends with this process."""
+    import ray
+
+    # A local machine is not preempted with notice; the watcher would be one more process.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    # Every process would collect metrics for a Prometheus that a local Ray does not have.
+    os.environ.setdefault("RAY_enable_metrics_collection", "0")
+    wanted = math.ceil(config.min_workers * config.cpus_per_worker)
+    try:
+        with loopback_only(), without_startup_log():
+            ray.init(
+                address="local",
+                num_cpus=max(os.cpu_count() or 1, wanted),
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                **options,
+            )
+    except Exception as error:
+        # Ray raises a bare Exception when one of its processes does not start.
+        cause, log = startup_failure(error)
+        raise JobError(
+            f"Ray cannot be started: {cause}",
+            where=str(log) if log else "local Ray",
+            remedy="it needs free memory, and room in /dev/shm and in its temporary folder "
+            "(RAY_TMPDIR, by default /tmp)",
+        ) from error
 
 
 def use_gpu(config: RuntimeConfig) -> bool:

@@ -8,15 +8,25 @@ module has to be searched. Ray Train's names are in ``internals_train``, whose i
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rnnlane.errors import first_line, last_line
 
 if TYPE_CHECKING:
     import optuna
 
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+# Any call that every control store answers; the request may be empty.
+_CONTROL_STORE_CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+# Ray's message where its dashboard did not start: a log's name, then its last lines.
+_QUOTED_LOG = re.compile(r"last \d+ lines of (\S+) ")
+# An error of one of Ray's C++ processes: [time severity process thread] (name) file:line: text
+_NATIVE_ERROR = re.compile(r"^\[[^\]]* [ECF] \d+ \d+\] \(\w+\) \S+:\d+: +(.*)$")
 
 
 @contextlib.contextmanager
@@ -34,6 +44,76 @@ def loopback_only() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def running_ray() -> str:
+    """HOST:PORT of the Ray that runs on this machine, as RAY_ADDRESS=auto means it.
+
+    Raises:
+        ConnectionError: none runs.
+    """
+    from ray._private import services
+
+    return str(services.canonicalize_bootstrap_address_or_die("auto"))
+
+
+def ask_control_store(address: str, *, timeout_s: float) -> tuple[str, str]:
+    """Calls the control store at HOST:PORT, with this process's token if it has one.
+
+    Returns:
+        The name of gRPC's status, such as OK or UNAVAILABLE, and its details.
+    """
+    import grpc
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.exceptions import AuthenticationError
+
+    channel = init_grpc_channel(address, options=[("grpc.enable_http_proxy", 0)])
+    try:
+        channel.unary_unary(_CONTROL_STORE_CALL)(b"", timeout=timeout_s)
+    except AuthenticationError as error:
+        return "UNAUTHENTICATED", first_line(error)
+    except grpc.RpcError as error:
+        return str(error.code().name), error.details() or ""
+    finally:
+        channel.close()
+    return "OK", ""
+
+
+def startup_failure(error: Exception) -> tuple[str, Path | None]:
+    """Why a local Ray did not start: the line of a log that says most, and the log.
+
+    Ray's own message names a log, or blames "some of the raylet". Its processes write their
+    errors to the folder of the session, whose name ends in this process's id.
+
+    Args:
+        error: what ``ray.init()`` raised.
+    """
+    quoted = _QUOTED_LOG.search(str(error))
+    if quoted:
+        return last_line(error), Path(quoted[1])
+    from ray._common.utils import get_default_ray_temp_dir
+
+    sessions = sorted(Path(get_default_ray_temp_dir()).glob(f"session_*_{os.getpid()}"))
+    names = ("gcs_server.err", "raylet.err", "dashboard.err")
+    for log in [sessions[-1] / "logs" / name for name in names] if sessions else ():
+        with contextlib.suppress(OSError):
+            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            errors = [match[1] for line in lines if (match := _NATIVE_ERROR.match(line))]
+            if lines:
+                return (errors or lines[-1:])[0], log
+    return first_line(error), None
+
+
+@contextlib.contextmanager
+def without_startup_log() -> Iterator[None]:
+    """Keeps off the console what Ray logs about a start that fails; its error is raised anyway."""
+    logger = logging.getLogger("ray._private.services")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def job_client(address: str, *, connect_timeout_s: float, answer_timeout_s: float) -> Any:

@@ -40,3 +40,35 @@ class RunEvents:
 
     def checkpoint(self, write: Callable[[Path], None]) -> None:
         """State to keep; ``write`` fills an empty folder. Called by all workers or by none."""
+
+
+class ForwardedEvents(RunEvents):
+    """Passes every event on; a subclass overrides those that it handles itself."""
+
+    def __init__(self, events: RunEvents):
+        self._events = events
+        self.verbose = events.verbose
+
+    def stage(self, text: str) -> None:
+        """See :class:`RunEvents`."""
+        self._events.stage(text)
+
+    def progress(self, progress: Progress) -> None:
+        """See :class:`RunEvents`."""
+        self._events.progress(progress)
+
+    def epoch(self, history: list[dict[str, float]]) -> None:
+        """See :class:`RunEvents`."""
+        self._events.epoch(history)
+
+    def trial(self, search: SearchRecord) -> None:
+        """See :class:`RunEvents`."""
+        self._events.trial(search)
+
+    def note(self, text: str) -> None:
+        """See :class:`RunEvents`."""
+        self._events.note(text)
+
+    def checkpoint(self, write: Callable[[Path], None]) -> None:
+        """See :class:`RunEvents`."""
+        self._events.checkpoint(write)

@@ -41,3 +41,8 @@ def test_the_next_commands_name_the_store_of_the_experiment(call, calls, experim
     store = f"tracking.uri=sqlite:///{tmp_path}/x.db"
     printed = call("train", experiment, "--set", store).stdout
     assert f"rnnlane ui --tracking-uri {RESULT.tracking_uri}" in printed
+
+
+def test_a_number_of_workers_that_is_none_is_refused(call, calls, experiment):
+    call("train", experiment, "--workers", "-1", exit_code=2)
+    assert calls == []

@@ -1,5 +1,6 @@
 """Findings of `doctor --cluster`; no cluster, and no network but loopback."""
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -18,6 +19,13 @@ from rnnlane.doctor.cluster import (
 from rnnlane.doctor.machine import Finding
 from rnnlane.errors import ConfigError
 from rnnlane.jobs import versions as job_versions
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def node(name="head (10.0.0.1)", **changes):
@@ -59,6 +67,11 @@ def test_a_guarded_dashboard_is_in_order_and_clear_text_is_mentioned():
     for address in ("http://127.0.0.1:8265", "https://head"):
         finding = outer_findings(address, ProbeResponse(401))[1]
         assert "unencrypted" not in finding.found
+
+
+def test_an_address_where_nobody_listens_is_told_in_words(free_port):
+    (finding,) = diagnose_cluster(f"http://127.0.0.1:{free_port}", CheckOptions())
+    assert finding.found == f"http://127.0.0.1:{free_port} does not answer: Connection refused"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from rnnlane.execution.checkpoint_store import CheckpointStore
-from rnnlane.execution.in_process import train_in_process
+from rnnlane.execution.in_process import _LocalEvents, train_in_process
 from rnnlane.records.events import RunEvents
+from support.events import Remembered
 from support.tiny import tiny_data, tiny_experiment
 
 SETTINGS = ("training.epochs=4", "training.checkpoint_every_s=1e-9", "training.clip.policy=auto")
@@ -45,3 +46,12 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     again = Epochs()
     assert run(store, again).history == first.history
     assert again.histories == [4]
+
+
+def test_notes_reach_the_person_and_checkpoints_the_store(tmp_path):
+    events, store = Remembered(), CheckpointStore(str(tmp_path))
+    local = _LocalEvents(events, store)
+    local.note("a sentence")
+    local.checkpoint(lambda folder: (folder / "state.json").write_text("{}"))
+    assert events.notes == ["a sentence"]
+    assert (tmp_path / "attempt-1" / "checkpoint_000000" / "state.json").exists()

@@ -1,35 +1,78 @@
-"""Addresses of clusters in RAY_ADDRESS that no driver can connect to are refused at once."""
+"""Which Ray a driver starts or joins, and what it says of one that does not start."""
+
+import os
 
 import pytest
+import ray
 
-from rnnlane.errors import ConfigError
-from rnnlane.pipeline import prepare, train, tune
-from rnnlane.ray_cluster.connect import check_address
+from rnnlane.errors import JobError
+from rnnlane.ray_cluster import connect as cluster
 from support.tiny import tiny_experiment
 
-SEARCH = ["search.num_trials=1", "search.space={training.learning_rate: 'loguniform(0.001, 0.1)'}"]
+DASHBOARD = """
+The last 20 lines of {log} (it contains the error message from the dashboard):
+Traceback (most recent call last):
+  File "dashboard.py", line 281, in <module>
+OSError: [Errno 28] No space left on device
+"""
+TIMED_OUT = "The current node timed out during startup. This could happen because some of the ..."
+RAYLET = """[2026-11-27 09:44:40,704 E 14746 14756] (raylet) dlmalloc.cc:215: mmap failed: no memory
+[2026-11-27 09:44:40,715 C 14746 14756] (raylet) plasma_allocator.cc:79:  An unexpected state ...
+*** StackTrace Information ***
+/lib/x86_64-linux-gnu/libc.so.6(+0x1098ec) [0x7f56665278ec]
+"""
+RUNTIME = tiny_experiment().runtime
 
 
-@pytest.mark.parametrize("address", ["http://head:8265", "https://ray.example.org"])
-def test_a_dashboard_is_refused_with_the_verb_that_takes_it(monkeypatch, address):
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(ConfigError, match="accepts jobs") as caught:
-        check_address()
-    assert "rnnlane submit" in str(caught.value.remedy)
+@pytest.fixture
+def inits(monkeypatch):
+    """What ``ray.init()`` is called with."""
+    calls = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: calls.append(options))
+    monkeypatch.setattr(cluster.signal, "signal", lambda *_: None)
+    for name in ("RAY_ADDRESS", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    return calls
 
 
-@pytest.mark.parametrize("address", ["", "10.0.0.5:6379", "auto", "ray://head:10001"])
-def test_other_addresses_are_left_to_ray(monkeypatch, address):
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    check_address()
+def test_without_an_address_ray_is_told_to_start_its_own(inits):
+    cluster.connect(RUNTIME)
+    assert [call["address"] for call in inits] == ["local"]
+    assert inits[0]["include_dashboard"] is True
 
 
-@pytest.mark.parametrize("verb", [prepare, train, tune])
-def test_nothing_is_made_before(verb, monkeypatch, tmp_path):
-    monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
-    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
-    # It would make the store's file a second or two later.
-    monkeypatch.setattr("rnnlane.pipeline._open_store", lambda *_: pytest.fail("opened"))
-    with pytest.raises(ConfigError, match="accepts jobs"):
-        verb(tiny_experiment(*(SEARCH if verb is tune else ())))
-    assert not (tmp_path / "home").exists()
+def test_an_address_is_joined_with_nothing_about_resources(inits, monkeypatch):
+    monkeypatch.setattr(cluster, "cluster_to_join", lambda: "head:6379")
+    cluster.connect(RUNTIME)
+    assert inits == [{"address": "head:6379", "logging_level": 40, "log_to_driver": False}]
+
+
+def failure(monkeypatch, message):
+    def fail(**_options):
+        raise Exception(message)  # noqa: TRY002 (as Ray does)
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(JobError) as caught:
+        cluster.connect(RUNTIME)
+    assert "doctor" not in caught.value.remedy
+    return caught.value
+
+
+@pytest.mark.usefixtures("inits")
+def test_a_ray_that_does_not_start_names_the_cause_and_its_log(monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    quoted = failure(monkeypatch, DASHBOARD.format(log="/x/dashboard.log"))
+    assert str(quoted).startswith(
+        "/x/dashboard.log: Ray cannot be started: OSError: [Errno 28] No space left on device ("
+    )
+    assert failure(monkeypatch, TIMED_OUT).message == f"Ray cannot be started: {TIMED_OUT}"
+    for pid, text in ((os.getpid(), RAYLET), (1, RAYLET.replace("no memory", "another's"))):
+        logs = tmp_path / "ray" / f"session_2026-11-27_09-44-38_812086_{pid}" / "logs"
+        logs.mkdir(parents=True)
+        (logs / "gcs_server.err").touch()
+        (logs / "raylet.err").write_text(text)
+    native = failure(monkeypatch, TIMED_OUT)
+    assert native.message == "Ray cannot be started: mmap failed: no memory"
+    assert native.where.endswith(f"_{os.getpid()}/logs/raylet.err")

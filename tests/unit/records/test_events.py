@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rnnlane.records.events import RunEvents
+from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.records.progress import Progress
+
+EVENTS = [name for name in vars(RunEvents) if not name.startswith("_") and name != "verbose"]
 
 
 class Notes(RunEvents):
@@ -31,3 +34,19 @@ def test_a_listener_overrides_what_is_of_interest_and_ignores_the_rest() -> None
     events.note("resumed")
     assert events.texts == ["resumed"]
     assert not events.verbose
+
+
+def test_forwarded_events_are_all_of_them() -> None:
+    """A new event that is not passed on would be lost where events are only listened to."""
+    seen: list[str] = []
+
+    class Every(RunEvents):
+        def __getattribute__(self, name: str) -> Any:
+            if name in EVENTS:
+                return lambda argument: seen.append(f"{name} {argument}")
+            return super().__getattribute__(name)
+
+    forwarded = ForwardedEvents(Every())
+    for name in EVENTS:
+        getattr(forwarded, name)("x")
+    assert seen == [f"{name} x" for name in EVENTS]

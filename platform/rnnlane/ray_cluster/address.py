@@ -1,0 +1,111 @@
+"""RAY_ADDRESS: which cluster a driver joins, if any, and whether one answers there."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+
+from rnnlane.errors import ConfigError, JobError, redact
+from rnnlane.ray_cluster.internals import ask_control_store, running_ray
+
+ANSWER_TIMEOUT_S = 5.0
+_VARIABLE = "RAY_ADDRESS"
+_OUR_OWN = {"", "local"}
+
+
+def check_address() -> None:
+    """Refuses, before anything is started, a RAY_ADDRESS that no driver can connect to.
+
+    Raises:
+        ConfigError: it is neither HOST:PORT nor auto nor local.
+    """
+    address = os.environ.get(_VARIABLE, "")
+    if address in _OUR_OWN | {"auto"} or _is_host_and_port(address):
+        return
+    scheme = address.partition("://")[0] if "://" in address else ""
+    purpose = {
+        "http": ", the address of a dashboard, which accepts jobs only",
+        "https": ", the address of a dashboard, which accepts jobs only",
+        "ray": ", an address of Ray Client, which Ray Train does not support",
+    }.get(scheme, "")
+    shown = redact(address if scheme else f"x://{address}").removeprefix("x://")
+    raise ConfigError(
+        f"a driver connects to Ray's own address, HOST:6379, but got {shown!r}{purpose}",
+        where=_VARIABLE,
+        remedy="run on a node of the cluster with RAY_ADDRESS=HOST:6379 or auto, send experiments "
+        "from elsewhere by `rnnlane submit --address http://HOST:8265`, or unset RAY_ADDRESS to "
+        "run here",
+    )
+
+
+def cluster_to_join() -> str | None:
+    """HOST:PORT of the cluster that RAY_ADDRESS names; None for a Ray of this process's own.
+
+    In a job RAY_ADDRESS is set by Ray. Without it no other Ray on this machine matters, whether it
+    runs or has only left its address behind.
+
+    Raises:
+        ConfigError: RAY_ADDRESS has a wrong form, or the cluster requires another token.
+        JobError: no Ray answers there.
+    """
+    check_address()
+    address = named = os.environ.get(_VARIABLE, "")
+    if address in _OUR_OWN:
+        return None
+    if address == "auto":
+        try:
+            address = running_ray()
+        except ConnectionError:
+            raise unreachable("no Ray runs on this machine", named="auto") from None
+        named = f"auto, which is {address}"
+    # ray.init() would wait for minutes where nobody answers, and take any server for a Ray.
+    status, details = ask_control_store(address, timeout_s=ANSWER_TIMEOUT_S)
+    if status == "UNAUTHENTICATED":
+        raise token_error(f"RAY_ADDRESS={named}", got="none or a wrong one")
+    if status != "OK":
+        raise unreachable(_reason(status, details), named=named)
+    return address
+
+
+def _reason(status: str, details: str) -> str:
+    if status == "DEADLINE_EXCEEDED":
+        return f"nothing answers within {ANSWER_TIMEOUT_S:g} s"
+    if "hostname lookup" in details or "resolving" in details:
+        return "no such host"
+    if status == "UNAVAILABLE" and "Failed to connect" in details:
+        return details.rpartition("Failed to connect to remote host: ")[2]
+    return "what answers is no Ray"
+
+
+def token_error(where: str, *, got: str) -> ConfigError:
+    """The error of a cluster that refuses this process's token, or the lack of one."""
+    return ConfigError(
+        f"the cluster requires its token, but got {got}",
+        where=where,
+        remedy="set RAY_AUTH_MODE=token, and name a file that holds the cluster's token by "
+        "RAY_AUTH_TOKEN_PATH (default ~/.ray/auth_token)",
+    )
+
+
+def _is_host_and_port(address: str) -> bool:
+    if "://" in address or set(address) & set("@/?# \t\n"):
+        return False
+    try:
+        parts = urlsplit(f"//{address}")
+        return bool(parts.hostname) and bool(parts.port)
+    except ValueError:
+        return False
+
+
+def unreachable(reason: str, *, named: str) -> JobError:
+    """The error of a cluster that cannot be joined.
+
+    Args:
+        reason: a clause for people.
+        named: what RAY_ADDRESS is.
+    """
+    return JobError(
+        f"Ray cannot be reached: {reason}",
+        where=f"RAY_ADDRESS={named}",
+        remedy="start the cluster, or unset RAY_ADDRESS to run on this machine",
+    )
