@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from rnnlane.cli import (
     baseline,
+    clean,
     doctor,
     evaluate,
     jobs,
@@ -64,6 +65,7 @@ for verb in (
     ui.ui,
     schema.schema,
     doctor.doctor,
+    clean.clean,
 ):
     app.command()(verb)
 app.add_typer(jobs.app)

@@ -8,6 +8,8 @@ recorded in an order that stays correct if the driver crashes at any point:
 2. The result and the state go into the record; then the end of the run goes into the outbox, and
    is delivered from there; then the record is closed. Once the result is written the run has
    finished, and an interrupted delivery does not change that.
+3. What only an unfinished run needs, such as its checkpoints, is removed once the store has the
+   rest. Until then the run keeps them.
 
 A record that is not closed and that no process holds belongs to a driver that died; see
 :func:`close_abandoned_runs`.
@@ -21,15 +23,16 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from rnnlane.config.experiment import ExperimentConfig, TrackingConfig
-from rnnlane.errors import JobError, TrackingError
+from rnnlane.errors import JobError, ResourceError, TrackingError, disk_errors
 from rnnlane.execution.environment import describe_environment
+from rnnlane.execution.leftovers import can_tidy, tidy
 from rnnlane.execution.run_record import RunRecord, RunState, all_records
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import Result
 from rnnlane.records.run_marker import marker_line
 from rnnlane.tracking.run import MlflowTracker, RunSpec, RunStatus, send_outbox, terminate_run
 from rnnlane.tracking.search import SearchTracker
-from rnnlane.tracking.store import find_tagged
+from rnnlane.tracking.store import find_tagged, is_reachable
 from rnnlane.tracking.uris import resolve_uri, store_identity
 
 PREDICTOR = "rnnlane.inference:Predictor"
@@ -67,8 +70,9 @@ class TrackedRun(Generic[TrackerT]):
         """Logs the files that ``write`` puts into a folder, unless an earlier attempt has."""
         if not self.record.has_inputs:
             folder = self.record.folder / "inputs"
-            folder.mkdir(exist_ok=True)
-            write(folder)
+            with disk_errors(folder):
+                folder.mkdir(exist_ok=True)
+                write(folder)
             self.tracker.log_artifacts(folder)
             self.record = self.record.update(has_inputs=True)
 
@@ -86,7 +90,7 @@ class TrackedRun(Generic[TrackerT]):
         except KeyboardInterrupt:
             is_tracked = False
         result = describe(is_tracked)
-        self.record = self.record.update(result=result.as_dict())
+        self.record = tidy(self.record.update(result=result.as_dict()))
         if not is_tracked:
             self._events.note(
                 f"the tracking store has not received everything; the rest is in "
@@ -152,7 +156,9 @@ def tracked_run(
         # A start that is refused must leave the state and the store of a run that exists.
         record = record.update(is_closed=False)
     tracker = start(config, spec, outbox=record.outbox, resume_run_id=run_id)
-    record = record.update(tracking_uri=store, run_id=tracker.run_id, state="running")
+    record = record.update(
+        tracking_uri=store, run_id=tracker.run_id, state="running", is_tidy=False
+    )
     run = TrackedRun(record, tracker, events=events, is_resumable=is_resumable)
     try:
         events.note(marker_line(tracker.run_id, tracker.tracking_uri))
@@ -212,22 +218,38 @@ def close_abandoned_runs(uri: str) -> int:
     """Brings the store up to date with the runs of this machine whose drivers have died.
 
     Sends what is left in their outboxes, and gives those whose end was never logged their status:
-    FINISHED where a result was written, FAILED where an error was, else KILLED.
+    FINISHED where a result was written, FAILED where an error was, else KILLED. Of runs that have
+    finished and are delivered by then, removes what is no longer needed.
 
     Returns:
         The number of records sent.
     """
     num_sent = 0
+    is_away = False
     for record in all_records():
-        # The store is away or does not know the run, or the driver is alive: nothing to do now.
-        with contextlib.suppress(TrackingError, JobError):
-            if record.is_closed:
-                num_sent += send_outbox(uri, record.outbox)
-            elif record.tracking_uri == store_identity(uri):
-                # Held while it is sent: the end may be among the records on their way.
+        # The driver is alive, or the disk is full or read-only: nothing to do now.
+        with contextlib.suppress(JobError, ResourceError):
+            try:
+                num_sent += 0 if is_away else _send_rest(uri, record)
+            except TrackingError:
+                # Or the store does not know the run. One that is away is asked no more.
+                is_away = not is_reachable(uri)
+            if can_tidy(record.reread()):
                 with record.locked(timeout_s=0.0) as current:
-                    num_sent += send_outbox(uri, current.outbox)
-                    _close_abandoned(uri, current)
+                    tidy(current)
+    return num_sent
+
+
+def _send_rest(uri: str, record: RunRecord) -> int:
+    """Sends a run's outbox, and its end if that was never logged; returns the records sent."""
+    if record.is_closed:
+        return send_outbox(uri, record.outbox)
+    if record.tracking_uri != store_identity(uri):
+        return 0
+    # Held while it is sent: the end may be among the records on their way.
+    with record.locked(timeout_s=0.0) as current:
+        num_sent = send_outbox(uri, current.outbox)
+        _close_abandoned(uri, current)
     return num_sent
 
 

@@ -8,9 +8,11 @@ import math
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 from rnnlane.config.runtime import RuntimeConfig
+from rnnlane.data.in_use import hold
 from rnnlane.errors import ConfigError, JobError, ResourceError, first_line, redact
 from rnnlane.ray_cluster.capacity import capacity, fits
 from rnnlane.ray_cluster.internals import loopback_only
@@ -73,7 +75,10 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         with contextlib.nullcontext() if address else loopback_only():
-            ray.init(**options)
+            context: Any = ray.init(**options)
+        if not address:
+            # Tells `rnnlane clean` that the session's folder is ours, and when it is not needed.
+            hold(Path(context.address_info["session_dir"]))
     except Exception as error:
         # Ray raises a bare Exception when a node does not start in time.
         raise _connection_error(error, address) from error

@@ -18,6 +18,8 @@ from rnnlane.errors import TrackingError
 RecordKind = Literal["create", "params", "metrics", "tags", "artifacts", "finish"]
 
 DATABASE_NAME = "outbox.db"
+# Of version 0.1.
+OLD_JOURNAL_NAME = "journal.jsonl"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -198,6 +200,14 @@ class Outbox:
             if num_pending + num_rejected == 0:
                 (self.folder / DATABASE_NAME).unlink()
             self._process_lock.release()
+
+
+def has_records(folder: Path) -> bool:
+    """Whether an outbox may hold records that the store lacks or has refused; opens nothing.
+
+    An outbox that is closed without records deletes its file.
+    """
+    return any((folder / name).exists() for name in (DATABASE_NAME, OLD_JOURNAL_NAME))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
