@@ -91,13 +91,31 @@ class JobError(RnnlaneError):
 
 
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
+_DISK_ERRNOS = {
+    errno.EACCES,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ESTALE,
+}
 # Libraries that do not raise OSError say it in words: SQLite, safetensors, and Ray of its workers.
-_FULL_WORDS = re.compile(r"No space left on device|database or disk is full|Disk quota exceeded")
+_FULL_WORDS = re.compile(r"[Nn]o space left on|database or disk is full|Disk quota exceeded")
 
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether a library says, in its own way, that a disk is full."""
     return getattr(error, "errno", None) in _FULL_ERRNOS or bool(_FULL_WORDS.search(str(error)))
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Whether a person has to see to a disk or a folder: it is full, broken or not writable."""
+    return is_disk_full(error) or (
+        isinstance(error, OSError) and error.errno in _DISK_ERRNOS and error.filename is not None
+    )
 
 
 @contextlib.contextmanager
@@ -117,7 +135,7 @@ def disk_errors(place: Path | str) -> Iterator[None]:
         raise
 
 
-def disk_error(error: Exception, place: Path | str) -> ResourceError:
+def disk_error(error: BaseException, place: Path | str) -> ResourceError:
     """A failed read or write of a local file as an error for the user."""
     if is_disk_full(error):
         return ResourceError(

@@ -105,7 +105,7 @@ def train(
     if resume and record is None:
         events.note("no run of this experiment and data to continue; starting a new one")
     record = record or RunRecord.create(config.name, **identity)
-    with record.locked() as current:
+    with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = TrainResult(**current.result)
             events.note(marker_line(finished.run_id, finished.tracking_uri))
@@ -143,7 +143,7 @@ def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> Ba
         config_fingerprint=baseline_fingerprint(config),
         data_fingerprint=prepared.fingerprint,
     )
-    with record.locked() as current:
+    with record.locked(note=events.note) as current:
         placed = _with_places(current, config, [prepared])
         return execute_baseline(config, prepared, record=placed, events=events)
 
@@ -184,7 +184,7 @@ def tune(
     if resume and record is None:
         events.note("no search of this experiment and data to continue; starting a new one")
     record = record or RunRecord.create(config.name, **identity)
-    with record.locked() as current:
+    with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = SearchResult(**current.result)
             if finished.num_trials >= num_trials(config):

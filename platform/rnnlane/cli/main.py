@@ -30,7 +30,8 @@ from rnnlane.cli import (
     ui,
     validate,
 )
-from rnnlane.errors import ConfigError, RnnlaneError
+from rnnlane.config.paths import home
+from rnnlane.errors import ConfigError, RnnlaneError, disk_error, is_disk_error
 from rnnlane.training.memory import use_huge_pages
 
 
@@ -116,7 +117,12 @@ def main() -> None:
     except BrokenPipeError:
         code = 1
     except Exception as error:
-        code = _usage_error(error, as_json=as_json)
+        if is_disk_error(error):
+            trouble = disk_error(error, getattr(error, "filename", None) or home())
+            output.write_error(trouble, as_json=as_json)
+            code = trouble.exit_code
+        else:
+            code = _usage_error(error, as_json=as_json)
     sys.stderr.flush()
     gc.freeze()  # otherwise Python traverses them once more at exit, for up to a second
     sys.exit(code if isinstance(code, int) else 0)

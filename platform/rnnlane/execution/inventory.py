@@ -29,7 +29,7 @@ from rnnlane.data.storage import open_storage_path
 from rnnlane.errors import DataError, JobError, ResourceError
 from rnnlane.execution.leftovers import TIDIED_FOLDERS, can_tidy, remove_checkpoints, tidy
 from rnnlane.execution.run_record import RunRecord, all_records
-from rnnlane.tracking.outbox import has_records
+from rnnlane.tracking.outbox import has_records, is_spent
 
 DAY_S = 86400.0
 
@@ -157,7 +157,7 @@ def _runs(records: list[RunRecord], limits: Limits) -> Iterator[Leftover | Kept]
             remove = partial(_tidy_run, record)
             if num_bytes := checkpoint_bytes + copies:
                 yield Leftover("checkpoints", record.checkpoints, num_bytes, why, remove)
-        elif folder_bytes(record.outbox) > 0:
+        elif is_spent(record.outbox) and folder_bytes(record.outbox) > 0:
             remove = partial(_remove_outbox, record)
             outbox = folder_bytes(record.outbox)
             yield Leftover("outbox", str(record.outbox), outbox, "everything was sent", remove)
@@ -196,7 +196,7 @@ def _tidy_run(record: RunRecord) -> bool:
 
 def _remove_outbox(record: RunRecord) -> bool:
     with contextlib.suppress(JobError, OSError), record.locked(timeout_s=0.0) as current:
-        if current.is_closed and not has_records(current.outbox):
+        if current.is_closed and is_spent(current.outbox):
             shutil.rmtree(current.outbox)
             return True
     return False

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # Longer than another process takes to check whether the driver of a run is alive.
 LOCK_TIMEOUT_S = 3.0
+# In the run's folder while a process that does its upkeep holds the lock.
+_UPKEEP = "upkeep"
 
 RunState = Literal["running", "finished", "failed", "killed"]
 
@@ -136,25 +138,31 @@ class RunRecord:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
-    def locked(self, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[RunRecord]:
+    def locked(
+        self,
+        *,
+        timeout_s: float = LOCK_TIMEOUT_S,
+        note: Callable[[str], None] | None = None,
+        is_upkeep: bool = False,
+    ) -> Iterator[RunRecord]:
         """Locks the run for this process; yields the record as it then is on disk.
 
         A run that fails before its MLflow run can have been created leaves no folder behind.
+
+        Args:
+            timeout_s: the longest wait for a process that works on the run.
+            note: if given, a process that does the run's upkeep is waited for as long as it takes,
+                and this is told so.
+            is_upkeep: this process only sends or removes what an earlier one has left.
 
         Raises:
             JobError: another process still holds the run after ``timeout_s``, or has removed it.
             ResourceError: the disk is full, or the home cannot be written.
         """
         lock = FileLock(self.folder / "lock")
+        mark = self.folder / _UPKEEP
         with disk_errors(self.folder):
-            try:
-                lock.acquire(timeout=timeout_s)
-            except Timeout:
-                raise JobError(
-                    "one process at a time may work on a run, but another one holds this run",
-                    where=str(self.folder),
-                    remedy="wait until it ends, or start a new run without --resume",
-                ) from None
+            self._acquire(lock, timeout_s=timeout_s, note=note)
         try:
             if not (self.folder / "run.json").exists():
                 raise JobError(
@@ -162,12 +170,37 @@ class RunRecord:
                     where=str(self.folder),
                     remedy="start a new run without --resume",
                 )
+            with disk_errors(self.folder):
+                mark.touch() if is_upkeep else mark.unlink(missing_ok=True)
             yield self.reread()
         except BaseException:
             self.reread().discard_unstarted()
             raise
         finally:
+            if is_upkeep:
+                mark.unlink(missing_ok=True)
             lock.release()
+
+    def _acquire(
+        self, lock: FileLock, *, timeout_s: float, note: Callable[[str], None] | None
+    ) -> None:
+        while True:
+            try:
+                lock.acquire(timeout=timeout_s)
+            except Timeout:
+                # A process that died in its upkeep leaves the mark, but not the lock.
+                if note is None or not (self.folder / _UPKEEP).exists():
+                    raise JobError(
+                        "one process at a time may work on a run, but another one holds this run",
+                        where=str(self.folder),
+                        remedy="wait until it ends, or start a new run without --resume",
+                    ) from None
+                note(
+                    "waiting for another process, which sends what the tracking store lacks of "
+                    "this run"
+                )
+            else:
+                return
 
     def _write(self) -> None:
         scratch = self.folder / f"run.json.{os.getpid()}"

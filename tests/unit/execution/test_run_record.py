@@ -154,6 +154,47 @@ def test_one_process_at_a_time_works_on_a_run():
             pass
 
 
+UPKEEP = """
+import sys
+from rnnlane.execution.run_record import RunRecord
+with RunRecord(sys.argv[1], "c", "d", 0.0).locked(is_upkeep=True):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_upkeep_by_another_process_is_waited_for_and_said():
+    record = RunRecord.create("x", **IDENTITY)
+    command = [sys.executable, "-c", UPKEEP, record.key]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(JobError, match="another one holds"), record.locked(timeout_s=0.0):
+            pass
+        notes = []
+
+        def note(text):
+            notes.append(text)
+            other.stdin.write("end\n")
+            other.stdin.flush()
+
+        with record.locked(timeout_s=0.1, note=note):
+            pass
+    assert notes[0].startswith("waiting for another process, which sends")
+    assert sorted(file.name for file in record.folder.iterdir()) == ["lock", "run.json"]
+
+
+def test_a_process_killed_in_its_upkeep_keeps_nobody_waiting():
+    record = RunRecord.create("x", **IDENTITY)
+    (record.folder / "upkeep").touch()
+    with (
+        record.locked(note=pytest.fail),
+        pytest.raises(JobError),
+        record.locked(timeout_s=0.0, note=pytest.fail),
+    ):
+        pass
+
+
 def test_who_holds_a_run_sees_it_as_it_is_on_disk():
     stale = RunRecord.create("x", **IDENTITY)
     newest = stale.update(state="finished", run_id="r")
