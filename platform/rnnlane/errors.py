@@ -6,7 +6,12 @@ is, and what to do about it. Anything else that escapes is a defect of rnnlane.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 USER_INFO = re.compile(r"(?<=://)[^\s'\"]*@")
 _QUERY_SECRET = re.compile(
@@ -83,6 +88,73 @@ class CheckpointError(RnnlaneError):
 
 class JobError(RnnlaneError):
     """Ray gave up on the workers or on the job."""
+
+
+_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
+_DISK_ERRNOS = {
+    errno.EACCES,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ESTALE,
+}
+# Libraries that do not raise OSError say it in words: SQLite, safetensors, and Ray of its workers.
+_FULL_WORDS = re.compile(r"[Nn]o space left on|database or disk is full|Disk quota exceeded")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a library says, in its own way, that a disk is full."""
+    return getattr(error, "errno", None) in _FULL_ERRNOS or bool(_FULL_WORDS.search(str(error)))
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Whether a person has to see to a disk or a folder: it is full, broken or not writable."""
+    return is_disk_full(error) or (
+        isinstance(error, OSError) and error.errno in _DISK_ERRNOS and error.filename is not None
+    )
+
+
+@contextlib.contextmanager
+def disk_errors(place: Path | str) -> Iterator[None]:
+    """Turns a failure of a local disk in its block into a one-line ResourceError.
+
+    Args:
+        place: what is being written or read.
+    """
+    try:
+        yield
+    except RnnlaneError:
+        raise
+    except Exception as error:
+        if is_disk_full(error) or isinstance(error, OSError):
+            raise disk_error(error, place) from error
+        raise
+
+
+def disk_error(error: BaseException, place: Path | str) -> ResourceError:
+    """A failed read or write of a local file as an error for the user."""
+    if is_disk_full(error):
+        return ResourceError(
+            f"no space left on the disk {_mount_point(place)}",
+            where=str(place),
+            remedy="free some space (`rnnlane clean` removes what is no longer needed), then run "
+            "again",
+        )
+    number = getattr(error, "errno", None)
+    return ResourceError(
+        f"cannot read or write: {os.strerror(number) if number else first_line(error)}",
+        where=str(getattr(error, "filename", None) or place),
+        remedy="check the folder's owner, mode and disk, or set RNNLANE_HOME to another one",
+    )
+
+
+def _mount_point(place: Path | str) -> str:
+    path = Path(place).absolute()
+    return str(next(folder for folder in (path, *path.parents) if os.path.ismount(folder)))
 
 
 def first_line(error: BaseException) -> str:

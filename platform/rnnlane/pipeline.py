@@ -21,13 +21,15 @@ from rnnlane.config.fingerprint import (
 from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import storage_root
 from rnnlane.config.space import data_variants, num_trials
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, redact
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, TrainResult
 from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
     from rnnlane.data.prepare.prepared import PreparedData
+    from rnnlane.execution.inventory import Inventory, Limits
+    from rnnlane.execution.run_record import RunRecord
     from rnnlane.inference.predictor import Predictor
     from rnnlane.tracking.store import RunSummary
 
@@ -50,7 +52,7 @@ def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> Pre
     storage = storage_root(config)
     events.stage("looking for prepared data")
     prepared = find_prepared(config, storage=storage)
-    if prepared is not None:
+    if prepared is not None and _hold(prepared):
         return prepared
     check_source(config)
     from rnnlane.ray_cluster.storage_check import check_storage
@@ -59,7 +61,21 @@ def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> Pre
     cluster.connect(config.runtime, verbose=events.verbose)
     check_storage(config)
     events.stage("preparing")
-    return prepare_on_ray(config, storage=storage, events=events)
+    prepared = prepare_on_ray(config, storage=storage, events=events)
+    _hold(prepared)
+    return prepared
+
+
+def _hold(prepared: PreparedData) -> bool:
+    """Keeps prepared data from being removed while the object lives; False if it just was."""
+    from rnnlane.data.in_use import hold
+    from rnnlane.data.prepare.prepared import MANIFEST_NAME
+
+    folder = Path(prepared.path)
+    if "://" in prepared.path:  # where `rnnlane clean` removes no data
+        return True
+    hold(folder, owner=prepared)
+    return (folder / MANIFEST_NAME).exists()
 
 
 def train(
@@ -90,12 +106,13 @@ def train(
     if resume and record is None:
         events.note("no run of this experiment and data to continue; starting a new one")
     record = record or RunRecord.create(config.name, **identity)
-    with record.locked() as current:
+    with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = TrainResult(**current.result)
             events.note(marker_line(finished.run_id, finished.tracking_uri))
             events.note("the run has already finished")
             return finished
+        placed = _with_places(current, config, [prepared])
         if config.runtime.max_workers > 0:
             events.stage("starting Ray")
             cluster.connect(config.runtime, verbose=events.verbose)
@@ -103,7 +120,7 @@ def train(
         # After the data has been checked: it imports torch, which takes seconds.
         from rnnlane.execution.run import execute_run
 
-        return execute_run(config, prepared, record=current, events=events)
+        return execute_run(config, prepared, record=placed, events=events)
 
 
 def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> BaselineResult:
@@ -127,8 +144,9 @@ def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> Ba
         config_fingerprint=baseline_fingerprint(config),
         data_fingerprint=prepared.fingerprint,
     )
-    with record.locked() as current:
-        return execute_baseline(config, prepared, record=current, events=events)
+    with record.locked(note=events.note) as current:
+        placed = _with_places(current, config, [prepared])
+        return execute_baseline(config, prepared, record=placed, events=events)
 
 
 def tune(
@@ -167,13 +185,14 @@ def tune(
     if resume and record is None:
         events.note("no search of this experiment and data to continue; starting a new one")
     record = record or RunRecord.create(config.name, **identity)
-    with record.locked() as current:
+    with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = SearchResult(**current.result)
             if finished.num_trials >= num_trials(config):
                 events.note(marker_line(finished.run_id, finished.tracking_uri))
                 events.note("the search has already finished")
                 return finished
+        placed = _with_places(current, config, prepared)
         events.stage("starting Ray")
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
         no_workers = config.runtime.model_copy(update={"num_workers": 0})
@@ -183,7 +202,19 @@ def tune(
         from rnnlane.search.search import data_key, execute_search
 
         by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
-        return execute_search(config, by_key, record=current, events=events)
+        return execute_search(config, by_key, record=placed, events=events)
+
+
+def _with_places(
+    record: RunRecord, config: ExperimentConfig, prepared: Sequence[PreparedData]
+) -> RunRecord:
+    """The record with where this attempt reads its data and keeps its checkpoints."""
+    storage = storage_root(config) if config.runtime.storage_path is not None else None
+    return record.update(
+        prepared=tuple(data.fingerprint for data in prepared),
+        # A record holds no passwords; without one, its checkpoints could not be removed anyway.
+        storage=storage if storage is None or redact(storage) == storage else None,
+    )
 
 
 def _open_store(configured: str | None) -> None:
@@ -329,3 +360,16 @@ def list_runs(
         uri, mlflow_experiment=mlflow_experiment, limit=limit, with_trials=with_trials
     )
     return summaries, num_sent
+
+
+def clean(limits: Limits | None = None) -> Inventory:
+    """What of the home and of Ray's temporary folder is no longer needed, and what else is there.
+
+    Removes nothing: call :meth:`Leftover.remove` of what is to go.
+
+    Args:
+        limits: which runs may go though they could be resumed or have finished; default: none.
+    """
+    from rnnlane.execution.inventory import Limits, take_inventory
+
+    return take_inventory(limits or Limits())

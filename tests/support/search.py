@@ -114,7 +114,7 @@ def mark_checkpoints(home: Path, *, elapsed_s: float) -> None:
     An epoch that continues from a checkpoint includes that time; one of a trial that started over
     does not.
     """
-    for file in home.glob("checkpoints/*/attempt-*/checkpoint_*/state.json"):
+    for file in home.glob("checkpoints/**/checkpoint_*/state.json"):
         state = json.loads(file.read_text())
         file.write_text(json.dumps({**state, "elapsed_s": state["elapsed_s"] + elapsed_s}))
         file.with_name("checksums.json").unlink(missing_ok=True)

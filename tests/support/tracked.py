@@ -1,5 +1,7 @@
 """Tiny prepared data, and a tracker that remembers, to execute verbs without Ray and MLflow."""
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,7 +56,9 @@ class RememberedTracker:
         self.files |= {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
     def log_model(self, bundle: Path) -> str:
-        self.bundle = bundle
+        # As the real one does: the run's own copy goes once the run has finished.
+        self.bundle = Path(tempfile.mkdtemp()) / "bundle"
+        shutil.copytree(bundle, self.bundle)
         return f"runs:/{self.run_id}/model"
 
     def set_tags(self, tags: Mapping[str, str]) -> None:

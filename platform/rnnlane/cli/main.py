@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from rnnlane.cli import (
     baseline,
+    clean,
     doctor,
     evaluate,
     jobs,
@@ -32,7 +33,8 @@ from rnnlane.cli import (
     validate,
 )
 from rnnlane.cli.arguments import check_utf8
-from rnnlane.errors import ConfigError, RnnlaneError
+from rnnlane.config.paths import home
+from rnnlane.errors import ConfigError, RnnlaneError, disk_error, is_disk_error
 from rnnlane.training.memory import use_huge_pages
 
 
@@ -67,6 +69,7 @@ for verb in (
     ui.ui,
     schema.schema,
     doctor.doctor,
+    clean.clean,
 ):
     app.command()(verb)
 app.add_typer(jobs.app)
@@ -118,7 +121,12 @@ def main() -> None:
     except BrokenPipeError:
         code = 1
     except Exception as error:
-        code = _usage_error(error, as_json=as_json)
+        if is_disk_error(error):
+            trouble = disk_error(error, getattr(error, "filename", None) or home())
+            output.write_error(trouble, as_json=as_json)
+            code = trouble.exit_code
+        else:
+            code = _usage_error(error, as_json=as_json)
     sys.stderr.flush()
     gc.freeze()  # otherwise Python traverses them once more at exit, for up to a second
     sys.exit(code if isinstance(code, int) else 0)

@@ -15,6 +15,7 @@ from rnnlane.config.experiment import TrackingConfig
 from rnnlane.config.paths import home
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import RnnlaneError
+from rnnlane.execution.inventory import Limits, disk_use, in_words, take_inventory
 from rnnlane.jobs.versions import direct_requirements
 
 LEAST_FREE_GIB = 2.0
@@ -42,6 +43,7 @@ def diagnose(tracking_uri: str | None) -> Iterator[Finding]:
     yield _python()
     yield _packages()
     yield _disk()
+    yield _disk_use()
     yield _shared_memory()
     yield _imdb()
     yield store_finding(tracking_uri)
@@ -84,6 +86,14 @@ def _disk() -> Finding:
     ok = free >= LEAST_FREE_GIB
     remedy = "" if ok else f"free {LEAST_FREE_GIB:g} GiB or set RNNLANE_HOME to another disk"
     return Finding("home", ok, f"{folder}, {free:.1f} GiB free", remedy)
+
+
+def _disk_use() -> Finding:
+    use = disk_use()
+    found = ", ".join(f"{what} {in_words(num_bytes)}" for what, num_bytes in use.items())
+    removable = sum(item.num_bytes for item in take_inventory(Limits()).leftovers)
+    remedy = f"`rnnlane clean` removes {in_words(removable)}" if removable else ""
+    return Finding("disk use", True, found, remedy)
 
 
 def _shared_memory() -> Finding:

@@ -6,6 +6,7 @@ below the run's. A checkpoint holds everything a run needs, so the newest comple
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from rnnlane.data.storage import open_storage_path
+from rnnlane.errors import disk_errors
 from rnnlane.training.checkpoint import STATE, is_complete
 
 logger = logging.getLogger(__name__)
@@ -29,9 +32,8 @@ class CheckpointStore:
 
     def __init__(self, root: str):
         self.root = root
-        self._filesystem, self._path = fs.FileSystem.from_uri(
-            root if "://" in root else Path(root).absolute().as_uri()
-        )
+        place = open_storage_path(root)
+        self._filesystem, self._path = place.filesystem, place.path
 
     def next_attempt(self) -> str:
         """The name of a folder that no attempt has used yet."""
@@ -65,20 +67,31 @@ class CheckpointStore:
         return None
 
     def add(self, attempt: str, write: Callable[[Path], None]) -> None:
-        """Adds a checkpoint to an attempt, and keeps the newest two of the attempt."""
+        """Adds a checkpoint to an attempt, and keeps the newest two of the attempt.
+
+        Raises:
+            ResourceError: the disk is full or cannot be written; the older checkpoints stay.
+        """
         folder = f"{self._path}/{attempt}"
         kept = [info.path for info in self._list(folder) if "checkpoint_" in info.base_name]
         number = int(kept[-1].rsplit("_", 1)[1]) + 1 if kept else 0
         with tempfile.TemporaryDirectory() as scratch:
             write(Path(scratch))
             target = f"{folder}/checkpoint_{number:06d}"
-            self._filesystem.create_dir(target)
-            fs.copy_files(
-                scratch,
-                target,
-                source_filesystem=fs.LocalFileSystem(),
-                destination_filesystem=self._filesystem,
-            )
+            try:
+                with disk_errors(target):
+                    self._filesystem.create_dir(target)
+                    fs.copy_files(
+                        scratch,
+                        target,
+                        source_filesystem=fs.LocalFileSystem(),
+                        destination_filesystem=self._filesystem,
+                    )
+            except BaseException:
+                # Half a checkpoint is worth nothing, and the room it takes may be what is missing.
+                with contextlib.suppress(OSError):
+                    self._filesystem.delete_dir(target)
+                raise
         for path in kept[:-1]:
             self._filesystem.delete_dir(path)
 

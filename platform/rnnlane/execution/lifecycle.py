@@ -8,6 +8,8 @@ recorded in an order that stays correct if the driver crashes at any point:
 2. The result and the state go into the record; then the end of the run goes into the outbox, and
    is delivered from there; then the record is closed. Once the result is written the run has
    finished, and an interrupted delivery does not change that.
+3. What only an unfinished run needs, such as its checkpoints, is removed once the store has the
+   rest. Until then the run keeps them.
 
 A record that is not closed and that no process holds belongs to a driver that died; see
 :func:`close_abandoned_runs`.
@@ -16,24 +18,42 @@ A record that is not closed and that no process holds belongs to a driver that d
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from rnnlane.config.experiment import ExperimentConfig, TrackingConfig
-from rnnlane.errors import JobError, TrackingError
+from rnnlane.errors import (
+    JobError,
+    ResourceError,
+    RnnlaneError,
+    TrackingError,
+    disk_error,
+    disk_errors,
+    is_disk_full,
+)
 from rnnlane.execution.environment import describe_environment
+from rnnlane.execution.leftovers import can_tidy, tidy
 from rnnlane.execution.run_record import RunRecord, RunState, all_records
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import Result
 from rnnlane.records.run_marker import marker_line
+from rnnlane.tracking.outbox import has_records, set_aside_if_damaged
 from rnnlane.tracking.run import MlflowTracker, RunSpec, RunStatus, send_outbox, terminate_run
 from rnnlane.tracking.search import SearchTracker
-from rnnlane.tracking.store import find_tagged
+from rnnlane.tracking.store import find_tagged, is_reachable
 from rnnlane.tracking.uris import resolve_uri, store_identity
 
 PREDICTOR = "rnnlane.inference:Predictor"
 KEY_TAG = "rnnlane.run_key"
+
+# A file that is removed when the disk is full: more than a record and the end of a run take.
+_RESERVE = "reserve"
+_RESERVE_BYTES = 256 << 10
+
+logger = logging.getLogger(__name__)
 
 _STATUS: dict[RunState, RunStatus] = {
     "running": "KILLED",
@@ -67,8 +87,9 @@ class TrackedRun(Generic[TrackerT]):
         """Logs the files that ``write`` puts into a folder, unless an earlier attempt has."""
         if not self.record.has_inputs:
             folder = self.record.folder / "inputs"
-            folder.mkdir(exist_ok=True)
-            write(folder)
+            with disk_errors(folder):
+                folder.mkdir(exist_ok=True)
+                write(folder)
             self.tracker.log_artifacts(folder)
             self.record = self.record.update(has_inputs=True)
 
@@ -80,13 +101,14 @@ class TrackedRun(Generic[TrackerT]):
                 before delivery and after it.
         """
         result = describe(False)
+        _remove_reserve(self.record)
         self.record = self.record.update(state="finished", result=result.as_dict())
         try:
             is_tracked = self._close()
         except KeyboardInterrupt:
             is_tracked = False
         result = describe(is_tracked)
-        self.record = self.record.update(result=result.as_dict())
+        self.record = tidy(self.record.update(result=result.as_dict()))
         if not is_tracked:
             self._events.note(
                 f"the tracking store has not received everything; the rest is in "
@@ -97,17 +119,21 @@ class TrackedRun(Generic[TrackerT]):
 
     def abort(self, error: BaseException) -> None:
         """Marks a run that raised as killed or failed, unless it has already finished."""
+        # If the disk is full, there is room now for the record and the end of the run.
+        _remove_reserve(self.record)
         self.record = self.record.reread()
         if self.record.state == "finished":
             return
-        if isinstance(error, KeyboardInterrupt):
-            self.record = self.record.update(state="killed")
-            self._close(reason="interrupted")
+        is_interrupted = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if is_interrupted else str(error) or type(error).__name__
+        try:
+            self.record = self.record.update(state="killed" if is_interrupted else "failed")
+            self._close(reason=reason)
+        except ResourceError as full:
+            self._events.note(f"the end of the run is not recorded yet: {full.message}")
+        if is_interrupted:
             hint = "; continue with --resume" if self._is_resumable else ""
             self._events.note(f"run {self.tracker.run_id} was interrupted{hint}")
-        else:
-            self.record = self.record.update(state="failed")
-            self._close(reason=str(error) or type(error).__name__)
 
     def _close(self, *, reason: str | None = None) -> bool:
         is_tracked = self.tracker.finish(_STATUS[self.record.state], reason=reason)
@@ -142,6 +168,7 @@ def tracked_run(
         TrackingError: the store cannot be reached, or refuses the run.
     """
     uri = resolve_uri(config.uri)
+    record = _without_damaged_outbox(record)
     run_id = record.run_id
     if run_id is None and record.tracking_uri == store_identity(uri):
         run_id = find_tagged(uri, KEY_TAG, record.key)
@@ -152,14 +179,33 @@ def tracked_run(
         # A start that is refused must leave the state and the store of a run that exists.
         record = record.update(is_closed=False)
     tracker = start(config, spec, outbox=record.outbox, resume_run_id=run_id)
-    record = record.update(tracking_uri=store, run_id=tracker.run_id, state="running")
+    record = record.update(
+        tracking_uri=store, run_id=tracker.run_id, state="running", is_tidy=False
+    )
     run = TrackedRun(record, tracker, events=events, is_resumable=is_resumable)
     try:
+        _write_reserve(record)
         events.note(marker_line(tracker.run_id, tracker.tracking_uri))
         yield run
     except BaseException as error:
-        run.abort(error)
-        raise
+        if isinstance(error, RnnlaneError) or not is_disk_full(error):
+            run.abort(error)
+            raise
+        full = disk_error(error, getattr(error, "filename", None) or record.folder)
+        run.abort(full)
+        raise full from error
+
+
+def _write_reserve(record: RunRecord) -> None:
+    """Takes room on the disk for what must be written if a run ends because the disk is full."""
+    with disk_errors(record.folder):
+        # Random, because some filesystems take no room for zeros.
+        (record.folder / _RESERVE).write_bytes(os.urandom(_RESERVE_BYTES))
+
+
+def _remove_reserve(record: RunRecord) -> None:
+    with contextlib.suppress(OSError):
+        (record.folder / _RESERVE).unlink(missing_ok=True)
 
 
 def describe_run(
@@ -212,23 +258,55 @@ def close_abandoned_runs(uri: str) -> int:
     """Brings the store up to date with the runs of this machine whose drivers have died.
 
     Sends what is left in their outboxes, and gives those whose end was never logged their status:
-    FINISHED where a result was written, FAILED where an error was, else KILLED.
+    FINISHED where a result was written, FAILED where an error was, else KILLED. Of runs that have
+    finished and are delivered by then, removes what is no longer needed.
 
     Returns:
         The number of records sent.
     """
     num_sent = 0
+    is_away = False
     for record in all_records():
-        # The store is away or does not know the run, or the driver is alive: nothing to do now.
-        with contextlib.suppress(TrackingError, JobError):
-            if record.is_closed:
-                num_sent += send_outbox(uri, record.outbox)
-            elif record.tracking_uri == store_identity(uri):
-                # Held while it is sent: the end may be among the records on their way.
-                with record.locked(timeout_s=0.0) as current:
-                    num_sent += send_outbox(uri, current.outbox)
-                    _close_abandoned(uri, current)
+        # The driver is alive, or the disk is full or read-only: nothing to do now.
+        with contextlib.suppress(JobError, ResourceError):
+            try:
+                num_sent += 0 if is_away else _send_rest(uri, record)
+            except TrackingError:
+                # Or the store does not know the run. One that is away is asked no more.
+                is_away = not is_reachable(uri)
+            if can_tidy(record.reread()):
+                with record.locked(timeout_s=0.0, is_upkeep=True) as current:
+                    tidy(current)
     return num_sent
+
+
+def _send_rest(uri: str, record: RunRecord) -> int:
+    """Sends a run's outbox, and its end if that was never logged; returns the records sent."""
+    if record.is_closed and not has_records(record.outbox):
+        return 0
+    if not record.is_closed and record.tracking_uri != store_identity(uri):
+        return 0
+    # Held while it is sent: the end may be among the records on their way.
+    with record.locked(timeout_s=0.0, is_upkeep=True) as current:
+        sound = _without_damaged_outbox(current)
+        num_sent = send_outbox(uri, sound.outbox)
+        _close_abandoned(uri, sound)
+    return num_sent
+
+
+def _without_damaged_outbox(record: RunRecord) -> RunRecord:
+    """Moves a damaged outbox away. What waited in it is lost, so that the run is not finished."""
+    damaged = set_aside_if_damaged(record.outbox)
+    if damaged is None:
+        return record
+    logger.warning(
+        "the outbox of the run %s is damaged and was moved to %s; continue the run with --resume "
+        "to log again what the tracking store lacks",
+        record.key,
+        damaged,
+    )
+    state: RunState = "failed" if record.state == "finished" else record.state
+    return record.update(state=state, result=None, has_inputs=False, is_closed=False)
 
 
 def _close_abandoned(uri: str, record: RunRecord) -> None:

@@ -7,9 +7,11 @@ import math
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 from rnnlane.config.runtime import RuntimeConfig
+from rnnlane.data.in_use import hold
 from rnnlane.errors import JobError, ResourceError, first_line
 from rnnlane.ray_cluster.address import check_address, cluster_to_join, unreachable
 from rnnlane.ray_cluster.capacity import capacity, fits
@@ -70,13 +72,15 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
     wanted = math.ceil(config.min_workers * config.cpus_per_worker)
     try:
         with loopback_only(), without_startup_log():
-            ray.init(
+            context: Any = ray.init(
                 address="local",
                 num_cpus=max(os.cpu_count() or 1, wanted),
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
                 **options,
             )
+        # Tells `rnnlane clean` that the session's folder is ours, and when it is not needed.
+        hold(Path(context.address_info["session_dir"]))
     except Exception as error:
         # Ray raises a bare Exception when one of its processes does not start.
         cause, log = startup_failure(error)

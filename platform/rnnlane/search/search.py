@@ -296,7 +296,7 @@ class _Search(TrialEvents):
         )
 
     def _checkpoints(self, key: str) -> str:
-        return joined(storage_root(self._config), "checkpoints", key)
+        return joined(storage_root(self._config), "checkpoints", self._record.key, key)
 
     def _delete_done_checkpoints(self) -> None:
         """Deletes the checkpoints of trials that have ended."""

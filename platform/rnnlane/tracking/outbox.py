@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import secrets
 import shutil
 import sqlite3
 import threading
@@ -13,11 +15,13 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from rnnlane.errors import TrackingError
+from rnnlane.errors import TrackingError, disk_error, disk_errors, is_disk_full
 
 RecordKind = Literal["create", "params", "metrics", "tags", "artifacts", "finish"]
 
 DATABASE_NAME = "outbox.db"
+# Of version 0.1.
+OLD_JOURNAL_NAME = "journal.jsonl"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -83,22 +87,25 @@ class Outbox:
         Raises:
             OutboxUnavailableError: another process holds it, records wait for another store, or the
                 file cannot be read.
+            ResourceError: the disk is full, or the folder cannot be written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.files = folder / "files"
         self._store = store
         self._is_closed = False
         self._lock = threading.RLock()
         self._process_lock = FileLock(folder / "lock", thread_local=False)
-        try:
-            self._process_lock.acquire(timeout=0)
-        except Timeout:
-            raise OutboxUnavailableError(
-                "one process at a time may log a run, but another one is logging it now",
-                where=str(folder),
-                remedy="wait until it ends, or end it",
-            ) from None
+        with disk_errors(folder):
+            try:
+                self._process_lock.acquire(timeout=0)
+            except Timeout:
+                raise OutboxUnavailableError(
+                    "one process at a time may log a run, but another one is logging it now",
+                    where=str(folder),
+                    remedy="wait until it ends, or end it",
+                ) from None
         try:
             self._database = self._open(folder / DATABASE_NAME)
         except BaseException:
@@ -116,6 +123,8 @@ class Outbox:
         except sqlite3.Error as error:
             if database is not None:
                 database.close()
+            if is_disk_full(error):
+                raise disk_error(error, path) from None
             raise OutboxUnavailableError(
                 f"an outbox must be a SQLite file that can be read and written, but got: {error}",
                 where=str(path),
@@ -133,8 +142,12 @@ class Outbox:
     def append(
         self, kind: RecordKind, content: Mapping[str, Any], *, run_id: str, time_ms: int
     ) -> Record:
-        """Writes a record to the disk, as the last one; takes about 0.3 ms."""
-        with self._lock:
+        """Writes a record to the disk, as the last one; takes about 0.3 ms.
+
+        Raises:
+            ResourceError: the disk is full; the outbox is as before.
+        """
+        with self._lock, disk_errors(self.folder):
             cursor = self._database.execute(
                 "INSERT INTO records (kind, run_id, time_ms, content, store)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -198,6 +211,45 @@ class Outbox:
             if num_pending + num_rejected == 0:
                 (self.folder / DATABASE_NAME).unlink()
             self._process_lock.release()
+
+
+def has_records(folder: Path) -> bool:
+    """Whether an outbox may hold records that the store lacks or has refused; opens nothing.
+
+    An outbox that is closed without records deletes its file.
+    """
+    return any((folder / name).exists() for name in (DATABASE_NAME, OLD_JOURNAL_NAME))
+
+
+def is_spent(folder: Path) -> bool:
+    """Whether nothing in an outbox's folder can be of use any more."""
+    return not has_records(folder) and not any(folder.glob("damaged-*"))
+
+
+def set_aside_if_damaged(folder: Path) -> Path | None:
+    """Renames the file of an outbox if it is not a database that can be read.
+
+    The caller is the only process that works on the run.
+
+    Returns:
+        The new name; None if the outbox is sound, or there is none.
+    """
+    path = folder / DATABASE_NAME
+    if not path.exists():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=0.0)) as database:
+            for (content,) in database.execute("SELECT content FROM records"):
+                json.loads(content)
+    except sqlite3.OperationalError:
+        # Another process sends it, or the disk is full; and one that is still empty has no table.
+        return None
+    except (sqlite3.DatabaseError, ValueError, TypeError):
+        name = f"damaged-{secrets.token_hex(4)}.db"
+        for file in sorted(folder.glob(f"{DATABASE_NAME}*")):
+            file.rename(folder / file.name.replace(DATABASE_NAME, name, 1))
+        return folder / name
+    return None
 
 
 def _connect(path: Path) -> sqlite3.Connection:

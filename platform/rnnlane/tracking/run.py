@@ -21,7 +21,13 @@ from rnnlane.tracking.delivery import (
     reopen_run,
 )
 from rnnlane.tracking.internals import with_context_tags
-from rnnlane.tracking.outbox import DATABASE_NAME, Outbox, OutboxUnavailableError, RecordKind
+from rnnlane.tracking.outbox import (
+    DATABASE_NAME,
+    OLD_JOURNAL_NAME,
+    Outbox,
+    OutboxUnavailableError,
+    RecordKind,
+)
 from rnnlane.tracking.packaging import MODEL_PATH, save_model
 from rnnlane.tracking.sender import Sender, send_all
 from rnnlane.tracking.system_metrics import SystemMetrics
@@ -111,7 +117,7 @@ def send_outbox(uri: str, outbox: Path) -> int:
     Raises:
         TrackingError: the store still cannot be reached; the rest stays in the outbox.
     """
-    if (outbox / "journal.jsonl").exists():
+    if (outbox / OLD_JOURNAL_NAME).exists():
         logger.warning(
             "%s was written by rnnlane 0.1 and is not sent; send it with 0.1 or delete it", outbox
         )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from rnnlane.errors import is_disk_full
 from rnnlane.tracking.client import is_away, one_line
 from rnnlane.tracking.delivery import MlflowDestination
 from rnnlane.tracking.outbox import Outbox, Record, RecordKind
@@ -150,4 +151,5 @@ class Sender:
 
 def _log_outage(since: float, error: Exception) -> None:
     start = time.strftime("%H:%M:%S", time.localtime(since))
-    logger.warning("tracking server away since %s; training continues: %s", start, one_line(error))
+    what = "no room for the tracking store" if is_disk_full(error) else "tracking server away"
+    logger.warning("%s since %s; training continues: %s", what, start, one_line(error))

@@ -88,6 +88,15 @@ def check_store(uri: str, *, mlflow_experiment: str | None = None) -> None:
             client.set_experiment_tag(experiment, "rnnlane.checked", "true")
 
 
+def is_reachable(uri: str) -> bool:
+    """Whether the store answers now."""
+    try:
+        open_client(uri)
+    except TrackingError:
+        return False
+    return True
+
+
 def list_runs(
     uri: str, *, mlflow_experiment: str | None, limit: int, with_trials: bool = False
 ) -> list[RunSummary]:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rnnlane.data.batches.plan import PLAN_VERSION
-from rnnlane.errors import CheckpointError, first_line
+from rnnlane.errors import CheckpointError, disk_errors, first_line
 from rnnlane.records.events import RunEvents
 from rnnlane.training.clipping import ClipChoice
 from rnnlane.training.state import TrainState
@@ -66,6 +66,10 @@ class Checkpointer:
         """
 
         def write(folder: Path) -> None:
+            with disk_errors(folder):
+                write_files(folder)
+
+        def write_files(folder: Path) -> None:
             save_file(contiguous_weights(self._model), folder / WEIGHTS)
             if best is not None:
                 save_file(best, folder / BEST)

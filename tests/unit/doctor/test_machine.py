@@ -8,6 +8,7 @@ import pytest
 
 from rnnlane.doctor import machine
 from rnnlane.doctor.machine import store_finding
+from support.leftovers import checkpoint_of, finished_run
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
@@ -56,6 +57,18 @@ def test_a_home_that_cannot_be_written_is_a_problem(home, monkeypatch):
     finding = machine._disk()
     assert not finding.ok
     assert "Permission denied" in finding.found
+
+
+def test_disk_use_is_said_and_what_can_be_freed(tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "tmp"))
+    assert machine._disk_use().found == "checkpoints 0 B, prepared data 0 B, runs 0 B, MLflow 0 B"
+    assert machine._disk_use().remedy == ""
+    checkpoint_of(finished_run(), 2_500_000)
+    finding = machine._disk_use()
+    assert finding.ok
+    assert finding.found.startswith("checkpoints 2.5 MB, ")
+    assert finding.remedy == "`rnnlane clean` removes 2.5 MB"
 
 
 @pytest.mark.parametrize(("gib", "ok"), [(0.06, False), (1.0, True)])

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from rnnlane.errors import ResourceError
+from rnnlane.execution import checkpoint_store
 from rnnlane.execution.checkpoint_store import CheckpointStore
 
 
@@ -58,3 +60,30 @@ def test_the_newest_two_are_kept(store, tmp_path):
         store.add("attempt-1", writer(1, step))
     root = tmp_path / "checkpoints" / "run" / "attempt-1"
     assert sorted(position(folder)[1] for folder in root.iterdir()) == [3, 4]
+
+
+def test_a_checkpoint_that_finds_no_room_leaves_the_older_ones(store, tmp_path, monkeypatch):
+    store.add("attempt-1", writer(1, 0))
+
+    def full(_source, target, **_options):
+        (Path(target) / "half").write_bytes(b"half")
+        raise OSError(28, "Error writing bytes: No space left on device")
+
+    monkeypatch.setattr(checkpoint_store.fs, "copy_files", full)
+    with pytest.raises(ResourceError, match="no space left on the disk /") as refused:
+        store.add("attempt-1", writer(2, 0))
+    monkeypatch.undo()
+    folder = tmp_path / "checkpoints" / "run" / "attempt-1"
+    assert refused.value.where == str(folder / "checkpoint_000001")
+    assert [path.name for path in folder.iterdir()] == ["checkpoint_000000"]
+    assert position(store.fetch_latest(tmp_path / "to")) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", "a@b", "a b", "été", "a\nb", "a[b]"])
+def test_any_name_of_a_folder_will_do(tmp_path, name):
+    store = CheckpointStore(str(tmp_path / name / "run"))
+    store.add("attempt-1", writer(3, 1))
+    assert position(store.fetch_latest(tmp_path / "to")) == (3, 1)
+    assert (tmp_path / name / "run" / "attempt-1").is_dir()
+    store.delete()
+    assert not (tmp_path / name / "run").exists()

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from rnnlane.errors import JobError, TrackingError
-from rnnlane.execution import lifecycle
+from rnnlane.errors import JobError, ResourceError, TrackingError
+from rnnlane.execution import leftovers, lifecycle
 from rnnlane.execution.lifecycle import close_abandoned_runs, flattened, tracked_run
 from rnnlane.execution.run_record import RunRecord, all_records
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import Result
 from rnnlane.tracking.run import RunSpec
+from support.leftovers import checkpoint_of
 
 IDENTITY = {"config_fingerprint": "c", "data_fingerprint": "d"}
 SPEC = RunSpec(name="x", predictor="m:C", class_names=())
@@ -91,6 +92,7 @@ def store(tmp_path, monkeypatch):
     store = Store()
     store.uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setattr(lifecycle, "send_outbox", lambda *_: 0)
+    monkeypatch.setattr(lifecycle, "is_reachable", lambda _uri: not store.is_away)
     monkeypatch.setattr(lifecycle, "terminate_run", store.terminate)
     monkeypatch.setattr(lifecycle, "find_tagged", lambda _uri, _tag, key: store.run_of.get(key))
     return store
@@ -264,11 +266,12 @@ def test_inputs_count_as_logged_only_when_they_were(store, notes):
     def body(tracked):
         tracked.log_inputs(write)
         tracked.log_inputs(write)
+        inputs = tracked.record.folder / "inputs"
+        assert (inputs / "experiment.yaml").read_text() == "name: x"
         return conclude(tracked)
 
     run(store, notes, only_record(), body)
     assert store.artifacts == [["experiment.yaml"]]
-    assert (only_record().folder / "inputs" / "experiment.yaml").read_text() == "name: x"
 
 
 def test_params_are_flat():
@@ -326,3 +329,202 @@ def test_the_result_after_an_incomplete_delivery_is_described_again(store, notes
 
     run(store, notes, RunRecord.create("x", **IDENTITY), body)
     assert described == [False, False]
+
+
+def test_a_finished_run_keeps_nothing_that_only_an_unfinished_one_needs(store, notes):
+    record = RunRecord.create("x", **IDENTITY)
+    checkpoint = checkpoint_of(record)
+    run(store, notes, record, conclude)
+    assert not checkpoint.exists()
+    assert only_record().is_tidy
+
+
+@pytest.mark.parametrize("body", [die_of(KeyboardInterrupt()), die_of(ValueError())])
+def test_a_run_that_can_be_resumed_keeps_its_checkpoints(store, notes, body):
+    record = RunRecord.create("x", **IDENTITY)
+    checkpoint = checkpoint_of(record)
+    with pytest.raises((KeyboardInterrupt, ValueError)):
+        run(store, notes, record, body)
+    close_abandoned_runs(store.uri)
+    assert checkpoint.exists()
+
+
+@pytest.mark.parametrize("dies", ["before delivery", "after delivery", "as it removes"])
+def test_checkpoints_go_with_the_next_command_if_the_driver_dies(store, notes, monkeypatch, dies):
+    def die(*_, **__):
+        raise Killed
+
+    record = RunRecord.create("x", **IDENTITY)
+    checkpoint = checkpoint_of(record)
+    with monkeypatch.context() as patch:
+        if dies == "before delivery":
+            store.in_finish = Killed()
+        elif dies == "after delivery":
+            patch.setattr(lifecycle, "tidy", die)
+        else:
+            patch.setattr(leftovers, "open_storage_path", die)
+        with pytest.raises(Killed):
+            run(store, notes, record, conclude)
+    assert checkpoint.exists()
+    store.in_finish = None
+    close_abandoned_runs(store.uri)
+    assert not checkpoint.exists()
+    assert only_record().is_tidy
+    assert store.status == {"run0": "FINISHED"}
+
+
+def test_checkpoints_stay_until_the_store_has_the_model(store, notes, monkeypatch):
+    record = RunRecord.create("x", **IDENTITY)
+    checkpoint = checkpoint_of(record)
+
+    def body(tracked):
+        store.is_away = True
+        tracked.record.outbox.mkdir()
+        (tracked.record.outbox / "outbox.db").touch()
+        return conclude(tracked)
+
+    run(store, notes, record, body)
+    close_abandoned_runs(store.uri)
+    assert checkpoint.exists()
+    store.is_away = False
+    monkeypatch.setattr(
+        lifecycle, "send_outbox", lambda _uri, outbox: (outbox / "outbox.db").unlink() or 1
+    )
+    assert close_abandoned_runs(store.uri) == 1
+    assert not checkpoint.exists()
+
+
+def test_a_resumed_search_is_tidied_again(store, notes):
+    record = RunRecord.create("x", **IDENTITY)
+    run(store, notes, record, conclude)
+
+    def body(tracked):
+        assert not tracked.record.is_tidy
+        checkpoint_of(tracked.record)
+        return conclude(tracked)
+
+    run(store, notes, only_record(), body)
+    assert not (only_record().folder.parents[1] / "checkpoints" / record.key).exists()
+
+
+def test_a_store_that_is_away_is_asked_once(store, notes, monkeypatch):
+    for _ in range(3):
+        run(store, notes, RunRecord.create("x", **IDENTITY), conclude)
+    asked = []
+
+    def send(uri, _outbox):
+        asked.append(uri)
+        raise TrackingError("away" if store.is_away else "no such run")
+
+    for record in all_records():
+        record.outbox.mkdir()
+        (record.outbox / "outbox.db").touch()
+    monkeypatch.setattr(lifecycle, "send_outbox", send)
+    assert close_abandoned_runs(store.uri) == 0
+    assert len(asked) == 3
+    asked.clear()
+    store.is_away = True
+    assert close_abandoned_runs(store.uri) == 0
+    assert asked == [store.uri]
+
+
+FULL = OSError(28, "No space left on device")
+
+
+def test_a_full_disk_fails_the_run_in_one_line_that_names_the_disk(store, notes):
+    record = RunRecord.create("x", **IDENTITY)
+    checkpoint = checkpoint_of(record)
+    with pytest.raises(ResourceError, match="no space left on the disk /") as refused:
+        run(store, notes, record, die_of(FULL))
+    assert refused.value.where == str(record.folder)
+    assert (only_record().state, store.status) == ("failed", {"run0": "FAILED"})
+    assert "no space left" in store.reason
+    assert checkpoint.exists()
+    assert not (record.folder / "reserve").exists()
+    store.reason = None
+    run(store, notes, only_record(), conclude)
+    assert store.status == {"run0": "FINISHED"}
+
+
+class Disk:
+    """A disk on which records can be written only once the reserve was removed."""
+
+    def __init__(self, monkeypatch, *, room_in_reserve):
+        self.is_full = False
+        self._writes = RunRecord._write
+        self._has_reserve = room_in_reserve
+        monkeypatch.setattr(RunRecord, "_write", lambda record: self.write(record))  # noqa: PLW0108
+
+    def write(self, record):
+        reserve = record.folder / "reserve"
+        if self.is_full and (reserve.exists() or not self._has_reserve):
+            raise ResourceError("no space left on the disk /")
+        self._writes(record)
+
+
+def test_the_end_of_a_run_is_recorded_in_the_reserve(store, notes, monkeypatch):
+    disk = Disk(monkeypatch, room_in_reserve=True)
+
+    def body(_tracked):
+        disk.is_full = True
+        raise FULL
+
+    with pytest.raises(ResourceError):
+        run(store, notes, RunRecord.create("x", **IDENTITY), body)
+    assert (only_record().state, store.status) == ("failed", {"run0": "FAILED"})
+
+
+def test_a_disk_without_any_room_still_gives_the_one_line(store, notes, monkeypatch):
+    disk = Disk(monkeypatch, room_in_reserve=False)
+
+    def body(_tracked):
+        disk.is_full = True
+        raise FULL
+
+    with pytest.raises(ResourceError, match="no space left"):
+        run(store, notes, RunRecord.create("x", **IDENTITY), body)
+    assert "is not recorded yet" in notes.notes[-1]
+    disk.is_full = False
+    close_abandoned_runs(store.uri)
+    assert only_record().is_closed
+    assert store.status["run0"] != "RUNNING"
+
+
+def test_a_run_whose_outbox_is_damaged_goes_on_and_logs_its_inputs_again(store, notes, caplog):
+    with pytest.raises(Killed):
+        run(store, notes, RunRecord.create("x", **IDENTITY), die_of(Killed()))
+    record = only_record().update(state="running", is_closed=False, has_inputs=True)
+    record.outbox.mkdir()
+    (record.outbox / "outbox.db").write_bytes(b"no database" * 100)
+
+    def body(tracked):
+        assert not tracked.record.has_inputs
+        return conclude(tracked)
+
+    run(store, notes, record, body)
+    [message] = [message for message in caplog.messages if "damaged" in message]
+    assert record.key in message
+    assert store.status == {"run0": "FINISHED"}
+
+
+def test_a_finished_run_whose_outbox_is_damaged_can_be_resumed(store, notes, caplog):
+    record = RunRecord.create("x", **IDENTITY)
+    checkpoint = checkpoint_of(record)
+
+    def body(tracked):
+        store.is_away = True
+        tracked.record.outbox.mkdir()
+        (tracked.record.outbox / "outbox.db").write_bytes(b"no database" * 100)
+        return conclude(tracked)
+
+    run(store, notes, record, body)
+    store.is_away = False
+    store.status["run0"] = "RUNNING"
+    for _ in range(2):
+        close_abandoned_runs(store.uri)
+    assert len([message for message in caplog.messages if "damaged" in message]) == 1
+    assert (only_record().state, store.status) == ("failed", {"run0": "FAILED"})
+    assert checkpoint.exists()
+    run(store, notes, only_record(), conclude)
+    assert (only_record().state, store.status) == ("finished", {"run0": "FINISHED"})
+    assert not checkpoint.exists()

@@ -14,7 +14,16 @@ from typing import Any
 
 import pytest
 
-from rnnlane.tracking.outbox import DATABASE_NAME, Outbox, OutboxUnavailableError, Record
+from rnnlane.errors import ResourceError
+from rnnlane.tracking.outbox import (
+    DATABASE_NAME,
+    Outbox,
+    OutboxUnavailableError,
+    Record,
+    has_records,
+    is_spent,
+    set_aside_if_damaged,
+)
 
 STORE = "http://host:5000"
 
@@ -217,3 +226,47 @@ def test_an_unreadable_file_is_refused_and_left_alone(tmp_path: Path) -> None:
         with pytest.raises(OutboxUnavailableError, match="file is not a database"):
             Outbox(tmp_path, store=STORE)
     assert (tmp_path / DATABASE_NAME).read_bytes() == b"not a database" * 100
+
+
+@pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"x" * 8000])
+def test_a_damaged_file_is_set_aside_with_its_content(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / DATABASE_NAME).write_bytes(content)
+    target = set_aside_if_damaged(tmp_path)
+    assert target is not None
+    assert target.read_bytes() == content
+    assert not has_records(tmp_path)
+    assert not is_spent(tmp_path)
+    Outbox(tmp_path, store=STORE).close()
+
+
+def test_a_sound_outbox_an_empty_one_and_one_in_use_are_not_damaged(tmp_path: Path) -> None:
+    assert set_aside_if_damaged(tmp_path / "none") is None
+    outbox = Outbox(tmp_path, store=STORE)
+    record = add(outbox, 1)
+    assert set_aside_if_damaged(tmp_path) is None
+    outbox.close()
+    assert set_aside_if_damaged(tmp_path) is None
+    assert has_records(tmp_path)
+    assert Outbox(tmp_path, store=STORE).pending() == [record]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / DATABASE_NAME).touch()
+    assert set_aside_if_damaged(tmp_path / "empty") is None
+
+
+def test_an_outbox_without_records_is_spent(tmp_path: Path) -> None:
+    Outbox(tmp_path, store=STORE).close()
+    assert not has_records(tmp_path)
+    assert is_spent(tmp_path)
+
+
+def test_a_full_disk_is_named_and_the_records_stay(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, store=STORE)
+    record = add(outbox, 1)
+    # SQLite's own limit on the size of a file raises what a full disk raises.
+    pages = outbox._database.execute("PRAGMA page_count").fetchone()[0]
+    outbox._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(ResourceError, match="no space left on the disk /") as refused:
+        outbox.append("tags", {"a": "x" * 10_000}, run_id="r", time_ms=1)
+    assert refused.value.where == str(tmp_path)
+    assert outbox.pending() == [record]
+    outbox.close()

@@ -111,23 +111,40 @@ def publish(path: str, *, folder: StoragePath, manifest: Manifest) -> PreparedDa
 
 
 def remove_abandoned(path: str, *, now: datetime) -> None:
-    """Removes drafts that are a day old and that no manifest names: their writers died.
+    """Removes the :func:`abandoned_drafts` below prepared data.
+
+    Raises:
+        DataError: the storage cannot be reached.
+    """
+    finished = find_finished(path)
+    used = finished.manifest.data_folder if finished else None
+    for folder in abandoned_drafts(path, used=used, now=now):
+        _discard(folder)
+
+
+def abandoned_drafts(path: str, *, used: str | None, now: datetime) -> list[StoragePath]:
+    """Drafts that are a day old and that the manifest does not name: their writers died.
+
+    Args:
+        path: folder or URI of the prepared data.
+        used: name of the folder that the manifest names.
+        now: with a time zone.
 
     Raises:
         DataError: the storage cannot be reached.
     """
     home = open_storage_path(path)
-    finished = find_finished(path)
-    used = finished.manifest.data_folder if finished else None
     with readable_errors(str(home)):
         infos = home.children()
+    drafts = []
     for info in infos:
         match = _DRAFT_NAME.fullmatch(info.base_name)
         if match is None or info.base_name == used:
             continue
         made = datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC)
         if now - made > _ABANDONED_AFTER:
-            _discard(home / info.base_name)
+            drafts.append(home / info.base_name)
+    return drafts
 
 
 def _discard(folder: StoragePath) -> None:
