@@ -155,6 +155,8 @@ def _broken_rule(error: Any) -> str | None:
     options = getattr(getattr(error, "param", None), "opts", [])
     reason = str(getattr(error, "message", "")).removeprefix("Value error, ").rstrip(".")
     choices = reason.partition(" is not one of ")[2]
+    if reason.startswith("it must "):
+        return f"{options[0]} {reason.removeprefix('it ')}"
     if choices:
         rule = f"must be one of {choices}"
     elif reason.startswith("Input should "):

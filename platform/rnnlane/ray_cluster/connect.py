@@ -79,8 +79,6 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
                 dashboard_host="127.0.0.1",
                 **options,
             )
-        # Tells `rnnlane clean` that the session's folder is ours, and when it is not needed.
-        hold(Path(context.address_info["session_dir"]))
     except Exception as error:
         # Ray raises a bare Exception when one of its processes does not start.
         cause, log = startup_failure(error)
@@ -90,6 +88,8 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
             remedy="it needs free memory, and room in /dev/shm and in its temporary folder "
             "(RAY_TMPDIR, by default /tmp)",
         ) from error
+    # Tells `rnnlane clean` that the session's folder is ours, and when it is not needed.
+    hold(Path(context.address_info["session_dir"]))
 
 
 def use_gpu(config: RuntimeConfig) -> bool:

@@ -156,8 +156,11 @@ main.main()
     ("arguments", "line"),
     [
         (("evaluate", "--split", "tets"), "--split must be one of 'train', 'val', 'test', but got"),
-        (("runs", "--limit=0"), "--limit must be greater than or equal to 1, but got '0'"),
-        (("train", "x.yaml", "--workers", "two"), "--workers must be a valid integer, but got"),
+        (("runs", "--limit=0"), "--limit must be a whole number from 1, but got '0'"),
+        (
+            ("train", "x.yaml", "--workers", "two"),
+            "--workers must be a whole number from 0",
+        ),
     ],
 )
 def test_a_value_that_an_option_refuses_is_named_with_the_rule(arguments, line):

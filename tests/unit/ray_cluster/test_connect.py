@@ -1,6 +1,7 @@
 """Which Ray a driver starts or joins, and what it says of one that does not start."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -25,11 +26,12 @@ RUNTIME = tiny_experiment().runtime
 
 
 @pytest.fixture
-def inits(monkeypatch):
+def inits(monkeypatch, tmp_path):
     """What ``ray.init()`` is called with."""
     calls = []
+    started = SimpleNamespace(address_info={"session_dir": str(tmp_path)})
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", lambda **options: calls.append(options))
+    monkeypatch.setattr(ray, "init", lambda **options: calls.append(options) or started)
     monkeypatch.setattr(cluster.signal, "signal", lambda *_: None)
     for name in ("RAY_ADDRESS", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"):
         monkeypatch.delenv(name, raising=False)
