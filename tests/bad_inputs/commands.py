@@ -50,33 +50,38 @@ COMMANDS = (
     ),
     Bad(
         "a limit of zero",
-        "command line: --limit must be greater than or equal to 1, but got '0' -- see `rnnlane --help`",
+        "command line: --limit must be a whole number from 1, but got '0' -- see `rnnlane --help`",
         args=("runs", "--limit", "0"),
     ),
     Bad(
         "a limit in words",
-        "command line: --limit must be a valid integer, but got 'ten' -- see `rnnlane --help`",
+        "command line: --limit must be a whole number from 1, but got 'ten' -- see `rnnlane --help`",
         args=("runs", "--limit", "ten"),
     ),
     Bad(
         "workers in words",
-        "command line: --workers must be a valid integer, but got 'two' -- see `rnnlane --help`",
+        "command line: --workers must be a whole number from 0, but got 'two' -- see `rnnlane --help`",
         args=("train", "x.yaml", "--workers", "two"),
     ),
     Bad(
         "fewer than no workers",
-        "command line: --workers must be greater than or equal to 0, but got '-1' -- see `rnnlane --help`",
+        "command line: --workers must be a whole number from 0, but got '-1' -- see `rnnlane --help`",
         args=("train", "x.yaml", "--workers", "-1"),
     ),
     Bad(
         "a port that is none",
-        "command line: --port must be less than or equal to 65535, but got '99999' -- see `rnnlane --help`",
+        "command line: --port must be a whole number from 1 to 65535, but got '99999' -- see `rnnlane --help`",
         args=("ui", "--port", "99999"),
     ),
     Bad(
         "a search without a space",
         "search: a search needs a `search` section, but the experiment has none -- say what may vary; experiments/search-quick.yaml is an example",
         args=("tune", "x.yaml"),
+    ),
+    Bad(
+        "a text that looks like an option",
+        'command line: No such option: -1 -- see `rnnlane --help`; a text that begins with a dash comes after --: rnnlane predict -- "-1 of 10"',
+        args=("predict", "-10/10 a waste of time"),
     ),
     Bad(
         "no text",
@@ -143,8 +148,21 @@ COMMANDS = (
         code=1,
     ),
     Bad(
+        "a Ray where nobody answers",
+        "RAY_ADDRESS=127.0.0.1:9: Ray cannot be reached: Connection refused -- start the cluster, or unset RAY_ADDRESS to run on this machine",
+        args=("prepare", "x.yaml"),
+        env={"RAY_ADDRESS": "127.0.0.1:9"},
+        code=1,
+    ),
+    Bad(
+        "a Ray address that is none",
+        "RAY_ADDRESS: a driver connects to Ray's own address, HOST:6379, but got 'nonsense' -- run on a node of the cluster with RAY_ADDRESS=HOST:6379 or auto, send experiments from elsewhere by `rnnlane submit --address http://HOST:8265`, or unset RAY_ADDRESS to run here",
+        args=("prepare", "x.yaml"),
+        env={"RAY_ADDRESS": "nonsense"},
+    ),
+    Bad(
         "a dashboard for a Ray",
-        "RAY_ADDRESS: a driver connects to Ray's own address, HOST:6379, but got 'http://127.0.0.1:8265', which accepts jobs only -- send experiments there by `rnnlane submit`, or unset RAY_ADDRESS to run here",
+        "RAY_ADDRESS: a driver connects to Ray's own address, HOST:6379, but got 'http://127.0.0.1:8265', the address of a dashboard, which accepts jobs only -- run on a node of the cluster with RAY_ADDRESS=HOST:6379 or auto, send experiments from elsewhere by `rnnlane submit --address http://HOST:8265`, or unset RAY_ADDRESS to run here",
         args=("prepare", "x.yaml"),
         env={"RAY_ADDRESS": "http://127.0.0.1:8265"},
     ),
@@ -155,6 +173,18 @@ COMMANDS = (
         env={"MLFLOW_TRACKING_URI": "nonsense://x"},
     ),
     Bad(
+        "a home that is a file",
+        "{dir}/x.yaml/prepared/…/…: cannot read or write: Not a directory",
+        args=("train", "x.yaml"),
+        env={"RNNLANE_HOME": "x.yaml"},
+    ),
+    Bad(
+        "a home below a file",
+        "{dir}/x.yaml/home/prepared/…/…: cannot read or write: Not a directory",
+        args=("prepare", "x.yaml"),
+        env={"RNNLANE_HOME": "x.yaml/home"},
+    ),
+    Bad(
         "no archive of reviews",
         "data.source.path no.tar.gz: no such file or folder -- looked for {dir}/no.tar.gz; the working directory is {dir}",
         args=("prepare", "x.yaml"),
@@ -162,8 +192,21 @@ COMMANDS = (
         env={"RNNLANE_IMDB": "no.tar.gz"},
     ),
     Bad(
+        "an archive that is none",
+        "{dir}/x.yaml: the archive ends early: it is truncated -- download or copy it again",
+        args=("prepare", "x.yaml"),
+        sets=("data.source={kind: imdb}",),
+        env={"RNNLANE_IMDB": "x.yaml"},
+    ),
+    Bad(
+        "a storage that is a file",
+        "{dir}/x.yaml: cannot read or write: Not a directory",
+        args=("prepare", "x.yaml"),
+        sets=("runtime.storage_path=x.yaml",),
+    ),
+    Bad(
         "a storage of an unknown kind",
-        "ftp://host/x/prepared/446623710994b47c: not a location that pyarrow can open: Unrecognized filesystem type in URI: ftp://host/x/prepared/446623710994b47c -- give a local path or a URI such as s3://bucket/folder or file:///folder",
+        "ftp://host/x/prepared/…: not a location that pyarrow can open: Unrecognized filesystem type in URI: … -- give a local path or a URI such as s3://bucket/folder or file:///folder",
         args=("prepare", "x.yaml"),
         sets=("runtime.storage_path=ftp://host/x",),
     ),

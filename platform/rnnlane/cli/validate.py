@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides
-from rnnlane.config import config_fingerprint, load_experiment
+from rnnlane.config import ExperimentConfig, config_fingerprint, load_experiment
+from rnnlane.errors import DataError
+
+ConfigOnly = Annotated[
+    bool,
+    typer.Option(
+        "--config-only",
+        help="Do not read the source: its files may be where only the cluster reaches them.",
+    ),
+]
 
 
-def validate(experiment: Experiment, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Check an experiment file without starting anything."""
+def validate(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    config_only: ConfigOnly = False,
+    as_json: Json = False,
+) -> None:
+    """Check an experiment file and the first rows of its source without starting anything."""
     config = load_experiment(experiment, overrides or ())
+    if not config_only:
+        _check_source(config)
     if as_json:
         output.write_json(
             {
@@ -25,3 +45,18 @@ def validate(experiment: Experiment, overrides: Overrides = None, as_json: Json 
         output.write("`rnnlane tune` would vary:")
         for key, variation in config.search.space.items():
             output.write(f"  {key}: {variation}")
+
+
+def _check_source(config: ExperimentConfig) -> None:
+    from rnnlane.data.sources.base import source_of
+
+    source = source_of(config.data)
+    if source.needs_fetch():
+        return
+    try:
+        source.list_files()
+    except DataError as error:
+        hint = "if only the cluster reaches the files, add --config-only"
+        remedy = f"{error.remedy}; {hint}" if error.remedy else hint
+        raise DataError(error.message, where=error.where, remedy=remedy) from None
+    source.check_first_rows(config.data.columns)

@@ -11,10 +11,13 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rnnlane.config.baseline import BaselineConfig
+from rnnlane.config.class_names import ClassName
 from rnnlane.config.encoders import EncoderName
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
 from rnnlane.config.section import (
+    ColumnName,
+    ColumnNames,
     Fraction,
     NonNegativeFloat,
     PositiveFloat,
@@ -32,11 +35,22 @@ SAMPLE_TEXT = "The movie is visually stunning and the movie is very interesting.
 class Columns(Section):
     """The columns of a csv, jsonl or parquet source."""
 
-    text: str = Field("text", description="Column with the text to classify.")
-    label: str = Field("label", description="Column with the class; text or whole numbers.")
-    id: str | None = Field(
+    text: ColumnNames = Field(
+        "text",
+        description="Column with the text to classify, or a list of columns ([title, body]) whose "
+        "texts are joined by line breaks.",
+    )
+    label: ColumnName = Field(
+        "label", description="Column with the class: text, whole numbers, true or false."
+    )
+    id: ColumnName | None = Field(
         None, description="Column with a row id; of rows that share one, one is kept."
     )
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns with the parts of the text, in their order."""
+        return (self.text,) if isinstance(self.text, str) else self.text
 
 
 class DataConfig(Section):
@@ -44,7 +58,7 @@ class DataConfig(Section):
 
     source: AnySource
     columns: Columns = Columns()
-    classes: tuple[str, ...] | None = Field(
+    classes: tuple[ClassName, ...] | None = Field(
         None,
         description="The class names, in the order of their label numbers; others are refused or "
         "dropped. Default: all labels of the rows, sorted.",

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -33,6 +41,25 @@ def _without_credentials(address: str) -> str:
 
 Location = Annotated[str, AfterValidator(_without_credentials)]
 
+
+def _column_name(value: Any) -> str:
+    # YAML reads a name such as 2024 as a number.
+    if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+        return str(value)
+    raise ValueError(f"must be the name of a column, but got {value!r}")
+
+
+def _column_names(value: Any) -> str | tuple[str, ...]:
+    if isinstance(value, list | tuple) and value:
+        return tuple(map(_column_name, value))
+    return _column_name(value)
+
+
+ColumnName = Annotated[str, BeforeValidator(_column_name, json_schema_input_type=str | int)]
+ColumnNames = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(_column_names, json_schema_input_type=str | int | list[str | int]),
+]
 
 # What torch, numpy, scikit-learn and Optuna all take as a size, a count or a seed.
 LARGEST_INT = 2**31 - 1

@@ -1,8 +1,10 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, DataError
 
 
 def test_it_prints_name_and_fingerprint_and_the_whole_config_as_json(call, experiment):
@@ -23,3 +25,36 @@ def test_a_broken_rule_is_refused(call, experiment):
     with pytest.raises(ConfigError) as refused:
         call("validate", experiment, "--set", "model.hidden_size=0")
     assert "model.hidden_size" in refused.value.where
+
+
+@pytest.fixture
+def with_csv(tmp_path):
+    """An experiment whose source is a csv file, and that file."""
+    data, file = tmp_path / "data.csv", tmp_path / "csv.yaml"
+    data.write_text("text,label\na,1\n")
+    file.write_text(f"name: x\ndata:\n  source: {{kind: csv, path: {data}}}\n")
+    return file, data
+
+
+def test_a_source_that_is_missing_or_not_as_described_is_refused(call, with_csv):
+    file, data = with_csv
+    call("validate", file)
+    data.write_text("text;label\na;1\n")
+    with pytest.raises(DataError, match="delimiter") as refused:
+        call("validate", file)
+    assert "config-only" not in str(refused.value)
+    data.unlink()
+    with pytest.raises(DataError, match="no such file") as refused:
+        call("validate", file)
+    assert refused.value.remedy.endswith("if only the cluster reaches the files, add --config-only")
+    assert "is valid" in call("validate", file, "--config-only").stdout
+
+
+def test_it_imports_nothing_slow(with_csv):
+    code = (
+        "import sys; from rnnlane.cli.main import main; sys.argv = ['rnnlane', 'validate', "
+        f"{str(with_csv[0])!r}]\ntry: main()\nexcept SystemExit as done: assert not done.code\n"
+        "heavy = {'torch', 'ray', 'mlflow', 'sklearn', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

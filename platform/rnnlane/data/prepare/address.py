@@ -30,6 +30,8 @@ SHAPING_MODULES = (
     "sources/row_tables",
     "sources/rows",
     "sources/stream",
+    "sources/swallowed_rows",
+    "../config/class_names",
 )
 
 

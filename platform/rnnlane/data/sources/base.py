@@ -18,11 +18,14 @@ from rnnlane.data.sources.files import SourceFile
 from rnnlane.data.sources.fingerprint import files_fingerprint
 from rnnlane.data.sources.rows import RawRow
 from rnnlane.data.storage import user_cache
+from rnnlane.errors import DataError
 
 DownloadProgress = Callable[[int, int | None], None]
 ReadTask = Callable[[], Iterator[RawRow]]
 
 _TASK_BYTES = 8 << 20
+_CHECKED_ROWS, _CHECKED_BYTES = 1000, 1 << 20
+MAX_REPAIRED = 0.02  # share of the rows checked
 
 
 class Source(SourceConfig):
@@ -78,11 +81,16 @@ class Source(SourceConfig):
         """
         raise NotImplementedError(f"{type(self).__name__} has no files at {key}")
 
-    def check_first_rows(self, columns: Columns) -> None:
-        """Reads a row of each split, so that a mistake shows before any task starts.
+    def check_first_rows(self, columns: Columns, *, max_repaired: float = MAX_REPAIRED) -> None:
+        """Reads the first rows of each split, so that a mistake shows before any task starts.
+
+        Args:
+            columns: to read.
+            max_repaired: largest share of them whose text may have bytes that cannot be decoded.
 
         Raises:
-            DataError: a column is missing, or a file is not of the source's kind.
+            DataError: a column is missing, a file is not of the source's kind or encoding, or it
+                cannot be found.
         """
 
 
@@ -109,9 +117,44 @@ class FileSource(Source):
         """One task for each large file; small files share tasks."""
         return [partial(self._read_files, group, columns) for group in _grouped(self.list_files())]
 
+    def check_first_rows(self, columns: Columns, *, max_repaired: float = MAX_REPAIRED) -> None:
+        """Checks the first file of each split."""
+        first_files = {file.official_test: file for file in reversed(self.list_files())}
+        for _, file in sorted(first_files.items()):
+            self.check_file(file, columns, max_repaired=max_repaired)
+
+    def check_file(self, file: SourceFile, columns: Columns, *, max_repaired: float) -> None:
+        """Reads the first rows of a file.
+
+        Raises:
+            DataError: they cannot be read, or too many of them hold damaged text.
+        """
+        num_rows = num_damaged = num_bytes = 0
+        for row in self.read_file(file, columns):
+            num_rows += 1
+            num_damaged += not _is_utf8(row.text)
+            num_bytes += len(row.text or b"")
+            if num_rows == _CHECKED_ROWS or num_bytes >= _CHECKED_BYTES:
+                break
+        if num_damaged > max_repaired * num_rows:
+            raise DataError(
+                f"texts must be in the encoding of data.source.encoding, but {num_damaged} of the "
+                f"first {num_rows} are not",
+                where=str(file.path),
+                remedy="set data.source.encoding, for example to windows-1251, latin-1 or gbk",
+            )
+
     def _read_files(self, files: Sequence[SourceFile], columns: Columns) -> Iterator[RawRow]:
         for file in files:
             yield from self.read_file(file, columns)
+
+
+def _is_utf8(text: bytes | None) -> bool:
+    try:
+        (text or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def source_of(config: DataConfig) -> Source:

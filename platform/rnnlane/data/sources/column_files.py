@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import io
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 from pydantic import Field
 
+from rnnlane.config.class_names import visible_form
 from rnnlane.config.experiment import Columns
 from rnnlane.config.section import Location
 from rnnlane.data.sources.base import FileSource
@@ -20,12 +20,9 @@ from rnnlane.data.sources.rows import RawRow
 from rnnlane.data.storage import StoragePath, open_storage_path, storage_error
 from rnnlane.errors import DataError, first_line
 
-# The end of a file name; a file with one of these suffixes is decompressed.
-COMPRESSED = r"(?:\.(?:gz|bz2|zst|lz4))?$"
+Text = TypeVar("Text", str, bytes)
 
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-# Bytes that are not UTF-8 pass through a str unharmed, to be counted where texts are cleaned.
-_KEEP_BYTES = "surrogateescape"
+_SHOWN_NAMES, _SHOWN_CHARS = 12, 40
 
 
 class ColumnFileSource(FileSource):
@@ -77,14 +74,10 @@ class ColumnFileSource(FileSource):
                 missing or of another format; names file and line or column.
         """
         with _readable_errors(str(file.path), kind=self.kind):
-            for row in self.rows_of(file.path, columns):
-                yield row._replace(official_test=file.official_test)
-
-    def check_first_rows(self, columns: Columns) -> None:
-        """Reads the first row of ``path`` and of ``test_path``."""
-        first_files = {file.official_test: file for file in reversed(self.list_files())}
-        for _, file in sorted(first_files.items()):
-            next(self.read_file(file, columns), None)
+            rows = self.rows_of(file.path, columns)
+            if file.official_test:
+                rows = (row._replace(official_test=True) for row in rows)
+            yield from rows
 
 
 @contextmanager
@@ -100,54 +93,86 @@ def _readable_errors(where: str, *, kind: str) -> Iterator[None]:
             remedy="check data.source.kind, or make the file again",
         ) from None
     except (OSError, EOFError) as error:
+        if _COMPRESSED_NAME.search(where) and not getattr(error, "errno", None):
+            raise DataError(
+                f"the name says that the file is compressed, but decompressing it failed: "
+                f"{first_line(error)}",
+                where=where,
+                remedy="copy it again if it is not complete; rename it if it is not compressed",
+            ) from None
         raise storage_error(error, where=where) from None
 
 
-def text_lines(file: StoragePath) -> Iterator[str]:
-    """The lines of a text file, line ends kept, without a byte order mark.
+_COMPRESSED_NAME = re.compile(r"\.(?:gz|bz2|zst|lz4)$")
+
+
+class Positions(NamedTuple):
+    """Where the columns to read are among those of a file, counted from 0."""
+
+    texts: tuple[int, ...]
+    label: int
+    id: int | None
+
+
+def positions_of(
+    columns: Columns, present: Sequence[str], *, where: str, hint: str = "set data.columns.{role}"
+) -> Positions:
+    """Finds the columns to read among those that a file has.
+
+    Args:
+        columns: their names.
+        present: those of the file. Invisible characters, blanks around a name and Unicode's
+            several ways to write a letter make no difference.
+        where: the file, for errors.
+        hint: the remedy where no name is similar.
 
     Raises:
-        DataError: the file is UTF-16.
-        OSError: it cannot be read.
+        DataError: one is missing, or is there twice.
     """
-    with file.filesystem.open_input_stream(file.path, compression="detect") as stream:
-        buffered = io.BufferedReader(stream)
-        if buffered.peek(2)[:2] in _UTF16_MARKS:
-            raise DataError("text must be UTF-8, but this is UTF-16", where=str(file))
-        yield from io.TextIOWrapper(buffered, "utf-8-sig", errors=_KEEP_BYTES, newline="")
 
-
-def encoded(text: str | None) -> bytes | None:
-    """The text as UTF-8; a lone surrogate, which JSON can express, becomes bytes that are not."""
-    if text is None:
-        return None
-    try:
-        return text.encode("utf-8", _KEEP_BYTES)
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
-
-
-def named_columns(columns: Columns) -> dict[str, str]:
-    """The columns to read: role (text, label, id) -> name."""
-    names = {"text": columns.text, "label": columns.label, "id": columns.id}
-    return {role: name for role, name in names.items() if name is not None}
-
-
-def check_columns(columns: Columns, present: Sequence[str], *, where: str) -> None:
-    """Compares the columns to read with those that a file has.
-
-    Raises:
-        DataError: one is missing.
-    """
-    for role, name in named_columns(columns).items():
-        if name not in present:
-            near = difflib.get_close_matches(name, present, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+    def find(role: str, name: str) -> int:
+        found = [n for n, other in enumerate(present) if other == name]
+        if not found:
+            form = visible_form(name)
+            found = [n for n, other in enumerate(present) if visible_form(other) == form]
+        if len(found) == 1:
+            return found[0]
+        if found:
             raise DataError(
-                f"there is no column {name!r}; the columns are {', '.join(map(repr, present))}",
+                f"a column to read must be there once, but {name!r} is there {len(found)} times",
                 where=where,
-                remedy=f"{hint}set data.columns.{role}",
+                remedy=f"rename or remove the others, or set data.columns.{role}",
             )
+        near = difflib.get_close_matches(name, present, n=1, cutoff=0.4)
+        raise DataError(
+            f"there is no column {name!r}; the columns are {shown_names(present)}",
+            where=where,
+            remedy=f"did you mean {near[0]!r}? set data.columns.{role}"
+            if near
+            else hint.format(role=role),
+        )
+
+    return Positions(
+        texts=tuple(find("text", name) for name in columns.texts),
+        label=find("label", columns.label),
+        id=None if columns.id is None else find("id", columns.id),
+    )
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """Names of columns as an error lists them: the first ones, each of them cut."""
+    shown = [
+        repr(name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}...")
+        for name in names[:_SHOWN_NAMES]
+    ]
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(shown) + more
+
+
+def joined_text(parts: Iterable[Text | None], separator: Text) -> Text | None:
+    """The texts of several columns as one; None where all are NULL."""
+    present = [part for part in parts if part is not None]
+    return separator.join(present) if present else None
 
 
 def not_text(name: str, actual: str, *, where: str) -> DataError:

@@ -1,4 +1,4 @@
-"""Comma-separated files."""
+"""Files of delimiter-separated values."""
 
 from __future__ import annotations
 
@@ -6,28 +6,57 @@ import csv
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from itertools import chain
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from rnnlane.config.experiment import Columns
-from rnnlane.data.sources.column_files import (
-    COMPRESSED,
-    ColumnFileSource,
-    check_columns,
-    encoded,
-    text_lines,
-)
-from rnnlane.data.sources.rows import RawRow, class_name_of
+from rnnlane.data.sources.column_files import Positions, joined_text, positions_of, shown_names
+from rnnlane.data.sources.rows import RawRow, class_name_of, id_of
+from rnnlane.data.sources.swallowed_rows import SwallowedRows
+from rnnlane.data.sources.text_files import COMPRESSED, TextFileSource, encoded
 from rnnlane.data.storage import StoragePath
 from rnnlane.errors import DataError
 
+_DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "semicolon": ";", "pipe": "|", "comma": ","}
+_USUAL_DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma"}
+_NO_QUOTING = "if quotes mean nothing in this file, set data.source.quoting: none"
 
-class CsvSource(ColumnFileSource):
-    """Comma-separated files with a header line."""
+
+def _delimiter(value: Any) -> str:
+    """The character that a setting stands for."""
+    character = _DELIMITER_NAMES.get(value, value) if isinstance(value, str) else None
+    if character == "":
+        raise ValueError(
+            "must be one character, but got ''; YAML reads a bare | as the start of a block: "
+            "write pipe, or '|' in quotes"
+        )
+    if character is None or len(character) != 1 or character in '"\r\n\0':
+        raise ValueError(
+            "must be one character that is neither a quote nor a line end, or tab, semicolon, pipe "
+            f"or comma, but got {value!r}"
+        )
+    return character
+
+
+class CsvSource(TextFileSource):
+    """Files of delimiter-separated values, with or without a header line."""
 
     kind: Literal["csv"]
-    delimiter: str = Field(",", min_length=1, max_length=1, description="Separates two fields.")
+    delimiter: Annotated[str, BeforeValidator(_delimiter, json_schema_input_type=str)] = Field(
+        ",", description="Separates two fields: a character, or tab, semicolon or pipe."
+    )
+    quoting: Literal["standard", "none"] = Field(
+        "standard",
+        description='standard: a field in double quotes may hold delimiters, line ends and "". '
+        "none: a row is a line, and a quote is a character like any other.",
+    )
+    header: bool = Field(
+        True,
+        description="Whether the first line has the names of the columns. Without it the columns "
+        "are numbered from 1: columns: {label: 1, text: 2}.",
+    )
 
     file_names: ClassVar[re.Pattern[str]] = re.compile(r"\.(?:csv|tsv)" + COMPRESSED, re.IGNORECASE)
 
@@ -38,38 +67,118 @@ class CsvSource(ColumnFileSource):
         values may be in the wrong columns.
         """
         where = str(file)
+        reader = self._reader(_not_json(self.lines(file), where=where))
+        line = 1  # where the record begins that is read
+        try:
+            first = next(filter(None, reader), None)
+            if first is None:
+                raise DataError("a csv file must hold a line at least, but is empty", where=where)
+            positions = self._positions(first, columns, where=where)
+            swallowed = SwallowedRows(self.delimiter, len(first), label=positions.label)
+            if self.header:
+                line = reader.line_num + 1
+            for record in reader if self.header else chain([first], reader):
+                fields = record
+                if len(fields) != len(first) and fields:
+                    fields = _padded(fields, len(first), where=f"{where}:{line}")
+                if fields:
+                    swallowed.see(fields, line=line, num_lines=reader.line_num + 1 - line)
+                    yield _row(fields, positions, where=f"{where}:{line}")
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise _not_csv(error, where=f"{where}:{line}") from None
+        swallowed.check(where=where, remedy=f"close the quote; {_NO_QUOTING}")
+
+    def _reader(self, lines: Iterator[str]) -> Any:
         csv.field_size_limit(sys.maxsize)
         # strict: otherwise an unclosed quote would turn the rest of the file into one field.
-        reader = csv.reader(text_lines(file), delimiter=self.delimiter, strict=True)
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quoting=csv.QUOTE_NONE if self.quoting == "none" else csv.QUOTE_MINIMAL,
+            strict=True,
+            skipinitialspace=self.delimiter != " ",
+        )
+
+    def _positions(self, first: Sequence[str], columns: Columns, *, where: str) -> Positions:
+        """Where the columns to read are, by the first record."""
+        names = [name.strip() for name in first]
+        if not self.header:
+            names = [str(number) for number in range(1, len(first) + 1)]
         try:
-            header = [name.strip() for name in next(reader, [])]
-            if not header:
-                message = "a csv file must start with a header line, but is empty"
-                raise DataError(message, where=where)
-            check_columns(columns, header, where=where)
-            text, label = header.index(columns.text), header.index(columns.label)
-            row_id = header.index(columns.id) if columns.id is not None else None
-            for fields in reader:
-                if len(fields) > len(header):
-                    raise _too_many_fields(fields, header, where=f"{where}:{reader.line_num}")
-                values = dict(enumerate(fields))
-                if values:
-                    yield RawRow(
-                        encoded(values.get(text)),
-                        class_name_of(values.get(label), where=where),
-                        None if row_id is None else values.get(row_id) or None,
-                    )
-        except csv.Error as error:
-            raise DataError(
-                f"not valid csv: {error}",
-                where=f"{where}:{reader.line_num}",
-                remedy="check the quotes: each must be closed, and one within a field doubled",
-            ) from None
+            return positions_of(columns, names, where=where, hint=_hint(first, self.header))
+        except DataError:
+            self._check_delimiter(first, columns, where=where)
+            raise
+
+    def _check_delimiter(self, first: Sequence[str], columns: Columns, *, where: str) -> None:
+        """Refuses a first record in which another delimiter separates the fields.
+
+        Raises:
+            DataError: names the delimiter.
+        """
+        line = self.delimiter.join(first)
+        needed = {*columns.texts, columns.label} if self.header else set()
+        for delimiter, word in _USUAL_DELIMITERS.items():
+            names = [name.strip(' "') for name in line.split(delimiter)]
+            if len(names) == 1 or delimiter == self.delimiter:
+                continue
+            if needed <= set(names) or (len(first) == 1 and delimiter != ","):
+                raise DataError(
+                    f"the delimiter is {self.delimiter!r}, but the first line looks separated by "
+                    f"{delimiter!r}: {shown_names([line])}",
+                    where=where,
+                    remedy=f"set data.source.delimiter: {word}",
+                )
 
 
-def _too_many_fields(fields: Sequence[str], header: Sequence[str], *, where: str) -> DataError:
+def _not_json(lines: Iterator[str], *, where: str) -> Iterator[str]:
+    """The lines, unless they are JSON, of which csv understands some."""
+    first = next(lines, "")
+    if first.startswith(('{"', "[{")):
+        raise DataError(
+            f"the first line must be csv, but is JSON: {shown_names([first])}",
+            where=where,
+            remedy="set data.source.kind: jsonl",
+        )
+    return chain([first], lines) if first else lines
+
+
+def _hint(first: Sequence[str], has_header: bool) -> str:
+    """What to do where no name of a column is similar to the one that is missing."""
+    if not has_header:
+        return "columns of a file without a header line are numbered: set data.columns.{role}: 1"
+    if any("\udc80" <= char <= "\udcff" for name in first for char in name):
+        return "the first line is not in the encoding of data.source.encoding: set it"
+    return "set data.columns.{role}, or data.source.header: false if the first line is a row"
+
+
+def _padded(fields: list[str], width: int, *, where: str) -> list[Any]:
+    if len(fields) > width:
+        raise DataError(
+            f"a row must have at most {width} fields like the first line, but got {len(fields)}",
+            where=where,
+            remedy="put a text that holds the delimiter in double quotes, or set "
+            "data.source.delimiter",
+        )
+    return [*fields, *[None] * (width - len(fields))]
+
+
+def _row(fields: Sequence[str], positions: Positions, *, where: str) -> RawRow:
+    texts, label, row_id = positions
+    text = fields[texts[0]] if len(texts) == 1 else joined_text([fields[n] for n in texts], "\n")
+    return RawRow(
+        encoded(text),
+        class_name_of(fields[label], where=where),
+        None if row_id is None else id_of(fields[row_id], where=where),
+    )
+
+
+def _not_csv(error: csv.Error, *, where: str) -> DataError:
+    if "unexpected end of data" in str(error):
+        message = "a quoted field must end, but the quote of the row that begins here is not closed"
+    else:
+        message = f"a row must be valid csv, but the one that begins here is not: {error}"
     return DataError(
-        f"a row must have at most {len(header)} fields like the header, but got {len(fields)}",
-        where=where,
-        remedy="put a text that holds the delimiter in double quotes, or set data.source.delimiter",
+        message, where=where, remedy=f"close each quote, and double one in a text; {_NO_QUOTING}"
     )

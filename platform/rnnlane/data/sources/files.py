@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from rnnlane.data.storage import StoragePath, open_storage_path, readable_errors
@@ -60,18 +61,78 @@ def list_location(
             root, infos = path, [info]
         elif path.is_folder():
             root = path
-            infos = _data_files(root, root.children(recursive=True), file_names)
-        elif _WILDCARD.search(path.path):
-            root, infos = _matches(path)
+            infos = _data_files(root, file_names)
         else:
-            raise not_found(location, path, key=key)
+            root, infos = _matches(path)
+            if not infos:
+                raise not_found(location, path, key=key)
     if not infos:
         raise DataError(
             f"there is no {kind} file",
             where=f"{key} {redact(location)}",
-            remedy=f"a folder or glob must hold at least one file; looked in {root}",
+            remedy=f"a folder must hold at least one file; looked in {root}",
         )
+    check_are_files(infos)
     return [source_file(info, root=root, official_test=official_test) for info in infos]
+
+
+def entries(folder: StoragePath, *, recursive: bool = False) -> list[Any]:
+    """``FileInfo`` of what a folder holds, sorted by path.
+
+    pyarrow leaves out a link whose target is missing; here it has the type ``NotFound``.
+
+    Raises:
+        OSError: the folder, or one below it, cannot be listed.
+    """
+    from pyarrow.fs import LocalFileSystem
+
+    if not isinstance(folder.filesystem, LocalFileSystem):
+        return folder.children(recursive=recursive)
+    paths = sorted(_local_paths(folder.path, recursive=recursive))
+    infos: list[Any] = folder.filesystem.get_file_info(paths)
+    return infos
+
+
+def _local_paths(folder: str, *, recursive: bool) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+        yield from (f"{parent}/{name}" for name in (*folders, *files))
+        # A link to a folder above itself would be followed forever.
+        here = os.path.realpath(parent)
+        folders[:] = [
+            name
+            for name in folders
+            if recursive and not _contains(os.path.realpath(f"{parent}/{name}"), here)
+        ]
+
+
+def _raise(error: OSError) -> None:
+    raise DataError(
+        f"cannot list the folder: {error.strerror}",
+        where=str(error.filename),
+        remedy="make it readable, or name the files with a glob",
+    )
+
+
+def _contains(folder: str, path: str) -> bool:
+    return os.path.commonpath([folder, path]) == folder
+
+
+def check_are_files(infos: Iterable[Any]) -> None:
+    """Refuses a link whose target is missing, a pipe and the like.
+
+    Raises:
+        DataError: names the first.
+    """
+    from pyarrow.fs import FileType
+
+    for info in infos:
+        if not info.is_file:
+            is_link = info.type == FileType.NotFound
+            raise DataError(
+                "the target of a link must exist" if is_link else "not a file that can be read",
+                where=info.path,
+                remedy="restore or remove it, or name the files to read with a glob",
+            )
 
 
 def source_file(info: Any, *, root: StoragePath, official_test: bool = False) -> SourceFile:
@@ -83,19 +144,22 @@ def source_file(info: Any, *, root: StoragePath, official_test: bool = False) ->
 
 def not_found(location: str, path: StoragePath, *, key: str) -> DataError:
     """The error of a location that does not exist."""
+    pattern = ", and none that matches it as a pattern" if _WILDCARD.search(location) else ""
     return DataError(
-        "no such file or folder",
+        f"no such file or folder{pattern}",
         where=f"{key} {redact(location)}",
         remedy=f"looked for {path}; the working directory is {os.getcwd()}",
     )
 
 
-def _data_files(root: StoragePath, infos: Iterable[Any], file_names: re.Pattern[str]) -> list[Any]:
+def _data_files(root: StoragePath, file_names: re.Pattern[str]) -> list[Any]:
     """Those of a folder that hold rows, without what writers leave beside them (_SUCCESS, .crc)."""
+    from pyarrow.fs import FileType
+
     return [
         info
-        for info in infos
-        if info.is_file
+        for info in entries(root, recursive=True)
+        if info.type != FileType.Directory
         and file_names.search(info.path)
         and not re.search(r"/[._]", info.path[len(root.path) :])
     ]
@@ -103,25 +167,44 @@ def _data_files(root: StoragePath, infos: Iterable[Any], file_names: re.Pattern[
 
 def _matches(pattern: StoragePath) -> tuple[StoragePath, list[Any]]:
     """The files that a glob names, and the folder that it starts from."""
+    from pyarrow.fs import FileType
+
     parts = pattern.path.split("/")
-    first = next(n for n, part in enumerate(parts) if _WILDCARD.search(part))
-    root = StoragePath(pattern.filesystem, "/".join(parts[:first]) or "/", pattern.prefix)
-    expression = _glob_expression(pattern.path)
-    infos = root.children(recursive=first < len(parts) - 1 or "**" in parts)
+    # A folder may be called "[2024]".
+    wild = (
+        n
+        for n, part in enumerate(parts)
+        if _WILDCARD.search(part) and not _at(pattern, parts[: n + 1]).is_folder()
+    )
+    first = next(wild, len(parts))
+    root, patterns = _at(pattern, parts[:first]), parts[first:]
+    if not patterns:
+        return root, []
+    infos = entries(root, recursive=len(patterns) > 1 or patterns == ["**"])
     return root, [
         info
         for info in infos
-        if info.is_file and expression.fullmatch(info.path) and not info.base_name.startswith(".")
+        if info.type != FileType.Directory
+        and _matches_parts(info.path[len(root.path) :].lstrip("/").split("/"), patterns)
     ]
 
 
-def _glob_expression(pattern: str) -> re.Pattern[str]:
-    """A glob as a regular expression: ``*`` stays within a folder, ``**/`` does not."""
-    pieces = re.split(r"(\*\*/|\*|\?|\[[^\]]+\])", pattern)
-    meaning = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    return re.compile(
-        "".join(
-            meaning.get(piece) or (piece if piece.startswith("[") else re.escape(piece))
-            for piece in pieces
-        )
-    )
+def _at(path: StoragePath, parts: Sequence[str]) -> StoragePath:
+    return StoragePath(path.filesystem, "/".join(parts) or "/", path.prefix)
+
+
+def _matches_parts(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Whether a path matches a pattern as in Python's ``glob``, folder by folder.
+
+    ``**`` stands for any number of folders, and only a pattern with a dot at its start matches a
+    hidden name.
+    """
+    if not patterns or not parts:
+        return not parts and all(pattern == "**" for pattern in patterns)
+    is_hidden = parts[0].startswith(".")
+    if patterns[0] == "**":
+        below = not is_hidden and _matches_parts(parts[1:], patterns)
+        return below or _matches_parts(parts, patterns[1:])
+    if is_hidden and not patterns[0].startswith("."):
+        return False
+    return fnmatchcase(parts[0], patterns[0]) and _matches_parts(parts[1:], patterns[1:])

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from rnnlane.config.experiment import Columns
 from rnnlane.data.sources.base import DownloadProgress, FileSource
-from rnnlane.data.sources.files import SourceFile, not_found, source_file
+from rnnlane.data.sources.files import SourceFile, check_are_files, entries, not_found, source_file
 from rnnlane.data.sources.rows import RawRow
 from rnnlane.data.storage import (
     StoragePath,
@@ -88,12 +88,14 @@ class ImdbSource(FileSource):
             if not path.is_folder():
                 raise not_found(location, path, key=f"data.source.{key}")
             root = reviews_root(path)
-            return [
-                source_file(info, root=root)
+            infos = [
+                info
                 for folder in REVIEW_FOLDERS
-                for info in (root / folder).children()
+                for info in entries(root / folder)
                 if info.path.endswith(".txt")
             ]
+            check_are_files(infos)
+            return [source_file(info, root=root) for info in infos]
 
     def read_file(self, file: SourceFile, columns: Columns) -> Iterator[RawRow]:  # noqa: ARG002
         """The rows of the archive, or the only row of a file of the extracted folder."""

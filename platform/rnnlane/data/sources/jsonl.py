@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 from rnnlane.config.experiment import Columns
-from rnnlane.data.sources.column_files import (
-    COMPRESSED,
-    ColumnFileSource,
-    encoded,
-    not_text,
-    text_lines,
-)
+from rnnlane.data.sources.column_files import joined_text, not_text, shown_names
+from rnnlane.data.sources.files import SourceFile
 from rnnlane.data.sources.rows import RawRow, class_name_of, id_of
+from rnnlane.data.sources.text_files import COMPRESSED, TextFileSource, encoded
 from rnnlane.data.storage import StoragePath
 from rnnlane.errors import DataError
 
+_MAX_KEYS = 100
 
-class JsonlSource(ColumnFileSource):
-    """Files of one JSON object a line."""
+
+class JsonlSource(TextFileSource):
+    """Files of one JSON object a line; ``body.text`` is the key ``text`` in the object ``body``."""
 
     kind: Literal["jsonl"]
 
@@ -31,23 +30,81 @@ class JsonlSource(ColumnFileSource):
 
     def rows_of(self, file: StoragePath, columns: Columns) -> Iterator[RawRow]:
         """The rows of one file; a missing key is NULL, and blank lines are skipped."""
-        number = 0
-        for number, line in enumerate(text_lines(file), start=1):
-            if not line.strip():
-                continue
-            where = f"{file}:{number}"
-            record = _parsed_object(line, where=where)
-            text = record.get(columns.text)
-            if text is not None and not isinstance(text, str):
-                raise not_text(columns.text, type(text).__name__, where=where)
-            yield RawRow(
-                encoded(text),
-                class_name_of(record.get(columns.label), where=f"{where} {columns.label}"),
-                id_of(record.get(columns.id)) if columns.id is not None else None,
-            )
+        texts, name = columns.texts, columns.label
+        for where, record in self._records(file):
+            text = _text(record, texts, where=where)
+            label = class_name_of(value_at(record, name), where=f"{where} {name}")
+            row_id = _id(record, columns.id, where=where) if columns.id is not None else None
+            yield RawRow(encoded(text), label, row_id)
+
+    def check_file(self, file: SourceFile, columns: Columns, *, max_repaired: float) -> None:
+        """Also finds each key in some line: in a row, a missing key is NULL."""
+        super().check_file(file, columns, max_repaired=max_repaired)
+        needed = dict.fromkeys(columns.texts, "text") | {columns.label: "label"}
+        if columns.id is not None:
+            needed[columns.id] = "id"
+        keys: dict[str, None] = {}
+        for _, record in self._records(file.path):
+            needed = {n: role for n, role in needed.items() if value_at(record, n) is None}
+            if not needed:
+                return
+            if len(keys) < _MAX_KEYS:
+                keys.update(dict.fromkeys(_keys(record)))
+        for name, role in needed.items():
+            if name not in keys:
+                raise _no_such_key(name, list(keys), role=role, where=str(file.path))
+
+    def _records(self, file: StoragePath) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The objects of a file, each with its place."""
+        number, name = 0, str(file)
+        for number, line in enumerate(self.lines(file), start=1):
+            if not line.isspace():
+                where = f"{name}:{number}"
+                yield where, _parsed_object(line, where=where)
         if not number:
             message = "a jsonl file must hold at least one line, but is empty"
-            raise DataError(message, where=str(file))
+            raise DataError(message, where=name)
+
+
+def value_at(record: dict[str, Any], name: str) -> Any:
+    """The value of a key, or of a dotted path of keys; a key that has the very name wins."""
+    value = record.get(name)
+    if value is not None or "." not in name or name in record:
+        return value
+    outer, _, inner = name.partition(".")
+    value = record.get(outer)
+    return value_at(value, inner) if isinstance(value, dict) else None
+
+
+def _text(record: dict[str, Any], names: Sequence[str], *, where: str) -> str | None:
+    parts = [value_at(record, name) for name in names]
+    for n, part in enumerate(parts):
+        if not isinstance(part, str) and part is not None:
+            if part == part:  # noqa: PLR0124 - all but NaN
+                raise not_text(names[n], type(part).__name__, where=where)
+            parts[n] = None
+    return parts[0] if len(parts) == 1 else joined_text(parts, "\n")
+
+
+def _id(record: dict[str, Any], name: str, *, where: str) -> str | None:
+    return id_of(value_at(record, name), where=f"{where} {name}")
+
+
+def _keys(record: dict[str, Any]) -> Iterator[str]:
+    for key, value in record.items():
+        yield key
+        if isinstance(value, dict):
+            yield from (f"{key}.{inner}" for inner in value)
+
+
+def _no_such_key(name: str, keys: list[str], *, role: str, where: str) -> DataError:
+    near = difflib.get_close_matches(name, keys, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return DataError(
+        f"no line has the key {name!r}; the keys are {shown_names(keys)}",
+        where=where,
+        remedy=f"{hint}set data.columns.{role}",
+    )
 
 
 def _parsed_object(line: str, *, where: str) -> dict[str, Any]:

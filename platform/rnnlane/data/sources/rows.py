@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from rnnlane.config.class_names import normal_form
 from rnnlane.errors import DataError
 
 
@@ -17,36 +18,39 @@ class RawRow(NamedTuple):
 
 
 def class_name_of(value: object, *, where: str) -> str | None:
-    """The class that a label stands for; whole numbers of any type are equal (1, 1.0 -> "1").
+    """The class that a label stands for, in the normal form of class names.
 
     Returns:
         None for a NULL, a NaN or an empty text.
 
     Raises:
-        DataError: the value is neither text, nor a truth value, nor a whole number.
+        DataError: the value is no label, or not valid text.
     """
-    if isinstance(value, str):
-        return value.strip() or None
-    if value is None or value != value:  # noqa: PLR0124 - true only of NaN
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    raise DataError(
-        f"a label must be text, true or false, or a whole number, but got {_shown(value)}",
-        where=where,
-        remedy="name the right column in data.columns.label",
+    try:
+        return normal_form(value)
+    except ValueError as error:
+        raise _refused(value, "label", error, where=where) from None
+
+
+def id_of(value: object, *, where: str) -> str | None:
+    """A row id, in the normal form of class names; None for a NULL.
+
+    Raises:
+        DataError: it is not valid text.
+    """
+    try:
+        return normal_form(value, cached=False)
+    except ValueError as error:
+        if isinstance(value, str | bytes):
+            raise _refused(value, "id", error, where=where) from None
+        return str(value)  # such as a date
+
+
+def _refused(value: object, role: str, error: ValueError, *, where: str) -> DataError:
+    is_damaged = isinstance(value, str | bytes)
+    remedy = "set data.source.encoding, or correct the row"
+    if not is_damaged:
+        remedy = f"name the right column in data.columns.{role}"
+    return DataError(
+        f"{'a label' if role == 'label' else 'an id'} {error}", where=where, remedy=remedy
     )
-
-
-def id_of(value: object) -> str | None:
-    """A row id as text; None for a NULL."""
-    return None if value is None or value != value else str(value)  # noqa: PLR0124
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

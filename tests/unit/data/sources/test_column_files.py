@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import gzip
+import unicodedata
 from pathlib import Path
 
+import pytest
+
+from rnnlane.config.experiment import Columns
+from rnnlane.data.sources.column_files import joined_text, positions_of, shown_names
 from rnnlane.data.sources.csv import CsvSource
+from rnnlane.errors import DataError
 from support.source_rows import csv_file, error_of
 
 
@@ -22,11 +28,30 @@ def test_a_missing_column_names_those_that_are_there(tmp_path: Path) -> None:
     assert error.remedy == "did you mean 'txt'? set data.columns.text"
 
 
-def test_utf16_is_refused_by_name(tmp_path: Path) -> None:
-    error = error_of(csv_file(tmp_path, "text,label\na,1\n".encode("utf-16")))
-    assert "UTF-16" in error.message
-
-
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     error = error_of(CsvSource(kind="csv", path=str(tmp_path / "gone.csv")))
     assert error.message == "no such file"
+
+
+def test_columns_are_found_whatever_invisible_characters_and_forms_a_name_has() -> None:
+    columns = Columns(text="été", label="label")
+    present = ["\ufeff" + unicodedata.normalize("NFD", "été"), " lab\u200bel "]
+    assert positions_of(columns, present, where="x") == ((0,), 1, None)
+    exact = ["label ", "label", "été"]
+    assert positions_of(columns, exact, where="x") == ((2,), 1, None)
+
+
+def test_a_column_that_is_there_twice_is_refused() -> None:
+    with pytest.raises(DataError, match="'text' is there 2 times"):
+        positions_of(Columns(), ["text", "label", "text"], where="x")
+
+
+def test_many_and_long_names_are_cut() -> None:
+    assert shown_names(["a"] * 14).endswith("'a' and 2 more")
+    assert len(shown_names(["x" * 3500])) < 50
+
+
+def test_texts_are_joined_without_the_nulls() -> None:
+    assert joined_text(["a", None, "b"], "\n") == "a\nb"
+    assert joined_text([None, b"b"], b"\n") == b"b"
+    assert joined_text([None, None], "\n") is None
