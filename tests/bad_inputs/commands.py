@@ -193,7 +193,7 @@ COMMANDS = (
     ),
     Bad(
         "an archive that is none",
-        "{dir}/x.yaml: the archive ends early: it is truncated -- download or copy it again",
+        "{dir}/x.yaml: not a readable tar archive: neither a tar file nor one compressed with gzip -- name the published archive (…)",
         args=("prepare", "x.yaml"),
         sets=("data.source={kind: imdb}",),
         env={"RNNLANE_IMDB": "x.yaml"},

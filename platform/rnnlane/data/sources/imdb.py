@@ -168,7 +168,14 @@ def read_archive(file: StoragePath) -> Iterator[RawRow]:
 
 
 def _reviews(stream: Any, *, where: str) -> Iterator[RawRow]:
-    compressed = stream.read(2) == _GZIP_MAGIC
+    start = stream.read(tarfile.BLOCKSIZE)
+    compressed = start.startswith(_GZIP_MAGIC)
+    if start and not compressed and start[257:262] != b"ustar":
+        raise DataError(
+            "not a readable tar archive: neither a tar file nor one compressed with gzip",
+            where=where,
+            remedy=f"name the published archive ({URL})",
+        )
     stream.seek(0)
     # gzip.open() raises if the file ends early; tarfile's own "r|gz" takes that for the end.
     plain = cast(BinaryIO, gzip.open(stream)) if compressed else stream  # noqa: SIM115
