@@ -228,14 +228,19 @@ def evaluate(
         ConfigError: there is no such run, or its data is different.
         TrackingError: the store cannot be read, or the run has no model.
     """
-    from rnnlane.tracking.store import download_artifacts, download_model, find_run
+    from rnnlane.tracking.store import (
+        EXPERIMENT_PATH,
+        download_artifacts,
+        download_model,
+        find_run,
+    )
     from rnnlane.tracking.uris import resolve_uri
 
     uri = resolve_uri(tracking_uri or (config.tracking.uri if config else None))
     summary = find_run(uri, run, with_model=True)
     with tempfile.TemporaryDirectory() as scratch:
         if config is None:
-            file = download_artifacts(uri, summary.run_id, "experiment.yaml", Path(scratch))
+            file = download_artifacts(uri, summary.run_id, EXPERIMENT_PATH, Path(scratch))
             config = load_experiment(file)
         prepared = prepare(config, events=events)
         expected = summary.tags.get("rnnlane.data_fingerprint")
@@ -285,15 +290,24 @@ def predict(
         tracking_uri: the MLflow store; default: as for training.
 
     Returns:
-        For each text ``text``, ``label`` and ``probabilities`` by class name.
+        For each text ``text``, ``label``, ``probabilities`` by class name, and
+        ``num_known_tokens``: how many of the tokens that are read the model knows. Where it is 0,
+        the answer says nothing about the text.
 
     Raises:
-        ConfigError: there is no such run.
+        ConfigError: there is no such run, or what is given is one text or holds what is no text.
         TrackingError: the store cannot be read, or the run has no model.
     """
     from rnnlane.tracking.store import download_model, find_run
     from rnnlane.tracking.uris import resolve_uri
 
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise ConfigError(
+            "texts must be a sequence of str, but got "
+            + ("one str" if isinstance(texts, str) else "something else in it"),
+            where="texts",
+            remedy="give a list of str",
+        )
     uri = resolve_uri(tracking_uri)
     run_id = find_run(uri, run, with_model=True).run_id
     with tempfile.TemporaryDirectory() as scratch:
@@ -301,9 +315,7 @@ def predict(
         from rnnlane.inference.predictor import Predictor
 
         predictor = Predictor.load(bundle)
-    from rnnlane.reports.artifacts import answers
-
-    return answers(texts, predictor, predictor.probabilities(texts))
+    return predictor.predict(texts).answers(texts)
 
 
 def list_runs(

@@ -68,6 +68,12 @@ def write_piece(text: str) -> None:
     target.flush()
 
 
+def write_file(content: str) -> None:
+    """Writes the content of a text file to stdout: unchanged, unless a person reads it there."""
+    is_read = (_stdout or sys.stdout).isatty()
+    write_piece(lines(content) if is_read else content)
+
+
 def write_error_piece(text: str) -> None:
     """Writes text to stderr unchanged, without a line break."""
     sys.stderr.write(text)
