@@ -130,19 +130,29 @@ class Predictor:
         logits: Tensor = self._model(token_ids, lengths)
         return logits
 
-    def _encode(self, texts: Sequence[str]) -> EncodedSplit:
-        encoded = [
+    def token_ids(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+        """The ids of each text's tokens that are kept; none for a text without tokens."""
+        return [
             self._vocabulary.encode(
                 self._processor(text), max_length=self._text.max_length, keep=self._text.keep
             )
             for text in texts
         ]
+
+    def _encode(self, texts: Sequence[str]) -> EncodedSplit:
         unknown = np.array([UNKNOWN_ID], dtype=np.int32)
-        rows = [row if len(row) else unknown for row in encoded]
-        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in rows], out=offsets[1:])
-        tokens = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
-        return EncodedSplit(tokens, offsets, np.zeros(len(rows), dtype=np.int64))
+        rows = [row if len(row) else unknown for row in self.token_ids(texts)]
+        return encoded_split(rows, np.zeros(len(rows), dtype=np.int64))
+
+
+def encoded_split(
+    rows: Sequence[npt.NDArray[np.int32]], labels: npt.NDArray[np.int64]
+) -> EncodedSplit:
+    """Rows of token ids, each with at least one, and their labels int64 [len(rows)]."""
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    tokens = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+    return EncodedSplit(tokens, offsets, labels)
 
 
 def _num_known(split: EncodedSplit) -> npt.NDArray[np.int64]:
