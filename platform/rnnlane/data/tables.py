@@ -9,12 +9,13 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rnnlane.config.experiment import DataConfig
 from rnnlane.config.sources import source_class
-from rnnlane.data.text_files import decode_text
+from rnnlane.data.text_files import MAX_BROKEN_SHARE, decode_text
 from rnnlane.errors import DataError, first_line
 
 if TYPE_CHECKING:
@@ -72,35 +73,68 @@ def read_table(file: Path, data: DataConfig) -> TextTable:
 
     Args:
         file: csv, jsonl or Parquet by its name; as for data, ``.gz`` and the like are decompressed.
-        data: of the run's experiment; how its csv files are delimited holds for this one too.
+        data: of the run's experiment; its columns and the settings of its source hold here too.
 
     Raises:
         DataError: the file cannot be read, is damaged, or has no such column.
     """
     kind, where = table_kind(file.name), str(file)
+    layout = _Layout.of(file, data)
     content = _decompressed(file)
     if kind == "parquet":
-        return _read_parquet(content, data.columns.text, where=where)
-    remedy = f"give a table whose name ends in what it is: {SUFFIXES}"
-    text, num_broken = decode_text(content, where=where, remedy=remedy)
+        return _read_parquet(content, layout, where=where)
+    text, num_broken = decode_text(
+        content,
+        where=where,
+        encoding=layout.encoding,
+        remedy=f"give a table whose name ends in what it is: {SUFFIXES}",
+    )
     if kind == "jsonl":
-        rows, delimiter = list(_json_rows(text, where=where)), ","
+        rows = list(_json_rows(text, where=where))
         columns = tuple(dict.fromkeys(key for row in rows for key in row))
     else:
-        delimiter = _delimiter(file, data)
-        columns, rows = _csv_rows(text, delimiter, where=where)
-    _check_columns(columns, data.columns.text, where=where)
-    values = [row.get(data.columns.text) for row in rows]
-    texts, num_missing, _ = _as_texts(values, data.columns.text, where=where)
+        columns, rows = _csv_rows(text, layout, where=where)
+    parts = [_column(rows, columns, name, where=where) for name in layout.texts]
+    texts, _ = _as_texts(parts, layout.texts, where=where)
     return TextTable(
         texts,
         rows,
         columns,
         kind=kind,
-        delimiter=delimiter,
+        delimiter=layout.delimiter,
         num_broken=num_broken,
-        num_missing=num_missing,
+        num_missing=texts.count(""),
     )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the experiment lays out a table.
+
+    Attributes:
+        texts: the columns whose texts together are the text.
+        delimiter: of csv.
+        encoding: of csv and jsonl without a byte order mark.
+        is_quoted: of csv, whether a field may stand in quotes.
+        has_header: of csv, whether the first line names the columns; else they are numbered from 1.
+    """
+
+    texts: tuple[str, ...]
+    delimiter: str
+    encoding: str
+    is_quoted: bool
+    has_header: bool
+
+    @classmethod
+    def of(cls, file: Path, data: DataConfig) -> _Layout:
+        text, source = data.columns.text, data.source
+        return cls(
+            texts=(text,) if isinstance(text, str) else tuple(text),
+            delimiter=getattr(source, "delimiter", "\t" if ".tsv" in file.name.lower() else ","),
+            encoding=getattr(source, "encoding", "utf-8"),
+            is_quoted=getattr(source, "quoting", "standard") != "none",
+            has_header=getattr(source, "header", True),
+        )
 
 
 def _decompressed(file: Path) -> bytes:
@@ -114,37 +148,41 @@ def _decompressed(file: Path) -> bytes:
         raise DataError(f"cannot read the table: {reason}", where=str(file)) from None
 
 
-def _delimiter(file: Path, data: DataConfig) -> str:
-    if data.source.kind == "csv":
-        return str(cast(Any, data.source).delimiter)
-    return "\t" if ".tsv" in file.name.lower() else ","
-
-
 def _csv_rows(
-    text: str, delimiter: str, *, where: str
+    text: str, layout: _Layout, *, where: str
 ) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=layout.delimiter,
+        quoting=csv.QUOTE_MINIMAL if layout.is_quoted else csv.QUOTE_NONE,
+        strict=True,
+        skipinitialspace=layout.delimiter != " ",
+    )
     rows = []
     try:
-        header = tuple(name.strip() for name in next(reader, []))
-        for fields in reader:
-            if len(fields) > len(header):
+        first = next(filter(None, reader), [])
+        columns = tuple(name.strip() for name in first)
+        if not layout.has_header:
+            columns = tuple(str(number) for number in range(1, len(first) + 1))
+        _check_differ(columns, where=where)
+        for fields in reader if layout.has_header else chain([first], reader):
+            if len(fields) > len(columns):
                 raise DataError(
-                    f"a row must have at most {len(header)} fields like the header, "
+                    f"a row must have at most {len(columns)} fields like the first line, "
                     f"but got {len(fields)}",
                     where=f"{where}:{reader.line_num}",
                     remedy="put a text that holds the delimiter in double quotes",
                 )
             if fields:
-                rows.append(dict(zip(header, fields, strict=False)))
+                rows.append(dict(zip(columns, fields, strict=False)))
     except csv.Error as error:
         raise DataError(
             f"not valid csv: {error}",
             where=f"{where}:{reader.line_num}",
             remedy="check the quotes: each must be closed, and one within a field doubled",
         ) from None
-    return header, rows
+    return columns, rows
 
 
 def _json_rows(text: str, *, where: str) -> Iterator[dict[str, Any]]:
@@ -166,7 +204,7 @@ def _bad_json(reason: str, *, where: str) -> DataError:
     return DataError(reason, where=where, remedy="put one JSON object on each line")
 
 
-def _read_parquet(content: bytes, text: str, *, where: str) -> TextTable:
+def _read_parquet(content: bytes, layout: _Layout, *, where: str) -> TextTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -175,59 +213,93 @@ def _read_parquet(content: bytes, text: str, *, where: str) -> TextTable:
     except pa.ArrowException as error:
         raise DataError(f"not a readable Parquet file: {first_line(error)}", where=where) from None
     columns = tuple(table.column_names)
-    _check_columns(columns, text, where=where)
-    texts, num_missing, num_broken = _as_texts(table[text].to_pylist(), text, where=where)
+    _check_differ(columns, where=where)
+    rows = table.to_pylist()
+    parts = [_column(rows, columns, name, where=where) for name in layout.texts]
+    texts, num_broken = _as_texts(parts, layout.texts, where=where)
     return TextTable(
         texts,
-        table.to_pylist(),
+        rows,
         columns,
         kind="parquet",
         num_broken=num_broken,
-        num_missing=num_missing,
+        num_missing=texts.count(""),
         arrow=table,
     )
 
 
-def _check_columns(columns: Sequence[str], text: str, *, where: str) -> None:
-    shown = ", ".join(map(repr, columns)) or "none"
+def _check_differ(columns: Sequence[str], *, where: str) -> None:
     if len(set(columns)) != len(columns):
         raise DataError(
-            f"the columns of a table must differ, but they are {shown}",
+            f"the columns of a table must differ, but they are {_listed(columns)}",
             where=where,
             remedy="rename one of those that are equal",
         )
-    if text not in columns:
-        raise DataError(
-            f"the texts are in the column {text!r}, as in the run's experiment, but the columns "
-            f"of this table are {shown}",
-            where=where,
-            remedy="rename the column that holds the texts; the delimiter is the experiment's too",
-        )
 
 
-def _as_texts(values: Sequence[Any], column: str, *, where: str) -> tuple[list[str], int, int]:
-    """The texts, how many are missing, and how many were broken UTF-8 and repaired."""
-    texts, num_broken = [], 0
-    for row, value in enumerate(values, start=1):
-        if isinstance(value, bytes):
-            text = value.decode("utf-8", "replace")
-            num_broken += text.encode() != value
-        elif value is None or isinstance(value, str):
-            text = value or ""
-        else:
-            raise DataError(
-                f"column {column!r} must hold text, but got {type(value).__name__} in row {row}",
-                where=where,
-                remedy="make it text, or rename the column that holds the texts",
-            )
-        texts.append(text)
-    if num_broken > 0.01 * len(values):
+def _listed(names: Sequence[str], *, most: int = 12, chars: int = 40) -> str:
+    cut = [name if len(name) <= chars else f"{name[:chars]}..." for name in names[:most]]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(map(repr, cut)) or "none") + more
+
+
+def _column(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], name: str, *, where: str
+) -> list[Any]:
+    """The values of a column; of a name such as ``body.text``, within the objects of ``body``.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    if name in columns:
+        return [row.get(name) for row in rows]
+    outer, _, inner = name.partition(".")
+    values = [row.get(outer) for row in rows]
+    objects = [value if isinstance(value, dict) else {} for value in values]
+    keys = tuple(dict.fromkeys(key for each in objects for key in each))
+    if inner and keys:
+        return _column(objects, keys, inner, where=where)
+    raise DataError(
+        f"the texts are in the column {name!r}, as in the run's experiment, but the columns of "
+        f"this table are {_listed(columns)}",
+        where=where,
+        remedy="rename the column that holds the texts; the delimiter is the experiment's too",
+    )
+
+
+def _as_texts(
+    parts: Sequence[Sequence[Any]], names: Sequence[str], *, where: str
+) -> tuple[list[str], int]:
+    """The texts of one or several columns, and how many were broken UTF-8 and repaired."""
+    checked = [
+        [_text(value, name, row, where=where) for row, value in enumerate(values, start=1)]
+        for name, values in zip(names, parts, strict=True)
+    ]
+    texts = ["\n".join(filter(None, pieces)) for pieces in zip(*checked, strict=True)]
+    num_broken = sum(
+        isinstance(value, bytes) and "\ufffd" in value.decode("utf-8", "replace")
+        for values in parts
+        for value in values
+    )
+    if num_broken > MAX_BROKEN_SHARE * len(texts):
         raise DataError(
-            f"column {column!r} must hold UTF-8, but {num_broken} of {len(values)} texts are not",
+            f"texts must be UTF-8, but {num_broken} of {len(texts)} are not",
             where=where,
             remedy="make the file again, with its texts as UTF-8",
         )
-    return texts, sum(not value for value in values), num_broken
+    return texts, num_broken
+
+
+def _text(value: Any, name: str, row: int, *, where: str) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if value is None or isinstance(value, str) or value != value:  # noqa: PLR0124 - NaN
+        return value if isinstance(value, str) else ""
+    raise DataError(
+        f"column {name!r} must hold text, but got {type(value).__name__} in row {row}",
+        where=where,
+        remedy="make it text, or rename the column that holds the texts",
+    )
 
 
 def answered_table(

@@ -30,28 +30,31 @@ class DecodedText(NamedTuple):
     num_broken: int = 0
 
 
-def decode_text(content: bytes, *, where: str, remedy: str | None = None) -> DecodedText:
+def decode_text(
+    content: bytes, *, where: str, encoding: str = "utf-8", remedy: str | None = None
+) -> DecodedText:
     """Decodes a file.
 
     Args:
         content: of the file.
         where: names it, for errors.
+        encoding: of a file without a mark.
         remedy: what to do with a binary file.
 
     Raises:
         DataError: it is binary, or in another encoding.
     """
-    for mark, encoding in _MARKS:
-        if content.startswith(mark):
-            try:
-                return DecodedText(content.decode(encoding))
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"a file that begins with the mark of {encoding.upper()} must be that, but "
-                    f"byte {error.start} is not",
-                    where=where,
-                    remedy="make the file again, as UTF-8",
-                ) from None
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), encoding)
+    if encoding != "utf-8":
+        try:
+            return DecodedText(content.decode(encoding))
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"the encoding of the file is {encoding}, by its mark or the run's experiment, but "
+                f"byte {error.start} is not in it",
+                where=where,
+                remedy="make the file again, as UTF-8 with a byte order mark",
+            ) from None
     if b"\0" in content:
         raise DataError(
             f"a text file holds no zero bytes, but byte {content.index(0)} is one: it is binary, "

@@ -3,6 +3,7 @@ import csv
 import gzip
 import io
 import json
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -132,7 +133,7 @@ def test_texts_alone_are_a_table_of_one_column():
         ("x.csv", b"text;label\na;b\n", "are 'text;label'"),
         ("x.csv", b"", "the columns of this table are none"),
         ("x.csv", b"text,text\na,b\n", "must differ"),
-        ("x.csv", b"text,label\na, b, c\n", "at most 2 fields like the header, but got 3"),
+        ("x.csv", b"text,label\na, b, c\n", "at most 2 fields like the first line, but got 3"),
         ("x.csv", b'text\n"a\n', "not valid csv"),
         ("x.csv", "text\nétait\n".encode("latin-1"), "1 of 2 lines are not"),
         ("x.csv", gzip.compress(b"text\na\n"), "zero bytes"),
@@ -156,7 +157,7 @@ def test_broken_utf8_in_a_parquet_file_is_refused_above_a_share(tmp_path):
         texts = pa.array([b"caf\xe9", *[b"a"] * (num_rows - 1)])
         pq.write_table(pa.table({"text": texts}), tmp_path / "x.parquet")
         if is_refused:
-            with pytest.raises(DataError, match="1 of 50 texts are not"):
+            with pytest.raises(DataError, match="1 of 50 are not"):
                 read_table(tmp_path / "x.parquet", data())
         else:
             table = read_table(tmp_path / "x.parquet", data())
@@ -170,3 +171,36 @@ def test_answers_replace_no_column_and_mixed_types_are_told(tmp_path):
     table = read(tmp_path, "y.jsonl", b'{"text": "a", "n": 1}\n{"text": "b", "n": "x"}\n')
     with pytest.raises(DataError, match="'n' has several"):
         answered_table(table, {"predicted_label": ["x", "y"]}, kind="parquet")
+
+
+def laid_out(text="text", **source):
+    """The data section of an experiment whose source has these settings."""
+    source = {"kind": "csv", "delimiter": ",", **source}
+    return SimpleNamespace(columns=SimpleNamespace(text=text), source=SimpleNamespace(**source))
+
+
+@pytest.mark.parametrize(
+    ("content", "data", "texts"),
+    [
+        ("text,n\nфильм,1\n".encode("cp1251"), laid_out(encoding="cp1251"), ["фильм"]),
+        (b'n|text\n1|"a film\n2|my 15"\n', {"quoting": "none"}, ['"a film', 'my 15"']),
+        (b'n|text\n1| "a | b"\n', {}, ["a | b"]),
+        (b"pos|a film\nneg|dull\n", {"header": False, "text": "2"}, ["a film", "dull"]),
+        (b"title|body|text\na|film|\nb||\n||\n", {"text": ("title", "body")}, ["a\nfilm", "b", ""]),
+    ],
+)
+def test_a_csv_file_is_laid_out_as_the_experiments(tmp_path, content, data, texts):
+    (tmp_path / "x.csv").write_bytes(content)
+    data = laid_out(**{"delimiter": "|", **data}) if isinstance(data, dict) else data
+    table = read_table(tmp_path / "x.csv", data)
+    assert table.texts == texts
+    assert len(table.rows) == len(texts)
+
+
+def test_a_text_may_be_nested_in_json(tmp_path):
+    lines = [{"body": {"text": "a"}}, {"body": None}, {"body": {"text": None}}, {"n": 1}]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    table = read_table(tmp_path / "x.jsonl", laid_out("body.text"))
+    assert table.texts == ["a", "", "", ""]
+    with pytest.raises(DataError, match="in the column 'title'"):
+        read_table(tmp_path / "x.jsonl", laid_out("body.title"))

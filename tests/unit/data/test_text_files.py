@@ -31,7 +31,7 @@ def test_blank_lines_keep_their_places():
         ("фильм\n".encode("cp1251"), "1 of 1 lines are not"),
         ("电影\n好\n".encode("gbk"), "2 of 2 lines are not"),
         ("a film".encode("utf-16-le"), "binary, or UTF-16 without a byte order mark"),
-        (b"\xff\xfea\x00b", "begins with the mark of UTF-16"),
+        (b"\xff\xfea\x00b", "encoding of the file is utf-16, by its mark"),
         (gzip.compress(b"a film"), "zero bytes"),
         (b"PK\x03\x04\x14\x00\x00\x00", "zero bytes"),
     ],
@@ -48,3 +48,11 @@ def test_a_few_broken_lines_are_repaired_and_counted():
     text, num_broken = decode_text(b"\n".join([*lines, b"caf\xe9"]), where="x")
     assert num_broken == 1
     assert split_lines(text)[-2:] == ["a film", "caf\ufffd"]
+
+
+def test_another_encoding_holds_for_a_file_without_a_mark():
+    for encoding in ("cp1251", "utf-16-le", "gbk"):
+        assert decode_text("фильм".encode(encoding), where="x", encoding=encoding).text == "фильм"
+    assert decode_text("é".encode("utf-16"), where="x", encoding="cp1251").text == "é"
+    with pytest.raises(DataError, match="encoding of the file is gbk"):
+        decode_text(b"\xff\xff", where="x", encoding="gbk")
