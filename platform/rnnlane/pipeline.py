@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,12 +22,13 @@ from rnnlane.config.fingerprint import (
 from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import storage_root
 from rnnlane.config.space import data_variants, num_trials
-from rnnlane.errors import ConfigError, redact
+from rnnlane.errors import ConfigError, DataError, redact
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, TrainResult
 from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
+    from rnnlane.data.batches.encoded import EncodedSplit
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.execution.inventory import Inventory, Limits
     from rnnlane.execution.run_record import RunRecord
@@ -243,56 +245,105 @@ def evaluate(
     *,
     run: str = "latest",
     split: Literal["train", "val", "test"] = "test",
+    data: str | None = None,
     tracking_uri: str | None = None,
     events: RunEvents | None = None,
 ) -> Evaluation:
-    """Scores the model of a run on a split of its prepared data.
+    """Scores the model of a run on a split of its prepared data, or on other labeled texts.
 
     Args:
-        config: the experiment that names the data; default: the run's own. It must be the data
-            that the run was trained on, because the token ids belong to its vocabulary.
+        config: the experiment that names the data and its columns; default: the run's own. For a
+            split it must be the data that the run was trained on, because the token ids belong to
+            its vocabulary.
         run: an id, the unique prefix of an id, a name, or "latest".
         split: which rows to score.
+        data: a labeled file to score instead of a split: csv, tsv, jsonl or Parquet.
         tracking_uri: the MLflow store; default: the experiment's, else as for training.
         events: receives the progress.
 
     Raises:
         ConfigError: there is no such run, or its data is different.
+        DataError: the data cannot be read, or none of its rows can be scored.
         TrackingError: the store cannot be read, or the run has no model.
     """
-    from rnnlane.tracking.store import download_artifacts, download_model, find_run
+    from rnnlane.tracking.store import (
+        EXPERIMENT_PATH,
+        download_artifacts,
+        download_model,
+        find_run,
+    )
     from rnnlane.tracking.uris import resolve_uri
 
+    events = events or RunEvents()
     uri = resolve_uri(tracking_uri or (config.tracking.uri if config else None))
     summary = find_run(uri, run, with_model=True)
     with tempfile.TemporaryDirectory() as scratch:
         if config is None:
-            file = download_artifacts(uri, summary.run_id, "experiment.yaml", Path(scratch))
+            file = download_artifacts(uri, summary.run_id, EXPERIMENT_PATH, Path(scratch))
             config = load_experiment(file)
-        prepared = prepare(config, events=events)
-        expected = summary.tags.get("rnnlane.data_fingerprint")
-        if prepared.fingerprint != expected:
-            raise ConfigError(
-                f"a model is scored on the data it was trained on ({expected}), "
-                f"but this experiment's data is {prepared.fingerprint}",
-                where=f"run {summary.run_id}",
-                remedy="name the run's own experiment; for other texts use `rnnlane predict`",
-            )
+        prepared = None
+        if data is None:
+            prepared = prepare(config, events=events)
+            _check_same_data(prepared, summary)
         from rnnlane.inference.predictor import Predictor
 
         predictor = Predictor.load(download_model(uri, summary.run_id, Path(scratch)))
-    return _evaluation(summary.run_id, prepared, split, predictor)
+    if data is not None:
+        return _evaluated_file(summary.run_id, data, config, predictor, events)
+    assert prepared is not None
+    return _evaluation(summary.run_id, split, prepared.split(split), predictor)
 
 
-def _evaluation(
-    run_id: str, prepared: PreparedData, split: str, predictor: Predictor
+def _check_same_data(prepared: PreparedData, run: RunSummary) -> None:
+    expected = run.tags.get("rnnlane.data_fingerprint")
+    if prepared.fingerprint != expected:
+        raise ConfigError(
+            f"a model is scored on the data it was trained on ({expected}), "
+            f"but this experiment's data is {prepared.fingerprint}",
+            where=f"run {run.run_id}",
+            remedy="name the run's own experiment; for other labeled texts use --data FILE",
+        )
+
+
+def _evaluated_file(
+    run_id: str, data: str, config: ExperimentConfig, predictor: Predictor, events: RunEvents
 ) -> Evaluation:
+    import numpy as np
+
+    from rnnlane.data.labeled_file import counted, read_labeled
+    from rnnlane.inference.predictor import encoded_split
+
+    rows = read_labeled(data, config.data, class_names=predictor.class_names)
+    token_ids = predictor.token_ids(rows.texts)
+    labels = np.array(rows.labels, dtype=np.int64)
+    used = np.array([len(row) > 0 for row in token_ids], dtype=np.bool_)
+    # Preparing data drops them too, so that a file scores as the split that is made of it.
+    skipped = {**rows.skipped, "empty_text": int((~used).sum())}
+    skipped = {reason: count for reason, count in skipped.items() if count}
+    if not used.any():
+        raise DataError(
+            f"there must be a text to score, but all {len(used)} are empty for the model",
+            where=data,
+        )
+    if rows.num_broken:
+        events.note(f"texts with bytes that are not UTF-8, left out: {rows.num_broken:,}")
+    if skipped:
+        total = len(rows.texts) + sum(rows.skipped.values())
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in skipped.items())
+        events.note(f"rows not scored: {sum(skipped.values()):,} of {total:,} ({reasons})")
+    if rows.unknown_labels:
+        events.note(f"labels that the model does not know: {counted(rows.unknown_labels)}")
+    kept = [row for row, is_used in zip(token_ids, used, strict=True) if is_used]
+    scores = _evaluation(run_id, data, encoded_split(kept, labels[used]), predictor)
+    return replace(scores, skipped=skipped, unknown_labels=rows.unknown_labels)
+
+
+def _evaluation(run_id: str, split: str, rows: EncodedSplit, predictor: Predictor) -> Evaluation:
     from rnnlane.training.group import in_process
     from rnnlane.training.loop import cpu_settings
     from rnnlane.training.metrics import confusion, score, summarize
 
-    num_classes = len(prepared.class_names)
-    rows = prepared.split(split)
+    num_classes = len(predictor.class_names)
     group = in_process("cpu")
     with cpu_settings(group):
         scores = score(predictor.logits, rows, group=group)
@@ -301,7 +352,7 @@ def _evaluation(
         split=split,
         num_rows=len(rows),
         metrics=summarize(scores, num_classes=num_classes),
-        class_names=prepared.class_names,
+        class_names=predictor.class_names,
         confusion=confusion(scores, num_classes=num_classes).tolist(),
     )
 
@@ -317,15 +368,24 @@ def predict(
         tracking_uri: the MLflow store; default: as for training.
 
     Returns:
-        For each text ``text``, ``label`` and ``probabilities`` by class name.
+        For each text ``text``, ``label``, ``probabilities`` by class name, and
+        ``num_known_tokens``: how many of the tokens that are read the model knows. Where it is 0,
+        the answer says nothing about the text.
 
     Raises:
-        ConfigError: there is no such run.
+        ConfigError: there is no such run, or what is given is one text or holds what is no text.
         TrackingError: the store cannot be read, or the run has no model.
     """
     from rnnlane.tracking.store import download_model, find_run
     from rnnlane.tracking.uris import resolve_uri
 
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise ConfigError(
+            "texts must be a sequence of str, but got "
+            + ("one str" if isinstance(texts, str) else "something else in it"),
+            where="texts",
+            remedy="give a list of str",
+        )
     uri = resolve_uri(tracking_uri)
     run_id = find_run(uri, run, with_model=True).run_id
     with tempfile.TemporaryDirectory() as scratch:
@@ -333,9 +393,7 @@ def predict(
         from rnnlane.inference.predictor import Predictor
 
         predictor = Predictor.load(bundle)
-    from rnnlane.reports.artifacts import answers
-
-    return answers(texts, predictor, predictor.probabilities(texts))
+    return predictor.predict(texts).answers(texts)
 
 
 def list_runs(

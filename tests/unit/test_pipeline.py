@@ -8,11 +8,13 @@ import pytest
 
 from rnnlane import pipeline
 from rnnlane.config.fingerprint import config_fingerprint
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, DataError
 from rnnlane.execution.run_record import RunRecord, all_records
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import TrainResult
+from rnnlane.tracking import store
+from support.bundle import write_bundle
 from support.tiny import tiny_experiment
 
 RESULT = {
@@ -84,3 +86,50 @@ def test_importing_the_verbs_imports_nothing_costly():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "set()\n"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run whose model is a bundle on disk, and whose experiment names its columns."""
+    experiment = tmp_path / "experiment.yaml"
+    experiment.write_text(
+        "name: x\ndata:\n  source: {kind: generated}\n  columns: {text: review, label: stars}\n"
+    )
+    bundle = write_bundle(tmp_path / "bundle")
+    summary = SimpleNamespace(run_id="ab", tags={})
+    monkeypatch.setattr(store, "find_run", lambda *_, with_model: with_model and summary)
+    monkeypatch.setattr(store, "download_artifacts", lambda *_: experiment)
+    monkeypatch.setattr(store, "download_model", lambda *_: bundle)
+    return bundle
+
+
+def test_a_labeled_file_is_scored_and_what_is_left_out_is_told(run, tmp_path):
+    rows = ["a film,good", "fine,bad", ",good", "<br>,good", "dull,awful", "a,awful", "fine,"]
+    file = tmp_path / "x.csv"
+    file.write_text("\n".join(["review,stars", *rows]))
+    events = Notes()
+    found = pipeline.evaluate(data=str(file), events=events)
+    assert (found.split, found.num_rows) == (str(file), 2)
+    assert found.unknown_labels == {"awful": 2}
+    assert found.skipped == {"unknown_label": 2, "null_label": 1, "empty_text": 2}
+    assert events.notes[-1] == "labels that the model does not know: 'awful' (2)"
+    assert events.notes[0].startswith("rows not scored: 5 of 7 (")
+    predicted = [each["label"] for each in pipeline.predict(["a film", "fine"])]
+    correct = sum(one == other for one, other in zip(predicted, ["good", "bad"], strict=True))
+    assert found.metrics["accuracy"] == correct / 2
+    assert sum(map(sum, found.confusion)) == 2
+
+
+def test_a_file_of_texts_that_are_empty_for_the_model_is_refused(run, tmp_path):
+    file = tmp_path / "x.csv"
+    file.write_text("review,stars\n<br>,good\n")
+    with pytest.raises(DataError, match="all 1 are empty for the model"):
+        pipeline.evaluate(data=str(file))
+
+
+def test_predict_takes_texts_and_not_one_text(run):
+    (found,) = pipeline.predict(["zzz"])
+    assert (found["text"], found["num_known_tokens"]) == ("zzz", 0)
+    for wrong in ("zzz", ["a", None]):
+        with pytest.raises(ConfigError, match="must be a sequence of str"):
+            pipeline.predict(wrong)

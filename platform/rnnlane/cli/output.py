@@ -68,6 +68,12 @@ def write_piece(text: str) -> None:
     target.flush()
 
 
+def write_file(content: str) -> None:
+    """Writes the content of a text file to stdout: unchanged, unless a person reads it there."""
+    is_read = (_stdout or sys.stdout).isatty()
+    write_piece(lines(content) if is_read else content)
+
+
 def write_error_piece(text: str) -> None:
     """Writes text to stderr unchanged, without a line break."""
     sys.stderr.write(text)
@@ -95,9 +101,20 @@ def write_table(
 ) -> None:
     """Writes a table to stdout, up to 200 columns wide if stdout is not a terminal."""
     target = _stdout or sys.stdout
-    width = None if target.isatty() else 200
-    console(target, width=width).print(table_of(rows, header=header, title=title))
+    _console_of_tables(target).print(table_of(rows, header=header, title=title))
     target.flush()
+
+
+def fits(rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> bool:
+    """Whether :func:`write_table` would show these rows without breaking a cell into lines."""
+    target = _stdout or sys.stdout
+    unlimited = console(target, width=1_000_000)  # a measure is never wider than its console
+    wanted = unlimited.measure(table_of(rows, header=header)).maximum
+    return wanted <= _console_of_tables(target).width
+
+
+def _console_of_tables(target: TextIO) -> Console:
+    return console(target, width=None if target.isatty() else 200)
 
 
 def table_of(

@@ -2,67 +2,127 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from rnnlane.cli import output
 from rnnlane.cli.options import Json, Run, TrackingUri
+from rnnlane.config import load_experiment
+from rnnlane.data.tables import (
+    SUFFIXES,
+    TextTable,
+    answered_table,
+    read_table,
+    table_kind,
+)
+from rnnlane.data.text_files import decode_text, split_lines
 from rnnlane.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rnnlane.inference.predictor import Predictions
 
 Texts = Annotated[
     list[str] | None,
     typer.Argument(metavar="[TEXT]...", help="Texts to classify; default: one a line from stdin."),
 ]
-File = Annotated[Path | None, typer.Option("--file", "-f", help="A file with one text per line.")]
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--file",
+        "-f",
+        help="A file with one text per line; or a .csv, .tsv, .jsonl or .parquet table, whose "
+        "column of texts is called as in the run's experiment.",
+    ),
+]
+OutputFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write the answers into this file, a table with all columns of the one that was "
+        f"read; its name ends in {SUFFIXES}.",
+    ),
+]
 Plot = Annotated[Path | None, typer.Option("--plot", help="Also plot them into this PNG file.")]
+
+EMPTY_MARK = "(no known token)"
+
+
+class Target(NamedTuple):
+    """Where a table of answers goes, and as what."""
+
+    file: Path
+    kind: str
 
 
 def predict(
     texts: Texts = None,
     run: Run = "latest",
     file: File = None,
+    output_file: OutputFile = None,
     plot: Plot = None,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
     """Classify texts with the model of a run: label and confidence for each."""
+    target = None if output_file is None else _target(output_file, file)
     asked = _asked(texts, file)
-    predictions = _classify(asked, run=run, tracking_uri=tracking_uri)
+    table, predictions = _classify(asked, run=run, tracking_uri=tracking_uri)
+    answered = None
+    if target is not None:
+        delimiter = "\t" if target.file.suffix.lower() == ".tsv" else ","
+        columns = predictions.columns()
+        answered = answered_table(table, columns, kind=target.kind, delimiter=delimiter)
+    answers = predictions.answers(table.texts)
     if plot is not None:
-        _draw(predictions, plot)
+        _draw(answers, plot)
+    _tell(table, predictions)
+    if target is not None and answered is not None:
+        _write(answered, target.file)
+        output.note(f"wrote {len(answers):,} answers to {target.file}")
     if as_json:
-        output.write_json({"predictions": predictions})
-        return
-    for prediction in predictions:
-        label = prediction["label"]
-        output.write(f"{label}\t{prediction['probabilities'][label]:.4f}\t{prediction['text']}")
+        output.write_json({"predictions": answers})
+    elif target is None:
+        _print(table, predictions, answers)
 
 
-def _classify(texts: list[str], *, run: str, tracking_uri: str | None) -> list[dict[str, Any]]:
+def _classify(
+    asked: TextTable | Path, *, run: str, tracking_uri: str | None
+) -> tuple[TextTable, Predictions]:
     """Like :func:`rnnlane.pipeline.predict`, but imports MLflow in a second process meanwhile.
 
     Within one process, torch and MLflow are imported one after the other, even with threads.
+
+    Args:
+        asked: texts; or a table, which is read as the run's experiment says.
+        run: as the pipeline takes it.
+        tracking_uri: the MLflow store.
     """
     from rnnlane.tracking.model_fetcher import ModelFetcher
     from rnnlane.tracking.uris import resolve_uri
 
     uri = resolve_uri(tracking_uri)
+    is_file = isinstance(asked, Path)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        ModelFetcher(uri, run, Path(scratch)) as fetcher,
+        ModelFetcher(uri, run, Path(scratch), with_experiment=is_file) as fetcher,
     ):
         from rnnlane.inference.predictor import Predictor
-        from rnnlane.reports.artifacts import answers
 
-        predictor = Predictor.load(fetcher.folder())
-    return answers(texts, predictor, predictor.probabilities(texts))
+        folder = fetcher.folder()
+        if isinstance(asked, Path):
+            asked = read_table(asked, load_experiment(fetcher.experiment).data)
+        predictor = Predictor.load(folder)
+    return asked, predictor.predict(asked.texts)
 
 
-def _asked(texts: list[str] | None, file: Path | None) -> list[str]:
+def _asked(texts: list[str] | None, file: Path | None) -> TextTable | Path:
+    """The texts; or the file, if it is a table."""
     if texts and file is not None:
         raise ConfigError(
             "texts come from the command line or from --file, but got both",
@@ -70,25 +130,95 @@ def _asked(texts: list[str] | None, file: Path | None) -> list[str]:
             remedy="leave one of them out",
         )
     if texts:
-        return texts
+        return TextTable.of_texts(texts)
+    where = str(file or "stdin")
     try:
+        if file is not None and table_kind(file.name) is not None:
+            with file.open("rb"):  # a file that is not there is told before anything starts
+                return file
         content = sys.stdin.buffer.read() if file is None else file.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"cannot read the texts: {error.strerror}", where=str(file), remedy="give a text file"
+            f"cannot read the texts: {error.strerror}",
+            where=where,
+            remedy="give the path of a file; a text that begins with a dash comes after --",
         ) from None
-    lines = content.decode("utf-8", errors="replace").splitlines()
-    asked = [line for line in lines if line.strip()]
-    if not asked:
+    remedy = f"give text in UTF-8, or a table whose name ends in {SUFFIXES}"
+    text, num_broken = decode_text(content, where=where, remedy=remedy)
+    lines = split_lines(text)
+    if not any(line.strip() for line in lines):
         raise ConfigError(
             "at least one text is needed, but got none",
-            where=str(file or "stdin"),
+            where=where,
             remedy='for example: rnnlane predict "A film to remember."',
         )
-    return asked
+    return TextTable.of_texts(lines, num_broken=num_broken)
 
 
-def _draw(predictions: list[dict[str, object]], plot: Path) -> None:
+def _target(output_file: Path, file: Path | None) -> Target:
+    where = f"--output {output_file}"
+    kind = table_kind(output_file.name)
+    if kind is None or output_file.suffix.lower() not in {".csv", ".tsv", ".jsonl", ".parquet"}:
+        raise ConfigError(
+            f"the file of the answers must end in {SUFFIXES}, but got {output_file.name!r}",
+            where=where,
+        )
+    if not output_file.parent.is_dir():
+        raise ConfigError(
+            "the folder of the answers must exist, but there is none",
+            where=where,
+            remedy=f"make {output_file.parent}",
+        )
+    if file is not None and output_file.exists() and file.exists() and output_file.samefile(file):
+        raise ConfigError(
+            "the answers must not replace the texts, but --output is the file that is read",
+            where=where,
+            remedy="name another file",
+        )
+    return Target(output_file, kind)
+
+
+def _write(content: bytes, file: Path) -> None:
+    """Writes a file whole or not at all."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(file)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigError(f"cannot write the answers: {error.strerror}", where=str(file)) from None
+
+
+def _tell(table: TextTable, predictions: Predictions) -> None:
+    """What a person should know before using the answers."""
+    num_empty = int((predictions.num_known_tokens == 0).sum())
+    num_texts = f"{len(table.texts):,}"
+    if table.num_broken:
+        what = "texts" if table.kind == "parquet" else "lines"
+        output.note(f"{what} with bytes that are not UTF-8, left out: {table.num_broken:,}")
+    if table.num_missing:
+        output.note(f"rows without a text: {table.num_missing:,} of {num_texts}")
+    if num_empty:
+        output.note(
+            f"texts without a token that the model knows: {num_empty:,} of {num_texts}; "
+            "their answers say nothing about them"
+        )
+
+
+def _print(table: TextTable, predictions: Predictions, answers: list[dict[str, Any]]) -> None:
+    """A table as it was read, JSON lines for Parquet; a line for each of texts alone."""
+    if table.kind is not None:
+        kind = "csv" if table.kind == "csv" else "jsonl"
+        content = answered_table(table, predictions.columns(), kind=kind, delimiter=table.delimiter)
+        output.write_file(content.decode())
+        return
+    for answer in answers:
+        label, text = output.one_line(answer["label"]), output.one_line(answer["text"])
+        mark = "" if answer["num_known_tokens"] else f"\t{EMPTY_MARK}"
+        output.write(f"{label}\t{answer['probabilities'][answer['label']]:.4f}\t{text}{mark}")
+
+
+def _draw(predictions: list[dict[str, Any]], plot: Path) -> None:
     import numpy as np
 
     from rnnlane.reports.figures import save_confidence
@@ -97,8 +227,8 @@ def _draw(predictions: list[dict[str, object]], plot: Path) -> None:
     if len(shown) < len(predictions):
         output.note(f"the picture shows the first {len(shown)} of {len(predictions)} texts")
     probabilities = [prediction["probabilities"] for prediction in shown]
-    names = list(probabilities[0])  # type: ignore[call-overload]
-    values = np.array([[row[name] for name in names] for row in probabilities])  # type: ignore[index]
+    names = list(probabilities[0])
+    values = np.array([[row[name] for name in names] for row in probabilities])
     try:
         save_confidence([str(prediction["text"]) for prediction in shown], values, names, plot)
     except OSError as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +28,48 @@ class Predictions:
     """What a model says about N texts.
 
     Attributes:
+        class_names: the classes, in the order of the probabilities.
         probabilities: of each class: float64 [N, num_classes].
         num_known_tokens: int64 [N], how many of a text's tokens, of those that are kept, are in the
             vocabulary. Where it is 0, the text is empty for the model: its probabilities are those
             of any other such text.
     """
 
+    class_names: tuple[str, ...]
     probabilities: npt.NDArray[np.float64]
     num_known_tokens: npt.NDArray[np.int64]
+
+    @property
+    def labels(self) -> list[str]:
+        """The most probable class of each text."""
+        return [self.class_names[index] for index in self.probabilities.argmax(axis=1)]
+
+    def answers(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        """For each text ``text``, ``label``, ``probabilities`` by class, ``num_known_tokens``."""
+        return [
+            {
+                "text": text,
+                "label": label,
+                "probabilities": dict(zip(self.class_names, row, strict=True)),
+                "num_known_tokens": num_known,
+            }
+            for text, label, row, num_known in zip(
+                texts,
+                self.labels,
+                self.probabilities.tolist(),
+                self.num_known_tokens.tolist(),
+                strict=True,
+            )
+        ]
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The columns that a table of the texts gets."""
+        probabilities = {
+            f"probability_{name}": self.probabilities[:, index].tolist()
+            for index, name in enumerate(self.class_names)
+        }
+        known = {"num_known_tokens": self.num_known_tokens.tolist()}
+        return {"predicted_label": self.labels, **probabilities, **known}
 
 
 class Predictor:
@@ -76,7 +111,9 @@ class Predictor:
                 futures.append(executor.submit(self._classify, encoded))
         results = [future.result() for future in futures]
         none = np.zeros((0, len(self.class_names)))
-        return Predictions(np.concatenate([none, *results]), np.concatenate(known))
+        return Predictions(
+            self.class_names, np.concatenate([none, *results]), np.concatenate(known)
+        )
 
     @torch.inference_mode()
     def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
@@ -93,19 +130,29 @@ class Predictor:
         logits: Tensor = self._model(token_ids, lengths)
         return logits
 
-    def _encode(self, texts: Sequence[str]) -> EncodedSplit:
-        encoded = [
+    def token_ids(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+        """The ids of each text's tokens that are kept; none for a text without tokens."""
+        return [
             self._vocabulary.encode(
                 self._processor(text), max_length=self._text.max_length, keep=self._text.keep
             )
             for text in texts
         ]
+
+    def _encode(self, texts: Sequence[str]) -> EncodedSplit:
         unknown = np.array([UNKNOWN_ID], dtype=np.int32)
-        rows = [row if len(row) else unknown for row in encoded]
-        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in rows], out=offsets[1:])
-        tokens = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
-        return EncodedSplit(tokens, offsets, np.zeros(len(rows), dtype=np.int64))
+        rows = [row if len(row) else unknown for row in self.token_ids(texts)]
+        return encoded_split(rows, np.zeros(len(rows), dtype=np.int64))
+
+
+def encoded_split(
+    rows: Sequence[npt.NDArray[np.int32]], labels: npt.NDArray[np.int64]
+) -> EncodedSplit:
+    """Rows of token ids, each with at least one, and their labels int64 [len(rows)]."""
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    tokens = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+    return EncodedSplit(tokens, offsets, labels)
 
 
 def _num_known(split: EncodedSplit) -> npt.NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -119,15 +119,17 @@ class SearchResult(Result):
 
 @dataclass(frozen=True)
 class Evaluation(Result):
-    """The scores of a run's model on a split.
+    """The scores of a run's model on labeled rows.
 
     Attributes:
         run_id: of the MLflow run.
-        split: train, val or test.
-        num_rows: number of rows in the split.
+        split: train, val or test of the run's data; else the file of the rows.
+        num_rows: number of rows scored.
         metrics: loss, accuracy, macro_f1, and roc_auc for two classes.
         class_names: in the order of the confusion matrix.
         confusion: counts [C, C]; rows are true classes, columns predicted ones.
+        skipped: rows of the file that were not scored, by reason.
+        unknown_labels: those rows whose label is no class of the model, by label.
     """
 
     run_id: str
@@ -136,3 +138,38 @@ class Evaluation(Result):
     metrics: dict[str, float]
     class_names: tuple[str, ...]
     confusion: list[list[int]]
+    skipped: dict[str, int] = field(default_factory=dict)
+    unknown_labels: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> list[dict[str, Any]]:
+        """For each class its precision, recall, f1 and rows; None where there are no rows."""
+        return [
+            {"class": name, **_class_scores(self.confusion, label)}
+            for label, name in enumerate(self.class_names)
+        ]
+
+    def most_confused(self, limit: int) -> list[tuple[str, str, int]]:
+        """True class, predicted class and rows of the pairs of classes with most errors."""
+        pairs = [
+            (self.class_names[true], self.class_names[predicted], count)
+            for true, counts in enumerate(self.confusion)
+            for predicted, count in enumerate(counts)
+            if count and true != predicted
+        ]
+        return sorted(pairs, key=lambda pair: -pair[2])[:limit]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as ``--json`` prints them."""
+        return {**super().as_dict(), "classes": self.classes}
+
+
+def _class_scores(confusion: list[list[int]], label: int) -> dict[str, Any]:
+    correct, num_rows = confusion[label][label], sum(confusion[label])
+    num_predicted = sum(counts[label] for counts in confusion)
+    return {
+        "precision": correct / num_predicted if num_predicted else None,
+        "recall": correct / num_rows if num_rows else None,
+        "f1": 2 * correct / (num_rows + num_predicted) if num_rows else None,
+        "rows": num_rows,
+    }

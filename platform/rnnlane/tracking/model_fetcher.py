@@ -16,7 +16,12 @@ from typing import Any
 
 from rnnlane import errors
 from rnnlane.errors import RnnlaneError, TrackingError
-from rnnlane.tracking.store import download_model, find_run
+from rnnlane.tracking.store import (
+    EXPERIMENT_PATH,
+    download_artifacts,
+    download_model,
+    find_run,
+)
 
 
 class ModelFetcher:
@@ -26,10 +31,15 @@ class ModelFetcher:
         uri: the store.
         run: as :func:`rnnlane.tracking.store.find_run` takes it.
         destination: folder to copy into, which exists.
+        with_experiment: also copy the run's experiment, to :attr:`experiment`.
+
+    Attributes:
+        experiment: the run's experiment file, once :meth:`folder` has returned.
     """
 
-    def __init__(self, uri: str, run: str, destination: Path):
+    def __init__(self, uri: str, run: str, destination: Path, *, with_experiment: bool = False):
         self._destination = destination
+        self.experiment = destination / EXPERIMENT_PATH
         # In a session of its own: Ctrl-C must interrupt the caller only.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__],
@@ -40,7 +50,12 @@ class ModelFetcher:
             text=True,
         )
         # Not as arguments, which all users of the machine can read: it may hold a password.
-        request = {"uri": uri, "run": run, "destination": str(destination)}
+        request = {
+            "uri": uri,
+            "run": run,
+            "destination": str(destination),
+            "with_experiment": with_experiment,
+        }
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # the process died: folder() reports it
             self._process.stdin.write(json.dumps(request))
@@ -78,10 +93,12 @@ def _answer_file(destination: Path) -> Path:
     return destination / "answer.json"
 
 
-def _fetch(request: dict[str, str]) -> dict[str, Any]:
+def _fetch(request: dict[str, Any]) -> dict[str, Any]:
     uri, destination = request["uri"], Path(request["destination"])
     try:
         run_id = find_run(uri, request["run"], with_model=True).run_id
+        if request["with_experiment"]:
+            download_artifacts(uri, run_id, EXPERIMENT_PATH, destination)
         return {"folder": str(download_model(uri, run_id, destination))}
     except RnnlaneError as error:
         return {"kind": type(error).__name__, "error": error.as_dict()}

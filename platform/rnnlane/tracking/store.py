@@ -30,6 +30,9 @@ HAS_MODEL = (
     f"attributes.status = 'FINISHED' AND tags.`{RUN_KEY_TAG}` IS NOT NULL "
     f"AND tags.`{KIND_TAG}` IS NULL"
 )
+EXPERIMENT_PATH = "experiment.yaml"
+"""Path of the resolved experiment in a run's artifacts."""
+
 BEST_EPOCH_TAG = "rnnlane.best_epoch"
 EPOCH_METRICS = ("train/accuracy", "val/accuracy", "throughput/rows_per_s")
 MIN_PREFIX_CHARS = 6

@@ -6,11 +6,22 @@ from rnnlane.errors import ConfigError
 from rnnlane.pipeline import Evaluation
 
 RESULT = Evaluation("ab", "val", 5, {"loss": 0.5}, ("neg", "pos"), [[2, 1], [0, 2]])
+TARGET = "rnnlane.cli.evaluate.evaluate_run"
+
+
+def of_classes(names):
+    """Each row of a class is taken for the next one, but for ten that are right."""
+    size = len(names)
+    matrix = [
+        [10 if predicted == true else true * (predicted == true + 1) for predicted in range(size)]
+        for true in range(size)
+    ]
+    return Evaluation("ab", "test", 9, {"loss": 0.5}, tuple(names), matrix)
 
 
 @pytest.fixture
 def calls(replaced):
-    return replaced("rnnlane.cli.evaluate.evaluate_run", RESULT)
+    return replaced(TARGET, RESULT)
 
 
 def test_the_confusion_has_a_row_per_true_class(call, calls):
@@ -19,7 +30,40 @@ def test_the_confusion_has_a_row_per_true_class(call, calls):
     assert ["pos", "0", "2"] in lines
     (config,), keywords = calls[0]
     assert config is None
-    assert (keywords["run"], keywords["split"]) == ("latest", "val")
+    assert (keywords["run"], keywords["split"], keywords["data"]) == ("latest", "val", None)
+    assert ["pos", "0.6667", "1.0000", "0.8000", "2"] in lines
+
+
+def test_a_matrix_of_many_classes_becomes_the_most_confused_pairs(call, replaced):
+    names = [f"[class {number}]" for number in range(13)]
+    replaced(TARGET, of_classes(names))
+    printed = call("evaluate").stdout
+    assert "true \\ predicted" not in printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["[class", "11]", "[class", "12]", "11"] in lines
+    assert sum(line[-1:] == ["rows"] for line in lines) == 3  # of the title too
+    assert sum(line[:1] == ["[class"] for line in lines) == 13 + 10
+    replaced(TARGET, of_classes(names[:12]))
+    assert "true \\ predicted" in call("evaluate").stdout
+
+
+def test_a_matrix_wider_than_the_terminal_becomes_pairs(call, replaced):
+    replaced(TARGET, of_classes(["a" * 90, "b" * 90, "c" * 90]))
+    printed = call("evaluate").stdout
+    assert "true \\ predicted" not in printed
+    assert "most often taken for another" in printed
+
+
+def test_a_model_without_errors_has_no_pairs(call, replaced):
+    replaced(TARGET, of_classes(["a" * 300]))
+    assert "most often" not in call("evaluate").stdout
+
+
+def test_a_labeled_file_stands_in_for_a_split(call, calls):
+    call("evaluate", "--data", "x.csv")
+    assert calls[0][1]["data"] == "x.csv"
+    with pytest.raises(ConfigError, match="got both"):
+        call("evaluate", "--data", "x.csv", "--split", "test")
 
 
 def test_an_experiment_may_be_named_and_changed(call, calls, experiment):

@@ -70,6 +70,12 @@ def test_a_title_may_be_wider_than_its_table(capsys):
     assert capsys.readouterr().out.splitlines()[0] == title
 
 
+def test_a_table_fits_where_no_cell_needs_two_lines():
+    assert output.fits([["a" * 90, "b" * 90]], header=["x", "y"])
+    assert not output.fits([["a" * 90, "b" * 110]], header=["x", "y"])
+    assert not output.fits([["a"]], header=["y" * 200])
+
+
 def test_rich_is_used_in_two_modules_and_reads_no_markup():
     users = {}
     for file in sorted(Path(output.__file__).parent.glob("*.py")):

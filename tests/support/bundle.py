@@ -1,0 +1,25 @@
+"""A classifier with random weights, of three classes, that knows four words."""
+
+from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.data.prepare.vocabulary import Vocabulary
+from rnnlane.inference.bundle import save_bundle
+from rnnlane.models.classifier import build_model
+from rnnlane.training.checkpoint import contiguous_weights
+from support.tiny import tiny_experiment
+
+
+def write_bundle(folder, class_names=("bad", "so so", "good")):
+    config = tiny_experiment("text.max_length=20")
+    vocabulary = Vocabulary.fit({"a": 5, "film": 4, "fine": 3, "dull": 3}, VocabularyConfig())
+    model = build_model(
+        config.model, vocabulary_size=len(vocabulary), num_classes=len(class_names), seed=4
+    )
+    save_bundle(
+        folder,
+        weights=contiguous_weights(model),
+        vocabulary=vocabulary.to_jsonl(),
+        text=config.text,
+        model=config.model.model_dump(mode="json"),
+        class_names=class_names,
+    )
+    return folder
