@@ -37,11 +37,10 @@ def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> Pre
 
     Raises:
         DataError: the source cannot be read or does not match the experiment.
-        JobError: Ray cannot be started or reached.
+        JobError: Ray cannot be started or reached, or fails more often than may be.
         ResourceError: a node of the cluster does not reach the storage.
     """
     from rnnlane.data.prepare.pipeline import check_source, find_prepared
-    from rnnlane.data.prepare.pipeline import prepare as prepare_on_ray
     from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.address import check_address
 
@@ -53,6 +52,7 @@ def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> Pre
     if prepared is not None:
         return prepared
     check_source(config)
+    from rnnlane.execution.preparation import prepare_on_ray
     from rnnlane.ray_cluster.storage_check import check_storage
 
     events.stage("starting Ray")

@@ -11,7 +11,7 @@ from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.training.group import in_process
 from rnnlane.training.loop import Outcome, TrainingData, run_training
-from rnnlane.training.memory import use_huge_pages
+from rnnlane.training.memory import readable_memory_errors, use_huge_pages
 
 
 class _LocalEvents(ForwardedEvents):
@@ -32,7 +32,7 @@ def train_in_process(
     """Trains in this process, from the newest checkpoint in the store if there is one."""
     use_huge_pages()
     group = in_process(config.runtime.device)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, readable_memory_errors():
         start = store.fetch_latest(Path(scratch))
         local_events = _LocalEvents(events, store)
         return run_training(config, data, group=group, events=local_events, start=start)

@@ -25,9 +25,10 @@ from safetensors.torch import load_file
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.runtime import RuntimeConfig
-from rnnlane.errors import JobError, RnnlaneError
+from rnnlane.errors import JobError
 from rnnlane.execution.checkpoint_store import CheckpointStore
-from rnnlane.execution.restarts import RestartPolicy, describe_failure
+from rnnlane.execution.restart_policy import RestartPolicy
+from rnnlane.execution.restarts import describe_failure
 from rnnlane.execution.worker import worker_loop
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.internals_train import (
@@ -67,9 +68,14 @@ def train_on_ray(
 
     Raises:
         JobError: training failed more often than ``runtime.max_restarts`` allows.
-        RnnlaneError: whatever the worker loop raised.
+        RnnlaneError: a worker raised it, or ran out of memory; no restart can mend that.
     """
-    policy = RestartPolicy(config.runtime.max_restarts)
+    policy = RestartPolicy(
+        config.runtime.max_restarts,
+        work="training",
+        plan="continuing from the last checkpoint",
+        remedy="run with -v to see the workers' log; then continue with --resume",
+    )
     worker_needs = cluster.describe_worker(config.runtime, gpus_per_worker)
     nodes = cluster.alive_nodes()
     while True:
@@ -79,7 +85,7 @@ def train_on_ray(
                 config, data, store=store, events=events, gpus_per_worker=gpus_per_worker
             )
         except (TrainingFailedError, RayError, OSError) as error:
-            nodes = _note_lost_nodes(nodes, events)
+            nodes = cluster.note_lost_nodes(nodes, events)
             restart = policy.decide(describe_failure(error, worker_needs=worker_needs))
         if restart.note:
             events.note(restart.note)
@@ -94,14 +100,6 @@ def _wait_for_nodes(runtime: RuntimeConfig, gpus_per_worker: float, events: RunE
     events.note(f"waiting for nodes: {runtime.min_workers} workers x {each} are needed")
     while not cluster.is_large_enough(runtime, gpus_per_worker):
         time.sleep(1.0)
-
-
-def _note_lost_nodes(before: dict[str, str], events: RunEvents) -> dict[str, str]:
-    """Notes each node that has died since ``before``; returns the nodes that are alive."""
-    now = cluster.alive_nodes()
-    for node in sorted(before.keys() - now.keys()):
-        events.note(f"node {before[node]} was lost")
-    return now
 
 
 def _attempt(
@@ -192,9 +190,6 @@ def _controller_variables(runtime: RuntimeConfig) -> dict[str, str]:
 
 
 def _outcome(returned: dict[str, Any], store: CheckpointStore) -> Outcome:
-    if "error" in returned:
-        error: RnnlaneError = returned["error"]
-        raise error
     # Not the attempt's own checkpoint: an attempt that resumed a finished run has none.
     with tempfile.TemporaryDirectory() as scratch:
         folder = store.fetch_latest(Path(scratch))
