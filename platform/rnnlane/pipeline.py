@@ -7,17 +7,12 @@ MLflow take seconds to import, so each function imports what it needs where it n
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.fingerprint import (
-    baseline_fingerprint,
-    config_fingerprint,
-    fingerprint,
-    search_fingerprint,
-)
+from rnnlane.config.fingerprint import baseline_fingerprint, fingerprint
 from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import storage_root
 from rnnlane.config.space import data_variants, num_trials
@@ -28,6 +23,7 @@ from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
     from rnnlane.data.prepare.prepared import PreparedData
+    from rnnlane.execution.run_record import RunRecord
     from rnnlane.inference.predictor import Predictor
     from rnnlane.tracking.store import RunSummary
 
@@ -76,6 +72,8 @@ def train(
     Raises:
         RnnlaneError: bad input, too few resources, or training that cannot continue.
     """
+    from rnnlane.execution.environment import code_version
+    from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
 
@@ -83,12 +81,10 @@ def train(
     prepared = prepare(config, events=events)
     _check_metric(config, prepared)
     identity = {
-        "config_fingerprint": config_fingerprint(config),
+        "config_fingerprint": computed_fingerprint(config.model_copy(update={"search": None})),
         "data_fingerprint": prepared.fingerprint,
     }
-    record = RunRecord.find(**identity) if resume else None
-    if resume and record is None:
-        events.note("no run of this experiment and data to continue; starting a new one")
+    record = _to_continue(identity, kind="run", events=events) if resume else None
     record = record or RunRecord.create(config.name, **identity)
     with record.locked() as current:
         if current.state == "finished" and current.result is not None:
@@ -100,10 +96,11 @@ def train(
             events.stage("starting Ray")
             cluster.connect(config.runtime, verbose=events.verbose)
         _open_store(config.tracking.uri)
+        started = current.update(code_version=code_version())
         # After the data has been checked: it imports torch, which takes seconds.
         from rnnlane.execution.run import execute_run
 
-        return execute_run(config, prepared, record=current, events=events)
+        return execute_run(config, prepared, record=started, events=events)
 
 
 def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> BaselineResult:
@@ -145,6 +142,8 @@ def tune(
     Raises:
         RnnlaneError: bad input, too few resources, or a search that cannot continue.
     """
+    from rnnlane.execution.environment import code_version
+    from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
 
@@ -160,12 +159,14 @@ def tune(
     for variant, data in zip(variants, prepared, strict=True):
         _check_metric(variant, data)
     identity = {
-        "config_fingerprint": search_fingerprint(config),
+        "config_fingerprint": computed_fingerprint(config),
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
-    record = RunRecord.find(**identity) if resume else None
-    if resume and record is None:
-        events.note("no search of this experiment and data to continue; starting a new one")
+    record = (
+        _to_continue(identity, kind="search", events=events, num_trials=num_trials(config))
+        if resume
+        else None
+    )
     record = record or RunRecord.create(config.name, **identity)
     with record.locked() as current:
         if current.state == "finished" and current.result is not None:
@@ -179,11 +180,42 @@ def tune(
         no_workers = config.runtime.model_copy(update={"num_workers": 0})
         cluster.connect(no_workers, verbose=events.verbose)
         _open_store(config.tracking.uri)
+        started = current.update(code_version=code_version())
         # After the data has been checked: it imports torch, which takes seconds.
         from rnnlane.search.search import data_key, execute_search
 
         by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
-        return execute_search(config, by_key, record=current, events=events)
+        return execute_search(config, by_key, record=started, events=events)
+
+
+def _to_continue(
+    identity: Mapping[str, str], *, kind: str, events: RunEvents, num_trials: int = 0
+) -> RunRecord | None:
+    """The newest run of an experiment and its data; None if there is none to continue.
+
+    One that other code has finished is not: its result is not what this code would compute.
+    """
+    from rnnlane.execution.environment import code_version
+    from rnnlane.execution.run_record import RunRecord
+
+    record = RunRecord.find(**identity)
+    if record is None:
+        events.note(f"no {kind} of this experiment and data to continue; starting a new one")
+        return None
+    ours, its = code_version(), record.code_version or "unknown"
+    if its == ours:
+        return record
+    if record.state == "finished" and (record.result or {}).get("num_trials", 0) >= num_trials:
+        events.note(
+            f"the finished {kind} is of other code of rnnlane (source {its}; this is {ours}); "
+            "starting a new one"
+        )
+        return None
+    events.note(
+        f"continuing a {kind} that other code of rnnlane has worked on (source {its}; this is "
+        f"{ours}): its result is of both"
+    )
+    return record
 
 
 def _open_store(configured: str | None) -> None:

@@ -44,6 +44,7 @@ class RunRecord:
         has_inputs: whether the inputs have been logged.
         is_closed: whether the end of the MLflow run has been logged: in the store, or in the
             outbox on its way there.
+        code_version: digest of the source that worked on it last; None before 0.3.
     """
 
     key: str
@@ -56,6 +57,7 @@ class RunRecord:
     result: dict[str, Any] | None = field(default=None, repr=False)
     has_inputs: bool = False
     is_closed: bool = False
+    code_version: str | None = None
 
     @classmethod
     def create(cls, name: str, *, config_fingerprint: str, data_fingerprint: str) -> RunRecord:
