@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.training.group import in_process
 from rnnlane.training.loop import Outcome, TrainingData, run_training
@@ -32,7 +32,7 @@ def train_in_process(
     """Trains in this process, from the newest checkpoint in the store if there is one."""
     use_huge_pages()
     group = in_process(config.runtime.device)
-    with tempfile.TemporaryDirectory() as scratch, readable_memory_errors():
-        start = store.fetch_latest(Path(scratch))
+    with scratch_folder() as scratch, readable_memory_errors():
+        start = store.fetch_latest(scratch)
         local_events = _LocalEvents(events, store)
         return run_training(config, data, group=group, events=local_events, start=start)

@@ -7,12 +7,10 @@ import logging
 import math
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -29,6 +27,7 @@ from rnnlane.errors import JobError
 from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.restart_policy import RestartPolicy
 from rnnlane.execution.restarts import describe_failure
+from rnnlane.execution.scratch import remove_abandoned, scratch_folder
 from rnnlane.execution.worker import worker_loop
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.internals_train import (
@@ -119,7 +118,10 @@ def _attempt(
             "inbox": inbox,
             "start": _checkpoint_files(store),
         }
-        trainer = _trainer(config, setting, store=store, gpus_per_worker=gpus_per_worker)
+        name = store.next_attempt()
+        trainer = _trainer(
+            config, setting, name=name, root=store.root, gpus_per_worker=gpus_per_worker
+        )
         variables = _controller_variables(config.runtime)
         with _keyboard_interrupt(), controller_environment(variables):
             try:
@@ -127,6 +129,10 @@ def _attempt(
             except RayError:
                 release_resources(trainer.train_run_context.run_id)
                 raise
+            finally:
+                # A run that waits for room makes an attempt a minute.
+                store.discard_empty(name)
+                remove_abandoned()
     return _outcome(result.return_value, store)
 
 
@@ -134,7 +140,8 @@ def _trainer(
     config: ExperimentConfig,
     setting: dict[str, Any],
     *,
-    store: CheckpointStore,
+    name: str,
+    root: str,
     gpus_per_worker: float,
 ) -> TorchTrainer:
     runtime = config.runtime
@@ -150,8 +157,8 @@ def _trainer(
             resources_per_worker=cluster.worker_resources(runtime.cpus_per_worker, gpus_per_worker),
         ),
         run_config=RunConfig(
-            name=store.next_attempt(),
-            storage_path=store.root,
+            name=name,
+            storage_path=root,
             failure_config=FailureConfig(
                 max_failures=0, controller_failure_limit=0, max_preemption_failures=0
             ),
@@ -191,8 +198,8 @@ def _controller_variables(runtime: RuntimeConfig) -> dict[str, str]:
 
 def _outcome(returned: dict[str, Any], store: CheckpointStore) -> Outcome:
     # Not the attempt's own checkpoint: an attempt that resumed a finished run has none.
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = store.fetch_latest(Path(scratch))
+    with scratch_folder() as scratch:
+        folder = store.fetch_latest(scratch)
         if folder is None:
             raise JobError(
                 "a finished run must have a checkpoint, but there is none",
@@ -206,8 +213,8 @@ def _outcome(returned: dict[str, Any], store: CheckpointStore) -> Outcome:
 
 def _checkpoint_files(store: CheckpointStore) -> Any:
     """The newest checkpoint's files, in the object store for workers on other nodes; or None."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = store.fetch_latest(Path(scratch))
+    with scratch_folder() as scratch:
+        folder = store.fetch_latest(scratch)
         if folder is None:
             return None
         return ray.put({file.name: file.read_bytes() for file in sorted(folder.iterdir())})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from ray.exceptions import RayError
 
 from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
 from rnnlane.training.group import WorkerGroup
@@ -48,9 +48,9 @@ class RayEvents(RunEvents):
         if not self._is_first:
             ray.train.report({})
             return
-        with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder))
-            ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+        with scratch_folder() as folder:
+            write(folder)
+            ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(str(folder)))
 
     def _send(self, method: str, argument: Any) -> None:
         if not self._is_first:
@@ -89,8 +89,8 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
     events = RayEvents(setting["inbox"], is_first=group.is_first)
     if config.runtime.is_elastic:
         events.note(f"training with num_workers {group.world_size}")
-    with tempfile.TemporaryDirectory() as scratch, readable_memory_errors():
-        start = _start_folder(setting["start"], Path(scratch))
+    with scratch_folder() as scratch, readable_memory_errors():
+        start = _start_folder(setting["start"], scratch)
         outcome = run_training(config, data, group=group, events=events, start=start)
     return {"outcome": replace(outcome, weights={})}
 
