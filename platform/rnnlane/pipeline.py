@@ -7,18 +7,13 @@ MLflow take seconds to import, so each function imports what it needs where it n
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.fingerprint import (
-    baseline_fingerprint,
-    config_fingerprint,
-    fingerprint,
-    search_fingerprint,
-)
+from rnnlane.config.fingerprint import baseline_fingerprint, fingerprint
 from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import storage_root
 from rnnlane.config.space import data_variants, num_trials
@@ -41,11 +36,10 @@ def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> Pre
 
     Raises:
         DataError: the source cannot be read or does not match the experiment.
-        JobError: Ray cannot be started or reached.
+        JobError: Ray cannot be started or reached, or fails more often than may be.
         ResourceError: a node of the cluster does not reach the storage.
     """
     from rnnlane.data.prepare.pipeline import check_source, find_prepared
-    from rnnlane.data.prepare.pipeline import prepare as prepare_on_ray
     from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.address import check_address
 
@@ -57,6 +51,7 @@ def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> Pre
     if prepared is not None and _hold(prepared):
         return prepared
     check_source(config)
+    from rnnlane.execution.preparation import prepare_on_ray
     from rnnlane.ray_cluster.storage_check import check_storage
 
     events.stage("starting Ray")
@@ -94,6 +89,7 @@ def train(
     Raises:
         RnnlaneError: bad input, too few resources, or training that cannot continue.
     """
+    from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
 
@@ -101,12 +97,10 @@ def train(
     prepared = prepare(config, events=events)
     _check_metric(config, prepared)
     identity = {
-        "config_fingerprint": config_fingerprint(config),
+        "config_fingerprint": computed_fingerprint(config.model_copy(update={"search": None})),
         "data_fingerprint": prepared.fingerprint,
     }
-    record = RunRecord.find(**identity) if resume else None
-    if resume and record is None:
-        events.note("no run of this experiment and data to continue; starting a new one")
+    record = _to_continue(identity, kind="run", events=events) if resume else None
     record = record or RunRecord.create(config.name, **identity)
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
@@ -114,15 +108,15 @@ def train(
             events.note(marker_line(finished.run_id, finished.tracking_uri))
             events.note("the run has already finished")
             return finished
-        placed = _with_places(current, config, [prepared])
         if config.runtime.max_workers > 0:
             events.stage("starting Ray")
             cluster.connect(config.runtime, verbose=events.verbose)
         _open_store(config.tracking.uri)
+        started = _started(current, config, [prepared])
         # After the data has been checked: it imports torch, which takes seconds.
         from rnnlane.execution.run import execute_run
 
-        return execute_run(config, prepared, record=placed, events=events)
+        return execute_run(config, prepared, record=started, events=events)
 
 
 def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> BaselineResult:
@@ -147,8 +141,8 @@ def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> Ba
         data_fingerprint=prepared.fingerprint,
     )
     with record.locked(note=events.note) as current:
-        placed = _with_places(current, config, [prepared])
-        return execute_baseline(config, prepared, record=placed, events=events)
+        started = _started(current, config, [prepared])
+        return execute_baseline(config, prepared, record=started, events=events)
 
 
 def tune(
@@ -165,6 +159,7 @@ def tune(
     Raises:
         RnnlaneError: bad input, too few resources, or a search that cannot continue.
     """
+    from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
 
@@ -180,12 +175,14 @@ def tune(
     for variant, data in zip(variants, prepared, strict=True):
         _check_metric(variant, data)
     identity = {
-        "config_fingerprint": search_fingerprint(config),
+        "config_fingerprint": computed_fingerprint(config),
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
-    record = RunRecord.find(**identity) if resume else None
-    if resume and record is None:
-        events.note("no search of this experiment and data to continue; starting a new one")
+    record = (
+        _to_continue(identity, kind="search", events=events, num_trials=num_trials(config))
+        if resume
+        else None
+    )
     record = record or RunRecord.create(config.name, **identity)
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
@@ -194,29 +191,62 @@ def tune(
                 events.note(marker_line(finished.run_id, finished.tracking_uri))
                 events.note("the search has already finished")
                 return finished
-        placed = _with_places(current, config, prepared)
         events.stage("starting Ray")
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
         no_workers = config.runtime.model_copy(update={"num_workers": 0})
         cluster.connect(no_workers, verbose=events.verbose)
         _open_store(config.tracking.uri)
+        started = _started(current, config, prepared)
         # After the data has been checked: it imports torch, which takes seconds.
         from rnnlane.search.search import data_key, execute_search
 
         by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
-        return execute_search(config, by_key, record=placed, events=events)
+        return execute_search(config, by_key, record=started, events=events)
 
 
-def _with_places(
+def _started(
     record: RunRecord, config: ExperimentConfig, prepared: Sequence[PreparedData]
 ) -> RunRecord:
-    """The record with where this attempt reads its data and keeps its checkpoints."""
+    """The record with the code of this attempt, and where it reads data and keeps checkpoints."""
+    from rnnlane.execution.environment import code_version
+
     storage = storage_root(config) if config.runtime.storage_path is not None else None
     return record.update(
+        code_version=code_version(),
         prepared=tuple(data.fingerprint for data in prepared),
         # A record holds no passwords; without one, its checkpoints could not be removed anyway.
         storage=storage if storage is None or redact(storage) == storage else None,
     )
+
+
+def _to_continue(
+    identity: Mapping[str, str], *, kind: str, events: RunEvents, num_trials: int = 0
+) -> RunRecord | None:
+    """The newest run of an experiment and its data; None if there is none to continue.
+
+    One that other code has finished is not: its result is not what this code would compute.
+    """
+    from rnnlane.execution.environment import code_version
+    from rnnlane.execution.run_record import RunRecord
+
+    record = RunRecord.find(**identity)
+    if record is None:
+        events.note(f"no {kind} of this experiment and data to continue; starting a new one")
+        return None
+    ours, its = code_version(), record.code_version or "unknown"
+    if its == ours:
+        return record
+    if record.state == "finished" and (record.result or {}).get("num_trials", 0) >= num_trials:
+        events.note(
+            f"the finished {kind} is of other code of rnnlane (source {its}; this is {ours}); "
+            "starting a new one"
+        )
+        return None
+    events.note(
+        f"continuing a {kind} that other code of rnnlane has worked on (source {its}; this is "
+        f"{ours}): its result is of both"
+    )
+    return record
 
 
 def _open_store(configured: str | None) -> None:

@@ -1,10 +1,13 @@
 """A job from a machine that has nothing but the package, over a cluster of several hosts."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from support.submitted import EPOCHS, assert_one_whole_run
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 pytestmark = [pytest.mark.slow, pytest.mark.hosts]
 
@@ -40,3 +43,11 @@ def test_without_the_token_nothing_is_told_and_nothing_runs(cluster, uninterrupt
     )
     assert done.returncode == 2
     assert "token" in done.stderr
+
+
+def test_a_shipped_experiment_trains_on_reviews_that_only_the_head_has(cluster):
+    cluster.wait_for_nodes(3)
+    experiment = str(EXPERIMENTS / "lstm-1.yaml")
+    done = cluster.rnnlane("submit", experiment, "--set", "training.epochs=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_one_whole_run(cluster, "lstm-1", epochs=1)

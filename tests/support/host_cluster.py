@@ -1,9 +1,11 @@
 """A cluster on several hosts, as a team would have it: Ray with tokens, MLflow, shared storage."""
 
+import io
 import os
 import secrets
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,8 @@ HOSTS = ("head", "client", *WORKERS)
 RAY_PORT = 6379
 DASHBOARD_PORT = 8265
 MLFLOW_PORT = 5000
+# Mounts an empty folder over its first argument, for this host alone.
+HIDE = 'mount -t tmpfs none "$1" && shift && '
 # What keeps a worker's Ray running, as systemd's Restart=always does.
 SUPERVISOR = 'while true; do "$@"; echo "ray ended with $?; starting it again"; sleep 1; done'
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
@@ -25,7 +29,8 @@ RNNLANE = (sys.executable, "-m", "rnnlane")
 class HostCluster:
     """``head`` with Ray's head and MLflow, ``worker*`` with a CPU each, ``client`` with nothing.
 
-    The head declares no CPUs: what trains, trains on the workers.
+    The head declares no CPUs: what trains, trains on the workers. It has the archive of reviews
+    (RNNLANE_IMDB), which the workers do not.
     """
 
     def __init__(self, hosts: Hosts):
@@ -34,6 +39,9 @@ class HostCluster:
         self.workers = [hosts[name] for name in WORKERS]
         # On every host, as over NFS.
         self.home = self.folder / "shared" / "home"
+        self._archives = self.folder / "archives"
+        self._archives.mkdir()
+        write_reviews(self._archives / "reviews.tar.gz", num_reviews=400)
         self._token = self.folder / "token"
         self._token.touch(mode=0o600)
         self._token.write_text(secrets.token_hex(32))
@@ -79,11 +87,13 @@ class HostCluster:
         command = [*RAY, "start", "--head", f"--port={RAY_PORT}", "--num-cpus=0"]
         command += [f"--dashboard-host={self.head.address}", f"--dashboard-port={DASHBOARD_PORT}"]
         command += self._node_options(self.head)
-        started = self.head.run(*command, **self.ray_environment())
+        archive = str(self._archives / "reviews.tar.gz")
+        started = self.head.run(*command, **self.ray_environment(), RNNLANE_IMDB=archive)
         assert started.returncode == 0, started.stderr + started.stdout
 
     def start_worker(self, worker: Host) -> None:
-        command = ["sh", "-c", SUPERVISOR, "supervisor", *RAY, "start", "--block"]
+        hidden = str(self._archives)
+        command = ["sh", "-c", HIDE + SUPERVISOR, "supervisor", hidden, *RAY, "start", "--block"]
         command += [f"--address={self.head.address}:{RAY_PORT}", "--num-cpus=1"]
         command += self._node_options(worker)
         worker.start(*command, log=worker.folder / "ray.log", **self.ray_environment())
@@ -162,3 +172,15 @@ class HostCluster:
             "RAY_ADDRESS": self.dashboard,
             "MLFLOW_TRACKING_URI": self.mlflow_uri,
         }
+
+
+def write_reviews(file: Path, *, num_reviews: int) -> None:
+    """An archive like that of the IMDB reviews, with so many in each of its four folders."""
+    with tarfile.open(file, "w:gz") as archive:
+        for folder in ("train/neg", "train/pos", "test/neg", "test/pos"):
+            word = "dull" if folder.endswith("neg") else "fine"
+            for number in range(num_reviews):
+                content = f"film {number} of {folder} is {word}".encode()
+                member = tarfile.TarInfo(f"aclImdb/{folder}/{number}_1.txt")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))

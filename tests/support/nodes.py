@@ -12,7 +12,7 @@ from support.ports import free_ports
 
 
 class RayNodes:
-    """A head and other nodes, each with its own processes and one CPU.
+    """A head and other nodes, each with its own processes and one CPU unless stated otherwise.
 
     Attributes:
         address: for RAY_ADDRESS.
@@ -38,7 +38,7 @@ class RayNodes:
         self.address = f"127.0.0.1:{self._port}"
         self.environment = {**self._shared, "RAY_ADDRESS": self.address}
 
-    def start_head(self, **environment: str) -> None:
+    def start_head(self, *, num_cpus: int = 1, **environment: str) -> None:
         """Starts the first node; ``environment`` is added to that of its workers."""
         dashboard, client = free_ports(2)
         self._start(
@@ -49,6 +49,7 @@ class RayNodes:
             "--dashboard-host=127.0.0.1",
             f"--dashboard-port={dashboard}",
             f"--ray-client-server-port={client}",
+            f"--num-cpus={num_cpus}",
             **environment,
         )
 
@@ -57,7 +58,9 @@ class RayNodes:
 
         On the node the ``hidden`` folder is empty, which needs root.
         """
-        return self._start(f"--address={self.address}", hidden=hidden, **environment)
+        return self._start(
+            f"--address={self.address}", "--num-cpus=1", hidden=hidden, **environment
+        )
 
     def _start(
         self, *options: str, hidden: Path | None = None, **environment: str
@@ -66,7 +69,7 @@ class RayNodes:
         command = [
             *(["unshare", "--mount", "sh", "-c", hide, str(hidden)] if hidden else []),
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
-            *("--num-cpus=1", "--num-gpus=0", "--node-ip-address=127.0.0.1"),
+            *("--num-gpus=0", "--node-ip-address=127.0.0.1"),
             *("--object-store-memory=100000000", "--disable-usage-stats"),
             *options,
         ]

@@ -9,6 +9,7 @@ import pytest
 from rnnlane import pipeline
 from rnnlane.config.fingerprint import config_fingerprint
 from rnnlane.errors import ConfigError, DataError
+from rnnlane.execution.environment import code_version
 from rnnlane.execution.run_record import RunRecord, all_records
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.records.events import RunEvents
@@ -54,10 +55,42 @@ def test_resuming_a_finished_run_returns_its_result_and_opens_nothing(monkeypatc
     monkeypatch.setattr(pipeline, "_open_store", lambda *_: pytest.fail("opened"))
     config = tiny_experiment()
     identity = {"config_fingerprint": config_fingerprint(config), "data_fingerprint": "d"}
-    RunRecord.create("tiny", **identity).update(state="finished", result=RESULT)
+    RunRecord.create("tiny", **identity).update(
+        state="finished", result=RESULT, code_version=code_version()
+    )
     events = Notes()
     assert pipeline.train(config, resume=True, events=events) == TrainResult(**RESULT)
     assert events.notes == [f"run {'a' * 32} in sqlite:///x.db", "the run has already finished"]
+
+
+@pytest.mark.parametrize(
+    ("state", "note"),
+    [
+        ("finished", "the finished run is of other code of rnnlane (source 0123abcd; this is "),
+        ("failed", "continuing a run that other code of rnnlane has worked on (source 0123abcd; "),
+    ],
+)
+def test_code_that_has_changed_starts_again_after_a_result_and_says_so(monkeypatch, state, note):
+    """The result of other code is not this code's result."""
+    executed = []
+
+    def execute(config, prepared, *, record, events):
+        executed.append(record)
+
+    monkeypatch.setattr(pipeline, "_open_store", lambda *_: None)
+    monkeypatch.setattr("rnnlane.execution.run.execute_run", execute)
+    config = tiny_experiment()
+    identity = {"config_fingerprint": config_fingerprint(config), "data_fingerprint": "d"}
+    result = RESULT if state == "finished" else None
+    earlier = RunRecord.create("tiny", **identity).update(
+        state=state, result=result, code_version="0123abcd"
+    )
+    events = Notes()
+    pipeline.train(config, resume=True, events=events)
+    assert events.notes[0].startswith(note)
+    assert code_version() in events.notes[0]
+    assert [record.key == earlier.key for record in executed] == [state == "failed"]
+    assert executed[0].code_version == code_version()
 
 
 def test_a_run_that_ray_refuses_leaves_no_record(monkeypatch):

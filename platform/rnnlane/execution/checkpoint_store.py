@@ -95,6 +95,13 @@ class CheckpointStore:
         for path in kept[:-1]:
             self._filesystem.delete_dir(path)
 
+    def discard_empty(self, attempt: str) -> None:
+        """Removes an attempt that holds no checkpoint, if that is possible."""
+        folder = f"{self._path}/{attempt}"
+        with contextlib.suppress(OSError):
+            if not any(info.base_name.startswith("checkpoint_") for info in self._list(folder)):
+                self._filesystem.delete_dir(folder)
+
     def delete(self) -> None:
         """Removes all checkpoints; does nothing if there are none."""
         if self._filesystem.get_file_info(self._path).type != fs.FileType.NotFound:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
+
+import rnnlane
 
 VERSIONED = ("rnnlane", "torch", "ray", "mlflow", "pyarrow", "nltk", "scikit-learn", "numpy")
 
@@ -15,6 +19,7 @@ def describe_environment() -> dict[str, str]:
     """Tags that describe the environment; what cannot be determined is left out."""
     tags = {f"version.{name}": version for name, version in versions().items()}
     tags["version.python"] = platform.python_version()
+    tags["version.code"] = code_version()
     return tags | git_state() | _hardware() | _ray_job()
 
 
@@ -27,6 +32,17 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return installed
+
+
+@functools.cache
+def code_version() -> str:
+    """Digest of rnnlane's own source: 8 hex digits, also where it is sent with a job."""
+    root = Path(rnnlane.__file__).parent
+    hasher = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        hasher.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        hasher.update(hashlib.sha256(path.read_bytes()).digest())
+    return hasher.hexdigest()[:8]
 
 
 def git_state() -> dict[str, str]:

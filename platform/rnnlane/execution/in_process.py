@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.training.group import in_process
 from rnnlane.training.loop import Outcome, TrainingData, run_training
-from rnnlane.training.memory import use_huge_pages
+from rnnlane.training.memory import readable_memory_errors, use_huge_pages
 
 
 class _LocalEvents(ForwardedEvents):
@@ -32,7 +32,7 @@ def train_in_process(
     """Trains in this process, from the newest checkpoint in the store if there is one."""
     use_huge_pages()
     group = in_process(config.runtime.device)
-    with tempfile.TemporaryDirectory() as scratch:
-        start = store.fetch_latest(Path(scratch))
+    with scratch_folder() as scratch, readable_memory_errors():
+        start = store.fetch_latest(scratch)
         local_events = _LocalEvents(events, store)
         return run_training(config, data, group=group, events=local_events, start=start)

@@ -7,12 +7,10 @@ import logging
 import math
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -25,9 +23,11 @@ from safetensors.torch import load_file
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.runtime import RuntimeConfig
-from rnnlane.errors import JobError, RnnlaneError
+from rnnlane.errors import JobError
 from rnnlane.execution.checkpoint_store import CheckpointStore
-from rnnlane.execution.restarts import RestartPolicy, describe_failure
+from rnnlane.execution.restart_policy import RestartPolicy
+from rnnlane.execution.restarts import describe_failure
+from rnnlane.execution.scratch import remove_abandoned, scratch_folder
 from rnnlane.execution.worker import worker_loop
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.internals_train import (
@@ -67,9 +67,14 @@ def train_on_ray(
 
     Raises:
         JobError: training failed more often than ``runtime.max_restarts`` allows.
-        RnnlaneError: whatever the worker loop raised.
+        RnnlaneError: a worker raised it, or ran out of memory; no restart can mend that.
     """
-    policy = RestartPolicy(config.runtime.max_restarts)
+    policy = RestartPolicy(
+        config.runtime.max_restarts,
+        work="training",
+        plan="continuing from the last checkpoint",
+        remedy="run with -v to see the workers' log; then continue with --resume",
+    )
     worker_needs = cluster.describe_worker(config.runtime, gpus_per_worker)
     nodes = cluster.alive_nodes()
     while True:
@@ -79,7 +84,7 @@ def train_on_ray(
                 config, data, store=store, events=events, gpus_per_worker=gpus_per_worker
             )
         except (TrainingFailedError, RayError, OSError) as error:
-            nodes = _note_lost_nodes(nodes, events)
+            nodes = cluster.note_lost_nodes(nodes, events)
             restart = policy.decide(describe_failure(error, worker_needs=worker_needs))
         if restart.note:
             events.note(restart.note)
@@ -94,14 +99,6 @@ def _wait_for_nodes(runtime: RuntimeConfig, gpus_per_worker: float, events: RunE
     events.note(f"waiting for nodes: {runtime.min_workers} workers x {each} are needed")
     while not cluster.is_large_enough(runtime, gpus_per_worker):
         time.sleep(1.0)
-
-
-def _note_lost_nodes(before: dict[str, str], events: RunEvents) -> dict[str, str]:
-    """Notes each node that has died since ``before``; returns the nodes that are alive."""
-    now = cluster.alive_nodes()
-    for node in sorted(before.keys() - now.keys()):
-        events.note(f"node {before[node]} was lost")
-    return now
 
 
 def _attempt(
@@ -121,7 +118,10 @@ def _attempt(
             "inbox": inbox,
             "start": _checkpoint_files(store),
         }
-        trainer = _trainer(config, setting, store=store, gpus_per_worker=gpus_per_worker)
+        name = store.next_attempt()
+        trainer = _trainer(
+            config, setting, name=name, root=store.root, gpus_per_worker=gpus_per_worker
+        )
         variables = _controller_variables(config.runtime)
         with _keyboard_interrupt(), controller_environment(variables):
             try:
@@ -129,6 +129,10 @@ def _attempt(
             except RayError:
                 release_resources(trainer.train_run_context.run_id)
                 raise
+            finally:
+                # A run that waits for room makes an attempt a minute.
+                store.discard_empty(name)
+                remove_abandoned()
     return _outcome(result.return_value, store)
 
 
@@ -136,7 +140,8 @@ def _trainer(
     config: ExperimentConfig,
     setting: dict[str, Any],
     *,
-    store: CheckpointStore,
+    name: str,
+    root: str,
     gpus_per_worker: float,
 ) -> TorchTrainer:
     runtime = config.runtime
@@ -152,8 +157,8 @@ def _trainer(
             resources_per_worker=cluster.worker_resources(runtime.cpus_per_worker, gpus_per_worker),
         ),
         run_config=RunConfig(
-            name=store.next_attempt(),
-            storage_path=store.root,
+            name=name,
+            storage_path=root,
             failure_config=FailureConfig(
                 max_failures=0, controller_failure_limit=0, max_preemption_failures=0
             ),
@@ -192,12 +197,9 @@ def _controller_variables(runtime: RuntimeConfig) -> dict[str, str]:
 
 
 def _outcome(returned: dict[str, Any], store: CheckpointStore) -> Outcome:
-    if "error" in returned:
-        error: RnnlaneError = returned["error"]
-        raise error
     # Not the attempt's own checkpoint: an attempt that resumed a finished run has none.
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = store.fetch_latest(Path(scratch))
+    with scratch_folder() as scratch:
+        folder = store.fetch_latest(scratch)
         if folder is None:
             raise JobError(
                 "a finished run must have a checkpoint, but there is none",
@@ -211,8 +213,8 @@ def _outcome(returned: dict[str, Any], store: CheckpointStore) -> Outcome:
 
 def _checkpoint_files(store: CheckpointStore) -> Any:
     """The newest checkpoint's files, in the object store for workers on other nodes; or None."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = store.fetch_latest(Path(scratch))
+    with scratch_folder() as scratch:
+        folder = store.fetch_latest(scratch)
         if folder is None:
             return None
         return ray.put({file.name: file.read_bytes() for file in sorted(folder.iterdir())})

@@ -1,88 +1,34 @@
-"""What to do when an attempt at training failed: restart, wait for the cluster, or give up."""
+"""What an error of Ray means for training, and for preparing data."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from ray.exceptions import ActorDiedError, RayError
+from ray.exceptions import (
+    ActorDiedError,
+    AuthenticationError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+    TaskUnschedulableError,
+)
 from ray.train import ControllerError, PreemptionError, TrainingFailedError, WorkerGroupError
 
-from rnnlane.errors import JobError, last_line
+from rnnlane.errors import JobError, ResourceError, RnnlaneError, first_line, last_line
+from rnnlane.execution.restart_policy import Failure
 from rnnlane.ray_cluster.internals_train import (
     WorkerGroupStartupTimeoutError,
     WorkerHealthCheckFailedError,
     WorkerHealthCheckTimeoutError,
+    raised_in_worker,
 )
 
-MAX_BACKOFF_S = 30.0
 # Messages of a worker whose peer is gone; it notices before Ray does.
 _CUT_OFF = re.compile(r"gloo.*(Connection|Timed out)|ncclRemoteError|NCCL.*timeout", re.IGNORECASE)
+# Of Ray's memory monitor. The kernel's cannot be told from any other SIGKILL.
+_KILLED_FOR_MEMORY = re.compile(r"memory usage threshold|low on memory")
 _DEATHS = (RayError, WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an attempt ended without a result.
-
-    Attributes:
-        reason: a clause for people, such as "worker 1 died".
-        is_lack_of_room: nothing broke; the cluster had no free resources for the workers.
-    """
-
-    reason: str
-    is_lack_of_room: bool = False
-
-
-@dataclass(frozen=True)
-class Restart:
-    """Permission for another attempt.
-
-    Attributes:
-        wait_s: seconds to wait first.
-        note: a sentence for people; empty where it would only repeat the previous one.
-    """
-
-    wait_s: float
-    note: str
-
-
-class RestartPolicy:
-    """Counts failures of any kind against one limit; the wait doubles with each.
-
-    Lack of room does not count: a run waits as long as it takes for another run to end or for a
-    lost node to come back.
-    """
-
-    def __init__(self, max_restarts: int):
-        self._max_restarts = max_restarts
-        self._num_restarts = 0
-        self._is_waiting = False
-
-    def decide(self, failure: Failure) -> Restart:
-        """What to do after a failure.
-
-        Raises:
-            JobError: the limit is reached.
-        """
-        if failure.is_lack_of_room:
-            note = "" if self._is_waiting else f"{failure.reason}; waiting for free resources"
-            self._is_waiting = True
-            return Restart(0.0, note)
-        self._is_waiting = False
-        if self._num_restarts == self._max_restarts:
-            raise JobError(
-                f"runtime.max_restarts allows {self._max_restarts} restarts, but training failed "
-                f"once more: {failure.reason}",
-                remedy="run with -v to see the workers' log; then continue with --resume",
-            )
-        wait_s = min(MAX_BACKOFF_S, 2.0**self._num_restarts)
-        self._num_restarts += 1
-        return Restart(
-            wait_s,
-            f"{failure.reason}; continuing from the last checkpoint in {wait_s:g} s "
-            f"(restart {self._num_restarts} of {self._max_restarts})",
-        )
 
 
 def describe_failure(
@@ -103,7 +49,7 @@ def describe_failure(
     elif isinstance(error, PreemptionError):
         reason = "a node is being preempted"
     elif isinstance(error, WorkerGroupError):
-        reason = _failed_worker(error)
+        return _failed_worker(error)
     elif isinstance(error, ActorDiedError):
         reason = "Ray Train's controller died"
     elif isinstance(error, OSError):
@@ -113,14 +59,64 @@ def describe_failure(
     return Failure(reason)
 
 
-def _failed_worker(error: WorkerGroupError) -> str:
-    """The worker that died, else the first that failed: its death makes the others fail."""
-    failures = sorted(error.worker_failures.items())
-    for rank, cause in failures:
-        if isinstance(cause, _DEATHS):
-            return f"worker {rank} died"
-    for rank, cause in failures:
-        if _CUT_OFF.search(str(cause)):
-            return f"worker {rank} lost its connection to another worker"
-        return f"worker {rank} failed: {last_line(cause)}"
-    return f"the workers failed: {last_line(error)}"
+def _failed_worker(error: WorkerGroupError) -> Failure:
+    """The failure that explains the others: a worker that dies or gives up makes them fail too."""
+    found = [_of_worker(rank, cause) for rank, cause in sorted(error.worker_failures.items())]
+    if not found:
+        return Failure(f"the workers failed: {last_line(error)}")
+    return min(found, key=lambda each: each[0])[1]
+
+
+def _of_worker(rank: int, cause: BaseException) -> tuple[int, Failure]:
+    """What happened to one worker, and how little it explains: from 0, a cause, to 3."""
+    raised = raised_in_worker(cause)
+    if isinstance(raised, RnnlaneError):
+        return 0, Failure(f"worker {rank} failed: {raised}", error=raised)
+    if _KILLED_FOR_MEMORY.search(str(cause)):
+        return 0, Failure(f"worker {rank} died", error=_killed_for_memory(rank))
+    if isinstance(cause, _DEATHS):
+        return 1, Failure(f"worker {rank} died")
+    if _CUT_OFF.search(str(cause)):
+        return 2, Failure(f"worker {rank} lost its connection to another worker")
+    reason = f"worker {rank} failed: {last_line(cause)}"
+    defect = JobError(reason, remedy="run with -v to see the worker's log")
+    return 3, Failure(reason, error=defect if _is_defect(raised) else None)
+
+
+def _is_defect(error: BaseException) -> bool:
+    """Whether code is at fault, which would fail again."""
+    defects = (TypeError, ValueError, LookupError, AttributeError, ImportError, AssertionError)
+    return isinstance(error, defects) and not isinstance(error, RayError)
+
+
+def _killed_for_memory(rank: int) -> ResourceError:
+    return ResourceError(
+        f"the workers need more memory than their nodes have: Ray ended worker {rank}",
+        where="runtime.num_workers",
+        remedy="lower training.global_batch_size or text.max_length, or put fewer workers on a "
+        "node by a larger runtime.cpus_per_worker",
+    )
+
+
+def describe_preparation_failure(error: RayError) -> Failure:
+    """What an error of Ray means for the preparation of data.
+
+    Raises:
+        RayError: ``error``, where the code of a task is at fault.
+    """
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    if not isinstance(cause, RayError):
+        raise error
+    reason = f"preparing the data failed: {first_line(cause).rstrip('.')}"
+    if isinstance(cause, OutOfMemoryError):
+        return Failure(
+            reason,
+            error=ResourceError(
+                "preparing the data needs more memory than a node has: Ray ended a task",
+                remedy="start Ray's nodes with more memory, or with fewer CPUs: fewer tasks run "
+                "at once then",
+            ),
+        )
+    if isinstance(cause, AuthenticationError | RuntimeEnvSetupError | TaskUnschedulableError):
+        return Failure(reason, error=JobError(reason, remedy="look at the cluster's own logs"))
+    return Failure(reason)

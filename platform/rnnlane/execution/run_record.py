@@ -55,6 +55,7 @@ class RunRecord:
         storage: folder or URI of its checkpoints' storage, without passwords; None: the home.
         is_tidy: whether what only an unfinished run needs has been removed; see
             :func:`rnnlane.execution.leftovers.tidy`.
+        code_version: digest of the source that worked on it last; None before 0.3.
     """
 
     key: str
@@ -70,6 +71,7 @@ class RunRecord:
     prepared: tuple[str, ...] = ()
     storage: str | None = None
     is_tidy: bool = False
+    code_version: str | None = None
 
     @classmethod
     def create(cls, name: str, *, config_fingerprint: str, data_fingerprint: str) -> RunRecord:

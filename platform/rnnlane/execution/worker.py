@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 from ray.exceptions import RayError
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.errors import TrainingError
+from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import TrainingData, run_training
+from rnnlane.training.memory import readable_memory_errors
 
 
 class RayEvents(RunEvents):
@@ -48,9 +48,9 @@ class RayEvents(RunEvents):
         if not self._is_first:
             ray.train.report({})
             return
-        with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder))
-            ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(folder))
+        with scratch_folder() as folder:
+            write(folder)
+            ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(str(folder)))
 
     def _send(self, method: str, argument: Any) -> None:
         if not self._is_first:
@@ -69,9 +69,10 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
             checkpoint to resume from, or None).
 
     Returns:
-        ``outcome`` without weights, which the last checkpoint has; or ``error``. A TrainingError
-        is returned, not raised, because the driver restarts training after an exception. It is
-        raised for numbers that all workers share, so all of them return.
+        ``outcome`` without weights, which the last checkpoint has.
+
+    Raises:
+        RnnlaneError: what no restart can mend: the driver gives up.
     """
     import ray
     import ray.train
@@ -88,12 +89,9 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
     events = RayEvents(setting["inbox"], is_first=group.is_first)
     if config.runtime.is_elastic:
         events.note(f"training with num_workers {group.world_size}")
-    with tempfile.TemporaryDirectory() as scratch:
-        start = _start_folder(setting["start"], Path(scratch))
-        try:
-            outcome = run_training(config, data, group=group, events=events, start=start)
-        except TrainingError as error:
-            return {"error": error}
+    with scratch_folder() as scratch, readable_memory_errors():
+        start = _start_folder(setting["start"], scratch)
+        outcome = run_training(config, data, group=group, events=events, start=start)
     return {"outcome": replace(outcome, weights={})}
 
 

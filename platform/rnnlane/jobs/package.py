@@ -50,7 +50,8 @@ def files_for(config: ExperimentConfig, *, limit_bytes: int = LIMIT_BYTES) -> li
     """The files of a job, sorted by target, without the experiment itself.
 
     A relative path in the experiment means a file here, which is sent and keeps its path. An
-    absolute path or a URI must be valid on the cluster's nodes, and is left as it is.
+    absolute path is one of the cluster's head, where the driver reads it; it and URIs are left
+    as they are.
 
     Raises:
         ConfigError: they are larger than ``limit_bytes`` in all; names the largest.
@@ -65,20 +66,26 @@ def files_for(config: ExperimentConfig, *, limit_bytes: int = LIMIT_BYTES) -> li
             f"what is sent with a job must be at most {_mib(limit_bytes)}, but is "
             f"{_mib(total)}; the largest: {named}",
             where="submit",
-            remedy="store the data where every node reaches it, and name it by an absolute path "
-            "or a URI such as s3://bucket/reviews.csv",
+            remedy="put the data on the cluster's head, and name it by its absolute path there, or "
+            "by a URI such as s3://bucket/reviews.csv",
         )
     return [files[target] for target in sorted(files)]
 
 
-def digest(config: ExperimentConfig, files: list[PackedFile]) -> str:
-    """Identity of what is sent: 16 hex digits over the experiment and every file's content."""
-    hasher = hashlib.sha256(config.model_dump_json().encode())
+def digest(files: list[PackedFile]) -> str:
+    """Identity of the files that are sent, rnnlane's own among them: 16 hex digits."""
+    hasher = hashlib.sha256()
     for file in files:
         hasher.update(f"\0{file.target}\0".encode())
         with file.source.open("rb") as content:
             hasher.update(hashlib.file_digest(content, "sha256").digest())
     return hasher.hexdigest()[:16]
+
+
+def reads_only_what_is_sent(config: ExperimentConfig) -> bool:
+    """Whether :func:`digest` covers all data: no file is on the cluster or at a URI."""
+    named = [location for _, location in _named_locations(config)]
+    return all(_is_local(location) for location in named)
 
 
 def write_package(
@@ -117,7 +124,7 @@ def _named_files(config: ExperimentConfig) -> Iterator[PackedFile]:
                 f"{', '.join(sorted(_OWN_NAMES))}, but got {target!r}",
                 where=key,
                 remedy="run `rnnlane submit` from a folder above the file, or name a place that "
-                "every node reaches by an absolute path or a URI",
+                "the cluster's head reaches by an absolute path or a URI",
             )
         yield PackedFile(path.absolute(), Path(target).as_posix(), path.stat().st_size)
 
@@ -125,14 +132,24 @@ def _named_files(config: ExperimentConfig) -> Iterator[PackedFile]:
 def _local_files(config: ExperimentConfig) -> Iterator[tuple[str, Path]]:
     """Dotted key and path of each file here that an experiment names."""
     source = source_of(config.data)
-    for name, location in source.locations.items():
-        if _is_local(location):
-            for file in source.files_at(name):
-                yield f"data.source.{name}", Path(file.path.path)
+    for key, location in _named_locations(config):
+        if not _is_local(location):
+            continue
+        if key in _FILE_KEYS:
+            yield key, _existing_file(location, key=key)
+        else:
+            for file in source.files_at(key.rpartition(".")[2]):
+                yield key, Path(file.path.path)
+
+
+def _named_locations(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
+    """Dotted key and value of each path or URI that an experiment reads."""
+    for name, location in source_of(config.data).locations.items():
+        yield f"data.source.{name}", location
     for key, words in _FILE_KEYS.items():
         for value in _possible_values(config, key):
-            if value is not None and value not in words and _is_local(value):
-                yield key, _existing_file(value, key=key)
+            if value is not None and value not in words:
+                yield key, value
 
 
 def _possible_values(config: ExperimentConfig, key: str) -> list[str | None]:

@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.fingerprint import config_fingerprint, search_fingerprint
+from rnnlane.config.fingerprint import config_fingerprint, fingerprint, search_fingerprint
 from rnnlane.errors import ConfigError, JobError, redact
 from rnnlane.execution.environment import git_state
 from rnnlane.jobs import versions as job_versions
 from rnnlane.jobs.client import Job, JobClient
-from rnnlane.jobs.package import EXPERIMENT_FILE, digest, files_for, write_package
+from rnnlane.jobs.package import (
+    EXPERIMENT_FILE,
+    PackedFile,
+    digest,
+    files_for,
+    reads_only_what_is_sent,
+    write_package,
+)
 from rnnlane.tracking.credentials import FILE_VARIABLE
 from rnnlane.tracking.uris import resolve_uri, sqlite_file
 
@@ -51,24 +58,25 @@ def submit(
     """Sends an experiment as a job, or returns its earlier job.
 
     An earlier job is returned if it has not ended yet, or if it succeeded with exactly the same
-    content. Otherwise the next attempt resumes the run of the previous one. Nothing is sent to a
-    cluster with other versions.
+    experiment, code and data. Otherwise the next attempt resumes the run of the previous one,
+    unless other code has finished that. Nothing is sent to a cluster with other versions.
 
     Raises:
-        ConfigError: the experiment cannot run on a cluster as it is, or not on this one.
+        ConfigError: the experiment cannot run on a cluster as it is, or not on this one; or it
+            runs there at the moment with other code or data.
         JobError: the cluster refuses it.
     """
     environment = job_environment(config, os.environ, credentials_file=options.credentials_file)
     files = files_for(config)
-    content = digest(config, files)
-    identity = job_identity(config)
-    earlier = [job for job in client.jobs() if job.metadata.get("rnnlane.job") == identity]
-    same = None if options.again else _same_job(earlier, content)
+    metadata = _metadata(config, files)
+    earlier = [job for job in client.jobs() if _is_of(job, metadata)]
+    same = None if options.again else _same_job(earlier, config, metadata)
     if same is not None:
         note(f"the job is already {same.status.lower()}; --again starts a new run")
         return same
     _check_versions(client, options, note)
-    submission_id = f"{identity}-{1 + max((_attempt(job) for job in earlier), default=0)}"
+    attempt = 1 + max((_attempt(job) for job in earlier), default=0)
+    submission_id = f"{_id_stem(config, metadata)}-{attempt}"
     facts = {"rnnlane.submission_id": submission_id, "rnnlane.user": _user(), **git_state()}
     runtime_env: dict[str, Any] = {"env_vars": environment}
     if options.runtime_env == "pip":
@@ -80,7 +88,7 @@ def submit(
                 submission_id,
                 entrypoint=entrypoint(config, resume=not options.again),
                 runtime_env={**runtime_env, "working_dir": scratch},
-                metadata={**_metadata(config), "rnnlane.content": content, **facts},
+                metadata={**metadata, **facts},
             )
         except JobError as error:
             if "already exists" not in error.message:
@@ -97,19 +105,32 @@ def _check_versions(client: JobClient, options: SubmitOptions, note: Callable[[s
         note(f"the cluster has rnnlane {other} installed; the job runs the source from here")
 
 
-def _metadata(config: ExperimentConfig) -> dict[str, str]:
+def _metadata(config: ExperimentConfig, files: list[PackedFile]) -> dict[str, str]:
     """What `rnnlane jobs` and later submissions read."""
+    code_and_data = digest(files)
     return {
-        "rnnlane.job": job_identity(config),
+        "rnnlane.job": f"rnnlane-{config.name}-{job_fingerprint(config)[:8]}",
         "rnnlane.experiment": config.name,
         "rnnlane.verb": job_verb(config),
         "rnnlane.fingerprint": job_fingerprint(config),
+        "rnnlane.files": code_and_data,
+        "rnnlane.content": fingerprint([config.model_dump(mode="json"), code_and_data]),
     }
 
 
-def job_identity(config: ExperimentConfig) -> str:
-    """The beginning of the ids of an experiment's jobs; the attempt's number follows."""
-    return f"rnnlane-{config.name}-{job_fingerprint(config)[:8]}"
+def _is_of(job: Job, metadata: Mapping[str, str]) -> bool:
+    """Whether a job is of the same experiment, with whatever code and data."""
+    return job.metadata.get("rnnlane.job") == metadata["rnnlane.job"]
+
+
+def _id_stem(config: ExperimentConfig, metadata: Mapping[str, str]) -> str:
+    """The beginning of a job's id, before the attempt's number.
+
+    It depends on code and data, so that two people who send different ones at the same moment do
+    not share a job.
+    """
+    computed = fingerprint([metadata["rnnlane.fingerprint"], metadata["rnnlane.files"]])
+    return f"rnnlane-{config.name}-{computed[:8]}"
 
 
 def entrypoint(config: ExperimentConfig, *, resume: bool) -> str:
@@ -213,13 +234,35 @@ def _refuse_temporary_paths(config: ExperimentConfig) -> None:
     )
 
 
-def _same_job(earlier: list[Job], content: str) -> Job | None:
-    """The newest attempt, if another one is unnecessary."""
+def _same_job(
+    earlier: list[Job], config: ExperimentConfig, metadata: Mapping[str, str]
+) -> Job | None:
+    """The newest attempt, if another one is unnecessary.
+
+    Raises:
+        ConfigError: it is under way with other code or data.
+    """
     if not earlier:
         return None
     newest = max(earlier, key=_attempt)
-    has_same_content = newest.metadata.get("rnnlane.content") == content
-    is_done = newest.status == "SUCCEEDED" and has_same_content
+
+    def is_equal(key: str) -> bool:
+        return newest.metadata.get(key) == metadata[key]
+
+    if not newest.is_final and not is_equal("rnnlane.files"):
+        raise ConfigError(
+            f"one job of an experiment runs at a time, but {newest.submission_id} is still "
+            f"{newest.status.lower()}, with other code or data files",
+            where="submit",
+            remedy=f"wait for it, stop it by `rnnlane jobs stop {newest.submission_id}`, or give "
+            "--again to start a run beside it",
+        )
+    # Data that is on the cluster may have changed there: only a job can tell.
+    is_done = (
+        newest.status == "SUCCEEDED"
+        and is_equal("rnnlane.content")
+        and reads_only_what_is_sent(config)
+    )
     return newest if is_done or not newest.is_final else None
 
 

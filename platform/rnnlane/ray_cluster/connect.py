@@ -16,6 +16,7 @@ from rnnlane.errors import JobError, ResourceError, first_line
 from rnnlane.ray_cluster.address import check_address, cluster_to_join, unreachable
 from rnnlane.ray_cluster.capacity import capacity, fits
 from rnnlane.ray_cluster.internals import loopback_only, startup_failure, without_startup_log
+from rnnlane.records.events import RunEvents
 from rnnlane.training.memory import use_huge_pages
 
 # Ray Train polls its workers every 2 s by default, and waits that long again at the end of a run.
@@ -156,6 +157,14 @@ def alive_nodes() -> dict[str, str]:
         for node in ray.nodes()
         if node["Alive"]
     }
+
+
+def note_lost_nodes(before: dict[str, str], events: RunEvents) -> dict[str, str]:
+    """Notes each node that has died since ``before``; returns the nodes that are alive."""
+    now = alive_nodes()
+    for node in sorted(before.keys() - now.keys()):
+        events.note(f"node {before[node]} was lost")
+    return now
 
 
 def is_large_enough(config: RuntimeConfig, gpus_per_worker: float) -> bool:

@@ -18,6 +18,7 @@ from ray.train.v2._internal.constants import (
     WORKER_GROUP_START_TIMEOUT_S_ENV_VAR,
 )
 from ray.train.v2._internal.exceptions import (
+    UserExceptionWithTraceback,
     WorkerGroupStartupTimeoutError,
     WorkerHealthCheckFailedError,
     WorkerHealthCheckTimeoutError,
@@ -37,6 +38,7 @@ __all__ = [
     "WorkerHealthCheckFailedError",
     "WorkerHealthCheckTimeoutError",
     "controller_environment",
+    "raised_in_worker",
     "release_resources",
 ]
 
@@ -63,6 +65,11 @@ def controller_environment(values: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def raised_in_worker(failure: BaseException) -> BaseException:
+    """What the code of a worker raised, which Ray Train wraps together with its traceback."""
+    return failure._base_exc if isinstance(failure, UserExceptionWithTraceback) else failure
 
 
 def release_resources(train_run_id: str) -> None:

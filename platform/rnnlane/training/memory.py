@@ -1,9 +1,17 @@
-"""How torch allocates large tensors on the CPU."""
+"""How torch allocates large tensors on the CPU, and what is said where memory runs out."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
+import re
+from collections.abc import Iterator
 
+from rnnlane.errors import ResourceError, first_line
+
+# Of torch, CUDA, cuBLAS and cuDNN, which raise RuntimeError.
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|ALLOC_FAILED", re.IGNORECASE)
 HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
 
 
@@ -16,3 +24,22 @@ def use_huge_pages() -> None:
     """
     for name, value in HUGE_PAGES.items():
         os.environ.setdefault(name, value)
+
+
+@contextlib.contextmanager
+def readable_memory_errors() -> Iterator[None]:
+    """Turns a failed allocation in its block, on a CPU or a GPU, into an error for the user.
+
+    Raises:
+        ResourceError: there is not enough memory.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        raise ResourceError(
+            f"training needs more memory than there is: {first_line(error)}",
+            where=platform.node(),
+            remedy="lower training.global_batch_size, text.max_length or model.hidden_size",
+        ) from error

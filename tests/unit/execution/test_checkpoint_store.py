@@ -55,6 +55,17 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(store, tmp_path):
     assert position(store.fetch_latest(tmp_path / "to")) == (1, 0)
 
 
+def test_an_attempt_without_a_checkpoint_leaves_no_folder(store, tmp_path):
+    root = tmp_path / "checkpoints" / "run"
+    (root / "attempt-1").mkdir(parents=True)
+    (root / "attempt-1" / "snapshot.json").touch()
+    store.add("attempt-2", writer(1, 0))
+    for attempt in ("attempt-1", "attempt-2", "attempt-3"):
+        store.discard_empty(attempt)
+    assert [folder.name for folder in root.iterdir()] == ["attempt-2"]
+    assert store.next_attempt() == "attempt-1"
+
+
 def test_the_newest_two_are_kept(store, tmp_path):
     for step in range(5):
         store.add("attempt-1", writer(1, step))

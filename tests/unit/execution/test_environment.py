@@ -3,7 +3,12 @@ import subprocess
 import ray
 
 from rnnlane.execution import environment
-from rnnlane.execution.environment import describe_environment, git_state, versions
+from rnnlane.execution.environment import (
+    code_version,
+    describe_environment,
+    git_state,
+    versions,
+)
 
 
 def test_the_tags_name_versions_and_hardware():
@@ -32,3 +37,17 @@ def test_the_commit_is_that_of_the_working_directory(tmp_path, monkeypatch):
     assert clean["git.dirty"] == "false"
     (tmp_path / "new").touch()
     assert git_state() == {**clean, "git.dirty": "true"}
+
+
+def test_the_version_of_the_code_is_that_of_its_files(tmp_path, monkeypatch):
+    (tmp_path / "cli").mkdir()
+    monkeypatch.setattr("rnnlane.__file__", str(tmp_path / "__init__.py"))
+    (tmp_path / "cli" / "main.py").write_text("a = 1")
+    versions = []
+    for text in ("a = 1", "a = 2", "a = 1"):
+        (tmp_path / "cli" / "main.py").write_text(text)
+        code_version.cache_clear()
+        versions.append(code_version())
+    code_version.cache_clear()
+    assert len(versions[0]) == 8
+    assert versions[0] == versions[2] != versions[1]

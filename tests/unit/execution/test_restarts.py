@@ -1,7 +1,15 @@
-"""What is decided when an attempt at training failed, with made-up failures and no cluster."""
+"""What errors of Ray mean for training and for preparing data, with made-up errors."""
 
 import pytest
-from ray.exceptions import ActorDiedError, RayActorError
+from ray.exceptions import (
+    ActorDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+)
 from ray.train.v2._internal.exceptions import (
     UserExceptionWithTraceback,
     WorkerGroupStartupFailedError,
@@ -10,46 +18,12 @@ from ray.train.v2._internal.exceptions import (
 )
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
-from rnnlane.errors import JobError
-from rnnlane.execution.restarts import Failure, RestartPolicy, describe_failure
+from rnnlane.errors import CheckpointError, DataError, JobError, ResourceError
+from rnnlane.execution.restart_policy import Failure
+from rnnlane.execution.restarts import describe_failure, describe_preparation_failure
 
 EACH = "1 CPUs"
-DIED = Failure("worker 1 died")
 FULL = Failure("the cluster has no room for 2 workers x 1 CPUs", is_lack_of_room=True)
-
-
-def test_failures_of_any_kind_share_one_limit_and_wait_longer_each_time():
-    policy = RestartPolicy(2)
-    first = policy.decide(DIED)
-    second = policy.decide(Failure("Ray Train's controller died"))
-    assert (first.wait_s, second.wait_s) == (1.0, 2.0)
-    assert first.note == (
-        "worker 1 died; continuing from the last checkpoint in 1 s (restart 1 of 2)"
-    )
-    with pytest.raises(JobError) as caught:
-        policy.decide(DIED)
-    assert caught.value.message == (
-        "runtime.max_restarts allows 2 restarts, but training failed once more: worker 1 died"
-    )
-
-
-def test_without_restarts_the_first_failure_is_the_last():
-    with pytest.raises(JobError, match="allows 0 restarts"):
-        RestartPolicy(0).decide(DIED)
-
-
-def test_the_wait_has_a_limit():
-    policy = RestartPolicy(9)
-    assert max(policy.decide(DIED).wait_s for _ in range(9)) == 30.0
-
-
-def test_waiting_for_room_costs_nothing_and_is_noted_once():
-    policy = RestartPolicy(1)
-    notes = [policy.decide(FULL).note for _ in range(50)]
-    assert notes[0] == "the cluster has no room for 2 workers x 1 CPUs; waiting for free resources"
-    assert set(notes[1:]) == {""}
-    assert "restart 1 of 1" in policy.decide(DIED).note
-    assert policy.decide(FULL).note
 
 
 def worker_group_error(**failures: Exception) -> WorkerGroupError:
@@ -58,7 +32,8 @@ def worker_group_error(**failures: Exception) -> WorkerGroupError:
 
 GLOO = "[/x/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [::1]:4018."
 CUT_OFF = UserExceptionWithTraceback(RuntimeError(), f"Traceback ...\nRuntimeError: {GLOO}")
-FAILED = UserExceptionWithTraceback(ValueError(), "Traceback ...\nKeyError: 'x'")
+FAILED = UserExceptionWithTraceback(OSError(), "Traceback ...\nOSError: a disk is away")
+DEFECT = UserExceptionWithTraceback(KeyError("x"), "Traceback ...\nKeyError: 'x'")
 DEAD = WorkerHealthCheckFailedError("no health", RayActorError())
 
 
@@ -66,7 +41,12 @@ DEAD = WorkerHealthCheckFailedError("no health", RayActorError())
     (("error", "reason")),
     [
         (worker_group_error(r0=FAILED, r1=DEAD), "worker 1 died"),
-        (worker_group_error(r0=FAILED), "worker 0 failed: KeyError: 'x'"),
+        (worker_group_error(r0=FAILED), "worker 0 failed: OSError: a disk is away"),
+        (worker_group_error(r0=DEFECT, r1=DEAD), "worker 1 died"),
+        (
+            worker_group_error(r0=DEFECT, r1=CUT_OFF),
+            "worker 1 lost its connection to another worker",
+        ),
         (worker_group_error(r1=CUT_OFF), "worker 1 lost its connection to another worker"),
         (worker_group_error(r0=CUT_OFF, r1=DEAD), "worker 1 died"),
         (worker_group_error(), "the workers failed: boom"),
@@ -89,3 +69,71 @@ def test_a_failure_is_named_by_what_died_first(error, reason):
 def test_lack_of_room_is_told_apart_from_failures():
     error = ControllerError(WorkerGroupStartupTimeoutError(2))
     assert describe_failure(error, worker_needs=EACH) == FULL
+
+
+def raised(error: Exception) -> UserExceptionWithTraceback:
+    return UserExceptionWithTraceback(error, f"Traceback ...\n{error}")
+
+
+BROKEN = CheckpointError("the checkpoint cannot be used", remedy="start a new run")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        worker_group_error(r0=CUT_OFF, r1=raised(BROKEN)),
+        worker_group_error(r0=DEAD, r1=raised(BROKEN)),
+        worker_group_error(r0=raised(DataError("no rows", remedy="add some"))),
+    ],
+)
+def test_what_a_restart_cannot_mend_is_told_with_its_own_remedy(error):
+    failure = describe_failure(error, worker_needs=EACH)
+    assert isinstance(failure.error, CheckpointError | DataError)
+    assert failure.error.remedy in {"start a new run", "add some"}
+
+
+def test_a_mistake_in_code_is_met_once():
+    failure = describe_failure(worker_group_error(r0=DEFECT), worker_needs=EACH)
+    assert isinstance(failure.error, JobError)
+    assert failure.error.message == "worker 0 failed: KeyError: 'x'"
+
+
+def test_a_worker_that_ray_ended_for_its_memory_names_what_to_lower():
+    text = "Memory on the node was 15 GB / 16 GB, which exceeds the memory usage threshold of 0.95."
+    dead = WorkerHealthCheckFailedError("no health", RayActorError(error_msg=text))
+    failure = describe_failure(worker_group_error(r0=CUT_OFF, r1=dead), worker_needs=EACH)
+    assert isinstance(failure.error, ResourceError)
+    assert "Ray ended worker 1" in failure.error.message
+    assert "training.global_batch_size" in failure.error.remedy
+
+
+def task_error(cause: Exception) -> RayTaskError:
+    return RayTaskError("write", "Traceback ...", cause)
+
+
+@pytest.mark.parametrize(
+    "error", [NodeDiedError("the node died"), task_error(ObjectLostError("ff", None, ""))]
+)
+def test_preparing_is_tried_again_where_something_was_lost(error):
+    failure = describe_preparation_failure(error)
+    assert failure.error is None
+    assert failure.reason.startswith("preparing the data failed: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OutOfMemoryError("no memory"), ResourceError),
+        (task_error(OutOfMemoryError("no memory")), ResourceError),
+        (RuntimeEnvSetupError("no pip"), JobError),
+    ],
+)
+def test_preparing_is_not_tried_again_where_it_would_fail_again(error, kind):
+    assert isinstance(describe_preparation_failure(error).error, kind)
+
+
+def test_a_mistake_in_the_code_of_a_task_is_raised_as_it_is():
+    error = task_error(KeyError("x"))
+    with pytest.raises(RayTaskError) as caught:
+        describe_preparation_failure(error)
+    assert caught.value is error

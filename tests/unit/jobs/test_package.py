@@ -9,7 +9,13 @@ import yaml
 
 from rnnlane.config import experiment_from_mapping, load_experiment
 from rnnlane.errors import ConfigError, DataError
-from rnnlane.jobs.package import EXPERIMENT_FILE, digest, files_for, write_package
+from rnnlane.jobs.package import (
+    EXPERIMENT_FILE,
+    digest,
+    files_for,
+    reads_only_what_is_sent,
+    write_package,
+)
 
 VALUES = {"name": "x", "data": {"source": {"kind": "generated"}}}
 
@@ -134,14 +140,26 @@ def test_too_much_is_refused_with_the_ten_largest_by_name(folder):
     assert "s3://" in caught.value.remedy
 
 
-def test_the_digest_is_of_every_content_and_of_the_experiment(folder):
+def test_the_digest_is_of_every_content(folder):
     config = experiment(data=csv("reviews"))
-    first = digest(config, files_for(config))
-    assert first == digest(config, files_for(config))
-    more = experiment("runtime.num_workers=3", data=csv("reviews"))
-    assert digest(more, files_for(more)) != first
+    first = digest(files_for(config))
+    assert first == digest(files_for(experiment("runtime.num_workers=3", data=csv("reviews"))))
     (folder / "reviews" / "a.csv").write_text("text,label\nbad!,0\n")
-    assert digest(config, files_for(config)) != first
+    assert digest(files_for(config)) != first
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (experiment(data=csv("reviews"), text={"stop_words": "words.txt"}), True),
+        (experiment(), True),
+        (experiment(data=csv("/data/reviews")), False),
+        (experiment(data={**csv("a", test_path="s3://bucket/b.csv"), "test": "official"}), False),
+        (experiment(model={"pretrained_vectors": "~/glove.txt"}), False),
+    ],
+)
+def test_what_is_on_the_cluster_is_not_in_the_digest(config, expected):
+    assert reads_only_what_is_sent(config) is expected
 
 
 def test_the_experiment_is_plain_yaml(tmp_path):

@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 
 from rnnlane.config import experiment_from_mapping
+from rnnlane.config.fingerprint import fingerprint
 from rnnlane.errors import ConfigError, JobError
+from rnnlane.jobs import submission
 from rnnlane.jobs import versions as job_versions
 from rnnlane.jobs.client import Job
 from rnnlane.jobs.submission import SubmitOptions, entrypoint, job_environment, submit
@@ -96,6 +98,46 @@ def test_a_finished_search_with_more_trials_is_sent_again_to_go_on(cluster):
     second = sent(cluster, more)
     assert second[-2:] == "-2"
     assert cluster.orders[second][0].endswith(" tune experiment.yaml --resume")
+
+
+@pytest.fixture
+def code(monkeypatch):
+    """Makes rnnlane's own code, as it is sent, another one."""
+
+    def change(text):
+        monkeypatch.setattr(submission, "digest", lambda files: fingerprint(text))
+
+    return change
+
+
+def test_changed_code_or_data_is_a_job_of_its_own_even_after_a_success(cluster, code):
+    first = sent(cluster)
+    cluster.ends(first, "SUCCEEDED")
+    code("changed")
+    second = sent(cluster)
+    assert second[-2:] == "-2"
+    assert second[:-2] != first[:-2]
+    cluster.ends(second, "SUCCEEDED")
+    assert sent(cluster) == second
+
+
+def test_changed_code_waits_for_the_job_that_runs(cluster, code):
+    first = sent(cluster)
+    code("changed")
+    with pytest.raises(ConfigError, match=f"{first} is still running, with other code") as caught:
+        sent(cluster)
+    assert f"rnnlane jobs stop {first}" in caught.value.remedy
+    assert sent(cluster, again=True)[-2:] == "-2"
+
+
+def test_data_that_is_on_the_cluster_is_looked_at_again(cluster):
+    config = experiment(data={"source": {"kind": "csv", "path": "/data/reviews.csv"}})
+    first = sent(cluster, config)
+    assert sent(cluster, config) == first
+    cluster.ends(first, "SUCCEEDED")
+    second = sent(cluster, config)
+    assert second == first[:-1] + "2"
+    assert cluster.orders[second][0].endswith(" --resume")
 
 
 def test_two_who_send_at_the_same_moment_share_the_job(cluster):

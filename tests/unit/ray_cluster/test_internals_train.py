@@ -9,6 +9,7 @@ import os
 import pytest
 import ray.train
 from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator
+from ray.train.v2._internal import exceptions
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.scaling_policy import scaling_policy
 
@@ -59,3 +60,10 @@ def test_a_startup_timeout_knows_its_number_of_workers():
     controller_error = ray.train.ControllerError(ValueError())
     assert isinstance(controller_error.controller_failure, ValueError)
     assert ray.train.WorkerGroupError("", {1: ValueError()}).worker_failures.keys() == {1}
+
+
+def test_an_exception_of_a_worker_is_inside_ray_trains_own():
+    error = KeyError("x")
+    wrapped = exceptions.UserExceptionWithTraceback(error, "Traceback ...")
+    assert internals_train.raised_in_worker(wrapped) is error
+    assert internals_train.raised_in_worker(error) is error

@@ -1,4 +1,4 @@
-"""Tensors that come and go in every step cost few page faults."""
+"""Tensors that come and go cost few page faults; memory that runs out is told with a remedy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from rnnlane.errors import ResourceError
+from rnnlane.training.memory import readable_memory_errors
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -49,3 +53,29 @@ def page_faults(**variables: str) -> int:
 )
 def test_large_tensors_lie_on_huge_pages() -> None:
     assert page_faults() < 10_000 < page_faults(THP_MEM_ALLOC_ENABLE="0")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 8.00 TiB"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+    ],
+)
+def test_memory_that_runs_out_is_told_with_what_to_lower(error: Exception) -> None:
+    with pytest.raises(ResourceError, match="needs more memory than there is") as caught:
+        raise_in_block(error)
+    assert "training.global_batch_size" in str(caught.value.remedy)
+
+
+def test_a_tensor_that_does_not_fit_is_told_and_other_errors_stay() -> None:
+    with pytest.raises(ResourceError, match="you tried to allocate"), readable_memory_errors():
+        torch.empty(2**50)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        raise_in_block(RuntimeError("size mismatch"))
+
+
+def raise_in_block(error: Exception) -> None:
+    with readable_memory_errors():
+        raise error

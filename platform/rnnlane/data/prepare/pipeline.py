@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -59,6 +60,8 @@ __all__ = ["check_source", "find_prepared", "prepare", "prepared_path"]
 # Different shares keep Ray Data from fusing the two steps into one task, which would tokenize a
 # single archive on a single core; together they fit one CPU.
 _READ_CPUS, _TOKENIZE_CPUS = 0.25, 0.75
+# Local files are read on the driver's node, which on a cluster often has no CPUs to reserve.
+_LOCAL_READ_CPUS = 0.0
 _GROUP_BYTES = 16 << 20
 _CANCEL_TIMEOUT_S = 30.0
 
@@ -207,8 +210,12 @@ def _tokenized_blocks(config: ExperimentConfig, events: RunEvents) -> list[_Bloc
     from rnnlane.data.sources.stream import SourceRows
 
     source = SourceRows(config.data)
+    is_local = not source.supports_distributed_reads
     dataset = ray.data.read_datasource(
-        source, override_num_blocks=source.num_tasks, num_cpus=_READ_CPUS
+        source,
+        override_num_blocks=source.num_tasks,
+        num_cpus=_LOCAL_READ_CPUS if is_local else _READ_CPUS,
+        concurrency=os.cpu_count() if is_local else None,
     ).map_batches(
         tokenize_rows,
         fn_kwargs={"processor": TextProcessor.from_config(config.text)},

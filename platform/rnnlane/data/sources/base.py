@@ -81,6 +81,16 @@ class Source(SourceConfig):
         """
         raise NotImplementedError(f"{type(self).__name__} has no files at {key}")
 
+    def is_local(self) -> bool:
+        """Whether rows are in files of this machine, which the other nodes need not have.
+
+        Raises:
+            DataError: there is no such file, or it cannot be listed.
+        """
+        from pyarrow.fs import LocalFileSystem
+
+        return any(isinstance(file.path.filesystem, LocalFileSystem) for file in self.list_files())
+
     def check_first_rows(self, columns: Columns, *, max_repaired: float = MAX_REPAIRED) -> None:
         """Reads the first rows of each split, so that a mistake shows before any task starts.
 

@@ -28,9 +28,14 @@ class SourceRows(Datasource):
 
     def __init__(self, config: DataConfig):
         super().__init__()  # type: ignore[no-untyped-call]
-        self._reads = [
-            partial(_tables, read) for read in source_of(config).read_tasks(config.columns)
-        ]
+        source = source_of(config)
+        self._reads = [partial(_tables, read) for read in source.read_tasks(config.columns)]
+        self._is_local = source.is_local()
+
+    @property
+    def supports_distributed_reads(self) -> bool:
+        """Ray Data runs the read tasks on the driver's node if this is false."""
+        return not self._is_local
 
     @property
     def num_tasks(self) -> int:

@@ -48,3 +48,9 @@ def test_a_source_without_files_lists_none_and_needs_no_download() -> None:
     assert source.location() == "generated"
     with pytest.raises(NotImplementedError, match="GeneratedSource has no files at path"):
         source.files_at("path")
+
+
+def test_files_are_local_unless_they_are_on_another_filesystem() -> None:
+    assert SizedFiles().is_local()
+    assert not SizedFiles(path="mock:///data").is_local()
+    assert not GeneratedSource(kind="generated").is_local()

@@ -40,3 +40,11 @@ def test_generated_rows_come_once_each_over_several_tasks() -> None:
     assert table.schema == RAW_SCHEMA
     assert table.num_rows == 9000
     assert set(table["label"].to_pylist()) == {"negative", "positive"}
+
+
+def test_local_files_are_read_on_the_drivers_node_only(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\nfine,1\n")
+    for path in (str(tmp_path), f"file://{tmp_path}/rows.csv"):
+        config = data_config(kind="csv", path=path)
+        assert not SourceRows(config).supports_distributed_reads
+    assert SourceRows(data_config(kind="generated", num_rows=10)).supports_distributed_reads
