@@ -25,7 +25,7 @@ from rnnlane.config.section import (
 )
 from rnnlane.config.sources import AnySource
 
-SAMPLE_TEXT = "The movie is visually stunning and the movie is very interesting."
+SAMPLE_FROM_VAL = "from_val"
 
 
 class Columns(Section):
@@ -299,8 +299,11 @@ class ExperimentConfig(Section):
     search: SearchConfig | None = Field(
         None, description="What `rnnlane tune` varies; other verbs ignore it."
     )
-    sample_text: str = Field(
-        SAMPLE_TEXT, min_length=1, description="The sentence whose class probabilities are plotted."
+    sample_text: str | None = Field(
+        SAMPLE_FROM_VAL,
+        min_length=1,
+        description="The text whose class probabilities are plotted; from_val: a short row of the "
+        "val split; null: none.",
     )
 
     @property

@@ -62,7 +62,8 @@ class Outcome:
         losses: float64 [steps of the run], mean over each global batch.
         norms: float64 [steps of the run], gradient norms before clipping.
         clip: max_norm, reason, and the calibration's statistics.
-        test_confusion: int64 [C, C], rows true, columns predicted; zeros without a test split.
+        confusions: of the best epoch on val and test, by split: int64 [C, C], rows true, columns
+            predicted; empty if nothing was tested.
     """
 
     history: list[dict[str, float]]
@@ -71,7 +72,7 @@ class Outcome:
     losses: npt.NDArray[np.float64]
     norms: npt.NDArray[np.float64]
     clip: dict[str, Any]
-    test_confusion: npt.NDArray[np.int64] = field(repr=False)
+    confusions: dict[str, npt.NDArray[np.int64]] = field(repr=False)
 
 
 def run_training(
@@ -223,13 +224,14 @@ def _tested_outcome(
     index = best_epoch(config.training.metric, state.history)
     history = [dict(record) for record in state.history]
     num_classes = data.num_classes
-    test_confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+    confusions = {}
     if "test" in data.splits:
         model.load_state_dict(best)
-        scores = _scores(config, model, data.splits["test"], group)
+        for split in ("val", "test"):
+            scores = _scores(config, model, data.splits[split], group)
+            confusions[split] = confusion(scores, num_classes=num_classes)
         summary = summarize(scores, num_classes=num_classes)
         history[index].update({f"test/{key}": value for key, value in summary.items()})
-        test_confusion = confusion(scores, num_classes=num_classes)
     return Outcome(
         history=history,
         best_epoch=index + 1,
@@ -237,5 +239,5 @@ def _tested_outcome(
         losses=np.array(state.losses),
         norms=np.array(state.norms),
         clip=state.clip.as_dict(),
-        test_confusion=test_confusion,
+        confusions=confusions,
     )

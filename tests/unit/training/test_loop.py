@@ -61,7 +61,7 @@ def test_without_a_test_split_a_run_is_the_same_but_for_the_test():
     assert kept != whole.history
     assert timeless(untested.history) == timeless(kept)
     assert untested.best_epoch == whole.best_epoch
-    assert untested.test_confusion.tolist() == [[0, 0], [0, 0]]
+    assert untested.confusions == {}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,10 @@ def test_the_model_learns_and_the_best_epoch_is_kept():
     assert max(accuracies) > 0.8
     assert outcome.best_epoch == accuracies.index(max(accuracies)) + 1
     assert "test/accuracy" in outcome.history[outcome.best_epoch - 1]
-    assert outcome.test_confusion.sum() == 41
+    assert {split: matrix.sum() for split, matrix in outcome.confusions.items()} == {
+        "val": 37,
+        "test": 41,
+    }
     assert [len(history) for history in events.histories] == list(range(1, 26))
 
 
@@ -148,7 +151,7 @@ def test_early_stopping_ends_a_run_that_does_not_improve():
 def test_many_classes_have_no_roc_auc_and_refuse_it_as_the_metric():
     outcome = trained("training.epochs=1", num_classes=5)
     assert "val/roc_auc" not in outcome.history[0]
-    assert outcome.test_confusion.shape == (5, 5)
+    assert outcome.confusions["test"].shape == (5, 5)
     with pytest.raises(TrainingError, match="val/roc_auc"):
         trained("training.epochs=1", "training.metric=val/roc_auc", num_classes=5)
 
