@@ -6,9 +6,11 @@ is fast.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rnnlane.config.baseline import BaselineConfig
 from rnnlane.config.encoders import EncoderName
@@ -221,6 +223,26 @@ class ScheduleConfig(Section):
     patience: int = Field(1, ge=0, description="For plateau: epochs without improvement tolerated.")
 
 
+def _checked_weights(value: Any) -> Any:
+    # Else a wrong value would break both rules of the union, and be told as two.
+    if not isinstance(value, Mapping):
+        if value not in ("none", "balanced"):
+            raise ValueError(
+                f"must be none, balanced or a mapping of class to weight, but got {value!r}"
+            )
+        return value
+    for name, weight in value.items():
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not is_number or not 0 < weight < math.inf:
+            raise ValueError(f"a weight must be a number above 0, but got {name}: {weight!r}")
+    return {str(name): float(weight) for name, weight in value.items()}
+
+
+ClassWeights = Annotated[
+    Literal["none", "balanced"] | dict[str, float], BeforeValidator(_checked_weights)
+]
+
+
 class TrainingConfig(Section):
     """The optimization."""
 
@@ -244,6 +266,12 @@ class TrainingConfig(Section):
     )
     early_stopping: PositiveInt | None = Field(
         None, description="Stop after this many epochs without improvement of metric."
+    )
+    class_weights: ClassWeights = Field(
+        "none",
+        description="Weight of a row in the loss, by its class. balanced: inverse to the class's "
+        "train rows; or a mapping of class to weight, 1 for classes not named. A step's loss is "
+        "the weighted mean over its rows.",
     )
     max_nonfinite_steps: PositiveInt = Field(
         10,

@@ -107,6 +107,7 @@ def training_data(
         num_classes=len(prepared.class_names),
         vocabulary_size=prepared.manifest.vocabulary_size,
         vectors=vectors,
+        class_names=prepared.class_names,
     )
 
 

@@ -24,6 +24,7 @@ from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
 from rnnlane.training.calibration import calibrate_clip, seed_dropout
 from rnnlane.training.checkpoint import Checkpointer, contiguous_weights, load_checkpoint
+from rnnlane.training.class_weights import class_weights
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
@@ -43,12 +44,14 @@ class TrainingData:
         num_classes: number of labels.
         vocabulary_size: number of token ids.
         vectors: pretrained vectors float32 [V, E] and which tokens have one: bool [V].
+        class_names: by label; without them classes cannot have weights.
     """
 
     splits: dict[str, EncodedSplit]
     num_classes: int
     vocabulary_size: int
     vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]] | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,12 +182,14 @@ def _initial_model(
 
 
 def _train_feed(config: ExperimentConfig, data: TrainingData, group: WorkerGroup) -> TrainFeed:
+    train, names = data.splits["train"], data.class_names
     return TrainFeed(
-        data.splits["train"],
+        train,
         config.training,
         seed=config.training_seed,
         vocabulary_size=data.vocabulary_size,
         group=group,
+        class_weights=class_weights(config.training.class_weights, train.labels, names),
     )
 
 

@@ -175,3 +175,20 @@ def test_pretrained_vectors_are_where_the_embedding_starts():
     table = outcome.weights["embedding.weight"]
     torch.testing.assert_close(table[3], torch.full((6,), 0.25))
     assert not torch.allclose(table[4], torch.full((6,), 0.25))
+
+
+def test_class_weights_of_one_change_no_bit_and_others_do():
+    config, data = tiny_experiment(), replace(tiny_data(), class_names=("even", "odd"))
+    runs = {
+        setting: run_training(
+            tiny_experiment(f"training.class_weights={setting}"),
+            data,
+            group=ALONE,
+            events=Remembered(),
+        )
+        for setting in ("none", "{even: 1, odd: 1.0}", "{odd: 3}")
+    }
+    assert config.training.class_weights == "none"
+    assert same_weights(runs["none"], trained())
+    assert same_weights(runs["none"], runs["{even: 1, odd: 1.0}"])
+    assert not same_weights(runs["none"], runs["{odd: 3}"])
