@@ -95,7 +95,7 @@ def train(
 
     events = events or RunEvents()
     prepared = prepare(config, events=events)
-    _check_metric(config, prepared)
+    _check_classes(config, prepared)
     identity = {
         "config_fingerprint": computed_fingerprint(config.model_copy(update={"search": None})),
         "data_fingerprint": prepared.fingerprint,
@@ -173,7 +173,7 @@ def tune(
     variants = data_variants(config)
     prepared = [prepare(variant, events=events) for variant in variants]
     for variant, data in zip(variants, prepared, strict=True):
-        _check_metric(variant, data)
+        _check_classes(variant, data)
     identity = {
         "config_fingerprint": computed_fingerprint(config),
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
@@ -260,7 +260,10 @@ def _open_store(configured: str | None) -> None:
     close_abandoned_runs(uri)
 
 
-def _check_metric(config: ExperimentConfig, prepared: PreparedData) -> None:
+def _check_classes(config: ExperimentConfig, prepared: PreparedData) -> None:
+    """Refuses a metric or weights that do not fit the classes of the data."""
+    from rnnlane.training.class_weights import check_class_weights
+
     num_classes = len(prepared.class_names)
     if config.training.metric == "val/roc_auc" and num_classes != 2:
         raise ConfigError(
@@ -268,6 +271,7 @@ def _check_metric(config: ExperimentConfig, prepared: PreparedData) -> None:
             where="training.metric",
             remedy="choose val/accuracy or val/macro_f1",
         )
+    check_class_weights(config.training.class_weights, prepared.class_names)
 
 
 def evaluate(

@@ -83,7 +83,7 @@ def log_training(name: str, overrides: tuple[str, ...], folder: Path) -> None:
     figures = folder / "results" / "figures"
     figures.mkdir(parents=True)
     save_curves(outcome.history, figures / "curves.png", metric="val/accuracy")
-    save_confusion(outcome.test_confusion, CLASSES, figures / "confusion.png")
+    save_confusion(outcome.confusions["test"], CLASSES, figures / "confusion.png")
     tracker = start_run(
         TrackingConfig(mlflow_experiment=MLFLOW_EXPERIMENT, system_metrics=False),
         RunSpec(name, "m:C", CLASSES, params=dict(item.split("=") for item in overrides)),

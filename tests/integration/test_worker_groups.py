@@ -8,6 +8,7 @@ from support.runs import ALONE, scored, timeless, trained
 from support.workers import in_worker_group
 
 RUN = ("training.epochs=3", "training.clip.max_norm=0.5")
+WEIGHTED = (*SGD, "training.class_weights={odd: 7.5}")
 STEPS = (0, 8)  # a full batch, and the last, smaller one
 SPLIT_ROWS = (1, 83, 3000)
 
@@ -16,6 +17,7 @@ def everything(group):
     outcome = trained(*RUN, group=group)
     return {
         "steps": {step: weights_after_one_step(group, SGD, step) for step in STEPS},
+        "weighted": {step: weights_after_one_step(group, WEIGHTED, step) for step in STEPS},
         "losses": outcome.losses,
         "history": timeless(outcome.history),
         "scores": {num_rows: scored(group, num_rows, 3) for num_rows in SPLIT_ROWS},
@@ -28,10 +30,11 @@ def by_rank(request):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_the_gradient_is_that_of_the_global_batch(by_rank, step):
-    expected, loss, norm = plain_gradient_step(SGD, step)
+@pytest.mark.parametrize(("key", "settings"), [("steps", SGD), ("weighted", WEIGHTED)])
+def test_the_gradient_is_that_of_the_global_batch(by_rank, key, settings, step):
+    expected, loss, norm = plain_gradient_step(settings, step)
     for found in by_rank:
-        weights, its_loss, its_norm, _ = found["steps"][step]
+        weights, its_loss, its_norm, _ = found[key][step]
         assert its_loss == pytest.approx(loss, abs=1e-6)
         assert its_norm == pytest.approx(norm, rel=1e-5)
         for name, tensor in expected.items():

@@ -1,16 +1,17 @@
 """One optimizer step, ours and the textbook way."""
 
 import torch
-from torch.nn import functional
 
 from rnnlane.data.batches.plan import plan
 from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.models.classifier import build_model
+from rnnlane.training.class_weights import class_weights
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.step import Stepper, build_optimizer
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
 
+CLASS_NAMES = ("even", "odd")
 SGD = ("training.optimizer=sgd", "training.learning_rate=1.0", "training.clip.policy=none")
 
 
@@ -26,6 +27,9 @@ def weights_after_one_step(group: WorkerGroup, overrides: tuple[str, ...], step:
         seed=config.seed,
         vocabulary_size=VOCABULARY_SIZE,
         group=group,
+        class_weights=class_weights(
+            config.training.class_weights, data.splits["train"].labels, CLASS_NAMES
+        ),
     )
     batch = next(feed.steps(1, start=step))
     result = stepper(batch, max_norm=None, rate=1.0).result()
@@ -40,11 +44,14 @@ def plain_gradient_step(overrides: tuple[str, ...], step: int = 0):
     rows = plan(split.labels, split.lengths, global_batch_size=12, seed=0, epoch=1)[step]
     batch = BatchMaker(split, torch.device("cpu"))(rows)
     model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
-    loss = functional.cross_entropy(model(batch.token_ids, batch.lengths), batch.labels)
+    weights = class_weights(config.training.class_weights, split.labels, CLASS_NAMES)
+    loss = torch.nn.CrossEntropyLoss(None if weights is None else torch.from_numpy(weights))(
+        model(batch.token_ids, batch.lengths), batch.labels
+    )
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), float("inf"))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.sub_(parameter.grad)
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    return weights, loss.item(), norm.item()
+    changed = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    return changed, loss.item(), norm.item()

@@ -108,6 +108,11 @@ def test_a_metric_of_two_classes_is_refused_for_three():
         pipeline.train(tiny_experiment("training.metric=val/roc_auc"))
 
 
+def test_weights_of_classes_that_the_data_lacks_are_refused():
+    with pytest.raises(ConfigError, match="must be classes of the data, but got 'x'"):
+        pipeline.train(tiny_experiment("training.class_weights={x: 2}"))
+
+
 def test_a_search_needs_its_section():
     with pytest.raises(ConfigError, match="`search` section"):
         pipeline.tune(tiny_experiment())

@@ -38,7 +38,7 @@ def prepare(
         [
             name,
             f"{stats.num_rows:,}",
-            ", ".join(f"{label} {count:,}" for label, count in stats.class_counts.items()),
+            ", ".join(f"{label}: {count:,}" for label, count in stats.class_counts.items()),
             f"{stats.length_quantiles['p50']:.0f} / {stats.length_quantiles['max']:.0f}",
             f"{stats.unknown_token_rate:.2%}",
         ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnnlane.cli import output
+from rnnlane.cli.class_table import sample_rows, write_classes
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose, whole_number
 from rnnlane.cli.progress import events_for
 from rnnlane.cli.warm_up import open_store_and_import
@@ -57,14 +58,16 @@ def train(
 
 def _show(result: TrainResult, *, name: str, store: str) -> None:
     best, last = result.metrics["best"], result.metrics["last"]
-    sample = result.sample
-    probability = sample["probabilities"][sample["label"]]
     max_norm = result.clip["max_norm"]
     rows = [
         [
             "accuracy",
             f"train {best['train/accuracy']:.4f}   val {best['val/accuracy']:.4f}   "
             f"test {best['test/accuracy']:.4f}   (epoch {result.best_epoch} of {result.epochs})",
+        ],
+        [
+            "macro F1",
+            f"val {best['val/macro_f1']:.4f}   test {best['test/macro_f1']:.4f}",
         ],
         ["speed", f"{last['throughput/rows_per_s']:,.0f} rows/s in training"],
         [
@@ -73,10 +76,13 @@ def _show(result: TrainResult, *, name: str, store: str) -> None:
             if max_norm is not None
             else "none",
         ],
-        ["sample", f"{sample['label']} {probability:.1%}: {sample['text']}"],
+        *sample_rows(result.sample),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
         ["files", result.run_folder],
         ["browse", f"rnnlane ui{store}"],
-        ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "A film to remember."'],
+        ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
     ]
     output.write_table(rows, title=f"{name}: finished")
+    write_classes(result.classes, result.confused)
+    for note in result.notes:
+        output.write(f"note: {note}")

@@ -6,9 +6,11 @@ is fast.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rnnlane.config.baseline import BaselineConfig
 from rnnlane.config.class_names import ClassName
@@ -29,7 +31,7 @@ from rnnlane.config.section import (
 )
 from rnnlane.config.sources import AnySource
 
-SAMPLE_TEXT = "The movie is visually stunning and the movie is very interesting."
+SAMPLE_FROM_VAL = "from_val"
 
 
 class Columns(Section):
@@ -236,6 +238,26 @@ class ScheduleConfig(Section):
     patience: int = Field(1, ge=0, description="For plateau: epochs without improvement tolerated.")
 
 
+def _checked_weights(value: Any) -> Any:
+    # Else a wrong value would break both rules of the union, and be told as two.
+    if not isinstance(value, Mapping):
+        if value not in ("none", "balanced"):
+            raise ValueError(
+                f"must be none, balanced or a mapping of class to weight, but got {value!r}"
+            )
+        return value
+    for name, weight in value.items():
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not is_number or not 0 < weight < math.inf:
+            raise ValueError(f"a weight must be a number above 0, but got {name}: {weight!r}")
+    return {str(name): float(weight) for name, weight in value.items()}
+
+
+ClassWeights = Annotated[
+    Literal["none", "balanced"] | dict[str, float], BeforeValidator(_checked_weights)
+]
+
+
 class TrainingConfig(Section):
     """The optimization."""
 
@@ -259,6 +281,12 @@ class TrainingConfig(Section):
     )
     early_stopping: PositiveInt | None = Field(
         None, description="Stop after this many epochs without improvement of metric."
+    )
+    class_weights: ClassWeights = Field(
+        "none",
+        description="Weight of a row in the loss, by its class. balanced: inverse to the class's "
+        "train rows; or a mapping of class to weight, 1 for classes not named. A step's loss is "
+        "the weighted mean over its rows.",
     )
     max_nonfinite_steps: PositiveInt = Field(
         10,
@@ -318,8 +346,11 @@ class ExperimentConfig(Section):
     search: SearchConfig | None = Field(
         None, description="What `rnnlane tune` varies; other verbs ignore it."
     )
-    sample_text: str = Field(
-        SAMPLE_TEXT, min_length=1, description="The sentence whose class probabilities are plotted."
+    sample_text: str | None = Field(
+        SAMPLE_FROM_VAL,
+        min_length=1,
+        description="The text whose class probabilities are plotted; from_val: a short row of the "
+        "val split; null: none.",
     )
 
     @property

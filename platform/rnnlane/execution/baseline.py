@@ -20,7 +20,9 @@ from rnnlane.inference.predictor import Predictor
 from rnnlane.models.linear import LinearClassifier, fit_linear
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import BaselineResult
-from rnnlane.reports.artifacts import answers, save_answers, write_inputs
+from rnnlane.reports.artifacts import write_answers, write_inputs
+from rnnlane.reports.classes import describe_classes
+from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.group import in_process
 from rnnlane.training.metrics import confusion, score, summarize
@@ -74,7 +76,7 @@ def _fit_and_log(
         num_classes=num_classes,
     )
     fit_s = time.perf_counter() - started
-    metrics, test_confusion = _scores(model, splits, num_classes=num_classes)
+    metrics, confusions = _scores(model, splits, num_classes=num_classes)
     tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}])
     num_ngrams = len(model.ngrams)
     bundle = record.folder / "model"
@@ -89,9 +91,9 @@ def _fit_and_log(
     predictor = Predictor.load(bundle)
     results = record.folder / "results"
     (results / "figures").mkdir(parents=True, exist_ok=True)
-    probabilities = save_answers(results / "figures", config, test_confusion, predictor)
-    sample = answers([config.sample_text], predictor, probabilities)[0]
-    numbers = {"metrics": metrics, "test_confusion": test_confusion.tolist(), "sample": sample}
+    names = prepared.class_names
+    sample = sample_answer(config, predictor, val=splits["val"], vocabulary=prepared.vocabulary())
+    numbers = {"metrics": metrics, **write_answers(results, confusions, names, sample=sample)}
     (results / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
     tracker.log_artifacts(results)
     model_uri = tracker.log_model(bundle)
@@ -106,13 +108,14 @@ def _fit_and_log(
         fit_s=fit_s,
         sample=sample,
         run_folder=str(record.folder),
+        **describe_classes(confusions, names),
     )
 
 
 def _scores(
     model: LinearClassifier, splits: dict[str, EncodedSplit], *, num_classes: int
-) -> tuple[dict[str, float], npt.NDArray[np.int64]]:
-    """Metrics of every split, and the confusion matrix of the test split: int64 [C, C]."""
+) -> tuple[dict[str, float], dict[str, npt.NDArray[np.int64]]]:
+    """Metrics of every split, and the confusion matrices of val and test: int64 [C, C]."""
     group = in_process("cpu")
     scores = {name: score(model, split, group=group) for name, split in splits.items()}
     metrics = {
@@ -120,4 +123,7 @@ def _scores(
         for name, of_split in scores.items()
         for key, value in summarize(of_split, num_classes=num_classes).items()
     }
-    return metrics, confusion(scores["test"], num_classes=num_classes)
+    confusions = {
+        name: confusion(scores[name], num_classes=num_classes) for name in ("val", "test")
+    }
+    return metrics, confusions

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
+from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.storage import joined
 from rnnlane.errors import redact
@@ -21,12 +22,9 @@ from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.records.results import TrainResult
-from rnnlane.reports.artifacts import (
-    answers,
-    clipped_fraction,
-    write_inputs,
-    write_results,
-)
+from rnnlane.reports.artifacts import clipped_fraction, write_inputs, write_results
+from rnnlane.reports.classes import describe_classes
+from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.loop import Outcome, TrainingData
 
@@ -66,7 +64,7 @@ def execute_run(
         else:
             outcome = train_in_process(config, data, store=store, events=tracked)
         events.stage("testing and logging the model")
-        result = _log_outcome(config, prepared, outcome, run=run)
+        result = _log_outcome(config, prepared, outcome, val=data.splits["val"], run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
 
@@ -102,6 +100,7 @@ def training_data(
         num_classes=len(prepared.class_names),
         vocabulary_size=prepared.manifest.vocabulary_size,
         vectors=vectors,
+        class_names=prepared.class_names,
     )
 
 
@@ -110,6 +109,7 @@ def _log_outcome(
     prepared: PreparedData,
     outcome: Outcome,
     *,
+    val: EncodedSplit,
     run: TrackedRun[MlflowTracker],
 ) -> TrainResult:
     """Logs the metrics, the figures and the model, and returns the result."""
@@ -125,7 +125,9 @@ def _log_outcome(
         class_names=prepared.class_names,
     )
     predictor = Predictor.load(bundle)
-    write_results(record.folder / "results", config, outcome, predictor)
+    names = prepared.class_names
+    sample = sample_answer(config, predictor, val=val, vocabulary=prepared.vocabulary())
+    write_results(record.folder / "results", config, outcome, class_names=names, sample=sample)
     tracker.log_artifacts(record.folder / "results")
     model_uri = tracker.log_model(bundle)
     tracker.set_tags(
@@ -138,7 +140,6 @@ def _log_outcome(
     best = outcome.history[outcome.best_epoch - 1]
     test = {key: value for key, value in best.items() if key.startswith("test/")}
     last = {**outcome.history[-1], **test}
-    sample = [config.sample_text]
     return TrainResult(
         run_id=tracker.run_id,
         tracking_uri=redact(tracker.tracking_uri),
@@ -150,6 +151,7 @@ def _log_outcome(
         epochs=len(outcome.history),
         best_epoch=outcome.best_epoch,
         clip={**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
-        sample=answers(sample, predictor, predictor.probabilities(sample))[0],
+        sample=sample,
         run_folder=str(record.folder),
+        **describe_classes(outcome.confusions, names),
     )

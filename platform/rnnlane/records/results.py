@@ -31,9 +31,12 @@ class TrainResult(Result):
         epochs: number of epochs trained.
         best_epoch: the epoch, from 1, whose weights the model has.
         clip: max_norm, reason, clipped_fraction.
-        sample: the prediction for the sample text.
+        sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        classes: class, precision, recall, f1 and rows of each class on test.
+        confused: true, predicted, rows and share of the most confused pairs of classes on test.
+        notes: what to know before trusting the metrics, in sentences.
     """
 
     run_id: str
@@ -46,9 +49,12 @@ class TrainResult(Result):
     epochs: int
     best_epoch: int
     clip: dict[str, Any]
-    sample: dict[str, Any]
+    sample: dict[str, Any] | None
     run_folder: str
     is_tracked: bool = True
+    classes: list[dict[str, Any]] = field(default_factory=list)
+    confused: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,10 @@ class BaselineResult(Result):
         metrics: of every split, as ``test/accuracy``.
         num_ngrams: number of words and pairs of words that are features.
         fit_s: duration of the fit.
-        sample: the prediction for the sample text.
+        sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        classes, confused, notes: see :class:`TrainResult`.
     """
 
     run_id: str
@@ -75,9 +82,12 @@ class BaselineResult(Result):
     metrics: dict[str, float]
     num_ngrams: int
     fit_s: float
-    sample: dict[str, Any]
+    sample: dict[str, Any] | None
     run_folder: str
     is_tracked: bool = True
+    classes: list[dict[str, Any]] = field(default_factory=list)
+    confused: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

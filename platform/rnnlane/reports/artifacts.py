@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import yaml
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.errors import redact
 from rnnlane.inference.predictor import Predictor
+from rnnlane.reports.classes import write_class_tables
 from rnnlane.reports.figures import (
     save_confidence,
     save_confusion,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from rnnlane.data.prepare.prepared import PreparedData
 
 Confusion = npt.NDArray[np.int64]
+# A matrix of 2,000 classes would be 30 MB of JSON.
+MAX_MATRIX_CLASSES = 100
 
 
 def resolved_yaml(config: ExperimentConfig) -> str:
@@ -47,13 +50,20 @@ def write_inputs(folder: Path, config: ExperimentConfig, prepared: PreparedData)
 
 
 def write_results(
-    folder: Path, config: ExperimentConfig, outcome: Outcome, predictor: Predictor
+    folder: Path,
+    config: ExperimentConfig,
+    outcome: Outcome,
+    *,
+    class_names: Sequence[str],
+    sample: Mapping[str, Any] | None,
 ) -> None:
-    """Writes the pictures, and the numbers behind them as ``results.json``."""
+    """Writes the pictures, the tables of the classes, and the numbers as ``results.json``.
+
+    ``sample`` is the answer to the experiment's sample text, if it has one.
+    """
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     save_curves(outcome.history, figures / "curves.png", metric=config.training.metric)
-    probabilities = save_answers(figures, config, outcome.test_confusion, predictor)
     save_gradient_norms(
         outcome.norms,
         figures / "gradient_norms.png",
@@ -65,25 +75,43 @@ def write_results(
         "best_epoch": outcome.best_epoch,
         "clip": {**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
         "history": outcome.history,
-        "test_confusion": outcome.test_confusion.tolist(),
-        "sample": answers([config.sample_text], predictor, probabilities),
+        **write_answers(folder, outcome.confusions, class_names, sample=sample),
     }
     (folder / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
 
 
-def save_answers(
-    figures: Path, config: ExperimentConfig, test_confusion: Confusion, predictor: Predictor
-) -> npt.NDArray[np.float64]:
-    """Draws the confusion matrix on test and the class probabilities of the sample sentence.
+def write_answers(
+    folder: Path,
+    confusions: Mapping[str, Confusion],
+    class_names: Sequence[str],
+    *,
+    sample: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Draws the confusion matrix on test and the sample's probabilities, and tables of the classes.
+
+    Args:
+        folder: of the run's results, which has a folder ``figures``.
+        confusions: counts of (true, predicted) by split, int64 [C, C]; one is that of test.
+        class_names: C names.
+        sample: the answer to the experiment's sample text, if it has one.
 
     Returns:
-        The probabilities of the sample sentence: float64 [1, C].
+        The numbers for ``results.json``. Above 100 classes ``test_confusion`` is None: the tables
+        have its cells.
     """
-    names = predictor.class_names
-    save_confusion(test_confusion, names, figures / "confusion.png")
-    probabilities = predictor.probabilities([config.sample_text])
-    save_confidence([config.sample_text], probabilities, names, figures / "confidence.png")
-    return probabilities
+    matrix = confusions["test"]
+    save_confusion(matrix, class_names, folder / "figures" / "confusion.png")
+    write_class_tables(folder / "tables", confusions, class_names)
+    if sample is not None:
+        probabilities = np.array([[sample["probabilities"][name] for name in class_names]])
+        save_confidence(
+            [sample["text"]], probabilities, class_names, folder / "figures" / "confidence.png"
+        )
+    is_small = len(class_names) <= MAX_MATRIX_CLASSES
+    return {
+        "test_confusion": matrix.tolist() if is_small else None,
+        "sample": [] if sample is None else [dict(sample)],
+    }
 
 
 def clipped_fraction(outcome: Outcome) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,12 +16,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from rnnlane.reports.lettering import drawable, fonts_for, short_names
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 120
-MAX_NAME_CHARS = 24
+MAX_SIDE = 13.4  # inches
+# In the confusion matrix: numbers in the cells, names on the axes, cells without binning.
+MAX_NUMBERED, MAX_NAMED, MAX_CELLS = 40, 100, 300
+# In the picture of probabilities.
+MAX_TEXTS, MAX_BARS, MIN_BARS = 8, 10, 3
 # Okabe and Ito's palette, which color-blind people can tell apart.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GRAY, PALE = "#595959", "#B8C4CC"
@@ -41,45 +47,49 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     # A review or a class name may hold dollar signs.
     "text.parse_math": False,
+    "text.usetex": False,
 }
-# For scripts without glyphs in DejaVu Sans, the font that comes with matplotlib.
-_OTHER_FONTS = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Noto Sans Arabic",
-    "Noto Sans Devanagari",
-    "Hiragino Sans",
-    "Microsoft YaHei",
-    "Arial Unicode MS",
-)
+# What is drawn beside accuracy: macro F1 always, another score if it chooses the epoch.
+_SCORES = {"val/macro_f1": "macro F1", "val/roc_auc": "ROC AUC"}
 
 
 def save_curves(
     history: Sequence[Mapping[str, float]], path: Path, *, metric: str = "val/accuracy"
 ) -> None:
-    """Draws accuracy and loss on train and val over the epochs, with the best epoch marked.
+    """Draws accuracy, macro F1 and loss over the epochs, with the best epoch marked.
 
     Args:
         history: one mapping per epoch, with ``epoch`` and any of ``train/accuracy``,
-            ``val/accuracy``, ``train/loss`` and ``val/loss``; values may be missing or NaN.
+            ``val/accuracy``, ``val/macro_f1``, ``train/loss``, ``val/loss`` and ``metric``; values
+            may be missing or NaN.
         path: the PNG file.
         metric: chooses the best epoch; the lowest value if its name ends in ``loss``, else the
-            highest.
+            highest. It is drawn whatever it is.
     """
     best = best_epoch(history, metric)
-    with picture(path, width=10, height=4) as figure:
-        panels = figure.subplots(1, 2)
-        for axes, quantity in zip(panels, ("accuracy", "loss"), strict=True):
-            for split, color, marker in (("train", BLUE, "o"), ("val", VERMILION, "s")):
-                epochs, values = _series(history, f"{split}/{quantity}")
-                axes.plot(epochs, values, color=color, marker=marker, markersize=4, label=split)
+    others = {key: _SCORES[key] for key in ("val/macro_f1", metric) if key in _SCORES}
+    panels = {
+        ", ".join(["Accuracy", *others.values()]): {
+            "train/accuracy": "train",
+            "val/accuracy": "val",
+            **{key: f"val {name}" for key, name in others.items()},
+        },
+        "Loss": {"train/loss": "", "val/loss": ""},
+    }
+    looks = ((BLUE, "o", "-"), (VERMILION, "s", "-"), (GREEN, "^", "--"), (ORANGE, "D", "--"))
+    with picture(path, width=10, height=4.4) as figure:
+        for axes, (title, curves) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+            for (key, label), (color, marker, line) in zip(curves.items(), looks, strict=False):
+                look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": line}
+                axes.plot(*_series(history, key), markersize=4, label=label, **look)
             if best is not None:
-                label = f"best epoch {best} (by {metric})"
+                label = "" if title == "Loss" else f"best epoch {best} (by {metric})"
                 axes.axvline(best, color=GRAY, linestyle="--", linewidth=1.2, label=label)
-            axes.set(title=quantity.capitalize(), xlabel="epoch", ylabel=quantity)
+            axes.set(title=title, xlabel="epoch")
             axes.set_xlim(0.5, max((int(entry["epoch"]) for entry in history), default=1) + 0.5)
             whole_number_ticks(axes)
-            axes.legend()
+        # Beside the panels, where it cannot cover a curve.
+        figure.legend(loc="outside lower center", ncols=5)
 
 
 def save_gradient_norms(
@@ -119,31 +129,44 @@ def save_gradient_norms(
             ylabel="steps",
         )
         if axes.get_legend_handles_labels()[0]:
-            axes.legend()
+            figure.legend(loc="outside upper right", ncols=3)
         note = textwrap.fill(f"Clip value: {source}", width=110)
         figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GRAY)
 
 
 def save_confusion(matrix: npt.NDArray[np.integer], class_names: Sequence[str], path: Path) -> None:
-    """Draws the confusion matrix: counts, and shares of each true class as color.
+    """Draws the confusion matrix: shares of each true class as color, and up to 40 classes counts.
+
+    Size and memory are bounded: above 100 classes only some are named, and above 300 a cell stands
+    for several neighboring classes.
 
     Args:
         matrix: int [C, C]; rows are the true classes, columns the predicted ones.
-        class_names: C names, 2 to 20 for a readable picture.
+        class_names: C names.
         path: the PNG file.
     """
+    from matplotlib.colors import PowerNorm
+
     counts = np.asarray(matrix)
-    num_rows = int(counts.sum())
+    num_classes, num_rows = len(counts), int(counts.sum())
+    accuracy = np.trace(counts) / max(num_rows, 1)
+    per_cell = -(-num_classes // MAX_CELLS)
+    counts = _binned(counts, per_cell)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 3.4 + 0.5 * len(counts)
-    with picture(path, width=side + 1.4, height=side) as figure:
+    side = min(3.4 + 0.5 * num_classes, MAX_SIDE)
+    with picture(path, width=side + 1.4, height=side, texts=class_names) as figure:
         axes = figure.subplots()
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        _write_cells(axes, counts, shares)
-        _name_classes(axes, class_names)
-        accuracy = np.trace(counts) / max(num_rows, 1)
+        # Of many classes a confusion is a dot: pale ones must be seen as well.
+        norm = PowerNorm(1.0 if num_classes <= MAX_NUMBERED else 0.5, vmin=0, vmax=1)
+        image = axes.imshow(shares, cmap="Blues", norm=norm)
+        if num_classes <= MAX_NUMBERED:
+            _write_cells(axes, counts, shares)
+        _name_classes(axes, class_names, per_cell=per_cell)
         axes.set(xlabel="predicted class", ylabel="true class")
-        axes.set_title(f"Confusion: {num_rows:,} rows, accuracy {accuracy:.1%}", pad=10)
+        title = f"Confusion: {num_rows:,} rows, accuracy {accuracy:.1%}"
+        if per_cell > 1:
+            title += f"; a cell is {per_cell} x {per_cell} of the {num_classes:,} classes"
+        axes.set_title(title, pad=10)
         bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format="{x:.0%}")
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
@@ -155,43 +178,46 @@ def save_confidence(
     class_names: Sequence[str],
     path: Path,
 ) -> None:
-    """Draws the probability of each class, a panel per sentence.
+    """Draws the probabilities of the most probable classes, a panel per text.
 
     Args:
-        texts: N sentences, 1 or more; long ones are wrapped, and cut after 3 lines.
+        texts: N texts, 1 to ``MAX_TEXTS``; long ones are wrapped, and cut after 3 lines.
         probabilities: [N, C], in [0, 1].
         class_names: C names.
         path: the PNG file.
     """
     probabilities = np.asarray(probabilities)
     num_texts, num_classes = probabilities.shape
-    names = [_shortened(name) for name in class_names]
-    height = (1.5 + 0.32 * num_classes) * num_texts
-    with picture(path, width=8, height=height) as figure:
+    names = np.array(short_names(class_names))
+    fitting = int((1.5 * MAX_SIDE / num_texts - 1.5) / 0.32)
+    num_bars = min(num_classes, max(MIN_BARS, min(fitting, MAX_BARS)))
+    height = (1.5 + 0.32 * (num_bars + (num_bars < num_classes))) * num_texts
+    shown = [*texts, *class_names]
+    with picture(path, width=8, height=height, texts=shown) as figure:
         panels = figure.subplots(num_texts, 1, squeeze=False)[:, 0]
-        for axes, text, row in zip(panels, texts, probabilities, strict=True):
-            colors = [BLUE if index == row.argmax() else PALE for index in range(num_classes)]
-            axes.barh(range(num_classes), row, color=colors, height=0.68)
-            for index, value in enumerate(row):
-                axes.text(value + 0.01, index, f"{value:.1%}", va="center")
-            axes.set_yticks(range(num_classes), names)
-            axes.invert_yaxis()
-            axes.set(xlim=(0, 1.1), xticks=np.linspace(0, 1, 6), xlabel="probability")
-            axes.grid(visible=False, axis="y")
+        for axes, text, row in zip(panels, drawable(texts), probabilities, strict=True):
+            # Of few classes all, in their own order; of many the most probable, best first.
+            chosen = np.arange(num_classes)
+            if num_bars < num_classes:
+                chosen = np.argsort(-row, kind="stable")[:num_bars]
+            _draw_bars(axes, names[chosen], row[chosen], others=num_classes - num_bars)
             lines = textwrap.wrap(text, width=84, max_lines=3, placeholder=" ...")
             axes.set_title("\n".join(lines), fontweight="normal")
 
 
 @contextmanager
-def picture(path: Path, *, width: float, height: float) -> Iterator[Figure]:
-    """A figure, sized in inches and not registered with pyplot; written when the block ends."""
+def picture(
+    path: Path, *, width: float, height: float, texts: Iterable[str] = ()
+) -> Iterator[Figure]:
+    """A figure, sized in inches and not registered with pyplot; written when the block ends.
+
+    ``texts`` come from outside, so the main font may lack their script.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import fontManager
 
-    installed = set(fontManager.get_font_names())
-    fonts = ["DejaVu Sans", *(name for name in _OTHER_FONTS if name in installed)]
-    with rc_context({**_STYLE, "font.family": fonts}), warnings.catch_warnings():
+    style = {**_STYLE, "font.family": fonts_for(texts)}
+    with rc_context(style), warnings.catch_warnings():
         # Characters that no font has are drawn as boxes; users need no warning of that.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(width, height))
@@ -246,31 +272,60 @@ def _histogram(axes: Axes, norms: npt.NDArray[np.float64]) -> None:
     axes.axvline(p90, color=ORANGE, linestyle="-.", label=f"90th percentile {p90:.3g}")
 
 
+def _binned(counts: npt.NDArray[np.integer], per_cell: int) -> npt.NDArray[np.integer]:
+    """Sums over blocks of ``per_cell`` x ``per_cell`` cells; the last ones may be smaller."""
+    starts = np.arange(0, len(counts), per_cell)
+    summed: npt.NDArray[np.integer] = np.add.reduceat(
+        np.add.reduceat(counts, starts, axis=0), starts, axis=1
+    )
+    return summed
+
+
 def _write_cells(
     axes: Axes, counts: npt.NDArray[np.integer], shares: npt.NDArray[np.float64]
 ) -> None:
     is_small = len(counts) <= 6
-    for row, column in np.ndindex(counts.shape):
+    size = 10.0 if is_small else min(7.0, 200 / len(counts))
+    cells = np.ndindex(counts.shape) if len(counts) <= 20 else np.argwhere(counts)
+    for row, column in cells:
         count, share = counts[row, column], shares[row, column]
         if is_small:
             text = f"{count:,}\n{share:.1%}"
         else:
             text = f"{count:,}\n{share:.0%}" if share >= 0.01 else f"{count:,}"
         color = "white" if share > 0.55 else "black" if share >= 0.01 or is_small else GRAY
-        size = 10.0 if is_small else 7.0
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
 
 
-def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
-    names = [_shortened(name) for name in class_names]
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xticks(range(len(names)), names)
+def _name_classes(axes: Axes, class_names: Sequence[str], *, per_cell: int) -> None:
+    every = -(-len(class_names) // MAX_NAMED)
+    named = range(0, len(class_names), every)
+    names = [short_names(class_names)[index] for index in named]
+    positions = [(index + 0.5) / per_cell - 0.5 for index in named]
+    size = min(9.5, 500 / len(names))
+    axes.set_yticks(positions, names, fontsize=size)
+    axes.set_xticks(positions, names, fontsize=size)
     if len(names) > 4 or max(map(len, names)) > 8:
         for label in axes.get_xticklabels():
-            label.set(rotation=45, ha="right", rotation_mode="anchor")
+            label.set(rotation=90 if len(names) > 20 else 45, ha="right", rotation_mode="anchor")
     axes.grid(visible=False)
     axes.tick_params(length=0)
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= MAX_NAME_CHARS else f"{name[: MAX_NAME_CHARS - 3]}..."
+def _draw_bars(
+    axes: Axes, names: npt.NDArray[np.str_], values: npt.NDArray[np.floating], *, others: int
+) -> None:
+    """A bar for each class, the highest in color, and one for all other classes together."""
+    labels, heights = names.tolist(), values.tolist()
+    colors = [BLUE if value == max(heights) else PALE for value in heights]
+    if others:
+        labels.append(f"{others:,} others")
+        heights.append(max(0.0, 1.0 - sum(heights)))
+        colors.append("#E4E8EB")
+    axes.barh(range(len(heights)), heights, color=colors, height=0.68)
+    for index, value in enumerate(heights):
+        axes.text(value + 0.01, index, f"{value:.1%}", va="center")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.1), xticks=np.linspace(0, 1, 6), xlabel="probability")
+    axes.grid(visible=False, axis="y")

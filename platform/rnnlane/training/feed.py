@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from rnnlane.config.experiment import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.plan import plan, share
-from rnnlane.data.batches.tensors import BatchMaker
+from rnnlane.data.batches.tensors import BatchMaker, send
 from rnnlane.training.active_rows import ActiveRowIndex, ActiveRows
 from rnnlane.training.group import WorkerGroup
 
@@ -32,7 +33,9 @@ class StepBatch:
         lengths: int64 [B], tokens of each row, at least 1; on the CPU.
         labels: int64 [B], on the device.
         weights: float32 [B], 1 for a real row and 0 for a padding row; on the device.
+        loss_weights: float32 [B], the same times the weight of the row's class.
         num_rows: rows of the global batch.
+        loss_weight: sum of loss_weights over the global batch; num_rows without class weights.
         num_tokens: tokens of this worker's rows.
         data_s: seconds that making the batch took.
     """
@@ -41,7 +44,9 @@ class StepBatch:
     lengths: Tensor
     labels: Tensor
     weights: Tensor
+    loss_weights: Tensor
     num_rows: int
+    loss_weight: float
     num_tokens: int
     data_s: float
 
@@ -61,12 +66,14 @@ class TrainFeed:
         seed: int,
         vocabulary_size: int,
         group: WorkerGroup,
+        class_weights: npt.NDArray[np.float32] | None = None,
     ):
         self._split = split
         self._lengths = split.lengths
         self._config = config
         self._seed = seed
         self._group = group
+        self._class_weights = class_weights
         self._make_batch = BatchMaker(split, group.device)
         self._active_rows_of = ActiveRowIndex(vocabulary_size, group.device)
 
@@ -102,12 +109,19 @@ class TrainFeed:
         own = own[np.argsort(-self._lengths[own], kind="stable")]
         batch = self._make_batch(own, num_rows=-(-len(rows) // group.world_size))
         global_tokens, _ = self._split.tokens_of(rows)
+        loss_weights, loss_weight = batch.weights, float(len(rows))
+        if self._class_weights is not None:
+            by_class = send(torch.from_numpy(self._class_weights), group.device)
+            loss_weights = batch.weights * by_class[batch.labels]
+            loss_weight = float(self._class_weights[self._split.labels[rows]].sum())
         return StepBatch(
             active=self._active_rows_of(global_tokens, batch.token_ids),
             lengths=batch.lengths,
             labels=batch.labels,
             weights=batch.weights,
+            loss_weights=loss_weights,
             num_rows=len(rows),
+            loss_weight=loss_weight,
             num_tokens=int(batch.lengths[: len(own)].sum()),
             data_s=time.perf_counter() - started,
         )

@@ -24,6 +24,7 @@ from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
 from rnnlane.training.calibration import calibrate_clip, seed_dropout
 from rnnlane.training.checkpoint import Checkpointer, contiguous_weights, load_checkpoint
+from rnnlane.training.class_weights import class_weights
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
@@ -43,12 +44,14 @@ class TrainingData:
         num_classes: number of labels.
         vocabulary_size: number of token ids.
         vectors: pretrained vectors float32 [V, E] and which tokens have one: bool [V].
+        class_names: by label; without them classes cannot have weights.
     """
 
     splits: dict[str, EncodedSplit]
     num_classes: int
     vocabulary_size: int
     vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]] | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Outcome:
         losses: float64 [steps of the run], mean over each global batch.
         norms: float64 [steps of the run], gradient norms before clipping.
         clip: max_norm, reason, and the calibration's statistics.
-        test_confusion: int64 [C, C], rows true, columns predicted; zeros without a test split.
+        confusions: of the best epoch on val and test, by split: int64 [C, C], rows true, columns
+            predicted; empty if nothing was tested.
     """
 
     history: list[dict[str, float]]
@@ -71,7 +75,7 @@ class Outcome:
     losses: npt.NDArray[np.float64]
     norms: npt.NDArray[np.float64]
     clip: dict[str, Any]
-    test_confusion: npt.NDArray[np.int64] = field(repr=False)
+    confusions: dict[str, npt.NDArray[np.int64]] = field(repr=False)
 
 
 def run_training(
@@ -178,12 +182,14 @@ def _initial_model(
 
 
 def _train_feed(config: ExperimentConfig, data: TrainingData, group: WorkerGroup) -> TrainFeed:
+    train, names = data.splits["train"], data.class_names
     return TrainFeed(
-        data.splits["train"],
+        train,
         config.training,
         seed=config.training_seed,
         vocabulary_size=data.vocabulary_size,
         group=group,
+        class_weights=class_weights(config.training.class_weights, train.labels, names),
     )
 
 
@@ -231,13 +237,14 @@ def _tested_outcome(
     index = best_epoch(config.training.metric, state.history)
     history = [dict(record) for record in state.history]
     num_classes = data.num_classes
-    test_confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+    confusions = {}
     if "test" in data.splits:
         model.load_state_dict(best)
-        scores = _scores(model, data.splits["test"], group)
+        for split in ("val", "test"):
+            scores = _scores(model, data.splits[split], group)
+            confusions[split] = confusion(scores, num_classes=num_classes)
         summary = summarize(scores, num_classes=num_classes)
         history[index].update({f"test/{key}": value for key, value in summary.items()})
-        test_confusion = confusion(scores, num_classes=num_classes)
     return Outcome(
         history=history,
         best_epoch=index + 1,
@@ -245,5 +252,5 @@ def _tested_outcome(
         losses=np.array(state.losses),
         norms=np.array(state.norms),
         clip=state.clip.as_dict(),
-        test_confusion=test_confusion,
+        confusions=confusions,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -81,21 +82,22 @@ def score(
 def summarize(scores: Scores, *, num_classes: int) -> dict[str, float]:
     """loss, accuracy, macro_f1, and roc_auc for two classes.
 
-    roc_auc is left out where one of the two classes does not occur or a score is not finite.
+    macro_f1 is the mean over the classes that have a row in the split. roc_auc is left out where
+    one of the two classes does not occur or a score is not finite.
     """
     from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-    labels = list(range(num_classes))
+    present = np.unique(scores.labels)
     summary = {
         "loss": float(scores.losses.mean()),
         "accuracy": float(accuracy_score(scores.labels, scores.predicted)),
         "macro_f1": float(
             f1_score(
-                scores.labels, scores.predicted, labels=labels, average="macro", zero_division=0
+                scores.labels, scores.predicted, labels=present, average="macro", zero_division=0
             )
         ),
     }
-    measurable = len(np.unique(scores.labels)) == 2 and bool(np.isfinite(scores.last_class).all())
+    measurable = len(present) == 2 and bool(np.isfinite(scores.last_class).all())
     if num_classes == 2 and measurable:
         summary["roc_auc"] = float(roc_auc_score(scores.labels, scores.last_class))
     return summary
@@ -106,3 +108,70 @@ def confusion(scores: Scores, *, num_classes: int) -> npt.NDArray[np.int64]:
     matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
     np.add.at(matrix, (scores.labels, scores.predicted), 1)
     return matrix
+
+
+class ClassMetrics(NamedTuple):
+    """How well one class is told from the others in a split.
+
+    Attributes:
+        precision: share of the rows predicted as the class that are of it; 0 if there are none.
+        recall: share of the class's rows that are predicted as it; NaN for a class without rows.
+        f1: harmonic mean of the two; NaN for a class without rows.
+        num_rows: rows of the class.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    num_rows: int
+
+
+def per_class(confusion: npt.NDArray[np.int64]) -> list[ClassMetrics]:
+    """The metrics of each class; ``macro_f1`` is the mean of those f1 that are not NaN.
+
+    Args:
+        confusion: counts of (true, predicted), int [C, C].
+    """
+    correct, num_rows = np.diagonal(confusion), confusion.sum(axis=1)
+    num_predicted = confusion.sum(axis=0)
+    precision = correct / np.maximum(num_predicted, 1)
+    recall = np.where(num_rows > 0, correct / np.maximum(num_rows, 1), np.nan)
+    f1 = np.where(num_rows > 0, 2 * correct / np.maximum(num_rows + num_predicted, 1), np.nan)
+    columns = (values.tolist() for values in (precision, recall, f1, num_rows))
+    return [ClassMetrics(*values) for values in zip(*columns, strict=True)]
+
+
+class ConfusedPair(NamedTuple):
+    """Rows of one class that are predicted as another.
+
+    Attributes:
+        true: label of the rows.
+        predicted: label that they got.
+        num_rows: how many.
+        share: of all rows of the true class, in (0, 1].
+    """
+
+    true: int
+    predicted: int
+    num_rows: int
+    share: float
+
+
+def most_confused(
+    confusion: npt.NDArray[np.int64], *, limit: int | None = None
+) -> list[ConfusedPair]:
+    """The pairs of classes that are confused, those with most rows first.
+
+    Args:
+        confusion: counts of (true, predicted), int [C, C].
+        limit: most pairs returned; None for all.
+    """
+    true, predicted = np.nonzero(confusion)
+    is_wrong = true != predicted
+    true, predicted = true[is_wrong], predicted[is_wrong]
+    counts, num_rows = confusion[true, predicted], confusion.sum(axis=1)
+    order = np.lexsort((predicted, true, -counts))[:limit]
+    return [
+        ConfusedPair(int(t), int(p), int(count), float(count / num_rows[t]))
+        for t, p, count in zip(true[order], predicted[order], counts[order], strict=True)
+    ]

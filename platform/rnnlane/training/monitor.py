@@ -73,7 +73,7 @@ class EpochMonitor:
             total=self._num_steps,
             epoch=state.epoch,
             num_epochs=num_epochs,
-            loss=state.loss_sum / max(state.loss_rows, 1),
+            loss=state.loss_sum / (state.loss_rows or 1),
             accuracy=state.correct / rows,
             rows_per_s=rows / state.elapsed_s,
             left_s=steps_left * state.elapsed_s / state.step,

@@ -30,7 +30,8 @@ class TrainState:
         norms: gradient norms of all steps of the run so far.
         losses: losses of all steps of the run so far.
         loss_sum: sum over the rows of the epoch under way, of finite losses.
-        loss_rows: rows that loss_sum is over.
+        loss_rows: sum of the weights of the rows that loss_sum is over: their number without class
+            weights.
         correct: rows classified correctly in the epoch under way.
         clipped: steps clipped in the epoch under way.
         nonfinite: steps skipped in the epoch under way.
@@ -48,7 +49,7 @@ class TrainState:
     norms: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     loss_sum: float = 0.0
-    loss_rows: int = 0
+    loss_rows: float = 0
     correct: float = 0.0
     clipped: int = 0
     nonfinite: int = 0
@@ -64,8 +65,8 @@ class TrainState:
             self.seconds[part] = self.seconds.get(part, 0.0) + seconds
         self.losses.append(result.loss)
         if math.isfinite(result.loss):
-            self.loss_sum += result.loss * result.num_rows
-            self.loss_rows += result.num_rows
+            self.loss_sum += result.loss * result.loss_weight
+            self.loss_rows += result.loss_weight
         self.correct += result.correct
         self.norms.append(result.norm)
         self.nonfinite += result.skipped

@@ -97,7 +97,13 @@ class Stepper:
             self._optimizer.step()
         marks.append(mark(device))
         values = torch.cat([totals, torch.stack([norm, skipped])])
-        return LaunchedStep(values, marks, num_rows=batch.num_rows, data_s=batch.data_s)
+        return LaunchedStep(
+            values,
+            marks,
+            num_rows=batch.num_rows,
+            loss_weight=batch.loss_weight,
+            data_s=batch.data_s,
+        )
 
     def _forward_backward(self, batch: StepBatch, rows: Tensor, *, save: bool) -> Tensor:
         """Leaves this worker's part of the gradient in ``.grad``.
@@ -112,8 +118,8 @@ class Stepper:
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self._autocast):
             logits = self._model.body(embedded, batch.lengths)  # [B, C]
         losses = functional.cross_entropy(logits.float(), batch.labels, reduction="none")  # [B]
-        # Divided by the rows of the global batch: summed over the workers, it is their mean loss.
-        loss = (losses * batch.weights).sum() / batch.num_rows
+        # Divided by the weight of the global batch: summed over the workers, it is their mean loss.
+        loss = (losses * batch.loss_weights).sum() / batch.loss_weight
         loss.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             return local_counters(

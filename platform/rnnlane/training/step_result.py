@@ -44,7 +44,8 @@ class StepResult:
     """The outcome of one step, over all workers.
 
     Attributes:
-        loss: mean cross-entropy over the rows of the global batch, before the update.
+        loss: mean cross-entropy over the rows of the global batch, each with the weight of its
+            class, before the update.
         correct: rows of the global batch that were classified correctly, before the update.
         save: whether a worker asked for a checkpoint after this step.
         num_tokens: tokens of the global batch.
@@ -52,6 +53,7 @@ class StepResult:
         norm: gradient norm before clipping.
         skipped: whether the update was skipped because the loss or the norm was not finite.
         num_rows: rows of the global batch.
+        loss_weight: sum of their weights; num_rows without class weights.
         seconds: this worker's time by part: data, forward_backward, communication, optimizer; the
             last three on a GPU as measured by the device.
     """
@@ -64,6 +66,7 @@ class StepResult:
     norm: float
     skipped: bool
     num_rows: int
+    loss_weight: float
     seconds: Mapping[str, float]
 
 
@@ -76,14 +79,24 @@ class LaunchedStep:
         values: float32 [7], on the device: the summed counters, the norm, and 1 if skipped.
         marks: the times between which the parts of the step lie; see :func:`mark`.
         num_rows: rows of the global batch.
+        loss_weight: sum of the weights of these rows in the loss; default: num_rows.
         data_s: seconds that making the batch took.
     """
 
-    def __init__(self, values: Tensor, marks: Sequence[Any], *, num_rows: int, data_s: float):
+    def __init__(
+        self,
+        values: Tensor,
+        marks: Sequence[Any],
+        *,
+        num_rows: int,
+        data_s: float,
+        loss_weight: float | None = None,
+    ):
         self._values = values.to("cpu", non_blocking=True)
         self._arrived = mark(values.device)
         self._marks = marks
         self._num_rows = num_rows
+        self._loss_weight = float(num_rows) if loss_weight is None else loss_weight
         self._data_s = data_s
 
     def result(self) -> StepResult:
@@ -103,6 +116,7 @@ class LaunchedStep:
             norm=norm,
             skipped=skipped > 0,
             num_rows=self._num_rows,
+            loss_weight=self._loss_weight,
             seconds=seconds,
         )
 

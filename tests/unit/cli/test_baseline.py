@@ -11,6 +11,9 @@ RESULT = SimpleNamespace(
     sample={"label": "pos", "probabilities": {"pos": 0.75, "neg": 0.25}, "text": "A film."},
     run_id="0123456789abcdef",
     tracking_uri="sqlite:///x.db",
+    classes=[{"class": "pos", "precision": 0.5, "recall": 0.25, "f1": 0.3333, "rows": 12}],
+    confused=[],
+    notes=[],
     as_dict=lambda: {"num_ngrams": 12345},
 )
 

@@ -13,6 +13,7 @@ EPOCH = {
     "train/accuracy": 0.75,
     "val/loss": 0.25,
     "val/accuracy": 0.875,
+    "val/macro_f1": 0.8125,
     "throughput/rows_per_s": 1234.5,
     "grad_norm/clipped_fraction": 0.125,
     "time/epoch_s": 6.0,
@@ -54,7 +55,7 @@ def rendered(events: BarEvents) -> str:
 
 def test_an_epoch_is_one_line():
     assert epoch_line(EPOCH) == (
-        "epoch 3  train loss 0.5000 accuracy 0.7500  val loss 0.2500 accuracy 0.8750  "
+        "epoch 3  train loss 0.5000 accuracy 0.7500  val loss 0.2500 accuracy 0.8750 F1 0.8125  "
         "1,234 rows/s  clipped 12.5%  6.0 s"
     )
 

@@ -3,7 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 
-METRICS = {f"{split}/accuracy": 0.5 for split in ("train", "val", "test")}
+METRICS = {
+    f"{split}/{metric}": 0.5
+    for split in ("train", "val", "test")
+    for metric in ("accuracy", "macro_f1")
+}
 RESULT = SimpleNamespace(
     run_id="0123456789abcdef",
     tracking_uri="sqlite:///x.db",
@@ -13,6 +17,12 @@ RESULT = SimpleNamespace(
     clip={"max_norm": 1.5, "clipped_fraction": 0.25},
     sample={"label": "pos", "probabilities": {"pos": 0.75, "neg": 0.25}, "text": "A film."},
     run_folder="runs/x",
+    classes=[
+        {"class": "pos", "precision": 0.5, "recall": 0.25, "f1": 0.3333, "rows": 1200},
+        {"class": "neg", "precision": None, "recall": None, "f1": None, "rows": 0},
+    ],
+    confused=[{"true": "pos", "predicted": "neg", "rows": 900, "share": 0.75}],
+    notes=["test has no row of 1 of the 2 classes (neg)"],
     as_dict=lambda: {"run_id": "0123456789abcdef"},
 )
 
@@ -46,3 +56,19 @@ def test_the_next_commands_name_the_store_of_the_experiment(call, calls, experim
 def test_a_number_of_workers_that_is_none_is_refused(call, calls, experiment):
     call("train", experiment, "--workers", "-1", exit_code=2)
     assert calls == []
+
+
+def test_a_person_sees_macro_f1_each_class_and_what_to_know(call, calls, experiment):
+    printed = call("train", experiment).stdout
+    assert "macro F1   val 0.5000   test 0.5000" in printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["pos", "0.5000", "0.2500", "0.3333", "1,200"] in lines
+    assert ["neg", "-", "-", "-", "0"] in lines
+    assert "note: test has no row of 1 of the 2 classes (neg)" in printed
+
+
+def test_without_a_sample_there_is_no_line_of_it(call, replaced, experiment):
+    replaced(
+        "rnnlane.cli.train.train_experiment", SimpleNamespace(**vars(RESULT) | {"sample": None})
+    )
+    assert "sample" not in call("train", experiment).stdout

@@ -13,13 +13,13 @@ from support.tiny import tiny_experiment
 from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
 
 
-def execute(monkeypatch, tmp_path, tracker):
+def execute(monkeypatch, tmp_path, tracker, *overrides):
     monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
     monkeypatch.setattr(baseline, "start_run", tracker.start)
     record = RunRecord.create("tiny", **IDENTITY)
     with record.locked() as current:
         return execute_baseline(
-            tiny_experiment(), tiny_prepared(), record=current, events=RunEvents()
+            tiny_experiment(*overrides), tiny_prepared(), record=current, events=RunEvents()
         )
 
 
@@ -31,6 +31,8 @@ def test_a_baseline_is_fitted_scored_and_logged(monkeypatch, tmp_path):
     assert {name: entry[name] for name in result.metrics} == result.metrics
     assert tracker.tags == {"rnnlane.model": "linear", "rnnlane.num_ngrams": str(result.num_ngrams)}
     assert {"experiment.yaml", "results.json", "figures/confusion.png"} <= tracker.files
+    assert {"tables/val_classes.csv", "tables/test_confused.csv"} <= tracker.files
+    assert [one["rows"] for one in result.classes] == [20, 21]
     assert tracker.status == "FINISHED"
 
 
@@ -44,7 +46,7 @@ def test_params_are_those_that_the_baseline_depends_on(monkeypatch, tmp_path):
 
 def test_the_logged_model_gives_the_sample_s_prediction(monkeypatch, tmp_path):
     tracker = RememberedTracker()
-    result = execute(monkeypatch, tmp_path, tracker)
+    result = execute(monkeypatch, tmp_path, tracker, "sample_text=w01 w02")
     [row] = Predictor.load(tracker.bundle).probabilities([result.sample["text"]])
     assert list(result.sample["probabilities"].values()) == pytest.approx(row.tolist())
     record = json.loads(next(tmp_path.glob("runs/*/run.json")).read_text())

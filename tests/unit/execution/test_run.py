@@ -34,6 +34,8 @@ def test_a_run_logs_its_epochs_files_and_model(tracker):
     assert [entry["epoch"] for entry in tracker.history] == [1.0, 2.0]
     assert tracker.history[0] == events.histories[-1][0]
     assert {"experiment.yaml", "vocabulary.jsonl", "results.json"} <= tracker.files
+    assert {"tables/val_classes.csv", "tables/test_confused.csv"} <= tracker.files
+    assert [one["rows"] for one in result.classes] == [20, 21]
     assert tracker.status == "FINISHED"
     assert tracker.tags["rnnlane.best_epoch"] == str(result.best_epoch)
     assert Predictor.load(tracker.bundle).class_names == ("bad", "good")

@@ -12,14 +12,7 @@ from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_exper
 from rnnlane.reports import artifacts
 from rnnlane.training.loop import Outcome
 
-
-class Oracle:
-    """Answers 3 : 1 for the second class."""
-
-    class_names = ("bad", "good")
-
-    def probabilities(self, texts: list[str]) -> np.ndarray:
-        return np.tile([0.25, 0.75], (len(texts), 1))
+SAMPLE = {"text": "so good", "label": "good", "probabilities": {"bad": 0.25, "good": 0.75}}
 
 
 def experiment(**changes: Any) -> ExperimentConfig:
@@ -35,7 +28,7 @@ def outcome(*norms: float, max_norm: float | None = 2.0) -> Outcome:
         losses=np.zeros(len(norms)),
         norms=np.array(norms),
         clip={"max_norm": max_norm, "reason": "as given"},
-        test_confusion=np.eye(2, dtype=np.int64),
+        confusions={name: np.eye(2, dtype=np.int64) for name in ("val", "test")},
     )
 
 
@@ -68,17 +61,36 @@ def test_the_written_experiment_runs_again_and_has_no_password(tmp_path: Path) -
 
 def test_results_have_the_numbers_behind_every_picture(tmp_path: Path) -> None:
     made = outcome(1.0, 3.0)
-    artifacts.write_results(tmp_path, experiment(), made, Oracle())  # type: ignore[arg-type]
+    names = ("bad", "good")
+    artifacts.write_results(tmp_path, experiment(), made, class_names=names, sample=SAMPLE)
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
         "curves",
         "confusion",
         "confidence",
         "gradient_norms",
     }
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == {
+        f"{split}_{table}.csv" for split in ("val", "test") for table in ("classes", "confused")
+    }
     numbers = json.loads((tmp_path / "results.json").read_text())
     assert numbers["clip"] == {"max_norm": 2.0, "reason": "as given", "clipped_fraction": 0.5}
     assert numbers["history"] == made.history
     assert numbers["test_confusion"] == [[1, 0], [0, 1]]
-    (sample,) = numbers["sample"]
-    assert (sample["text"], sample["label"]) == ("so good", "good")
-    assert sample["probabilities"] == {"bad": 0.25, "good": 0.75}
+    assert numbers["sample"] == [SAMPLE]
+
+
+def test_without_a_sample_there_is_no_picture_of_it(tmp_path: Path) -> None:
+    artifacts.write_results(
+        tmp_path, experiment(), outcome(), class_names=("bad", "good"), sample=None
+    )
+    assert not (tmp_path / "figures" / "confidence.png").exists()
+    assert json.loads((tmp_path / "results.json").read_text())["sample"] == []
+
+
+def test_a_matrix_of_many_classes_is_in_the_tables_only(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    names = [str(number) for number in range(101)]
+    confusions = {"test": np.eye(101, dtype=np.int64)}
+    numbers = artifacts.write_answers(tmp_path, confusions, names, sample=None)
+    assert numbers["test_confusion"] is None
+    assert len((tmp_path / "tables" / "test_classes.csv").read_text().splitlines()) == 102

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 from rnnlane.reports import figures
 
@@ -76,13 +79,38 @@ def test_gradient_norms_of_any_range_can_be_drawn(
     assert size(tmp_path / "norms.png") > (700, 300)
 
 
-@pytest.mark.parametrize("num_classes", [2, 4, 7, 20])
-def test_confusion_of_2_to_20_classes_can_be_drawn(tmp_path: Path, num_classes: int) -> None:
+@pytest.mark.parametrize("num_classes", [2, 4, 7, 20, 41])
+def test_confusion_of_few_classes_can_be_drawn(tmp_path: Path, num_classes: int) -> None:
     matrix = np.arange(num_classes**2).reshape(num_classes, num_classes)
     matrix[1] = 0  # a class without a row
-    names = (NAMES * 5)[:num_classes]
+    names = (NAMES * 11)[:num_classes]
     figures.save_confusion(matrix, names, tmp_path / "confusion.png")
     assert size(tmp_path / "confusion.png") > (300, 300)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_confusion_of_any_number_of_classes_has_bounded_size_and_memory(tmp_path: Path) -> None:
+    # Not ru_maxrss: a process inherits that of the one that started it.
+    script = """
+import re
+import sys
+from pathlib import Path
+import numpy as np
+from rnnlane.reports import figures
+names = [f"a class with a long name, number {i}" for i in range(2000)]
+figures.save_confusion(np.eye(2000, dtype=int), names, Path(sys.argv[1]))
+print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "c.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) / 1024 < 500
+    assert max(size(tmp_path / "c.png")) < 2200
+
+
+def test_cells_of_many_classes_are_added_up() -> None:
+    matrix = np.arange(25).reshape(5, 5)
+    assert figures._binned(matrix, 2).tolist() == [[12, 20, 13], [52, 60, 33], [41, 45, 24]]
+    assert figures._binned(matrix, 1).tolist() == matrix.tolist()
 
 
 def test_more_classes_make_a_larger_picture(tmp_path: Path) -> None:
@@ -97,6 +125,37 @@ def test_confidence_of_awkward_texts_can_be_drawn(tmp_path: Path) -> None:
     texts = ["It costs $5, not $6_x^.", "", "word " * 500, "日本語のレビュー"]
     figures.save_confidence(texts, np.full((4, 4), 0.25), NAMES, tmp_path / "confidence.png")
     assert size(tmp_path / "confidence.png") > (700, 700)
+
+
+@pytest.mark.parametrize(("num_texts", "num_classes"), [(1, 20), (8, 2), (8, 2000), (3, 20)])
+def test_confidence_of_many_classes_has_a_bounded_height(
+    tmp_path: Path, num_texts: int, num_classes: int
+) -> None:
+    probabilities = np.full((num_texts, num_classes), 1 / num_classes)
+    names = [f"class {number}" for number in range(num_classes)]
+    figures.save_confidence(["text"] * num_texts, probabilities, names, tmp_path / "c.png")
+    assert size(tmp_path / "c.png")[1] < 2800
+
+
+@pytest.mark.parametrize("metric", ["val/accuracy", "val/macro_f1", "val/roc_auc", "val/loss"])
+def test_the_legend_covers_no_curve_and_names_macro_f1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    history = [
+        {**entry, "val/macro_f1": 0.5, "val/roc_auc": 0.5, "val/loss": 1} for entry in HISTORY
+    ]
+    figures.save_curves(history, tmp_path / "curves.png", metric=metric)
+    (figure,) = drawn
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts[:3] == ["train", "val", "val macro F1"]
+    assert ("val ROC AUC" in texts) == (metric == "val/roc_auc")
+    assert not any(
+        legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes
+    )
 
 
 def test_drawing_leaves_no_global_state(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_without_a_test_split_a_run_is_the_same_but_for_the_test():
     assert kept != whole.history
     assert timeless(untested.history) == timeless(kept)
     assert untested.best_epoch == whole.best_epoch
-    assert untested.test_confusion.tolist() == [[0, 0], [0, 0]]
+    assert untested.confusions == {}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,10 @@ def test_the_model_learns_and_the_best_epoch_is_kept():
     assert max(accuracies) > 0.8
     assert outcome.best_epoch == accuracies.index(max(accuracies)) + 1
     assert "test/accuracy" in outcome.history[outcome.best_epoch - 1]
-    assert outcome.test_confusion.sum() == 41
+    assert {split: matrix.sum() for split, matrix in outcome.confusions.items()} == {
+        "val": 37,
+        "test": 41,
+    }
     assert [len(history) for history in events.histories] == list(range(1, 26))
 
 
@@ -165,7 +168,7 @@ def test_early_stopping_ends_a_run_that_does_not_improve():
 def test_many_classes_have_no_roc_auc_and_refuse_it_as_the_metric():
     outcome = trained("training.epochs=1", num_classes=5)
     assert "val/roc_auc" not in outcome.history[0]
-    assert outcome.test_confusion.shape == (5, 5)
+    assert outcome.confusions["test"].shape == (5, 5)
     with pytest.raises(TrainingError, match="val/roc_auc"):
         trained("training.epochs=1", "training.metric=val/roc_auc", num_classes=5)
 
@@ -189,3 +192,20 @@ def test_pretrained_vectors_are_where_the_embedding_starts():
     table = outcome.weights["embedding.weight"]
     torch.testing.assert_close(table[3], torch.full((6,), 0.25))
     assert not torch.allclose(table[4], torch.full((6,), 0.25))
+
+
+def test_class_weights_of_one_change_no_bit_and_others_do():
+    config, data = tiny_experiment(), replace(tiny_data(), class_names=("even", "odd"))
+    runs = {
+        setting: run_training(
+            tiny_experiment(f"training.class_weights={setting}"),
+            data,
+            group=ALONE,
+            events=Remembered(),
+        )
+        for setting in ("none", "{even: 1, odd: 1.0}", "{odd: 3}")
+    }
+    assert config.training.class_weights == "none"
+    assert same_weights(runs["none"], trained())
+    assert same_weights(runs["none"], runs["{even: 1, odd: 1.0}"])
+    assert not same_weights(runs["none"], runs["{odd: 3}"])

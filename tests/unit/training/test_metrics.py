@@ -1,12 +1,19 @@
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, log_loss, roc_auc_score
+from sklearn.metrics import (
+    f1_score,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 from rnnlane.training.metrics import (
     TOKENS_PER_BATCH,
     Scores,
     confusion,
     length_batches,
+    most_confused,
+    per_class,
     summarize,
 )
 from support.runs import ALONE, scored
@@ -31,9 +38,9 @@ def test_roc_auc_is_left_out_where_it_cannot_be_measured():
     assert "roc_auc" not in summarize(not_finite, num_classes=2)
 
 
-def test_macro_f1_counts_classes_that_no_row_has():
-    scores = Scores(np.array([0, 0]), np.array([0, 0]), np.zeros(2), np.zeros(2))
-    assert summarize(scores, num_classes=4)["macro_f1"] == 0.25
+def test_macro_f1_is_over_the_classes_that_have_a_row():
+    scores = Scores(np.array([0, 0, 1]), np.array([0, 3, 1]), np.zeros(3), np.zeros(3))
+    assert summarize(scores, num_classes=4)["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
 
 
 def test_confusion_has_truth_in_rows():
@@ -48,3 +55,31 @@ def test_batches_hold_every_row_once_and_bound_the_memory():
     assert all(
         len(rows) == 1 or len(rows) * lengths[rows].max() <= TOKENS_PER_BATCH for rows in batches
     )
+
+
+def test_the_metrics_of_each_class_agree_with_scikit_learn_and_with_macro_f1():
+    random = np.random.default_rng(0)
+    labels, predicted = random.integers(0, 5, 200), random.integers(0, 6, 200)
+    scores = Scores(labels, predicted, np.zeros(200), np.zeros(200))
+    found = per_class(confusion(scores, num_classes=7))
+    expected = precision_recall_fscore_support(labels, predicted, labels=range(5), zero_division=0)
+    np.testing.assert_allclose(np.array(found[:5]).T, expected)
+    for absent in found[5:]:
+        assert absent.precision == 0
+        assert np.isnan([absent.recall, absent.f1]).all()
+        assert absent.num_rows == 0
+    assert np.nanmean([one.f1 for one in found]) == pytest.approx(
+        summarize(scores, num_classes=7)["macro_f1"]
+    )
+
+
+def test_the_most_confused_pairs_come_first_and_right_answers_are_none():
+    matrix = np.array([[90, 2, 0], [5, 5, 0], [5, 3, 2]])
+    assert most_confused(matrix) == [
+        (1, 0, 5, 0.5),
+        (2, 0, 5, 0.5),
+        (2, 1, 3, 0.3),
+        (0, 1, 2, pytest.approx(2 / 92)),
+    ]
+    assert most_confused(matrix, limit=1) == [(1, 0, 5, 0.5)]
+    assert most_confused(np.eye(3, dtype=int)) == []

@@ -20,7 +20,8 @@ def result(**changes: Any) -> StepResult:
         "num_rows": 10,
         "seconds": {"data": 0.1, "optimizer": 0.2},
     }
-    return StepResult(**plain | changes)
+    plain |= changes
+    return StepResult(**{"loss_weight": float(plain["num_rows"]), **plain})
 
 
 def state_after(*results: StepResult, max_norm: float | None = 2.0) -> TrainState:
@@ -41,6 +42,13 @@ def test_means_are_over_rows_not_over_steps():
     assert record["time/epoch_s"] == 1.0
     assert record["time/data_s"] == pytest.approx(0.2)
     assert record["learning_rate"] == 0.1
+
+
+def test_the_loss_is_a_mean_over_the_weights_of_rows_and_accuracy_over_rows():
+    state = state_after(result(loss_weight=30.0), result(loss=2.0, correct=1.0, loss_weight=10.0))
+    record = state.epoch_record(num_rows=20, rate=0.1)
+    assert record["train/loss"] == pytest.approx((0.5 * 30 + 2.0 * 10) / 40)
+    assert record["train/accuracy"] == pytest.approx(7 / 20)
 
 
 def test_steps_that_are_not_finite_count_but_do_not_enter_the_mean():

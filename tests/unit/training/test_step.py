@@ -18,9 +18,11 @@ ALONE = WorkerGroup(0, 1, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("step", [0, 8], ids=["full batch", "last, smaller batch"])
-def test_the_gradient_is_that_of_the_plain_model(step):
-    expected, loss, norm = plain_gradient_step(SGD, step)
-    weights, its_loss, its_norm, _ = weights_after_one_step(ALONE, SGD, step)
+@pytest.mark.parametrize("class_weights", ["none", "balanced", "{odd: 7.5}"])
+def test_the_gradient_is_that_of_the_plain_model(step, class_weights):
+    settings = (*SGD, f"training.class_weights={class_weights}")
+    expected, loss, norm = plain_gradient_step(settings, step)
+    weights, its_loss, its_norm, _ = weights_after_one_step(ALONE, settings, step)
     assert its_loss == pytest.approx(loss, abs=1e-6)
     assert its_norm == pytest.approx(norm, rel=1e-5)
     for name, tensor in expected.items():
