@@ -26,9 +26,11 @@ from faults.cluster import start_head
 from faults.kinds.processes import kill_everything
 from faults.machine import (
     DASHBOARD_PORT,
+    DISKS,
     HOME,
     ROOT,
     STORE_URI,
+    TEMPORARY,
     WORK,
     Command,
     Machine,
@@ -338,9 +340,10 @@ def main() -> None:
         report.problems.append(traceback.format_exc())
     (folder / "report.json").write_text(json.dumps(asdict(report)))
     if report.problems:
-        for disk in (WORK, HOME):
+        for kept in (WORK, HOME, *TEMPORARY.glob("*/session_2*/logs")):
             with contextlib.suppress(shutil.Error, OSError):
-                shutil.copytree(disk, folder / disk.name, symlinks=True, dirs_exist_ok=True)
+                target = folder / kept.relative_to(DISKS)
+                shutil.copytree(kept, target, symlinks=True, dirs_exist_ok=True)
     os._exit(bool(report.problems))
 
 

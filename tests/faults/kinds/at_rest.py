@@ -149,6 +149,12 @@ def _scratch_removed(_: Machine) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+@fault("cleaned-between", "`rnnlane clean` removes what it may", **_AFTER_RECORD)
+def _cleaned_between(machine: Machine) -> None:
+    command = machine.start("clean", "--yes", is_side=True)
+    wait_until(lambda: command.process.poll() is not None, what="`rnnlane clean`")
+
+
 @fault(
     "experiment-changed",
     "the experiment is changed, run, and changed back",

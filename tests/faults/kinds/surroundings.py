@@ -92,6 +92,14 @@ def _runs_listed(machine: Machine) -> Iterator[None]:
     wait_until(lambda: second.process.poll() is not None, what="`rnnlane runs`")
 
 
+# A command that has only begun to look may find its prepared data gone, and prepares it again.
+@fault("cleaned", "`rnnlane clean` removes what it may meanwhile")
+def _cleaned(machine: Machine) -> Iterator[None]:
+    second = machine.start("clean", "--yes", is_side=True)
+    yield
+    wait_until(lambda: second.process.poll() is not None, what="`rnnlane clean`")
+
+
 @fault("experiment-removed", "the experiment file is removed", lasts_s=None, ends=Ends.FAILS)
 def _experiment_removed(machine: Machine) -> Iterator[None]:
     text = machine.experiment.read_text()
