@@ -74,11 +74,14 @@ class Command:
         self._is_read = threading.Event()
         self._is_read.set()
         self._ends: dict[str, int] = {}
+        self._readers: list[threading.Thread] = []
         write_ends = []
         for name, file in (("stdout", self.out), ("stderr", self.err)):
             self._ends[name], write_end = os.pipe()
             write_ends.append(write_end)
-            threading.Thread(target=self._read, args=(name, file), daemon=True).start()
+            reader = threading.Thread(target=self._read, args=(name, file), daemon=True)
+            reader.start()
+            self._readers.append(reader)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rnnlane", *arguments],
             env=environment,
@@ -103,6 +106,18 @@ class Command:
                     return
                 target.write(data)
                 target.flush()
+
+    def wait(self, timeout_s: float) -> int:
+        """Its exit code, once all that it wrote has been read.
+
+        Raises:
+            subprocess.TimeoutExpired: it runs longer than ``timeout_s``.
+        """
+        code = self.process.wait(timeout=timeout_s)
+        for reader in self._readers:
+            # A process that it has left behind may hold the other end.
+            reader.join(timeout=3.0)
+        return code
 
     def stop_reading(self) -> None:
         """As a pager that shows its first page; a full pipe blocks the writer."""
