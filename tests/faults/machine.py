@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -98,10 +99,10 @@ class Command:
         with file.open("ab") as target:
             while True:
                 self._is_read.wait()
-                try:
-                    data = os.read(self._ends[name], 1 << 16)
-                except OSError:
-                    return
+                # A thread within read() would keep open the end that close() closes.
+                if not select.select([self._ends[name]], [], [], 0.1)[0]:
+                    continue
+                data = os.read(self._ends[name], 1 << 16)
                 if not data:
                     return
                 target.write(data)
@@ -128,9 +129,11 @@ class Command:
 
     def close(self, name: str) -> None:
         """Closes our end of ``stdout`` or ``stderr``, as `head` does when it has seen enough."""
-        closed, _ = os.pipe()
+        empty, other = os.pipe()
+        os.close(other)
         # dup2 replaces the end under the thread that reads it.
-        os.dup2(closed, self._ends[name])
+        os.dup2(empty, self._ends[name])
+        os.close(empty)
 
     @property
     def told(self) -> str:
