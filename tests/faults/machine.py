@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -74,11 +75,14 @@ class Command:
         self._is_read = threading.Event()
         self._is_read.set()
         self._ends: dict[str, int] = {}
+        self._readers: list[threading.Thread] = []
         write_ends = []
         for name, file in (("stdout", self.out), ("stderr", self.err)):
             self._ends[name], write_end = os.pipe()
             write_ends.append(write_end)
-            threading.Thread(target=self._read, args=(name, file), daemon=True).start()
+            reader = threading.Thread(target=self._read, args=(name, file), daemon=True)
+            reader.start()
+            self._readers.append(reader)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rnnlane", *arguments],
             env=environment,
@@ -95,14 +99,26 @@ class Command:
         with file.open("ab") as target:
             while True:
                 self._is_read.wait()
-                try:
-                    data = os.read(self._ends[name], 1 << 16)
-                except OSError:
-                    return
+                # A thread within read() would keep open the end that close() closes.
+                if not select.select([self._ends[name]], [], [], 0.1)[0]:
+                    continue
+                data = os.read(self._ends[name], 1 << 16)
                 if not data:
                     return
                 target.write(data)
                 target.flush()
+
+    def wait(self, timeout_s: float) -> int:
+        """Its exit code, once all that it wrote has been read.
+
+        Raises:
+            subprocess.TimeoutExpired: it runs longer than ``timeout_s``.
+        """
+        code = self.process.wait(timeout=timeout_s)
+        for reader in self._readers:
+            # A process that it has left behind may hold the other end.
+            reader.join(timeout=3.0)
+        return code
 
     def stop_reading(self) -> None:
         """As a pager that shows its first page; a full pipe blocks the writer."""
@@ -113,9 +129,11 @@ class Command:
 
     def close(self, name: str) -> None:
         """Closes our end of ``stdout`` or ``stderr``, as `head` does when it has seen enough."""
-        closed, _ = os.pipe()
+        empty, other = os.pipe()
+        os.close(other)
         # dup2 replaces the end under the thread that reads it.
-        os.dup2(closed, self._ends[name])
+        os.dup2(empty, self._ends[name])
+        os.close(empty)
 
     @property
     def told(self) -> str:

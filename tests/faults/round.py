@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -26,9 +27,11 @@ from faults.cluster import start_head
 from faults.kinds.processes import kill_everything
 from faults.machine import (
     DASHBOARD_PORT,
+    DISKS,
     HOME,
     ROOT,
     STORE_URI,
+    TEMPORARY,
     WORK,
     Command,
     Machine,
@@ -176,8 +179,8 @@ class Round:
         for thread in threads:
             thread.start()
         try:
-            code = command.process.wait(timeout=LIMIT_S)
-        except Exception:
+            code = command.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
             self.report.problems.append(f"hangs: {' '.join(arguments)}")
             self._dump(command)
             return -1
@@ -186,6 +189,8 @@ class Round:
             thread.join(timeout=LIMIT_S)
             if thread.is_alive():
                 self.report.problems.append("a fault cannot be healed")
+        # What nobody read during a fault has been read now.
+        command.wait(LIMIT_S)
         names = [name for attempt, name in self._applied if attempt == number]
         kinds = [self._kinds[name] for name in names]
         live = [kind for kind in kinds if not kind.at_rest]
@@ -245,7 +250,7 @@ class Round:
     def _list_runs(self) -> None:
         """As a person looks what became of the run, which must not be said to run any more."""
         command = self.machine.start("runs", "--json", is_side=True)
-        code = command.process.wait(timeout=LIMIT_S)
+        code = command.wait(LIMIT_S)
         if code != 0:
             self.report.problems.append(f"`rnnlane runs` fails: {command.told}")
             return
@@ -338,9 +343,10 @@ def main() -> None:
         report.problems.append(traceback.format_exc())
     (folder / "report.json").write_text(json.dumps(asdict(report)))
     if report.problems:
-        for disk in (WORK, HOME):
+        for kept in (WORK, HOME, *TEMPORARY.glob("*/session_2*/logs")):
             with contextlib.suppress(shutil.Error, OSError):
-                shutil.copytree(disk, folder / disk.name, symlinks=True, dirs_exist_ok=True)
+                target = folder / kept.relative_to(DISKS)
+                shutil.copytree(kept, target, symlinks=True, dirs_exist_ok=True)
     os._exit(bool(report.problems))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from faults.catalog import RESUMABLE, Ends, fault
-from faults.machine import HOME, Machine, MissedError, wait_until
+from faults.machine import HOME, TEMPORARY, Machine, MissedError
 from faults.targets import appeared
 
 _AFTER_CHECKPOINT = {"at_rest": True, "moments": ("checkpoint",), "on": RESUMABLE - {"job"}}
@@ -143,10 +143,14 @@ def _manifest_cut(machine: Machine) -> None:
 
 @fault("scratch-removed", "all temporary files are removed", at_rest=True, on=RESUMABLE - {"job"})
 def _scratch_removed(_: Machine) -> None:
-    from faults.machine import TEMPORARY
-
     for path in TEMPORARY.iterdir():
         shutil.rmtree(path, ignore_errors=True)
+
+
+@fault("cleaned-between", "`rnnlane clean` removes what it may", **_AFTER_RECORD)
+def _cleaned_between(machine: Machine) -> None:
+    command = machine.start("clean", "--yes", is_side=True)
+    command.wait(240)
 
 
 @fault(
@@ -182,6 +186,5 @@ def _data_changed(machine: Machine) -> None:
 
 def _run_beside(machine: Machine) -> None:
     command = machine.start(*machine.resume, is_side=True)
-    wait_until(lambda: command.process.poll() is not None, what="the other experiment")
-    if command.process.returncode == 0:
+    if command.wait(240) == 0:
         assert json.loads(command.out.read_text())["run_id"]

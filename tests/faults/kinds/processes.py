@@ -20,6 +20,8 @@ _GCS, _DASHBOARD, _AGENT = "gcs/gcs_server", "dashboard/dashboard.py", "dashboar
 _RAYLET, _LOG_MONITOR = "raylet/raylet", "log_monitor.py"
 _TRAINING = ("record", "checkpoint")
 _STOPPED_S = (3.0, 12.0)
+# Longer than the others wait for a worker: runtime.collective_timeout_s is 20 s here.
+_LONG_STOPPED_S = (3.0, 60.0)
 
 
 @fault("driver-killed", "the driver is killed (SIGKILL)", ends=Ends.DIES)
@@ -127,13 +129,13 @@ def _submit_killed(machine: Machine) -> None:
     machine.command.process.kill()
 
 
-@fault("driver-stopped", "the driver stands still (SIGSTOP) for a while", lasts_s=_STOPPED_S)
+@fault("driver-stopped", "the driver stands still (SIGSTOP) for a while", lasts_s=_LONG_STOPPED_S)
 def _driver_stopped(machine: Machine) -> Iterator[None]:
     with _stopped([machine.driver()]):
         yield
 
 
-@fault("worker-stopped", "a worker stands still", on={"workers"}, lasts_s=_STOPPED_S)
+@fault("worker-stopped", "a worker stands still", on={"workers"}, lasts_s=_LONG_STOPPED_S)
 def _worker_stopped(machine: Machine) -> Iterator[None]:
     with _stopped([machine.one(_WORKER)]):
         yield

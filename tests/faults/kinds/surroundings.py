@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from faults.catalog import ON_RAY, RESUMABLE, Ends, fault
-from faults.machine import TEMPORARY, WORK, Machine, end, wait_until
+from faults.machine import TEMPORARY, WORK, Machine, end
 
 _HOUR_S = 3600.0
 
@@ -67,7 +67,7 @@ def _output_not_read(machine: Machine) -> Iterator[None]:
 def _resumed_twice(machine: Machine) -> Iterator[None]:
     second = machine.start(*machine.resume, is_side=True)
     yield
-    wait_until(lambda: second.process.poll() is not None, what="the second command")
+    second.wait(240)
 
 
 @fault(
@@ -82,14 +82,22 @@ def _same_command_twice(machine: Machine) -> Iterator[None]:
     assert machine.command is not None
     second = machine.start(*machine.command.arguments, is_side=True)
     yield
-    wait_until(lambda: second.process.poll() is not None, what="the second command")
+    second.wait(240)
 
 
 @fault("runs-listed", "`rnnlane runs` closes abandoned runs meanwhile")
 def _runs_listed(machine: Machine) -> Iterator[None]:
     second = machine.start("runs", is_side=True)
     yield
-    wait_until(lambda: second.process.poll() is not None, what="`rnnlane runs`")
+    second.wait(240)
+
+
+# A command that has only begun to look may find its prepared data gone, and prepares it again.
+@fault("cleaned", "`rnnlane clean` removes what it may meanwhile")
+def _cleaned(machine: Machine) -> Iterator[None]:
+    second = machine.start("clean", "--yes", is_side=True)
+    yield
+    second.wait(240)
 
 
 @fault("experiment-removed", "the experiment file is removed", lasts_s=None, ends=Ends.FAILS)
