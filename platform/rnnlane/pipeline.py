@@ -31,20 +31,34 @@ if TYPE_CHECKING:
     from rnnlane.tracking.store import RunSummary
 
 
-def prepare(config: ExperimentConfig, *, events: RunEvents | None = None) -> PreparedData:
+def prepare(
+    config: ExperimentConfig, *, events: RunEvents | None = None, report: bool = True
+) -> PreparedData:
     """Cleans, tokenizes, splits and encodes the texts, or reuses existing prepared data.
+
+    Args:
+        config: the experiment.
+        events: receives the progress.
+        report: whether they also receive what became of the rows, in a few lines.
 
     Raises:
         DataError: the source cannot be read or does not match the experiment.
         JobError: Ray cannot be started or reached, or fails more often than may be.
         ResourceError: a node of the cluster does not reach the storage.
     """
+    events = events or RunEvents()
+    prepared = _prepared(config, events)
+    if report:
+        _report([config], [prepared], events)
+    return prepared
+
+
+def _prepared(config: ExperimentConfig, events: RunEvents) -> PreparedData:
     from rnnlane.data.prepare.pipeline import check_source, find_prepared
     from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.address import check_address
 
     check_address()
-    events = events or RunEvents()
     storage = storage_root(config)
     events.stage("looking for prepared data")
     prepared = find_prepared(config, storage=storage)
@@ -94,7 +108,7 @@ def train(
     from rnnlane.ray_cluster import connect as cluster
 
     events = events or RunEvents()
-    prepared = prepare(config, events=events)
+    prepared = prepare(config, events=events, report=False)
     _check_classes(config, prepared)
     identity = {
         "config_fingerprint": computed_fingerprint(config.model_copy(update={"search": None})),
@@ -113,6 +127,8 @@ def train(
             cluster.connect(config.runtime, verbose=events.verbose)
         _open_store(config.tracking.uri)
         started = _started(current, config, [prepared])
+        # Not before all checks: what is refused is told in one line.
+        _report([config], [prepared], events)
         # After the data has been checked: it imports torch, which takes seconds.
         from rnnlane.execution.run import execute_run
 
@@ -128,8 +144,9 @@ def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> Ba
     from rnnlane.execution.run_record import RunRecord
 
     events = events or RunEvents()
-    prepared = prepare(config, events=events)
+    prepared = prepare(config, events=events, report=False)
     _open_store(config.tracking.uri)
+    _report([config], [prepared], events)
     from rnnlane.execution.baseline import execute_baseline
 
     name = f"{config.name}-baseline"
@@ -171,7 +188,7 @@ def tune(
         )
     events = events or RunEvents()
     variants = data_variants(config)
-    prepared = [prepare(variant, events=events) for variant in variants]
+    prepared = [prepare(variant, events=events, report=False) for variant in variants]
     for variant, data in zip(variants, prepared, strict=True):
         _check_classes(variant, data)
     identity = {
@@ -197,6 +214,7 @@ def tune(
         cluster.connect(no_workers, verbose=events.verbose)
         _open_store(config.tracking.uri)
         started = _started(current, config, prepared)
+        _report(variants, prepared, events)
         # After the data has been checked: it imports torch, which takes seconds.
         from rnnlane.search.search import data_key, execute_search
 
@@ -247,6 +265,42 @@ def _to_continue(
         f"{ours}): its result is of both"
     )
     return record
+
+
+def _report(
+    variants: Sequence[ExperimentConfig], prepared: Sequence[PreparedData], events: RunEvents
+) -> None:
+    """Says what became of the rows; of each variant but the first only what is different."""
+    from rnnlane.data.prepare.report import report_lines
+
+    said: set[str] = set()
+    for number, (variant, data) in enumerate(zip(variants, prepared, strict=True), start=1):
+        if len(variants) > 1:
+            events.note(f"data set {number} of {len(variants)}: {_difference(variant, variants)}")
+        lines = report_lines(data.manifest)
+        for line in lines:
+            if line not in said:
+                events.note(line)
+        said.update(lines)
+
+
+def _difference(variant: ExperimentConfig, variants: Sequence[ExperimentConfig]) -> str:
+    """The text settings in which the variants differ, as this one has them."""
+    texts = [_flat(other.text.model_dump(mode="json")) for other in variants]
+    own = _flat(variant.text.model_dump(mode="json"))
+    return ", ".join(
+        f"text.{key}={value}"
+        for key, value in own.items()
+        if any(text[key] != value for text in texts)
+    )
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = _flat(value) if isinstance(value, dict) else {"": value}
+        flat |= {f"{key}.{name}".rstrip("."): found for name, found in inner.items()}
+    return flat
 
 
 def _open_store(configured: str | None) -> None:
@@ -317,7 +371,7 @@ def evaluate(
             config = load_experiment(file)
         prepared = None
         if data is None:
-            prepared = prepare(config, events=events)
+            prepared = prepare(config, events=events, report=False)
             _check_same_data(prepared, summary)
         from rnnlane.inference.predictor import Predictor
 

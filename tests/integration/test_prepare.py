@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,14 +153,44 @@ def test_generated_reviews_are_prepared_reused_and_found(tmp_path: Path) -> None
     assert manifest.class_names == ("negative", "positive")
 
 
-def test_texts_that_are_equal_when_cleaned_never_stand_on_two_sides(tmp_path: Path) -> None:
-    rows = reviews(60) + [
-        (text.upper().replace(" ", "<br />"), label) for text, label in reviews(60)
-    ]
+def test_texts_that_a_person_reads_as_the_same_are_merged(tmp_path: Path) -> None:
+    rows = reviews(60) + [(text.upper().replace(" ", " \n"), label) for text, label in reviews(60)]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
     prepared = prepare(experiment(kind="jsonl", path=str(path)), storage=str(tmp_path))
     assert sum(stats.num_rows for stats in prepared.manifest.splits.values()) == 60
     assert prepared.manifest.merged["duplicates"] == 60
+
+
+def test_text_settings_leave_the_test_rows_alone_and_nothing_alike_on_two_sides(
+    tmp_path: Path,
+) -> None:
+    """Every text stands there twice, once with markup, and 100 have the same first tokens."""
+    rows = reviews(60) + [(text.replace(" ", "<br />"), label) for text, label in reviews(60)]
+    rows += [(f"the same beginning of the text number {n}", "good") for n in range(100)]
+    rows += [(f"film {n} is of the unlucky ones, word{n}", "bad") for n in range(100)]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    variants = [["text.strip_html=false"], ["text.max_length=5"], ["text.vocabulary.min_count=9"]]
+    splits = {}
+    for overrides in variants:
+        config = experiment(*overrides, kind="jsonl", path=str(path))
+        prepared = prepare(config, storage=str(tmp_path))
+        manifest = prepared.manifest
+        sequences = {
+            name: {split.token_ids[a:b].tobytes() for a, b in pairwise(split.offsets)}
+            for name, split in ((name, prepared.split(name)) for name in SPLITS)
+        }
+        assert sequences["train"].isdisjoint(sequences["val"] | sequences["test"])
+        assert sequences["val"].isdisjoint(sequences["test"])
+        used = {name: stats.num_rows for name, stats in manifest.splits.items()}
+        assert sum(used.values()) + sum(manifest.dropped.values()) == manifest.num_rows_read == 320
+        splits[overrides[0]] = used
+        counts = [json.loads(line)["count"] for line in prepared.vocabulary_text().splitlines()]
+        train = prepared.split("train").token_ids
+        assert sum(counts) >= len(train)
+        assert set(range(2, len(counts))) >= set(np.unique(train[train > 1]).tolist())
+    whole, *others = splits.values()
+    assert whole == {"train": 230, "val": 26, "test": 64}
+    assert all(used["test"] == 64 and used["train"] < 230 for used in others)
 
 
 def test_an_official_test_split_stays_as_it_is(tmp_path: Path) -> None:
@@ -180,7 +211,8 @@ def test_bad_rows_are_counted_and_good_ones_kept(tmp_path: Path) -> None:
     content += ["no label\n", ",good,50\n", " <br /> ,good,51\n", "other id,good,3\n"]
     data = "".join(content).encode() + b"caf\xe9 film,good,52\n"
     (tmp_path / "a.csv").write_bytes(data)
-    config = experiment("data.columns.id=n", kind="csv", path=str(tmp_path / "a.csv"))
+    limits = ["data.max_dropped=0.1", "data.max_repaired=0.1"]
+    config = experiment("data.columns.id=n", *limits, kind="csv", path=str(tmp_path / "a.csv"))
     manifest = prepare(config, storage=str(tmp_path)).manifest
     assert manifest.dropped == {"duplicate_id": 1, "empty_text": 2, "null_label": 1}
     assert manifest.repaired == {"invalid_utf8": 1}
@@ -208,8 +240,14 @@ def test_what_is_wrong_with_the_data_is_said_in_one_line_and_leaves_nothing(
     assert "a.jsonl:1 label" in str(failing([("x", [1])]))
     assert "'mood'" in str(failing([*reviews(), ("x", "mood")], "data.classes=[bad, good]"))
     assert "at least two classes" in failing([(t, "good") for t, _ in reviews()]).message
-    assert "class 'rare' has 1" in failing([*reviews(), ("x", "rare")]).message
+    assert "has fewer: 'rare': 1" in failing([*reviews(), ("x", "rare")]).message
     assert "none is left (60 null_label)" in failing([(t, None) for t, _ in reviews()]).message
+    third = [(t if n % 3 else None, label) for n, (t, label) in enumerate(reviews())]
+    assert "20 of 60 (33.3%) are (20 null_text)" in failing(third).message
+    ratings = [(text, f"0.{n:02}") for n, (text, _) in enumerate(reviews())]
+    assert "such as '0.01'" in failing(ratings[1:]).message
+    words = [(f"word{n}", label) for n, (_, label) in enumerate(reviews())]
+    assert "be missing from the vocabulary" in failing(words).message
     assert "at least 9999 times" in failing(reviews(), "text.vocabulary.min_count=9999").message
     (tmp_path / "a.csv").write_text("txt,label\na,1\n")
     missing = error_of(experiment(kind="csv", path=str(tmp_path / "a.csv")), storage)

@@ -1,5 +1,6 @@
 """What the verbs do before anything costly is imported or started."""
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from rnnlane.tracking import store
 from support.bundle import write_bundle
 from support.tiny import tiny_experiment
 
+PREPARE = pipeline.prepare
 RESULT = {
     "run_id": "a" * 32,
     "tracking_uri": "sqlite:///x.db",
@@ -46,7 +48,7 @@ class Notes(RunEvents):
 @pytest.fixture(autouse=True)
 def prepared(tmp_path, monkeypatch):
     monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
-    prepared = SimpleNamespace(fingerprint="d", class_names=("a", "b", "c"))
+    prepared = SimpleNamespace(fingerprint="d", class_names=("a", "b", "c"), manifest="of d")
     monkeypatch.setattr(pipeline, "prepare", lambda *_, **__: prepared)
     return prepared
 
@@ -111,6 +113,44 @@ def test_a_metric_of_two_classes_is_refused_for_three():
 def test_weights_of_classes_that_the_data_lacks_are_refused():
     with pytest.raises(ConfigError, match="must be classes of the data, but got 'x'"):
         pipeline.train(tiny_experiment("training.class_weights={x: 2}"))
+
+
+@pytest.fixture
+def reported(monkeypatch):
+    """The report of a manifest is one line, and no store is opened."""
+    monkeypatch.setattr(
+        "rnnlane.data.prepare.report.report_lines", lambda manifest: [f"rows {manifest}"]
+    )
+    monkeypatch.setattr(pipeline, "_open_store", lambda *_: None)
+    return Notes()
+
+
+@pytest.mark.parametrize("verb", ["train", "baseline"])
+def test_a_run_begins_with_what_became_of_the_rows(verb, reported, monkeypatch):
+    module = "run" if verb == "train" else verb
+    execute = f"rnnlane.execution.{module}.execute_{module}"
+    monkeypatch.setattr(execute, lambda *_, **keywords: keywords["events"].note("runs"))
+    getattr(pipeline, verb)(tiny_experiment(), events=reported)
+    assert reported.notes == ["rows of d", "runs"]
+
+
+def test_preparing_ends_with_what_became_of_the_rows(reported, prepared, monkeypatch):
+    monkeypatch.setattr(pipeline, "_prepared", lambda *_: prepared)
+    assert PREPARE(tiny_experiment(), events=reported) is prepared
+    assert reported.notes == ["rows of d"]
+
+
+def test_a_search_says_of_each_data_set_how_it_differs(reported, monkeypatch):
+    space = {"text.lowercase": "choice(true, false)", "text.max_length": "choice(5)"}
+    config = tiny_experiment("search.num_trials=1", f"search.space={json.dumps(space)}")
+    monkeypatch.setattr(cluster, "connect", lambda *_, **__: None)
+    monkeypatch.setattr("rnnlane.search.search.execute_search", lambda *_, **__: None)
+    pipeline.tune(config, events=reported)
+    assert reported.notes == [
+        "data set 1 of 2: text.lowercase=True",
+        "rows of d",
+        "data set 2 of 2: text.lowercase=False",
+    ]
 
 
 def test_a_search_needs_its_section():

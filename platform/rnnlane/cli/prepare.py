@@ -34,11 +34,14 @@ def prepare(
             }
         )
         return
+    # Imports pyarrow, which is there by now.
+    from rnnlane.data.prepare.labels import counts_text
+
     rows = [
         [
             name,
             f"{stats.num_rows:,}",
-            ", ".join(f"{label}: {count:,}" for label, count in stats.class_counts.items()),
+            counts_text(stats.class_counts),
             f"{stats.length_quantiles['p50']:.0f} / {stats.length_quantiles['max']:.0f}",
             f"{stats.unknown_token_rate:.2%}",
         ]
@@ -46,7 +49,3 @@ def prepare(
     ]
     header = ["split", "rows", "classes", "tokens, median / most", "unknown"]
     output.write_table(rows, header=header, title=f"{prepared.path}  ({elapsed_s:.1f} s)")
-    for what in ("dropped", "merged", "repaired", "cut"):
-        counts = {why: number for why, number in getattr(manifest, what).items() if number}
-        if counts:
-            output.write(f"{what}: " + ", ".join(f"{why} {n:,}" for why, n in counts.items()))

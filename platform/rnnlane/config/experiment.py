@@ -7,10 +7,11 @@ is fast.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from rnnlane.config.baseline import BaselineConfig
 from rnnlane.config.class_names import ClassName
@@ -27,6 +28,7 @@ from rnnlane.config.section import (
     Probability,
     Seconds,
     Section,
+    Share,
     ValMetric,
 )
 from rnnlane.config.sources import AnySource
@@ -75,6 +77,37 @@ class DataConfig(Section):
         "of all rows held out for the test.",
     )
     val: Fraction = Field(0.1, description="Share of the remaining train rows held out.")
+    conflicts: Literal["keep", "drop", "error"] = Field(
+        "keep",
+        description="Texts with several labels: keep a row for each label, on one side of the "
+        "split; drop them all, which makes the test easier than the data; or refuse them.",
+    )
+    rare_classes: str = Field(
+        "error",
+        description="Classes with too few texts for every split: error, drop, or merge:NAME to "
+        "make them one class.",
+    )
+    max_dropped: Share = Field(
+        0.05, description="Refuse data of which a larger share of rows cannot be used."
+    )
+    max_repaired: Share = Field(
+        0.02, description="Refuse data of which a larger share of texts has undecodable bytes."
+    )
+    max_unknown: Share = Field(
+        0.4,
+        description="Refuse data with a larger share of val tokens missing from the vocabulary.",
+    )
+    max_classes: PositiveInt = Field(
+        1000, description="Refuse labels with more different values, unless classes lists them."
+    )
+
+    @field_validator("rare_classes")
+    @classmethod
+    def _known_policy(cls, value: str) -> str:
+        if not re.fullmatch(r"error|drop|merge:\s*\S.*", value):
+            raise ValueError(f"rare_classes must be error, drop or merge:NAME, but got {value!r}")
+        policy, _, name = value.partition(":")
+        return f"{policy}:{name.strip()}" if name else policy
 
     @model_validator(mode="after")
     def _official_test_exists(self) -> Self:

@@ -20,6 +20,9 @@ from rnnlane.data.storage import joined
 # change to one, data is prepared again at another address.
 SHAPING_MODULES = (
     "prepare/blocks",
+    "prepare/keys",
+    "prepare/labels",
+    "prepare/limits",
     "prepare/pipeline",
     "prepare/prepared",
     "prepare/row_selection",

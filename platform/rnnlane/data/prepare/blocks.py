@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,27 +13,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rnnlane.config.experiment import TextConfig
+from rnnlane.data.prepare.keys import (
+    KEY_BYTES,
+    Keys,
+    content_key,
+    exact_key,
+    key_array,
+    split_key,
+    token_key,
+)
 from rnnlane.data.prepare.prepared import SPLIT_SCHEMA, SPLITS, SplitStats
-from rnnlane.data.prepare.splits import KEY_BYTES, TRAIN, content_key
+from rnnlane.data.prepare.splits import TRAIN, VAL
 from rnnlane.data.prepare.text import TextProcessor
-from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary, count_tokens
+from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary, count_tokens, kept_tokens
 from rnnlane.data.storage import StoragePath, readable_errors
 
 NULL_TEXT, NULL_LABEL, EMPTY_TEXT = "null_text", "null_label", "empty_text"
 
+# ``key`` decides the split and is made of the raw text alone; ``look`` is what the text settings
+# leave for the model to see, NULL where that is nothing.
 TOKENS_SCHEMA = pa.schema(
     [
         ("tokens", pa.list_(pa.string())),
         ("key", pa.binary()),
+        ("exact", pa.binary()),
+        ("look", pa.binary()),
         ("label", pa.string()),
         ("id", pa.string()),
         ("official_test", pa.bool_()),
         ("dropped", pa.string()),
         ("invalid_utf8", pa.bool_()),
-        ("cut", pa.bool_()),
+        ("cut_chars", pa.bool_()),
+        ("cut_length", pa.bool_()),
     ]
 )
+
+# The limits that cut a text, and where its row says so.
+CUT_COLUMNS = {"max_chars": "cut_chars", "max_length": "cut_length"}
 
 Ints = npt.NDArray[np.int64]
 
@@ -41,7 +59,7 @@ class Assignment:
     """Where the rows of some tables go; all arrays are of length N, the tables' rows together.
 
     Attributes:
-        split: int8 [N]: index in ``SPLITS``, or -1 for a row that is left out.
+        split: int8 [N]: index in ``SPLITS``, or negative for a row that is left out.
         row_ids: int64 [N]: position in the split.
         labels: int64 [N].
     """
@@ -53,7 +71,7 @@ class Assignment:
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, rows: slice) -> Assignment:
+    def __getitem__(self, rows: slice | npt.NDArray[np.bool_]) -> Assignment:
         return Assignment(self.split[rows], self.row_ids[rows], self.labels[rows])
 
 
@@ -65,25 +83,36 @@ class PartStats:
         lengths: int64 [rows]: tokens of each row.
         labels: int64 [rows].
         num_unknown: tokens without an id of their own.
-        num_cut: rows that had more tokens than were kept.
     """
 
     lengths: Ints
     labels: Ints
     num_unknown: int
-    num_cut: int
+
+
+class _TextColumns(NamedTuple):
+    """The columns of TOKENS_SCHEMA that come from a row's text."""
+
+    tokens: Sequence[str] | None = None
+    key: bytes = bytes(KEY_BYTES)
+    exact: bytes = bytes(KEY_BYTES)
+    look: bytes | None = None
+    dropped: str | None = None
+    invalid_utf8: bool = False
+    cut_chars: bool = False
+    cut_length: bool = False
 
 
 def tokenize_rows(table: pa.Table, *, processor: TextProcessor) -> pa.Table:
-    """Cleans and tokenizes.
+    """Cleans and tokenizes, and cuts to the tokens that are kept.
 
     Args:
         table: of ``RAW_SCHEMA``.
         processor: the text settings.
 
     Returns:
-        Table of ``TOKENS_SCHEMA`` with the same rows; of a row that cannot be used, ``dropped``
-        is the reason and ``tokens`` is NULL.
+        Table of ``TOKENS_SCHEMA`` with the same rows. Of a row that cannot be used under any text
+        settings, ``dropped`` is the reason; of one that these leave empty, ``look`` is NULL.
     """
     texts = table["text"].to_pylist()
     has_label = table["label"].is_valid().to_pylist()
@@ -91,30 +120,35 @@ def tokenize_rows(table: pa.Table, *, processor: TextProcessor) -> pa.Table:
         _tokenize_text(text, labeled, processor)
         for text, labeled in zip(texts, has_label, strict=True)
     ]
-    tokens, keys, dropped, invalid, cut = zip(*results, strict=True)
-    columns = [tokens, keys, table["label"], table["id"], table["official_test"], dropped]
+    columns = dict(zip(_TextColumns._fields, zip(*results, strict=True), strict=True))
     arrays = [
-        column.combine_chunks() if isinstance(column, pa.ChunkedArray) else pa.array(column, kind)
-        for column, kind in zip([*columns, invalid, cut], TOKENS_SCHEMA.types, strict=True)
+        pa.array(columns[field.name], field.type)
+        if field.name in columns
+        else table[field.name].combine_chunks()
+        for field in TOKENS_SCHEMA
     ]
     return pa.Table.from_arrays(arrays, schema=TOKENS_SCHEMA)
 
 
-def _tokenize_text(
-    text: bytes | None, has_label: bool, processor: TextProcessor
-) -> tuple[list[str] | None, bytes, str | None, bool, bool]:
-    """Tokens, key, why dropped, whether UTF-8 was broken, whether it was cut."""
+def _tokenize_text(text: bytes | None, has_label: bool, processor: TextProcessor) -> _TextColumns:
     if text is None or not has_label:
-        return None, bytes(KEY_BYTES), NULL_TEXT if text is None else NULL_LABEL, False, False
+        return _TextColumns(dropped=NULL_TEXT if text is None else NULL_LABEL)
     decoded, invalid = _decode(text)
-    max_chars = processor.config.max_chars
-    cut = len(decoded) > max_chars
-    decoded = decoded[:max_chars]
-    tokens = processor(decoded)
-    if not tokens:
-        return None, bytes(KEY_BYTES), EMPTY_TEXT, invalid, cut
-    # Texts that differ only in spacing are the same text to the model.
-    return tokens, content_key("\0".join(tokens)), None, invalid, cut
+    key = split_key(decoded)
+    if key is None:
+        return _TextColumns(dropped=EMPTY_TEXT, invalid_utf8=invalid)
+    config = processor.config
+    all_tokens = processor(decoded[: config.max_chars])
+    tokens = kept_tokens(all_tokens, max_length=config.max_length, keep=config.keep)
+    return _TextColumns(
+        tokens=tokens or None,
+        key=key,
+        exact=exact_key(decoded),
+        look=token_key(tokens) if tokens else None,
+        invalid_utf8=invalid,
+        cut_chars=len(decoded) > config.max_chars,
+        cut_length=len(all_tokens) > config.max_length,
+    )
 
 
 def _decode(text: bytes) -> tuple[str, bool]:
@@ -143,26 +177,65 @@ def count_train_tokens(assignment: Assignment, *tables: pa.Table) -> pa.Table:
 
 
 @dataclass(frozen=True)
+class EncodedLooks:
+    """What the driver needs of M encoded rows.
+
+    Attributes:
+        keys: uint64 [M, 2]: equal for rows with equal ids.
+        num_val_tokens: tokens of the val rows.
+        num_val_unknown: those without an id of their own.
+    """
+
+    keys: Keys
+    num_val_tokens: int
+    num_val_unknown: int
+
+
+def encode_rows(
+    vocabulary: Vocabulary, assignment: Assignment, *tables: pa.Table
+) -> tuple[pa.Table, EncodedLooks]:
+    """Encodes the rows that go somewhere.
+
+    Args:
+        vocabulary: fitted on train.
+        assignment: of the tables' rows.
+        tables: of ``TOKENS_SCHEMA``.
+
+    Returns:
+        Table with the column ``token_ids``, list<int32> [M], where M is the number of rows with a
+        split; and what the driver needs of them.
+    """
+    used = np.flatnonzero(assignment.split >= 0)
+    token_ids = vocabulary.encode_column(_tokens(tables, used))
+    values, offsets = token_ids.values.to_numpy(), token_ids.offsets.to_numpy()
+    content, width = values.tobytes(), values.itemsize
+    bounds = pairwise((offsets * width).tolist())
+    in_val = np.repeat(assignment.split[used] == VAL, np.diff(offsets))
+    looks = EncodedLooks(
+        keys=key_array(content_key(content[start:stop]) for start, stop in bounds),
+        num_val_tokens=int(np.count_nonzero(in_val)),
+        num_val_unknown=int(np.count_nonzero(in_val & (values == UNKNOWN_ID))),
+    )
+    return pa.table({"token_ids": token_ids}), looks
+
+
+@dataclass(frozen=True)
 class SplitWriter:
-    """Encodes rows and writes them as Parquet.
+    """Writes encoded rows as Parquet.
 
     Attributes:
         folder: holds one folder for each split.
-        vocabulary: fitted on train.
-        config: max_length and keep.
     """
 
     folder: StoragePath
-    vocabulary: Vocabulary
-    config: TextConfig
 
-    def write(self, part: int, assignment: Assignment, *tables: pa.Table) -> list[PartStats]:
-        """Writes the rows of some tables, one file for each split that has any.
+    def write(self, part: int, assignment: Assignment, encoded: pa.Table) -> list[PartStats]:
+        """Writes some rows, one file for each split that has any.
 
         Args:
             part: number of the files.
-            assignment: of the tables' rows.
-            tables: of ``TOKENS_SCHEMA``.
+            assignment: of the rows.
+            encoded: their ``token_ids``; see :func:`encode_rows`.
 
         Returns:
             The statistics of each split.
@@ -170,17 +243,13 @@ class SplitWriter:
         Raises:
             DataError: the disk is full or cannot be written.
         """
-        return [self._write_split(index, part, assignment, tables) for index in range(len(SPLITS))]
+        return [self._write_split(index, part, assignment, encoded) for index in range(len(SPLITS))]
 
     def _write_split(
-        self, index: int, part: int, assignment: Assignment, tables: Sequence[pa.Table]
+        self, index: int, part: int, assignment: Assignment, encoded: pa.Table
     ) -> PartStats:
         rows = np.flatnonzero(assignment.split == index)
-        tokens = _tokens(tables, rows)
-        max_length = self.config.max_length
-        token_ids = self.vocabulary.encode_column(
-            tokens, max_length=max_length, keep=self.config.keep
-        )
+        token_ids = _taken(encoded["token_ids"], rows)
         lengths = token_ids.value_lengths()
         labels = assignment.labels[rows]
         if len(rows):
@@ -191,7 +260,6 @@ class SplitWriter:
             lengths=lengths.to_numpy().astype(np.int64),
             labels=labels,
             num_unknown=pc.sum(pc.equal(token_ids.values, UNKNOWN_ID)).as_py() or 0,
-            num_cut=int(np.count_nonzero(tokens.value_lengths().to_numpy() > max_length)),
         )
 
 
@@ -217,7 +285,11 @@ def summarize(parts: Sequence[PartStats], class_names: Sequence[str]) -> SplitSt
 
 def _tokens(tables: Sequence[pa.Table], rows: Ints) -> pa.ListArray:
     """The tokens of some rows, by their position in the tables together: list<string>."""
-    column = pa.chunked_array([chunk for table in tables for chunk in table["tokens"].chunks])
+    chunks = [chunk for table in tables for chunk in table["tokens"].chunks]
+    return _taken(pa.chunked_array(chunks, pa.list_(pa.string())), rows)
+
+
+def _taken(column: pa.ChunkedArray, rows: Ints) -> pa.ListArray:
     taken = column.take(pa.array(rows))
     return taken.combine_chunks() if taken.num_chunks != 1 else taken.chunk(0)
 

@@ -21,7 +21,7 @@ from rnnlane.data.storage import StoragePath, open_storage_path, readable_errors
 from rnnlane.errors import DataError
 
 SPLITS = ("train", "val", "test")
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 VOCABULARY_NAME = "vocabulary.jsonl"
 
@@ -74,10 +74,14 @@ class Manifest(_Record):
         config: the data, text and seed settings as used, without paths.
         code_version: digest of the code that shaped the result.
         versions: of the libraries it was made with.
+        num_rows_read: rows of the source; all but the dropped and the merged are in a split.
         dropped: rows left out, by reason.
-        merged: see ``SplitAssignment.merged``.
+        merged: see ``Selection.merged``.
+        conflicts: see ``Selection.conflicts``.
+        num_conflicts: texts with several labels.
         repaired: texts repaired, by reason: ``invalid_utf8``.
-        cut: texts cut, by limit: ``max_chars``, ``max_length``.
+        cut: texts in a split that were cut, by limit: ``max_chars``, ``max_length``.
+        warnings: what a person should know of the data, a sentence each.
         data_folder: name of the folder beside the manifest that holds the files.
         files: their sizes in bytes by path below it.
         checksums: their CRC-32 by path; empty in data of an earlier version.
@@ -94,10 +98,14 @@ class Manifest(_Record):
     class_names: tuple[str, ...]
     vocabulary_size: int
     splits: dict[str, SplitStats]
+    num_rows_read: int
     dropped: dict[str, int]
     merged: dict[str, int]
+    conflicts: dict[str, int]
+    num_conflicts: int
     repaired: dict[str, int]
     cut: dict[str, int]
+    warnings: tuple[str, ...]
     data_folder: str
     files: dict[str, int]
     created_at: str

@@ -1,10 +1,10 @@
-"""Which rows are used, with which label: drops, class names, repeated ids. Runs on the driver."""
+"""Which rows are used, with which label, in which split. Runs on the driver."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlane.config.experiment import DataConfig
-from rnnlane.data.prepare.blocks import Assignment
-from rnnlane.data.prepare.splits import MERGED, assign_splits, key_array
+from rnnlane.data.prepare.blocks import EMPTY_TEXT, Assignment
+from rnnlane.data.prepare.keys import Keys, key_array
+from rnnlane.data.prepare.labels import counts_text, regroup_rare_classes, resolve_labels, too_small
+from rnnlane.data.prepare.limits import check_dropped
+from rnnlane.data.prepare.prepared import SPLITS
+from rnnlane.data.prepare.splits import (
+    ALIKE,
+    EMPTY,
+    LEFT_OUT,
+    TEST,
+    TRAIN,
+    VAL,
+    Sides,
+    Texts,
+    deal,
+    merge_texts,
+    row_numbers,
+    separate,
+)
 from rnnlane.errors import DataError
 
 UNKNOWN_LABEL, DUPLICATE_ID = "unknown_label", "duplicate_id"
+CONFLICTING_LABEL, RARE_CLASS = "conflicting_label", "rare_class"
+ALIKE_TRAIN, ALIKE_VAL = "train_like_val_or_test", "val_like_test"
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -26,64 +46,117 @@ class Selection:
     """What became of N rows.
 
     Attributes:
-        assignment: for all N.
+        split: int8 [N]: index in ``SPLITS``, or why a row is left out; see ``splits``.
+        labels: int64 [N], -1 for rows without a split.
+        order: int64 [M]: the rows that have a split, and maybe others, in canonical order.
         class_names: by label.
         dropped: rows left out, by reason; only reasons that occurred.
-        merged: see ``SplitAssignment.merged``.
+        merged: rows that another one represents: ``duplicates``, of the same text and label;
+            ``train_also_in_test``, whose text is in the official test.
+        conflicts: rows by class whose text has other labels as well, duplicates merged.
+        num_conflicts: the texts of these rows.
+        warnings: what a person should know of the labels, a sentence each.
     """
 
-    assignment: Assignment
+    split: Sides
+    labels: Ints
+    order: Ints
     class_names: tuple[str, ...]
     dropped: dict[str, int]
     merged: dict[str, int]
+    conflicts: dict[str, int]
+    num_conflicts: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_used(self) -> Bools:
+        """Which rows have a split: bool [N]."""
+        is_used: Bools = self.split >= 0
+        return is_used
+
+    @property
+    def assignment(self) -> Assignment:
+        """Split, row id and label of all N rows."""
+        return Assignment(self.split, row_numbers(self.split, self.order), self.labels)
+
+    def separated(self, looks: Keys) -> Selection:
+        """Without the rows of train and val that look to the model like a row of a later split.
+
+        Args:
+            looks: uint64 [M, 2], equal for rows that look the same; of the M rows that are used.
+
+        Raises:
+            DataError: a class is not left in train, or nothing is left in val.
+        """
+        all_looks = np.zeros((len(self.split), 2), dtype=np.uint64)
+        all_looks[self.is_used] = looks
+        separated = _counted(replace(self, split=separate(self.split, all_looks)), self.split)
+        _check_splits(separated)
+        return separated
+
+
+def _counted(selection: Selection, before: Sides) -> Selection:
+    """With the rows that lost their split among the dropped."""
+    lost = Counter(selection.dropped)
+    new = (before >= 0) & (selection.split < 0)
+    lost[EMPTY_TEXT] += int(np.count_nonzero(new & (selection.split == EMPTY)))
+    is_alike = new & (selection.split == ALIKE)
+    lost[ALIKE_TRAIN] += int(np.count_nonzero(is_alike & (before == TRAIN)))
+    lost[ALIKE_VAL] += int(np.count_nonzero(is_alike & (before == VAL)))
+    return replace(selection, dropped=_nonzero(lost))
 
 
 def select_rows(rows: pa.Table, *, config: DataConfig, seed: int) -> Selection:
     """Drops unusable rows, names the classes and assigns the remaining rows to the splits.
 
-    Neither the order of the rows nor their partitioning into tables matters.
+    Neither the order of the rows nor their partitioning into tables matters. The text settings
+    decide only what is taken out of the splits at the end: rows that they leave empty, and rows of
+    train and val that they make equal to rows of a later split.
 
     Args:
         rows: the output of ``describe_rows`` for all tables, [N].
-        config: the classes, what to do with other labels, and the shares.
+        config: the classes, what to do with other labels, conflicts and rare classes, the shares.
         seed: of the splits.
 
     Raises:
-        DataError: no row is left, a label is not among the classes, or a class is too small.
+        DataError: no row is left or too many are dropped, a label is not among the classes or is
+            no class, a class is too small, or a text has several labels and may not.
     """
     dropped = Counter(rows["dropped"].drop_null().to_pylist())
     kept = np.flatnonzero(rows["dropped"].is_null().to_numpy())
     _check_some(kept, dropped)
-    class_names, labels = _resolve_labels(rows["label"].take(pa.array(kept)), config)
+    # Before the classes: what is wrong with them may come of the rows that are missing.
+    check_dropped(dropped, num_rows=rows.num_rows, config=config)
+    class_names, labels = resolve_labels(rows["label"].take(pa.array(kept)), config)
     dropped[UNKNOWN_LABEL] = int(np.count_nonzero(labels < 0))
     kept, labels = kept[labels >= 0], labels[labels >= 0]
-    unique = _first_of_each_id(rows.take(pa.array(kept)), labels)
+    unique = _first_of_each_id(rows.take(pa.array(kept)))
     dropped[DUPLICATE_ID] = len(kept) - len(unique)
     kept, labels = kept[unique], labels[unique]
     _check_some(kept, dropped)
-    official = rows["official_test"].to_numpy()[kept] if config.test == "official" else None
-    assigned = assign_splits(
-        key_array(rows["key"].take(pa.array(kept)).to_pylist()),
-        labels,
-        official_test=official,
-        config=config,
-        seed=seed,
-        class_names=class_names,
-    )
-    split = np.full(rows.num_rows, MERGED, dtype=np.int8)
-    row_ids = np.full(rows.num_rows, -1, dtype=np.int64)
+    chosen = _choose_texts(rows.take(pa.array(kept)), labels, class_names, config, seed=seed)
+    split = np.full(rows.num_rows, LEFT_OUT, dtype=np.int8)
     all_labels = np.full(rows.num_rows, -1, dtype=np.int64)
-    split[kept], row_ids[kept], all_labels[kept] = (
-        assigned.split,
-        assigned.row_ids,
-        assigned.labels,
+    split[kept], all_labels[kept] = chosen.split, chosen.labels
+    selection = replace(
+        chosen,
+        split=split,
+        labels=all_labels,
+        order=kept[chosen.order],
+        dropped=_nonzero(dropped + Counter(chosen.dropped)),
     )
-    return Selection(
-        assignment=Assignment(split=split, row_ids=row_ids, labels=all_labels),
-        class_names=class_names,
-        dropped={reason: count for reason, count in sorted(dropped.items()) if count},
-        merged=assigned.merged,
-    )
+    selection = _without_empty(selection, rows["look"].is_null().to_numpy())
+    check_dropped(selection.dropped, num_rows=rows.num_rows, config=config)
+    return selection.separated(key_array(rows["look"].filter(selection.is_used).to_pylist()))
+
+
+def _without_empty(selection: Selection, is_empty: Bools) -> Selection:
+    split = np.where(selection.is_used & is_empty, np.int8(EMPTY), selection.split)
+    return _counted(replace(selection, split=split), selection.split)
+
+
+def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:
+    return {reason: count for reason, count in sorted(counts.items()) if count}
 
 
 def _check_some(kept: Ints, dropped: Counter[str]) -> None:
@@ -97,39 +170,11 @@ def _check_some(kept: Ints, dropped: Counter[str]) -> None:
     )
 
 
-def _resolve_labels(names: pa.ChunkedArray, config: DataConfig) -> tuple[tuple[str, ...], Ints]:
-    """The class names by label, and the label of each row; -1 where the row is dropped."""
-    counts = {entry["values"]: entry["counts"] for entry in names.value_counts().to_pylist()}
-    class_names = config.classes or tuple(sorted(counts, key=_numbers_first))
-    unknown = sorted(set(counts) - set(class_names), key=lambda name: (-counts[name], name))
-    if unknown and config.unknown_label == "error":
-        raise _unknown_label(unknown, counts, class_names)
-    labels = pc.fill_null(pc.index_in(names, value_set=pa.array(class_names, pa.string())), -1)
-    return class_names, labels.to_numpy().astype(np.int64)
+def _first_of_each_id(rows: pa.Table) -> Ints:
+    """Positions of the rows to keep: of those that share an id, the text with the smallest key.
 
-
-def _numbers_first(name: str) -> tuple[bool, int, str]:
-    """Sorts "10" after "9" and numbers before words."""
-    is_number = name.removeprefix("-").isdecimal()
-    return not is_number, int(name) if is_number else 0, name
-
-
-def _unknown_label(
-    unknown: Sequence[str], counts: dict[str, int], class_names: Sequence[str]
-) -> DataError:
-    shown = ", ".join(f"{name!r} ({counts[name]} rows)" for name in unknown[:5])
-    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-    return DataError(
-        f"labels must be among {', '.join(map(repr, class_names))}, but got {shown}{more}",
-        where="data.classes",
-        remedy="add them to data.classes, or set data.unknown_label: drop",
-    )
-
-
-def _first_of_each_id(rows: pa.Table, labels: Ints) -> Ints:
-    """Positions of the rows to keep: of those that share an id, the one with the smallest key.
-
-    Train and official test may number their rows independently, so an id counts within one.
+    Train and official test may number their rows independently, so an id counts within one. Rows
+    with the same id and text are all kept: they are merged later, or their labels are in conflict.
     """
     positions = np.arange(rows.num_rows)
     has_id = rows["id"].is_valid().to_numpy()
@@ -140,15 +185,129 @@ def _first_of_each_id(rows: pa.Table, labels: Ints) -> Ints:
             "official_test": rows["official_test"],
             "id": rows["id"],
             "key": rows["key"],
-            "label": pa.array(labels),
             "position": pa.array(positions),
         }
     ).filter(pa.array(has_id))
     ordered = sortable.sort_by([(name, "ascending") for name in sortable.column_names])
-    ids, official = ordered["id"].combine_chunks(), ordered["official_test"].combine_chunks()
+    official, ids, keys, at = (column.combine_chunks() for column in ordered.columns)
     same_id = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
     same_side = pc.equal(official[1:], official[:-1]).to_numpy(zero_copy_only=False)
-    repeated = np.concatenate([[False], same_id & same_side])
+    is_first = np.concatenate([[True], ~(same_id & same_side)])
+    first = np.flatnonzero(is_first)[np.cumsum(is_first) - 1]
+    repeated = pc.not_equal(keys, keys.take(pa.array(first))).to_numpy(zero_copy_only=False)
     keep = np.ones(rows.num_rows, dtype=np.bool_)
-    keep[ordered["position"].to_numpy()[repeated]] = False
+    keep[at.to_numpy()[repeated]] = False
     return np.flatnonzero(keep)
+
+
+def _choose_texts(
+    rows: pa.Table, labels: Ints, class_names: tuple[str, ...], config: DataConfig, *, seed: int
+) -> Selection:
+    """Merges rows of the same text, and deals out the rest; ``rows`` are all usable, [N]."""
+    test_share = None if config.test == "official" else config.test
+    is_test = rows["official_test"].to_numpy() & (test_share is None)
+    if test_share is None and not is_test.any():
+        raise _no_test()
+    keys, exact = (key_array(rows[name].to_pylist()) for name in ("key", "exact"))
+    texts = merge_texts(keys, exact, labels, is_test=is_test, seed=seed)
+    needed = 3 if test_share is not None else 2
+    sizes = _class_sizes(texts, class_names, config)
+    regrouping = regroup_rare_classes(sizes, needed=needed, config=config)
+    if regrouping is not None:
+        class_names, labels = regrouping.class_names, regrouping.new_labels[labels]
+        texts = merge_texts(keys, exact, labels, is_test=is_test, seed=seed)
+        sizes = _class_sizes(texts, class_names, config)
+    _check_class_count(labels, class_names)
+    if any(size < needed for size in sizes.values()):
+        raise too_small(sizes, needed=needed)
+    conflicting, conflicts, num_conflicts = _conflicts(texts, class_names, config)
+    used = ~conflicting | (config.conflicts == "keep")
+    split = np.full(rows.num_rows, LEFT_OUT, dtype=np.int8)
+    split[is_test & (labels >= 0)] = TEST
+    split[texts.rows[used]] = deal(
+        texts.text[used],
+        texts.labels[used],
+        num_classes=len(class_names),
+        test_share=test_share,
+        val_share=config.val,
+    )
+    return Selection(
+        split=split,
+        labels=labels,
+        order=texts.order,
+        class_names=class_names,
+        dropped={
+            RARE_CLASS: int(np.count_nonzero(labels < 0)),
+            CONFLICTING_LABEL: int(np.count_nonzero(~used)),
+        },
+        merged={"duplicates": texts.num_duplicates, "train_also_in_test": texts.num_in_test},
+        conflicts=conflicts,
+        num_conflicts=num_conflicts,
+        warnings=() if regrouping is None else (regrouping.warning,),
+    )
+
+
+def _class_sizes(texts: Texts, class_names: Sequence[str], config: DataConfig) -> dict[str, int]:
+    """Different texts of each class that can be dealt out."""
+    labels = texts.labels[~texts.conflicting()] if config.conflicts == "drop" else texts.labels
+    sizes = np.bincount(labels, minlength=len(class_names)).tolist()
+    return dict(zip(class_names, sizes, strict=True))
+
+
+def _conflicts(
+    texts: Texts, class_names: Sequence[str], config: DataConfig
+) -> tuple[Bools, dict[str, int], int]:
+    """Which entries have a text with other labels, how many by class, and how many texts."""
+    conflicting = texts.conflicting()
+    counts = np.bincount(texts.labels[conflicting], minlength=len(class_names)).tolist()
+    by_class = _nonzero(dict(zip(class_names, counts, strict=True)))
+    num_texts = len(np.unique(texts.text[conflicting]))
+    if num_texts and config.conflicts == "error":
+        several = "1 text has" if num_texts == 1 else f"{num_texts:,} texts have"
+        raise DataError(
+            f"a text must have one label, but {several} several (rows by class: "
+            f"{counts_text(by_class)})",
+            where="data.conflicts",
+            remedy="correct the labels, or set data.conflicts: keep (all of these rows, on one "
+            "side of the split) or drop (none of them)",
+        )
+    return conflicting, by_class, num_texts
+
+
+def _no_test() -> DataError:
+    return DataError(
+        "the official test must hold rows, but there is none",
+        where="data.test",
+        remedy="check the test rows, or hold out a share of all rows: test: 0.2",
+    )
+
+
+def _check_class_count(labels: Ints, class_names: Sequence[str]) -> None:
+    used = labels[labels >= 0]
+    present = [class_names[label] for label in np.unique(used)]
+    if len(present) < 2:
+        actual = f"all {len(used)} are {present[0]!r}" if present else "there are none"
+        raise DataError(
+            f"the rows must hold at least two classes, but {actual}",
+            where="data.source",
+            remedy="check the label column, data.classes and data.rare_classes",
+        )
+
+
+def _check_splits(selection: Selection) -> None:
+    """Train must hold every class, val and test any row; an official test may lack classes."""
+    alike = sum(selection.dropped.get(why, 0) for why in (ALIKE_TRAIN, ALIKE_VAL))
+    empty = selection.dropped.get(EMPTY_TEXT, 0)
+    for side, name in enumerate(SPLITS):
+        present = set(selection.labels[selection.split == side].tolist())
+        missing = [n for label, n in enumerate(selection.class_names) if label not in present]
+        if present and (side != TRAIN or not missing):
+            continue
+        rows = f"row of class {', '.join(map(repr, missing[:10]))}" if side == TRAIN else "row"
+        raise DataError(
+            f"{name} must hold {'every class' if side == TRAIN else 'rows'}, but no {rows} is "
+            f"left: {alike} rows look to the model like rows of a later split, {empty} are empty",
+            where="text",
+            remedy="keep more of each text: raise text.max_length, or use another text.tokenizer "
+            "or fewer text.stop_words",
+        )

@@ -1,111 +1,90 @@
 """Which row goes to train, val or test: a pure function of the rows' content and a seed.
 
-Neither the order nor the partitioning of the input matters, and rows of the same text are never
-in two splits.
+Neither the order nor the partitioning of the input matters, nor does any text setting: rows are
+dealt out by the digests of ``keys.split_key``. Rows of the same text are never in two splits.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnlane.config.experiment import DataConfig
-from rnnlane.errors import DataError
+from rnnlane.data.prepare.keys import Keys, numbered
 
-TRAIN, VAL, TEST, MERGED = 0, 1, 2, -1
-KEY_BYTES = 16
+TRAIN, VAL, TEST = 0, 1, 2
+# Of a row that is not used at all; of one that the text settings leave empty; of one that looks to
+# the model like a row of a later split.
+LEFT_OUT, EMPTY, ALIKE = -1, -2, -3
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-Keys = npt.NDArray[np.uint64]
+Sides = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
-class SplitAssignment:
-    """Where each of N rows went.
+class Texts:
+    """Rows of the same text brought together; those of the official test stay as they are.
+
+    An entry is a text with one of its labels, represented by one row. Entries are in canonical
+    order: by a seeded hash of the key, then by key and label.
 
     Attributes:
-        split: int8 [N]: TRAIN, VAL, TEST or MERGED, for a row that another one represents.
-        row_ids: int64 [N]: position in its split, in canonical order; -1 where merged.
-        labels: int64 [N]: the label of the row's text, conflicts resolved.
-        merged: ``duplicates``, rows merged into one of the same text; ``label_conflicts``, texts
-            among them with several labels, which got the most common (of equals the smallest);
-            ``train_also_in_test``, train rows dropped because the official test has their text.
+        order: int64 [N]: the rows with a label, in canonical order.
+        rows: int64 [E]: the row that represents each entry.
+        text: int64 [E]: number of the entry's text, rising from 0.
+        labels: int64 [E].
+        num_duplicates: rows that another one represents.
+        num_in_test: rows outside the official test whose text is in it; they are left out.
     """
 
-    split: npt.NDArray[np.int8]
-    row_ids: Ints
+    order: Ints
+    rows: Ints
+    text: Ints
     labels: Ints
-    merged: dict[str, int]
+    num_duplicates: int
+    num_in_test: int
+
+    def conflicting(self) -> Bools:
+        """Which entries have a text that has other labels as well: bool [E]."""
+        conflicting: Bools = (np.bincount(self.text) > 1)[self.text]
+        return conflicting
 
 
-def content_key(text: str) -> bytes:
-    """16 bytes that identify a cleaned text; in practice, only equal texts share them."""
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=KEY_BYTES).digest()
-
-
-def key_array(keys: Iterable[bytes]) -> Keys:
-    """The keys as numbers that sort alike on every machine: uint64 [N, 2]."""
-    return np.frombuffer(b"".join(keys), dtype="<u8").reshape(-1, 2).astype(np.uint64)
-
-
-def assign_splits(
-    keys: Keys,
-    labels: Ints,
-    *,
-    official_test: Bools | None,
-    config: DataConfig,
-    seed: int,
-    class_names: Sequence[str],
-) -> SplitAssignment:
-    """Merges rows of the same text and splits the rest, class by class.
-
-    In each split a class has its share to within a row, and at least one row. Rows are dealt out
-    in canonical order: by a seeded hash of the key, then by key.
+def merge_texts(keys: Keys, exact: Keys, labels: Ints, *, is_test: Bools, seed: int) -> Texts:
+    """Chooses a row for each text and label.
 
     Args:
-        keys: uint64 [N, 2]; see :func:`key_array`.
-        labels: int64 [N], in [0, len(class_names)).
-        official_test: bool [N], the rows that are the test split as published; None to hold out
-            the share ``config.test``.
-        config: the shares.
-        seed: another seed gives another split and order.
-        class_names: by label, for errors.
-
-    Raises:
-        DataError: fewer than two classes have rows, or a class has too few for every split.
+        keys: uint64 [N, 2]: equal for equal texts; see :func:`keys.split_key`.
+        exact: uint64 [N, 2]: tells rows of one key apart; see :func:`keys.exact_key`.
+        labels: int64 [N]; rows with a negative one are left out.
+        is_test: bool [N]: rows of the official test.
+        seed: another seed gives another order.
     """
-    is_test = np.zeros(len(keys), dtype=np.bool_) if official_test is None else official_test
-    _check_class_count(labels, class_names)
-    if official_test is not None:
-        _check_official_test(labels[official_test], class_names)
-    order, text = _canonical_order(keys, labels, seed=seed)
-    split = np.full(len(keys), MERGED, dtype=np.int8)
-    rest, resolved, merged = _merge_texts(text, labels[order], is_test[order])
-    split[is_test] = TEST
-    split[order[rest]] = _deal(
-        resolved[rest],
-        class_names,
-        test_share=_exact(config.test) if official_test is None else None,
-        val_share=_exact(config.val),
+    usable = np.flatnonzero(labels >= 0)
+    order, text = _canonical_order(keys[usable], exact[usable], labels[usable], seed=seed)
+    order = usable[order]
+    in_test = np.zeros(len(text), dtype=np.bool_)
+    in_test[text[is_test[order]]] = True
+    outside = np.flatnonzero(~in_test[text])
+    text_of, label_of = text[outside], labels[order[outside]]
+    is_first = (np.diff(text_of, prepend=-1) != 0) | (np.diff(label_of, prepend=-1) != 0)
+    return Texts(
+        order=order,
+        rows=order[outside[is_first]],
+        text=np.unique(text_of[is_first], return_inverse=True)[1],
+        labels=label_of[is_first],
+        num_duplicates=int(np.count_nonzero(~is_first)),
+        num_in_test=int(np.count_nonzero(in_test[text] & ~is_test[order])),
     )
-    row_ids = np.full(len(keys), -1, dtype=np.int64)
-    for side in (TRAIN, VAL, TEST):
-        members = order[split[order] == side]
-        row_ids[members] = np.arange(len(members))
-    final = np.empty_like(labels)
-    final[order] = resolved
-    return SplitAssignment(split=split, row_ids=row_ids, labels=final, merged=merged)
 
 
-def _canonical_order(keys: Keys, labels: Ints, *, seed: int) -> tuple[Ints, Ints]:
-    """The rows by seeded hash, key and label; and the number of the text at each position.
+def _canonical_order(keys: Keys, exact: Keys, labels: Ints, *, seed: int) -> tuple[Ints, Ints]:
+    """The rows by seeded hash, key, label and content; and the number of the text at each position.
 
     Returns:
         int64 [N] rows, int64 [N] text numbers, rising from 0.
@@ -115,11 +94,12 @@ def _canonical_order(keys: Keys, labels: Ints, *, seed: int) -> tuple[Ints, Ints
     seeds = _mix(np.array([seed & mask, (seed >> 64) & mask], dtype=np.uint64))
     hashed = _mix(_mix(first ^ seeds[0]) ^ second ^ seeds[1])
     order = np.argsort(hashed)
-    # One key sorts several times faster than four; only rows that share a hash need the others.
+    # One key sorts several times faster than all; only rows that share a hash need the others.
     equal = hashed[order[1:]] == hashed[order[:-1]]
     tied = np.flatnonzero(np.append(equal, False) | np.insert(equal, 0, False))
     rows = order[tied]
-    order[tied] = rows[np.lexsort((rows, labels[rows], second[rows], first[rows], hashed[rows]))]
+    columns = (exact[:, 1], exact[:, 0], labels, second, first, hashed)
+    order[tied] = rows[np.lexsort([column[rows] for column in columns])]
     first, second = first[order], second[order]
     text = np.zeros(len(order), dtype=np.int64)
     np.cumsum((first[1:] != first[:-1]) | (second[1:] != second[:-1]), out=text[1:])
@@ -135,96 +115,60 @@ def _mix(values: Keys) -> Keys:
     return result
 
 
-def _merge_texts(text: Ints, labels: Ints, is_test: Bools) -> tuple[Bools, Ints, dict[str, int]]:
-    """Chooses one row for each text that is not in the official test, which stays as it is.
+def deal(
+    text: Ints,
+    labels: Ints,
+    *,
+    num_classes: int,
+    test_share: float | None,
+    val_share: float,
+) -> Sides:
+    """Deals texts in the order given: of each class the first to test, the next to val.
+
+    In each split a class has its share to within a row, and at least one row; where texts have
+    several labels, all rows of a text are on one side, and the rarest of its classes decides.
 
     Args:
-        text: int64 [N], rising; labels rise within a text.
-        labels: int64 [N].
-        is_test: bool [N].
+        text: int64 [E]: number of the text of each entry, rising from 0.
+        labels: int64 [E]: each class at least twice, or three times where the test is dealt too.
+        num_classes: the labels are in [0, num_classes).
+        test_share: None if the test split is not taken from these texts.
+        val_share: of what remains after test.
 
     Returns:
-        bool [N] the rows chosen, int64 [N] labels after conflicts are resolved, and the counts.
+        int8 [E].
     """
-    in_test = np.zeros(int(text[-1]) + 1, dtype=np.bool_)
-    in_test[text[is_test]] = True
-    kept = np.zeros_like(is_test)
-    resolved = labels.copy()
-    mergeable = np.flatnonzero(~in_test[text])
-    winners, conflicts = _most_common_labels(text[mergeable], labels[mergeable])
-    kept[mergeable[winners]] = True
-    label_of = np.zeros(len(in_test), dtype=np.int64)
-    label_of[text[mergeable[winners]]] = labels[mergeable[winners]]
-    resolved[mergeable] = label_of[text[mergeable]]
-    merged = {
-        "duplicates": len(mergeable) - len(winners),
-        "label_conflicts": conflicts,
-        "train_also_in_test": int(np.count_nonzero(in_test[text] & ~is_test)),
-    }
-    return kept, resolved, merged
-
-
-def _most_common_labels(text: Ints, labels: Ints) -> tuple[Ints, int]:
-    """For each text the first position of its most common label; and how many texts have several.
-
-    Args:
-        text: int64 [N], rising; labels rise within a text, so that equal ones form a run.
-        labels: int64 [N].
-    """
-    if not len(text):
-        return np.zeros(0, dtype=np.int64), 0
-    new_text = np.diff(text, prepend=-1) != 0
-    new_run = new_text | (np.diff(labels, prepend=-1) != 0)
-    run_starts = np.flatnonzero(new_run)
-    run_lengths = np.diff(run_starts, append=len(text))
-    text_runs = np.flatnonzero(new_text[run_starts])
-    runs_per_text = np.diff(text_runs, append=len(run_starts))
-    longest = np.repeat(np.maximum.reduceat(run_lengths, text_runs), runs_per_text)
-    # Of a text's longest runs the first wins: the smallest label.
-    candidates = np.flatnonzero(run_lengths == longest)
-    _, first = np.unique(text[run_starts[candidates]], return_index=True)
-    return run_starts[candidates[first]], int(np.count_nonzero(runs_per_text > 1))
-
-
-def _deal(
-    labels: Ints,
-    class_names: Sequence[str],
-    *,
-    test_share: Fraction | None,
-    val_share: Fraction,
-) -> npt.NDArray[np.int8]:
-    """Deals rows in the order given: of each class the first to test, the next to val.
-
-    Args:
-        labels: int64 [N].
-        class_names: by label.
-        test_share: None if the test split is not taken from these rows.
-        val_share: of what remains after test.
-    """
-    sizes = np.bincount(labels, minlength=len(class_names)).tolist()
-    needed = 2 if test_share is None else 3
-    _check_class_sizes(sizes, class_names, needed=needed)
-    test = [0] * len(sizes) if test_share is None else _quotas(sizes, test_share, reserve=2)
+    sizes = np.bincount(labels, minlength=num_classes).tolist()
+    test = [0] * num_classes if test_share is None else _quotas(sizes, test_share, reserve=2)
     left = [size - quota for size, quota in zip(sizes, test, strict=True)]
     val = _quotas(left, val_share, reserve=1)
-    by_class = np.argsort(labels, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    rank = np.empty(len(labels), dtype=np.int64)
-    rank[by_class] = np.arange(len(labels)) - np.repeat(starts, sizes)
-    test_end = np.array(test)[labels]
-    val_end = test_end + np.array(val)[labels]
-    return np.where(rank < test_end, TEST, np.where(rank < val_end, VAL, TRAIN)).astype(np.int8)
+    by_class = np.split(text[np.argsort(labels, kind="stable")], np.cumsum(sizes)[:-1])
+    side = np.full(int(text[-1]) + 1 if len(text) else 0, LEFT_OUT, dtype=np.int8)
+    for label in sorted(range(num_classes), key=lambda label: (sizes[label], label)):
+        # What rarer classes dealt counts toward the quotas: iterative stratification (Sechidis,
+        # Tsoumakas, Vlahavas, ECML 2011).
+        dealt = np.bincount(side[by_class[label]] - LEFT_OUT, minlength=4)
+        free = by_class[label][side[by_class[label]] == LEFT_OUT]
+        most = len(free) if dealt[TRAIN + 1] else max(len(free) - 1, 0)
+        num_test = min(max(test[label] - int(dealt[TEST + 1]), 0), most)
+        num_val = min(max(val[label] - int(dealt[VAL + 1]), 0), most - num_test)
+        side[free] = TRAIN
+        side[free[:num_test]] = TEST
+        side[free[num_test : num_test + num_val]] = VAL
+    return side[text]
 
 
-def _quotas(sizes: Sequence[int], share: Fraction, *, reserve: int) -> list[int]:
+def _quotas(sizes: Sequence[int], share: float, *, reserve: int) -> list[int]:
     """Rows that each class gives to a split, by the largest-remainder method.
 
     Each is its share rounded down or up, and the total is the rounded share of all rows; but a
     class gives at least one row and keeps at least ``reserve``, whatever the rounding.
     """
-    shares = [size * share for size in sizes]
+    # The share as it was written, so that 0.7 of 10 rows is 7 and not a little more.
+    exact = Fraction(str(share))
+    shares = [size * exact for size in sizes]
     quotas = [min(max(1, math.floor(s)), n - reserve) for s, n in zip(shares, sizes, strict=True)]
-    missing = round(sum(sizes) * share) - sum(quotas)
+    missing = round(sum(sizes) * exact) - sum(quotas)
     by_remainder = sorted(range(len(sizes)), key=lambda label: quotas[label] - shares[label])
     for label in by_remainder:
         if missing > 0 and quotas[label] < min(math.ceil(shares[label]), sizes[label] - reserve):
@@ -233,41 +177,41 @@ def _quotas(sizes: Sequence[int], share: Fraction, *, reserve: int) -> list[int]
     return quotas
 
 
-def _exact(share: float | str) -> Fraction:
-    """The share as it was written, so that 0.7 of 10 rows is 7 and not a little more."""
-    return Fraction(str(share))
+def separate(split: Sides, looks: Keys) -> Sides:
+    """Takes out of train what looks like a row of val or test, and out of val what looks like test.
+
+    So the rows of test are the same whatever the text settings, and val loses only what cannot be
+    told from them.
+
+    Args:
+        split: int8 [N].
+        looks: uint64 [N, 2]: equal for rows that the model cannot tell apart.
+
+    Returns:
+        int8 [N], with ``ALIKE`` for the rows taken out.
+
+    >>> looks = np.array([[7, 7], [7, 7], [5, 5], [5, 5], [5, 5]], dtype=np.uint64)
+    >>> separate(np.array([TRAIN, TRAIN, TRAIN, VAL, TEST], dtype=np.int8), looks).tolist()
+    [0, 0, -3, -3, 2]
+    """
+    used = np.flatnonzero(split >= 0)
+    number = numbered(looks[used])
+    last = np.zeros(len(used), dtype=np.int8)
+    np.maximum.at(last, number, split[used])
+    separated = split.copy()
+    separated[used[split[used] < last[number]]] = ALIKE
+    return separated
 
 
-def _check_class_count(labels: Ints, class_names: Sequence[str]) -> None:
-    present = [class_names[label] for label in np.unique(labels)]
-    if len(present) < 2:
-        actual = f"all {len(labels)} are {present[0]!r}" if present else "there are none"
-        raise DataError(
-            f"the rows must hold at least two classes, but {actual}",
-            where="data.source",
-            remedy="check the label column and data.classes",
-        )
+def row_numbers(split: Sides, order: Ints) -> Ints:
+    """The position of each row in its split, in canonical order: int64 [N]; -1 where it has none.
 
-
-def _check_class_sizes(sizes: Sequence[int], class_names: Sequence[str], *, needed: int) -> None:
-    sides = "train and val" if needed == 2 else "train, val and test"
-    for name, size in zip(class_names, sizes, strict=True):
-        if size < needed:
-            raise DataError(
-                f"a class must have a row for each of {sides}, so at least {needed} rows with "
-                f"different texts, but class {name!r} has {size}",
-                where="data.source",
-                remedy="give more rows of that class, or leave it out with data.classes and "
-                "data.unknown_label: drop",
-            )
-
-
-def _check_official_test(labels: Ints, class_names: Sequence[str]) -> None:
-    sizes = np.bincount(labels, minlength=len(class_names)).tolist()
-    for name, size in zip(class_names, sizes, strict=True):
-        if size == 0:
-            raise DataError(
-                f"the official test must hold every class, but class {name!r} has no row in it",
-                where="data.test",
-                remedy="check the test rows, or hold out a share of all rows: test: 0.2",
-            )
+    Args:
+        split: int8 [N].
+        order: int64 [M]: all rows that have a split, in canonical order, and maybe others.
+    """
+    row_ids = np.full(len(split), -1, dtype=np.int64)
+    for side in (TRAIN, VAL, TEST):
+        members = order[split[order] == side]
+        row_ids[members] = np.arange(len(members))
+    return row_ids

@@ -85,35 +85,26 @@ class Vocabulary:
         Returns:
             int32 [min(len(tokens), max_length)].
         """
-        kept = tokens[:max_length] if keep == "head" else tokens[-max_length:]
+        kept = kept_tokens(tokens, max_length=max_length, keep=keep)
         return np.array([self._ids.get(token, UNKNOWN_ID) for token in kept], dtype=np.int32)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The token of each id; padding and unknown as ``<pad>`` and ``<unk>``."""
         return [self.tokens[token_id] for token_id in ids]
 
-    def encode_column(self, tokens: pa.ListArray, *, max_length: int, keep: Keep) -> pa.ListArray:
-        """Encodes a column of texts at once, as :meth:`encode` does one text.
+    def encode_column(self, tokens: pa.ListArray) -> pa.ListArray:
+        """Encodes a column of texts at once, each as :meth:`encode` does without a cut.
 
         Args:
             tokens: list<string> [N]; a null row counts as empty.
-            max_length: most tokens kept of a row, at least 1.
-            keep: which end of a longer row is kept.
 
         Returns:
             list<int32> [N].
         """
-        lengths = pc.fill_null(pc.list_value_length(tokens), 0).to_numpy().astype(np.int64)
-        kept = np.minimum(lengths, max_length)
-        ends, kept_ends = np.cumsum(lengths), np.cumsum(kept)
-        starts = ends - (lengths if keep == "head" else kept)
-        flat = _flat(tokens)
-        if kept.sum() < len(flat):
-            positions = np.arange(kept.sum()) + np.repeat(starts - (kept_ends - kept), kept)
-            flat = flat.take(pa.array(positions))
-        indices = pc.index_in(flat, value_set=self._ordinary)
+        lengths = pc.fill_null(pc.list_value_length(tokens), 0).to_numpy()
+        indices = pc.index_in(_flat(tokens), value_set=self._ordinary)
         ids = pc.fill_null(pc.add(indices, pa.scalar(len(_SPECIAL), pa.int32())), UNKNOWN_ID)
-        offsets = np.concatenate([[0], kept_ends]).astype(np.int32)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         return pa.ListArray.from_arrays(pa.array(offsets), ids)
 
     def to_jsonl(self) -> str:
@@ -155,6 +146,11 @@ class Vocabulary:
     @functools.cached_property
     def _ordinary(self) -> pa.StringArray:
         return pa.array(self.tokens[len(_SPECIAL) :], type=pa.string())
+
+
+def kept_tokens(tokens: Sequence[str], *, max_length: int, keep: Keep) -> Sequence[str]:
+    """The ``max_length`` first (head) or last (tail) tokens."""
+    return tokens[:max_length] if keep == "head" else tokens[-max_length:]
 
 
 def count_tokens(tokens: pa.ListArray) -> pa.Table:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rnnlane.config.experiment import TextConfig
 from rnnlane.data.prepare.blocks import TOKENS_SCHEMA, describe_rows, tokenize_rows
-from rnnlane.data.prepare.splits import content_key
+from rnnlane.data.prepare.keys import content_key, exact_key, split_key
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.sources.row_tables import tables_of
 from rnnlane.data.sources.rows import RawRow
@@ -24,13 +26,16 @@ def test_a_row_gets_tokens_and_their_key() -> None:
     (row,) = tokenize(RawRow(b"A<br />fine  Film!", "pos", "7", True))
     assert row == {
         "tokens": ["a", "fine", "film", "!"],
-        "key": content_key("a\0fine\0film\0!"),
+        "key": split_key("A<br />fine  Film!"),
+        "exact": exact_key("A<br />fine  Film!"),
+        "look": content_key(b"a\0fine\0film\0!"),
         "label": "pos",
         "id": "7",
         "official_test": True,
         "dropped": None,
         "invalid_utf8": False,
-        "cut": False,
+        "cut_chars": False,
+        "cut_length": False,
     }
 
 
@@ -41,7 +46,7 @@ def test_a_row_gets_tokens_and_their_key() -> None:
         (RawRow(None, None), "null_text"),
         (RawRow(b"text", None), "null_label"),
         (RawRow(b"", "pos"), "empty_text"),
-        (RawRow(b" <br /> \x00", "pos"), "empty_text"),
+        (RawRow(b" \n\x00", "pos"), "empty_text"),
     ],
 )
 def test_a_row_that_cannot_be_used_says_why(row: RawRow, reason: str) -> None:
@@ -50,9 +55,45 @@ def test_a_row_that_cannot_be_used_says_why(row: RawRow, reason: str) -> None:
     assert other["dropped"] is None
 
 
-def test_a_text_of_stop_words_alone_is_empty() -> None:
-    (row,) = tokenize(RawRow(b"it is the", "pos"), stop_words="english")
-    assert row["dropped"] == "empty_text"
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [(b"it is the", {"stop_words": "english"}), (b" <br /> ", {"strip_html": True})],
+)
+def test_a_text_that_the_settings_leave_empty_has_no_look_but_a_key(text, settings) -> None:
+    (row,) = tokenize(RawRow(text, "pos"), **settings)
+    assert (row["dropped"], row["look"], row["tokens"]) == (None, None, None)
+    assert row["key"] == split_key(text.decode())
+
+
+@pytest.mark.parametrize(("keep", "tokens"), [("head", ["a", "b"]), ("tail", ["b", "c"])])
+def test_only_what_is_kept_of_a_text_is_left(keep, tokens) -> None:
+    cut, whole = tokenize(RawRow(b"a b c", "p"), RawRow(b"a b", "p"), max_length=2, keep=keep)
+    assert (cut["tokens"], cut["cut_length"]) == (tokens, True)
+    assert (whole["tokens"], whole["cut_length"]) == (["a", "b"], False)
+    assert (cut["look"] == whole["look"]) == (keep == "head")
+    assert cut["key"] != whole["key"]
+
+
+@given(
+    st.text(),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "lowercase": st.booleans(),
+            "tokenizer": st.sampled_from(["wordpunct", "characters"]),
+            "strip_html": st.booleans(),
+            "unicode_form": st.sampled_from(["NFC", "NFKC", "none"]),
+            "max_length": st.integers(1, 5),
+            "keep": st.sampled_from(["head", "tail"]),
+            "max_chars": st.integers(1, 5),
+        },
+    ),
+)
+def test_no_text_setting_reaches_what_decides_the_split(text, settings) -> None:
+    row = RawRow(text.encode(errors="surrogatepass"), "pos")
+    (plain,), (other,) = tokenize(row), tokenize(row, **settings)
+    for column in ("key", "exact", "dropped", "invalid_utf8"):
+        assert plain[column] == other[column]
 
 
 def test_broken_utf8_is_mended_and_marked() -> None:
@@ -65,8 +106,9 @@ def test_broken_utf8_is_mended_and_marked() -> None:
 def test_a_text_beyond_max_chars_is_cut_and_marked() -> None:
     cut, whole = tokenize(RawRow(b"abcdefgh", "pos"), RawRow(b"abcd", "pos"), max_chars=4)
     assert cut["tokens"] == whole["tokens"] == ["abcd"]
-    assert cut["key"] == whole["key"]
-    assert (cut["cut"], whole["cut"]) == (True, False)
+    assert cut["look"] == whole["look"]
+    assert cut["key"] != whole["key"]
+    assert (cut["cut_chars"], whole["cut_chars"]) == (True, False)
 
 
 def test_the_driver_gets_all_but_the_tokens() -> None:

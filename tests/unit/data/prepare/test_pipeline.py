@@ -1,10 +1,27 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
+from rnnlane.config.experiment import DataConfig, TextConfig, VocabularyConfig
+from rnnlane.data.prepare.blocks import (
+    count_train_tokens,
+    describe_rows,
+    encode_rows,
+    tokenize_rows,
+)
 from rnnlane.data.prepare.pipeline import check_source
+from rnnlane.data.prepare.row_selection import Selection, select_rows
+from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
+from rnnlane.data.prepare.text import TextProcessor
+from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
+from rnnlane.data.sources.row_tables import tables_of
+from rnnlane.data.sources.rows import RawRow
 from rnnlane.errors import DataError
 
 
@@ -40,3 +57,98 @@ def test_what_can_be_read_passes(tickets: Path) -> None:
     columns = {"text": "Body", "label": "Queue"}
     check_source(experiment({"kind": "csv", "path": str(tickets)}, columns=columns))
     check_source(experiment({"kind": "generated"}))
+
+
+DATA = DataConfig.model_validate({"source": {"kind": "generated"}, "max_dropped": 1})
+SIDES = (TRAIN, VAL, TEST)
+
+
+def noisy_texts(count: int) -> pa.Table:
+    """Texts of few words, some in capitals, with markup or broken bytes, some repeated."""
+    rng = np.random.default_rng(0)
+    words = ["It", "is", "the", "film", "film,", "caf\u00e9", "\uff21b", "<br />", "&amp;", "Fine!"]
+    rows = []
+    for n in range(count):
+        text = " ".join(rng.choice(words, rng.integers(4, 12)))
+        text = text.upper() if n % 5 == 0 else text
+        content = text.encode() + (b" \xe9" if n % 11 == 0 else b"")
+        rows += [RawRow(content, "ab"[n % 2])] * (1 + (n % 7 == 0))
+    rows += [RawRow(b"it is the", "a"), RawRow(b"<br />", "b")]
+    return pa.concat_tables(tables_of(rows))
+
+
+def rows_by_side(selection: Selection) -> dict[int, set[int]]:
+    return {side: set(np.flatnonzero(selection.split == side).tolist()) for side in SIDES}
+
+
+def as_dealt(raw: pa.Table) -> dict[int, set[int]]:
+    """The rows of each split if no two texts looked alike."""
+    rows = describe_rows(tokenize_rows(raw, processor=TextProcessor.from_config(TextConfig())))
+    index = rows.schema.get_field_index("look")
+    return rows_by_side(
+        select_rows(rows.set_column(index, "look", rows["key"]), config=DATA, seed=0)
+    )
+
+
+RAW = noisy_texts(1000)
+DEALT = as_dealt(RAW)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.builds(
+        TextConfig,
+        tokenizer=st.sampled_from(["wordpunct", "toktok"]),
+        lowercase=st.booleans(),
+        strip_html=st.booleans(),
+        unicode_form=st.sampled_from(["NFC", "NFKC", "none"]),
+        stop_words=st.sampled_from(["off", "english"]),
+        max_length=st.integers(4, 20),
+        keep=st.sampled_from(["head", "tail"]),
+        max_chars=st.integers(25, 90),
+        vocabulary=st.builds(
+            VocabularyConfig, min_count=st.integers(1, 99), max_size=st.integers(12, 40)
+        ),
+    )
+)
+def test_text_settings_change_the_splits_by_documented_drops_alone(text: TextConfig) -> None:
+    table = tokenize_rows(RAW, processor=TextProcessor.from_config(text))
+    first = select_rows(describe_rows(table), config=DATA, seed=0)
+    counts = [count_train_tokens(first.assignment, table)]
+    vocabulary = Vocabulary.fit(merge_counts(counts), text.vocabulary)
+    encoded, encoded_looks = encode_rows(vocabulary, first.assignment, table)
+    selection = first.separated(encoded_looks.keys)
+
+    looks = table["look"].to_pylist()
+    readable = {row for row, look in enumerate(looks) if look is not None}
+    rows = rows_by_side(selection)
+    lost = {side: len((DEALT[side] & readable) - rows[side]) for side in SIDES}
+    assert all(rows[side] <= DEALT[side] & readable for side in SIDES)
+    assert lost[TEST] == 0
+    assert lost[VAL] == selection.dropped.get("val_like_test", 0)
+    assert lost[TRAIN] == selection.dropped.get("train_like_val_or_test", 0)
+
+    token_ids = map(tuple, encoded["token_ids"].to_pylist())
+    ids = dict(zip(np.flatnonzero(first.is_used), token_ids, strict=True))
+    for seen_as in (looks.__getitem__, ids.__getitem__):
+        train, val, test = ({seen_as(row) for row in rows[side]} for side in SIDES)
+        assert train.isdisjoint(val | test)
+        assert val.isdisjoint(test)
+    kept = table["tokens"].take(pa.array(rows_by_side(first)[TRAIN])).to_pylist()
+    assert set(vocabulary.tokens[2:]) <= {token for tokens in kept for token in tokens}
+
+
+def test_texts_equal_in_the_tokens_that_are_kept_stand_on_one_side() -> None:
+    """200 texts begin alike; of a variant that keeps more, all are used."""
+    texts = [f"so it begins and goes on with {n}" for n in range(200)]
+    texts += [f"{n} other texts with another beginning" for n in range(800)]
+    raw = pa.concat_tables(tables_of(RawRow(t.encode(), "ab"[n % 2]) for n, t in enumerate(texts)))
+    sides = {}
+    for max_length in (4, 400):
+        processor = TextProcessor.from_config(TextConfig(max_length=max_length))
+        rows = describe_rows(tokenize_rows(raw, processor=processor))
+        sides[max_length] = select_rows(rows, config=DATA, seed=0).split
+    alike = slice(0, 200)
+    assert {-3, TEST} == set(sides[4][alike].tolist())
+    assert set(SIDES) == set(sides[400][alike].tolist())
+    assert ((sides[4] == TEST) == (sides[400] == TEST)).all()

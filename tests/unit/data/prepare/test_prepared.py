@@ -7,15 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rnnlane.config.experiment import TextConfig, VocabularyConfig
+from rnnlane.config.experiment import VocabularyConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.blocks import (
     TOKENS_SCHEMA,
     Assignment,
     SplitWriter,
     count_train_tokens,
+    encode_rows,
     summarize,
 )
+from rnnlane.data.prepare.keys import numbered
 from rnnlane.data.prepare.prepared import (
     FORMAT_VERSION,
     SPLITS,
@@ -40,7 +42,7 @@ def tokens_table(rows: list[list[str]]) -> pa.Table:
     )
 
 
-def write_prepared(path: Path, *, num_rows: int = 60, max_length: int = 5) -> list[list[str]]:
+def write_prepared(path: Path, *, num_rows: int = 60) -> list[list[str]]:
     """Finishes prepared data of rows dealt out at random; row ids run against the order.
 
     Returns:
@@ -59,9 +61,11 @@ def write_prepared(path: Path, *, num_rows: int = 60, max_length: int = 5) -> li
     vocabulary = Vocabulary.fit(merge_counts(counts), VocabularyConfig(min_count=1))
     with draft_folder(str(path)) as folder:
         write_vocabulary(folder, vocabulary.to_jsonl())
-        writer = SplitWriter(folder, vocabulary, TextConfig(max_length=max_length))
+        writer = SplitWriter(folder)
         parts = [
-            writer.write(part, assignment[half], table)
+            writer.write(
+                part, assignment[half], encode_rows(vocabulary, assignment[half], table)[0]
+            )
             for part, (half, table) in enumerate(zip(halves, tables, strict=True))
         ]
         splits = {
@@ -78,10 +82,14 @@ def write_prepared(path: Path, *, num_rows: int = 60, max_length: int = 5) -> li
             class_names=CLASS_NAMES,
             vocabulary_size=len(vocabulary),
             splits=splits,
+            num_rows_read=num_rows,
             dropped={},
             merged={},
+            conflicts={},
+            num_conflicts=0,
             repaired={},
-            cut={"max_length": sum(stats.num_cut for part in parts for stats in part)},
+            cut={},
+            warnings=(),
             data_folder=folder.name,
             files={},
             created_at="2026-01-01T00:00:00+00:00",
@@ -103,15 +111,14 @@ def row_tokens(split: EncodedSplit, prepared: PreparedData) -> list[list[str]]:
     return [vocabulary.decode(split.token_ids[start:end].tolist()) for start, end in bounds]
 
 
-def test_rows_come_back_in_the_order_of_their_ids_cut_to_max_length(
+def test_rows_come_back_in_the_order_of_their_ids(
     written: tuple[Path, list[list[str]]],
 ) -> None:
     path, rows = written
     prepared = open_prepared(str(path))
     for index, name in enumerate(SPLITS):
         split = prepared.split(name)
-        expected = [tokens[:5] for tokens in rows[index::3]][::-1]
-        assert row_tokens(split, prepared) == expected
+        assert row_tokens(split, prepared) == rows[index::3][::-1]
         assert split.labels.tolist() == [index % 2] * 20
         assert split.token_ids.dtype == np.int32
         assert split.offsets.dtype == split.labels.dtype == np.int64
@@ -123,11 +130,10 @@ def test_a_uri_opens_the_same(written: tuple[Path, list[list[str]]]) -> None:
 
 
 def test_the_manifest_counts_what_the_rows_hold(written: tuple[Path, list[list[str]]]) -> None:
-    path, rows = written
+    path, _ = written
     prepared = open_prepared(str(path))
     assert prepared.fingerprint == path.name
     assert prepared.class_names == CLASS_NAMES
-    assert prepared.manifest.cut == {"max_length": sum(len(tokens) > 5 for tokens in rows)}
     for index, name in enumerate(SPLITS):
         stats, split = prepared.manifest.splits[name], prepared.split(name)
         assert stats.num_rows == len(split) == 20
@@ -155,7 +161,7 @@ def test_without_a_manifest_nothing_is_finished(tmp_path: Path) -> None:
         open_prepared(str(tmp_path))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format_version": 1}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format_version": 2}'])
 def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(DataError, match="damaged") as caught:
@@ -167,7 +173,7 @@ def test_another_format_version_is_refused(written: tuple[Path, list[list[str]]]
     path, _ = written
     values = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps({**values, "format_version": 99}))
-    with pytest.raises(DataError, match="format version must be 1, but got 99"):
+    with pytest.raises(DataError, match="format version must be 2, but got 99"):
         open_prepared(str(path))
 
 
@@ -219,3 +225,21 @@ def test_a_part_replaced_by_something_else_is_refused(
     target.write_bytes(bytes(target.stat().st_size))
     with pytest.raises(DataError, match="part-000000"):
         prepared.split("test")
+
+
+def test_the_driver_gets_of_encoded_rows_what_the_model_can_tell_apart() -> None:
+    rows = [["a", "b"], ["a", "x"], ["a", "y"], ["z"], ["a"]]
+    assignment = Assignment(np.array([0, 1, 2, -1, 1]), np.zeros(5, int), np.zeros(5, int))
+    vocabulary = Vocabulary.fit({"a": 3, "b": 3}, VocabularyConfig())
+    encoded, looks = encode_rows(vocabulary, assignment, tokens_table(rows))
+    assert encoded["token_ids"].to_pylist() == [[2, 3], [2, 1], [2, 1], [2]]
+    assert numbered(looks.keys)[1] == numbered(looks.keys)[2]
+    assert len(set(numbered(looks.keys).tolist())) == 3
+    assert (looks.num_val_tokens, looks.num_val_unknown) == (3, 1)
+
+
+def test_rows_that_go_nowhere_are_not_encoded() -> None:
+    assignment = Assignment(np.array([-1, -3]), np.zeros(2, int), np.zeros(2, int))
+    vocabulary = Vocabulary.fit({"a": 3}, VocabularyConfig())
+    encoded, looks = encode_rows(vocabulary, assignment, tokens_table([["a"], ["b"]]))
+    assert (encoded.num_rows, looks.keys.shape, looks.num_val_tokens) == (0, (0, 2), 0)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from rnnlane.config.experiment import DataConfig
 from rnnlane.data.prepare.blocks import TOKENS_SCHEMA
+from rnnlane.data.prepare.keys import content_key, exact_key, split_key
 from rnnlane.data.prepare.row_selection import Selection, select_rows
-from rnnlane.data.prepare.splits import content_key
+from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
 from rnnlane.errors import DataError
 
 Row = dict[str, Any]
@@ -19,13 +20,21 @@ Row = dict[str, Any]
 
 def row(text: str, label: str | None, **values: Any) -> Row:
     defaults = {
+        "look": content_key(text.encode()),
         "id": None,
         "official_test": False,
         "dropped": None,
         "invalid_utf8": False,
-        "cut": False,
+        "cut_chars": False,
+        "cut_length": False,
     }
-    return {"key": content_key(text), "label": label, **defaults, **values}
+    return {
+        "key": split_key(text) or bytes(16),
+        "exact": exact_key(text),
+        "label": label,
+        **defaults,
+        **values,
+    }
 
 
 def rows_of(*labels: str, count: int = 5) -> list[Row]:
@@ -33,7 +42,10 @@ def rows_of(*labels: str, count: int = 5) -> list[Row]:
 
 
 def select(rows: list[Row], **data: Any) -> Selection:
-    config = DataConfig.model_validate({"source": {"kind": "csv", "path": "x"}, **data})
+    source = {"kind": "csv", "path": "x", "test_path": "y"}
+    if data.get("test") != "official":
+        del source["test_path"]
+    config = DataConfig.model_validate({"source": source, "max_dropped": 1, **data})
     return select_rows(pa.Table.from_pylist(rows, TOKENS_SCHEMA.remove(0)), config=config, seed=0)
 
 
@@ -57,7 +69,7 @@ def test_an_unknown_label_is_refused_with_its_count() -> None:
 def test_an_unknown_label_is_dropped_and_counted_if_asked() -> None:
     selection = select(rows_of("neg", "pos", "maybe"), classes=("neg", "pos"), unknown_label="drop")
     assert selection.dropped == {"unknown_label": 5}
-    assert selection.assignment.split[10:].tolist() == [-1] * 5
+    assert not selection.is_used[10:].any()
 
 
 def test_unusable_rows_are_counted_by_reason_and_go_nowhere() -> None:
@@ -78,10 +90,17 @@ def test_of_rows_that_share_an_id_the_smallest_key_is_kept() -> None:
     texts = ["first", "second", "third"]
     shared = [row(text, "pos", id="7") for text in texts]
     selection = select(shared + rows_of("neg", "pos"))
-    keys = [content_key(text) for text in texts]
+    keys = [split_key(text) for text in texts]
     assert selection.dropped == {"duplicate_id": 2}
     kept = np.flatnonzero(selection.assignment.split[:3] >= 0).tolist()
     assert kept == [keys.index(min(keys))]
+
+
+def test_rows_that_share_an_id_and_a_text_are_duplicates_or_a_conflict() -> None:
+    twice = [{**entry, "id": str(n)} for n, entry in enumerate(rows_of("neg", "pos"))] * 2
+    selection = select([*twice, row("x", "neg", id="x"), row("X", "pos", id="x")], max_dropped=0)
+    assert (selection.dropped, selection.merged["duplicates"]) == ({}, 10)
+    assert selection.conflicts == {"neg": 1, "pos": 1}
 
 
 def test_rows_without_an_id_are_all_kept() -> None:
@@ -95,8 +114,7 @@ def test_train_and_official_test_number_their_rows_independently() -> None:
         for side in ("train", "test")
         for n in range(4)
     ]
-    data = {"test": "official", "source": {"kind": "csv", "path": "x", "test_path": "y"}}
-    selection = select(rows, **data)
+    selection = select(rows, test="official")
     assert selection.dropped == {}
     on_test = selection.assignment.split == 2
     assert on_test.tolist() == [r["official_test"] for r in rows]
@@ -114,8 +132,7 @@ def test_an_id_on_both_sides_is_no_repetition() -> None:
         for side in ("train", "test")
         for n in range(4)
     ]
-    data = {"test": "official", "source": {"kind": "csv", "path": "x", "test_path": "y"}}
-    assert select(rows, **data).dropped == {}
+    assert select(rows, test="official").dropped == {}
 
 
 @given(st.randoms(use_true_random=False))
@@ -133,3 +150,193 @@ def test_neither_the_order_nor_the_partition_of_rows_matters(random: Any) -> Non
         return {place for place in places if place[1] >= 0}, selection.dropped | selection.merged
 
     assert outcome(shuffled) == outcome(rows)
+
+
+def counts(selection: Selection) -> dict[str, list[int]]:
+    """Rows of each class in train, val and test."""
+    return {
+        name: [
+            int(np.count_nonzero((selection.split == side) & (selection.labels == label)))
+            for side in (TRAIN, VAL, TEST)
+        ]
+        for label, name in enumerate(selection.class_names)
+    }
+
+
+def shared(count: int, *labels: str) -> list[Row]:
+    return [row(f"shared {n}", label) for n in range(count) for label in labels]
+
+
+def test_texts_of_two_labels_are_kept_with_both_on_one_side() -> None:
+    rows = [*rows_of("English", "Scottish", count=10), *shared(20, "English", "Scottish")]
+    selection = select(rows)
+    assert {name: sum(sizes) for name, sizes in counts(selection).items()} == {
+        "English": 30,
+        "Scottish": 30,
+    }
+    sides = selection.split[20:].reshape(20, 2)
+    assert (sides[:, 0] == sides[:, 1]).all()
+    assert selection.conflicts == {"English": 20, "Scottish": 20}
+    assert (selection.num_conflicts, selection.dropped) == (20, {})
+
+
+def test_texts_of_two_labels_are_dropped_or_refused_if_asked() -> None:
+    rows = [*rows_of("English", "Scottish", count=10), *shared(20, "English", "Scottish")]
+    selection = select(rows, conflicts="drop", max_dropped=0)
+    assert {name: sum(sizes) for name, sizes in counts(selection).items()} == {
+        "English": 10,
+        "Scottish": 10,
+    }
+    assert selection.dropped == {"conflicting_label": 40}
+    assert selection.conflicts == {"English": 20, "Scottish": 20}
+    with pytest.raises(DataError, match=r"20 texts have several .*'English': 20, 'Scottish': 20"):
+        select(rows, conflicts="error")
+    with pytest.raises(DataError, match="1 of 3 classes has fewer: 'Welsh': 0"):
+        select([*rows, *shared(9, "Welsh")], conflicts="drop")
+
+
+def test_all_classes_that_are_too_small_are_named_at_once() -> None:
+    rows = [*rows_of("a", "b"), row("x", "c"), row("y", "d"), row("z", "d")]
+    with pytest.raises(DataError, match="2 of 4 classes have fewer: 'c': 1, 'd': 2") as caught:
+        select(rows)
+    assert "data.rare_classes" in str(caught.value.remedy)
+    rows[-1] = row("Y", "d")
+    with pytest.raises(DataError, match="'c': 1, 'd': 1"):
+        select(rows)
+    with pytest.raises(DataError, match=r"at least 3 .* 1 of 3 classes has fewer: 'c': 0"):
+        select(rows_of("a", "b"), classes=("a", "b", "c"))
+
+
+def test_rare_classes_are_dropped_or_merged_if_asked() -> None:
+    rows = [*rows_of("a", "b"), row("x", "c"), row("y", "d"), row("z", "d")]
+    dropped = select(rows, rare_classes="drop", max_dropped=0)
+    assert (dropped.class_names, dropped.dropped) == (("a", "b"), {"rare_class": 3})
+    assert dropped.warnings == ("rare classes are dropped, by texts: 'c': 1, 'd': 2",)
+    assert not dropped.is_used[10:].any()
+    merged = select(rows, rare_classes="merge: other")
+    assert counts(merged)["other"] == [1, 1, 1]
+    assert merged.class_names == ("a", "b", "other")
+    assert merged.warnings == ("rare classes are merged into 'other', by texts: 'c': 1, 'd': 2",)
+    assert counts(select(rows, rare_classes="merge:b"))["b"] == [5, 1, 2]
+    configured = select(rows, rare_classes="merge:0", classes=("b", "c", "d", "a"))
+    assert configured.class_names == ("b", "0", "a")
+    with pytest.raises(DataError, match="1 of 3 classes has fewer: 'other': 1"):
+        select(rows[:-2], rare_classes="merge:other")
+
+
+def test_merging_rare_classes_merges_their_conflicts() -> None:
+    rows = [*rows_of("a", "b"), *shared(1, "c", "d"), row("y", "d"), row("z", "e")]
+    selection = select(rows, rare_classes="merge:other")
+    assert counts(selection)["other"] == [1, 1, 1]
+    assert selection.conflicts == {}
+    assert selection.merged["duplicates"] == 1
+
+
+def official(train: list[Row], test: list[Row]) -> list[Row]:
+    return [*train, *({**entry, "official_test": True} for entry in test)]
+
+
+def test_an_official_test_may_lack_classes_but_not_rows() -> None:
+    train = rows_of("a", "b", "c")
+    selection = select(official(train, [row("x", "a"), row("y", "a")]), test="official")
+    assert [sizes[2] for sizes in counts(selection).values()] == [2, 0, 0]
+    with pytest.raises(DataError, match="official test must hold rows"):
+        select(train, test="official")
+
+
+def test_a_class_of_the_official_test_alone_is_too_small_to_train() -> None:
+    rows = official(rows_of("a", "b"), [row("x", "a"), row("y", "c")])
+    with pytest.raises(DataError, match=r"train and val, so at least 2 .*: 'c': 0"):
+        select(rows, test="official")
+    selection = select(rows, test="official", rare_classes="drop")
+    assert (selection.split == TEST).tolist() == [False] * 10 + [True, False]
+
+
+def test_one_class_alone_is_refused() -> None:
+    with pytest.raises(DataError, match="at least two classes, but all 9 are 'a'"):
+        select(rows_of("a", count=9))
+    with pytest.raises(DataError, match="at least two classes, but all 9 are 'a'"):
+        select([*rows_of("a", count=9), row("x", "b")], rare_classes="drop")
+
+
+def test_too_many_unusable_rows_are_refused_with_what_to_look_at() -> None:
+    bad = [row("x", None, dropped="null_text")] * 2 + [row("y", None, dropped="empty_text")]
+    rows = rows_of("a", "b", count=20)
+    with pytest.raises(DataError, match=r"5\.0% .* 3 of 43 \(7\.0%\) are \(2 null_text, 1 empty"):
+        select([*rows, *bad], max_dropped=0.05)
+    assert select([*rows, *bad[1:]], max_dropped=0.05).dropped == {
+        "null_text": 1,
+        "empty_text": 1,
+    }
+
+
+def test_rows_that_lack_a_text_are_told_before_the_classes_that_they_empty() -> None:
+    rows = [row("x", "a", dropped="null_text")] * 20 + rows_of("b", count=9)
+    with pytest.raises(DataError, match="20 null_text"):
+        select(rows, max_dropped=0.05)
+
+
+def test_many_rows_that_share_an_id_are_refused_too() -> None:
+    rows = [{**entry, "id": str(n % 9)} for n, entry in enumerate(rows_of("a", "b", count=20))]
+    with pytest.raises(DataError, match="duplicate_id") as caught:
+        select(rows, max_dropped=0.05)
+    assert "data.columns.id" in str(caught.value.remedy)
+
+
+TEXTS = [" ".join(f"w{digit}" for digit in f"{n:04d}") for n in range(0, 9999, 7)]
+
+
+def variant(length: int) -> list[Row]:
+    """Rows of which the model sees the first words."""
+    return [
+        row(text, "ab"[n % 2], look=content_key(text[: 3 * length].encode()))
+        for n, text in enumerate(TEXTS)
+    ]
+
+
+def test_variants_of_the_text_settings_have_the_same_test_rows() -> None:
+    whole = select(variant(4))
+    assert "train_like_val_or_test" not in whole.dropped
+    cut = select(variant(3))
+    assert (cut.split == TEST).tolist() == (whole.split == TEST).tolist()
+    for side, reason in ((TRAIN, "train_like_val_or_test"), (VAL, "val_like_test")):
+        lost = (whole.split == side) & (cut.split != side)
+        assert np.count_nonzero(lost) == cut.dropped[reason] > 0
+        assert not np.any((cut.split == side) & (whole.split != side))
+    sides: dict[bytes, set[int]] = {}
+    for entry, side in zip(variant(3), cut.split.tolist(), strict=True):
+        if side >= 0:
+            sides.setdefault(entry["look"], set()).add(side)
+    assert all(len(found) == 1 for found in sides.values())
+
+
+def test_a_row_that_the_settings_leave_empty_changes_no_other_row() -> None:
+    whole = select(variant(4))
+    rows = variant(4)
+    for entry in rows[::9]:
+        entry["look"] = None
+    selection = select(rows)
+    is_empty = np.arange(len(rows)) % 9 == 0
+    assert not selection.is_used[is_empty].any()
+    assert (selection.split[~is_empty] == whole.split[~is_empty]).all()
+    assert selection.dropped == {"empty_text": int(np.count_nonzero(is_empty))}
+
+
+def test_a_class_that_cannot_be_told_from_test_is_refused() -> None:
+    rows = [*rows_of("a", "b", count=20), *(row(f"c {n}", "c", look=b"c" * 16) for n in range(9))]
+    with pytest.raises(DataError, match=r"no row of class 'c' is left: .* look to the model") as e:
+        select(rows)
+    assert "text.max_length" in str(e.value.remedy)
+
+
+def test_rows_that_look_alike_once_encoded_are_taken_out_as_well() -> None:
+    selection = select(variant(4))
+    before = selection.split.copy()
+    keys = np.arange(2 * np.count_nonzero(selection.is_used), dtype=np.uint64).reshape(-1, 2)
+    used = selection.split[selection.is_used]
+    keys[np.flatnonzero(used == TRAIN)[:3]] = keys[np.flatnonzero(used == TEST)[0]]
+    separated = selection.separated(keys)
+    assert separated.dropped == {"train_like_val_or_test": 3}
+    assert np.count_nonzero(separated.split != before) == 3
+    train_ids = separated.assignment.row_ids[separated.split == TRAIN]
+    assert sorted(train_ids) == list(range(len(train_ids)))

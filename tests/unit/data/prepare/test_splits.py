@@ -1,47 +1,62 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import pytest
+import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlane.config.experiment import DataConfig
+from rnnlane.data.prepare.keys import content_key, exact_key, key_array
 from rnnlane.data.prepare.splits import (
-    MERGED,
+    ALIKE,
+    LEFT_OUT,
     TEST,
     TRAIN,
     VAL,
-    SplitAssignment,
-    assign_splits,
-    content_key,
-    key_array,
+    Texts,
+    deal,
+    merge_texts,
+    row_numbers,
+    separate,
 )
-from rnnlane.errors import DataError
-
-NAMES = ("bad", "fair", "good")
 
 
-def split(texts, labels, *, official=None, seed=0, names=NAMES[:2], **shares) -> SplitAssignment:
-    source = {"kind": "generated"}
-    if official is not None:
-        source, shares["test"] = {"kind": "imdb"}, "official"
-    return assign_splits(
-        key_array(content_key(text) for text in texts),
-        np.array(labels, dtype=np.int64),
-        official_test=None if official is None else np.array(official, dtype=np.bool_),
-        config=DataConfig.model_validate({"source": source, **shares}),
+@dataclass(frozen=True)
+class Result:
+    split: npt.NDArray[np.int8]
+    row_ids: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    texts: Texts
+
+
+def split(texts, labels, *, official=None, seed=0, classes=2, test=0.2, val=0.1) -> Result:
+    contents = [text.encode() for text in texts]
+    labels = np.array(labels, dtype=np.int64)
+    is_test = np.array(official or [False] * len(texts), dtype=np.bool_)
+    merged = merge_texts(
+        key_array(content_key(content) for content in contents),
+        key_array(exact_key(text) for text in texts),
+        labels,
+        is_test=is_test,
         seed=seed,
-        class_names=names,
     )
+    sides = np.where(is_test, TEST, LEFT_OUT).astype(np.int8)
+    sides[merged.rows] = deal(
+        merged.text,
+        merged.labels,
+        num_classes=classes,
+        test_share=None if official else test,
+        val_share=val,
+    )
+    return Result(sides, row_numbers(sides, merged.order), labels, merged)
 
 
-def as_set(texts, result: SplitAssignment) -> set[tuple[str, int, int, int]]:
+def as_set(texts, result: Result) -> set[tuple[str, int, int, int]]:
     rows = zip(texts, result.split, result.row_ids, result.labels, strict=True)
-    return {(text, int(a), int(b), int(c)) for text, a, b, c in rows if a != MERGED}
+    return {(text, int(a), int(b), int(c)) for text, a, b, c in rows if a != LEFT_OUT}
 
 
 def distinct(class_counts) -> tuple[list[str], list[int]]:
@@ -49,7 +64,7 @@ def distinct(class_counts) -> tuple[list[str], list[int]]:
     return [f"text {row}" for row in range(len(labels))], labels
 
 
-def rows_of(result: SplitAssignment, side: int, num_classes: int) -> list[int]:
+def rows_of(result: Result, side: int, num_classes: int) -> list[int]:
     return np.bincount(result.labels[result.split == side], minlength=num_classes).tolist()
 
 
@@ -68,14 +83,6 @@ def with_solid(rows) -> tuple[list[str], list[int], list[bool]]:
     return list(texts), list(labels), list(official)
 
 
-def test_keys_are_equal_for_equal_texts_only_and_sort_alike_everywhere() -> None:
-    assert content_key("a film") == content_key("a film") != content_key("a film ")
-    keys = key_array([content_key("a"), bytes(range(16))])
-    assert keys.shape == (2, 2)
-    assert keys[1].tolist() == [0x0706050403020100, 0x0F0E0D0C0B0A0908]
-    assert key_array([]).shape == (0, 2)
-
-
 def test_a_split_is_the_same_on_every_machine_and_release() -> None:
     result = split(*distinct([5, 5]), seed=7, val=0.2)
     assert result.split.tolist() == GOLDEN_SPLIT
@@ -90,7 +97,7 @@ def test_a_split_is_the_same_on_every_machine_and_release() -> None:
     st.sampled_from([0.01, 0.1, 1 / 3, 0.5, 0.9]),
 )
 def test_every_class_has_its_share_of_every_split_to_within_a_row(counts, test, val) -> None:
-    result = split(*distinct(counts), names=NAMES[: len(counts)], test=test, val=val)
+    result = split(*distinct(counts), classes=len(counts), test=test, val=val)
     held = rows_of(result, TEST, len(counts))
     validated = rows_of(result, VAL, len(counts))
     left = [count - rows for count, rows in zip(counts, held, strict=True)]
@@ -120,7 +127,7 @@ def test_the_order_of_the_input_does_not_matter(rows, is_official, shuffler) -> 
     for _ in range(2):
         texts, labels, official = map(list, zip(*triples, strict=True))
         result = split(texts, labels, official=official if is_official else None)
-        results.append((as_set(texts, result), result.merged))
+        results.append((as_set(texts, result), result.texts.num_duplicates))
         shuffler.shuffle(triples)
     assert results[0] == results[1]
 
@@ -133,43 +140,91 @@ def test_no_text_stands_on_two_sides_and_row_ids_are_dense(rows, is_official) ->
     sides: dict[str, set[int]] = {}
     for text, side in zip(texts, result.split.tolist(), strict=True):
         sides.setdefault(text, set()).add(side)
-    assert all(len(found - {MERGED}) == 1 for found in sides.values())
+    assert all(len(found - {LEFT_OUT}) == 1 for found in sides.values())
     for side in (TRAIN, VAL, TEST):
         ids = result.row_ids[result.split == side]
         assert sorted(ids) == list(range(len(ids)))
-    assert (result.row_ids[result.split == MERGED] == -1).all()
-    merged = np.count_nonzero(result.split == MERGED)
-    assert merged == result.merged["duplicates"] + result.merged["train_also_in_test"]
+    assert (result.row_ids[result.split == LEFT_OUT] == -1).all()
+    merged = np.count_nonzero(result.split == LEFT_OUT)
+    assert merged == result.texts.num_duplicates + result.texts.num_in_test
 
 
 @settings(deadline=None)
 @given(noisy)
-def test_conflicting_labels_resolve_to_the_most_common_then_smallest(rows) -> None:
+def test_each_text_has_a_row_for_each_of_its_labels(rows) -> None:
     texts, labels, _ = with_solid(rows)
     result = split(texts, labels)
-    votes: dict[str, Counter[int]] = {}
-    for text, label in zip(texts, labels, strict=True):
-        votes.setdefault(text, Counter())[label] += 1
-    expected = {text: min(count, key=lambda c: (-count[c], c)) for text, count in votes.items()}
-    assert result.labels.tolist() == [expected[text] for text in texts]
-    assert result.merged == {
-        "duplicates": len(texts) - len(votes),
-        "label_conflicts": sum(len(count) > 1 for count in votes.values()),
-        "train_also_in_test": 0,
-    }
+    used = np.flatnonzero(result.split != LEFT_OUT).tolist()
+    pairs = sorted((texts[row], labels[row]) for row in used)
+    assert pairs == sorted(set(zip(texts, labels, strict=True)))
+    conflicting = set(result.texts.rows[result.texts.conflicting()].tolist())
+    assert conflicting == {row for row in used if (texts[row], 1 - labels[row]) in set(pairs)}
+    for label in (0, 1):
+        assert TRAIN in result.split[result.labels == label]
+
+
+def test_texts_of_two_labels_follow_the_quotas_of_the_rarer() -> None:
+    own = [f"{label} {n}" for label in (0, 1) for n in range(10 + 20 * label)]
+    shared = [f"shared {n}" for n in range(20)]
+    labels = [0] * 10 + [1] * 30 + [0] * 20 + [1] * 20
+    result = split(own + shared + shared, labels, test=0.2, val=0.25)
+    assert rows_of(result, TEST, 2) == [6, 10]
+    assert rows_of(result, VAL, 2) == [6, 10]
+    for n in range(20):
+        assert result.split[40 + n] == result.split[60 + n]
+
+
+def test_a_class_all_of_whose_texts_are_shared_is_in_every_split() -> None:
+    texts, labels = distinct([5, 5])
+    result = split([*texts[:5], *texts[:5], "x", "y"], [*labels, 1, 1])
+    assert [min(rows_of(result, side, 2)) for side in (TRAIN, VAL, TEST)] == [3, 1, 1]
+
+
+def test_a_class_keeps_a_train_row_whatever_rarer_classes_dealt() -> None:
+    pairs = [(0, 0), (0, 2), (1, 0), (2, 0), (3, 1), (3, 2), (4, 1), (5, 1), (6, 2)]
+    text, labels = np.array(pairs).T
+    sides = deal(text, labels, num_classes=3, test_share=0.2, val_share=0.1)
+    of_class = [sides[labels == label].tolist() for label in range(3)]
+    assert of_class[:2] == [[TEST, VAL, TRAIN]] * 2
+    assert of_class[2] == [TEST, TEST, TRAIN]
+
+
+def test_rows_of_one_text_are_told_apart_by_their_letters_not_their_order() -> None:
+    texts = ["Same", "same", *distinct([5, 5])[0]]
+    labels = np.array([0, 0, *distinct([5, 5])[1]])
+    keys = key_array(content_key(text.lower().encode()) for text in texts)
+    exact = key_array(exact_key(text) for text in texts)
+    none = np.zeros(12, dtype=np.bool_)
+    chosen = set()
+    for order in (np.arange(12), np.arange(12)[::-1]):
+        merged = merge_texts(keys[order], exact[order], labels[order], is_test=none, seed=0)
+        chosen.add(frozenset(texts[row] for row in order[merged.rows]))
+    assert len(chosen) == 1
 
 
 def test_an_official_test_stays_as_published() -> None:
     texts = ["shared", "twice", "twice", "shared", "again", "again", "again", "a", "b", "c"]
-    labels = [0, 0, 1, 1, 1, 0, 1, 0, 1, 0]
+    labels = [0, 0, 1, 1, 1, 1, 1, 0, 1, 0]
     official = [True, True, True] + [False] * 7
     result = split(texts, labels, official=official)
-    assert result.split[:4].tolist() == [TEST, TEST, TEST, MERGED]
+    assert result.split[:4].tolist() == [TEST, TEST, TEST, LEFT_OUT]
     assert sorted(result.row_ids[:3]) == [0, 1, 2]
     assert result.labels[:4].tolist() == [0, 0, 1, 1]
-    assert result.labels[4:7].tolist() == [1, 1, 1]
-    assert result.merged == {"duplicates": 2, "label_conflicts": 1, "train_also_in_test": 1}
+    assert (result.texts.num_duplicates, result.texts.num_in_test) == (2, 1)
     assert rows_of(result, VAL, 2) == [1, 1]
+
+
+looks = st.lists(st.tuples(st.sampled_from([LEFT_OUT, TRAIN, VAL, TEST]), st.integers(0, 4)))
+
+
+@given(looks)
+def test_what_looks_alike_stands_on_the_last_of_its_sides(rows) -> None:
+    sides = np.array([side for side, _ in rows], dtype=np.int8)
+    keys = np.array([(look, 1) for _, look in rows], dtype=np.uint64).reshape(-1, 2)
+    separated = separate(sides, keys)
+    last = {look: max(s for s, other in rows if other == look) for _, look in rows}
+    for (side, look), after in zip(rows, separated.tolist(), strict=True):
+        assert after == (side if side in (LEFT_OUT, last[look]) else ALIKE)
 
 
 def test_the_seed_changes_split_and_order() -> None:
@@ -190,35 +245,9 @@ def test_another_val_share_leaves_the_test_split_alone() -> None:
     assert (held[0] == held[1]).all()
 
 
-@pytest.mark.parametrize(
-    ("class_counts", "official", "message"),
-    [
-        ([9], None, "at least two classes, but all 9 are 'bad'"),
-        ([], None, "at least two classes, but there are none"),
-        ([9, 2], None, "train, val and test, so at least 3 rows .*class 'fair' has 2"),
-        ([9, 0, 9], None, "class 'fair' has 0"),
-        ([3, 2], [0, 3], "train and val, so at least 2 rows .*class 'fair' has 1"),
-        ([3, 3], [0], "official test must hold every class, but class 'fair' has no row"),
-    ],
-)
-def test_rows_that_cannot_be_split_are_refused(class_counts, official, message) -> None:
-    texts, labels = distinct(class_counts)
-    is_test = None if official is None else [row in official for row in range(len(texts))]
-    with pytest.raises(DataError, match=message) as caught:
-        split(texts, labels, official=is_test, names=NAMES[: max(2, len(class_counts))])
-    assert caught.value.where
-    assert caught.value.remedy
-
-
-def test_a_class_that_merging_empties_is_refused() -> None:
-    texts, labels = ["a", "b", "c", "same", "same", "same"], [0, 0, 0, 1, 1, 1]
-    with pytest.raises(DataError, match="different texts, but class 'fair' has 1"):
-        split(texts, labels)
-
-
 def test_different_keys_with_one_hash_stay_apart(monkeypatch) -> None:
     monkeypatch.setattr("rnnlane.data.prepare.splits._mix", np.zeros_like)
     texts, labels = distinct([6, 6])
     result = split(texts + texts, labels + labels)
-    assert result.merged["duplicates"] == 12
+    assert result.texts.num_duplicates == 12
     assert sum(rows_of(result, side, 2)[0] for side in (TRAIN, VAL, TEST)) == 6

@@ -30,11 +30,15 @@ def manifest_for(folder: StoragePath) -> Manifest:
         "data_folder": folder.name,
         "code_version": "c",
         "vocabulary_size": 2,
+        "num_rows_read": 0,
+        "num_conflicts": 0,
+        "warnings": (),
         "class_names": ("a", "b"),
         "created_at": "now",
         "seconds": 0.0,
     }
-    empty = ("config", "versions", "splits", "dropped", "merged", "repaired", "cut", "files")
+    counts = ("dropped", "merged", "conflicts", "repaired", "cut")
+    empty = ("config", "versions", "splits", "files", *counts)
     return Manifest.model_validate({**{key: {} for key in empty}, **values})
 
 

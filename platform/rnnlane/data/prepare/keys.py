@@ -1,0 +1,81 @@
+"""Digests that tell which texts are the same: to a person, byte for byte, and to the model."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+KEY_BYTES = 16
+
+# Control characters that are not white space, soft hyphen, byte order mark, zero-width space and
+# joiner, marks of direction, halves of a surrogate pair.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\ufeff\u200b\u2060\u200e\u200f\ud800-\udfff]+"
+)
+
+# The normal form of a run of combining marks takes quadratic time: 0.3 s for this many.
+_FOLDED_CHARS = 20_000
+
+Keys = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
+
+
+def content_key(content: bytes) -> bytes:
+    """16 bytes that identify some content; in practice, only equal contents share them."""
+    return hashlib.blake2b(content, digest_size=KEY_BYTES).digest()
+
+
+def split_key(text: str) -> bytes | None:
+    """What decides the split of a text: equal for texts that a person reads as the same.
+
+    Those that differ only in case, white space, invisible characters or Unicode's compatible forms
+    share it. No text setting reaches it, so that all variants of a search hold out the same rows.
+    Markup counts: it may be what tells two texts apart.
+
+    Returns:
+        None if nothing is left to read. Beyond the first 20,000 characters the text is taken as it
+        is.
+    """
+    head, tail = text[:_FOLDED_CHARS], text[_FOLDED_CHARS:]
+    folded = " ".join(_folded(head).split())
+    if not folded and not tail:
+        return None
+    return content_key("\0".join((folded, tail)).encode(errors="surrogatepass"))
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        text = text.lower()
+    else:
+        # Folding case may leave the normal form.
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return text if text.isprintable() else _INVISIBLE.sub("", text)
+
+
+def exact_key(text: str) -> bytes:
+    """Differs for texts of one :func:`split_key` that are not the same, letter for letter."""
+    return content_key(text.encode(errors="surrogatepass"))
+
+
+def token_key(tokens: Iterable[str]) -> bytes:
+    """Equal for texts whose tokens are the same to the model."""
+    return content_key("\0".join(tokens).encode(errors="surrogatepass"))
+
+
+def key_array(keys: Iterable[bytes]) -> Keys:
+    """The keys as numbers that sort alike on every machine: uint64 [N, 2]."""
+    return np.frombuffer(b"".join(keys), dtype="<u8").reshape(-1, 2).astype(np.uint64)
+
+
+def numbered(keys: Keys) -> Ints:
+    """A number for each key, from 0, equal for equal keys: int64 [N]."""
+    order = np.lexsort((keys[:, 1], keys[:, 0]))
+    ordered = keys[order]
+    numbers = np.zeros(len(keys), dtype=np.int64)
+    numbers[order[1:]] = np.cumsum((ordered[1:] != ordered[:-1]).any(axis=1))
+    return numbers

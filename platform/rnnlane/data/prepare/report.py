@@ -1,0 +1,81 @@
+"""What became of the rows, in a few lines for people, from the manifest of prepared data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rnnlane.data.prepare.labels import counts_text, shortened
+from rnnlane.data.prepare.prepared import Manifest
+
+_WORDS = {
+    "null_text": "without a text",
+    "null_label": "without a label",
+    "empty_text": "with an empty text",
+    "unknown_label": "of other classes",
+    "duplicate_id": "with an id seen before",
+    "rare_class": "of rare classes",
+    "conflicting_label": "of texts with several labels",
+    "train_like_val_or_test": "of train that look to the model like rows of val or test",
+    "val_like_test": "of val that look to the model like rows of test",
+    "duplicates": "of a text and label seen before",
+    "train_also_in_test": "of a text in the official test",
+    "invalid_utf8": "with undecodable bytes",
+    "max_chars": "at text.max_chars",
+    "max_length": "at text.max_length",
+}
+
+# Refused above data.max_unknown, which is more.
+_MUCH_UNKNOWN = 0.2
+
+
+def report_lines(manifest: Manifest) -> list[str]:
+    """Rows read, dropped, merged, repaired and cut; conflicts; class counts; unknown tokens."""
+    used = sum(stats.num_rows for stats in manifest.splits.values())
+    lines = [
+        f"{manifest.num_rows_read:,} rows read, {used:,} used"
+        + _counted("dropped", manifest.dropped)
+        + _counted("merged", manifest.merged)
+    ]
+    changed = _counted("repaired texts", manifest.repaired) + _counted("cut texts", manifest.cut)
+    if changed:
+        lines.append(changed.removeprefix("; "))
+    if manifest.num_conflicts:
+        done = manifest.config["data"]["conflicts"]
+        lines.append(
+            f"texts with several labels: {manifest.num_conflicts:,}, rows by class "
+            f"{counts_text(manifest.conflicts)} (data.conflicts: {done})"
+        )
+    lines += [
+        f"{name} {stats.num_rows:,} rows: {counts_text(stats.class_counts)}"
+        for name, stats in manifest.splits.items()
+    ]
+    unknown = manifest.splits["val"].unknown_token_rate
+    lines.append(
+        f"vocabulary of {manifest.vocabulary_size:,} tokens; {unknown:.1%} of the val tokens are "
+        "not in it"
+    )
+    warnings = [*manifest.warnings, *_absent_classes(manifest)]
+    if unknown > _MUCH_UNKNOWN and manifest.config["text"]["tokenizer"] != "characters":
+        warnings.append(
+            "many tokens are not in the vocabulary; for names, and for languages written without "
+            "spaces, set text.tokenizer: characters"
+        )
+    return [f"data: {line}" for line in lines] + [f"warning: {text}" for text in warnings]
+
+
+def _counted(what: str, counts: Mapping[str, int]) -> str:
+    shown = [f"{count:,} {_WORDS.get(why, why)}" for why, count in counts.items() if count]
+    return f"; {what}: {', '.join(shown)}" if shown else ""
+
+
+def _absent_classes(manifest: Manifest) -> list[str]:
+    absent = {
+        name: [label for label, count in stats.class_counts.items() if not count]
+        for name, stats in manifest.splits.items()
+    }
+    return [
+        f"{name} has no row of {', '.join(map(shortened, labels[:10]))}"
+        f"{' and others' if len(labels) > 10 else ''}; its metrics are over the other classes"
+        for name, labels in absent.items()
+        if labels
+    ]

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlane.data.prepare.keys import (
+    content_key,
+    exact_key,
+    key_array,
+    numbered,
+    split_key,
+    token_key,
+)
+
+
+def test_keys_are_equal_for_equal_contents_only_and_sort_alike_everywhere() -> None:
+    assert content_key(b"a film") == content_key(b"a film") != content_key(b"a film ")
+    keys = key_array([content_key(b"a"), bytes(range(16))])
+    assert keys.shape == (2, 2)
+    assert keys[1].tolist() == [0x0706050403020100, 0x0F0E0D0C0B0A0908]
+    assert key_array([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        ("A  fine\n film", "a Fine FILM "),
+        ("caf\u00e9", "cafe\u0301"),
+        ("stra\u00dfe", "STRASSE"),
+        ("\uff21\uff22", "ab"),
+        ("so\u00adft", "soft"),
+        ("\ufeffmark", "mark"),
+        ("zero\u200bwidth", "zerowidth"),
+        ("a\xa0b", "a b"),
+        ("half\ud83d", "half"),
+    ],
+)
+def test_texts_that_a_person_reads_as_the_same_share_a_split_key(same: tuple[str, str]) -> None:
+    one, other = same
+    assert split_key(one) == split_key(other) is not None
+    assert exact_key(one) != exact_key(other)
+
+
+@pytest.mark.parametrize(
+    "different",
+    [("ab", "a b"), ("<b>x</b>", "<i>x</i>"), ("a.", "a"), ("&lt;", "<"), ("caf\ufffd", "caf")],
+)
+def test_other_texts_do_not(different: tuple[str, str]) -> None:
+    one, other = different
+    assert split_key(one) != split_key(other)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "\x00", "\ud83d", "\u200b"])
+def test_a_text_with_nothing_to_read_has_no_split_key(text: str) -> None:
+    assert split_key(text) is None
+
+
+def test_a_long_text_is_folded_at_its_head_only_so_that_time_stays_linear() -> None:
+    long = "A" * 20_000
+    assert split_key(long + "b") == split_key(long.lower() + "b") != split_key(long + "B")
+    assert split_key("x" + "\u0300\u0316" * 1_000_000) is not None
+
+
+def test_tokens_are_told_apart_by_their_bounds() -> None:
+    assert token_key(["ab", "c"]) != token_key(["a", "bc"])
+    assert token_key(["\ud800"]) != token_key(["\ud801"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))))
+def test_equal_keys_have_equal_numbers(pairs: list[tuple[int, int]]) -> None:
+    numbers = numbered(np.array(pairs, dtype=np.uint64).reshape(-1, 2)).tolist()
+    assert len(set(zip(pairs, numbers, strict=True))) == len(set(pairs)) == len(set(numbers))
+    assert sorted(set(numbers)) == list(range(len(set(pairs))))
