@@ -270,37 +270,11 @@ def _to_continue(
 def _report(
     variants: Sequence[ExperimentConfig], prepared: Sequence[PreparedData], events: RunEvents
 ) -> None:
-    """Says what became of the rows; of each variant but the first only what is different."""
-    from rnnlane.data.prepare.report import report_lines
+    """Says what became of the rows of each data set."""
+    from rnnlane.data.prepare.report import variant_lines
 
-    said: set[str] = set()
-    for number, (variant, data) in enumerate(zip(variants, prepared, strict=True), start=1):
-        if len(variants) > 1:
-            events.note(f"data set {number} of {len(variants)}: {_difference(variant, variants)}")
-        lines = report_lines(data.manifest)
-        for line in lines:
-            if line not in said:
-                events.note(line)
-        said.update(lines)
-
-
-def _difference(variant: ExperimentConfig, variants: Sequence[ExperimentConfig]) -> str:
-    """The text settings in which the variants differ, as this one has them."""
-    texts = [_flat(other.text.model_dump(mode="json")) for other in variants]
-    own = _flat(variant.text.model_dump(mode="json"))
-    return ", ".join(
-        f"text.{key}={value}"
-        for key, value in own.items()
-        if any(text[key] != value for text in texts)
-    )
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = _flat(value) if isinstance(value, dict) else {"": value}
-        flat |= {f"{key}.{name}".rstrip("."): found for name, found in inner.items()}
-    return flat
+    for line in variant_lines(variants, [data.manifest for data in prepared]):
+        events.note(line)
 
 
 def _open_store(configured: str | None) -> None:

@@ -65,6 +65,16 @@ def test_resuming_a_finished_run_returns_its_result_and_opens_nothing(monkeypatc
     assert events.notes == [f"run {'a' * 32} in sqlite:///x.db", "the run has already finished"]
 
 
+@pytest.fixture
+def reported(monkeypatch):
+    """The report of a manifest is one line, and no store is opened."""
+    monkeypatch.setattr(
+        "rnnlane.data.prepare.report.report_lines", lambda manifest: [f"rows {manifest}"]
+    )
+    monkeypatch.setattr(pipeline, "_open_store", lambda *_: None)
+    return Notes()
+
+
 @pytest.mark.parametrize(
     ("state", "note"),
     [
@@ -72,14 +82,15 @@ def test_resuming_a_finished_run_returns_its_result_and_opens_nothing(monkeypatc
         ("failed", "continuing a run that other code of rnnlane has worked on (source 0123abcd; "),
     ],
 )
-def test_code_that_has_changed_starts_again_after_a_result_and_says_so(monkeypatch, state, note):
+def test_code_that_has_changed_starts_again_after_a_result_and_says_so(
+    reported, monkeypatch, state, note
+):
     """The result of other code is not this code's result."""
     executed = []
 
     def execute(config, prepared, *, record, events):
         executed.append(record)
 
-    monkeypatch.setattr(pipeline, "_open_store", lambda *_: None)
     monkeypatch.setattr("rnnlane.execution.run.execute_run", execute)
     config = tiny_experiment()
     identity = {"config_fingerprint": config_fingerprint(config), "data_fingerprint": "d"}
@@ -87,10 +98,9 @@ def test_code_that_has_changed_starts_again_after_a_result_and_says_so(monkeypat
     earlier = RunRecord.create("tiny", **identity).update(
         state=state, result=result, code_version="0123abcd"
     )
-    events = Notes()
-    pipeline.train(config, resume=True, events=events)
-    assert events.notes[0].startswith(note)
-    assert code_version() in events.notes[0]
+    pipeline.train(config, resume=True, events=reported)
+    assert reported.notes[0].startswith(note)
+    assert code_version() in reported.notes[0]
     assert [record.key == earlier.key for record in executed] == [state == "failed"]
     assert executed[0].code_version == code_version()
 
@@ -113,16 +123,6 @@ def test_a_metric_of_two_classes_is_refused_for_three():
 def test_weights_of_classes_that_the_data_lacks_are_refused():
     with pytest.raises(ConfigError, match="must be classes of the data, but got 'x'"):
         pipeline.train(tiny_experiment("training.class_weights={x: 2}"))
-
-
-@pytest.fixture
-def reported(monkeypatch):
-    """The report of a manifest is one line, and no store is opened."""
-    monkeypatch.setattr(
-        "rnnlane.data.prepare.report.report_lines", lambda manifest: [f"rows {manifest}"]
-    )
-    monkeypatch.setattr(pipeline, "_open_store", lambda *_: None)
-    return Notes()
 
 
 @pytest.mark.parametrize("verb", ["train", "baseline"])

@@ -24,13 +24,13 @@ def data(kind="generated", **source):
     [
         ("x.csv", CSV),
         ("x.tsv", CSV.replace(",", "\t")),
-        ("x.jsonl", '{"Body": " a film", "Stars": "pos"}\n{"Body": "fine;é", "Stars": "neg"}'),
+        ("x.jsonl", '{"Body": "a film", "Stars": "pos"}\n{"Body": "fine;é", "Stars": "neg"}'),
     ],
 )
 def test_a_file_is_read_by_the_columns_of_the_experiment(tmp_path, name, content):
     (tmp_path / name).write_text(content)
     rows = read_labeled(str(tmp_path / name), data(), class_names=CLASSES)
-    assert (rows.texts, rows.labels) == ([" a film", "fine;é"], [1, 0])
+    assert (rows.texts, rows.labels) == (["a film", "fine;é"], [1, 0])
     assert (rows.skipped, rows.unknown_labels, rows.num_broken) == ({}, {}, 0)
 
 
@@ -38,7 +38,7 @@ def test_a_file_of_the_experiments_kind_is_read_by_its_settings(tmp_path):
     (tmp_path / "x.csv").write_text(CSV.replace(",", "|"))
     own = data("csv", delimiter="|")
     assert read_labeled(str(tmp_path), own, class_names=CLASSES).labels == [1, 0]
-    with pytest.raises(DataError, match="no column 'Body'"):
+    with pytest.raises(DataError, match="the delimiter is ','"):
         read_labeled(str(tmp_path / "x.csv"), data("csv"), class_names=CLASSES)
 
 

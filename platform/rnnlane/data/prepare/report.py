@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.prepare.labels import counts_text, shortened
 from rnnlane.data.prepare.prepared import Manifest
 
@@ -61,6 +63,38 @@ def report_lines(manifest: Manifest) -> list[str]:
             "spaces, set text.tokenizer: characters"
         )
     return [f"data: {line}" for line in lines] + [f"warning: {text}" for text in warnings]
+
+
+def variant_lines(variants: Sequence[ExperimentConfig], manifests: Sequence[Manifest]) -> list[str]:
+    """The lines of each data set of a search; of all but the first only what is different."""
+    lines: list[str] = []
+    for number, (variant, manifest) in enumerate(zip(variants, manifests, strict=True), start=1):
+        if len(variants) > 1:
+            settings = _difference(variant, variants)
+            lines.append(f"data set {number} of {len(variants)}: {settings}")
+        lines += [line for line in report_lines(manifest) if line not in lines]
+    return lines
+
+
+def _difference(variant: ExperimentConfig, variants: Sequence[ExperimentConfig]) -> str:
+    """The text settings in which the variants differ, as this one has them."""
+    others = [_flat(other.text.model_dump(mode="json")) for other in variants]
+    return ", ".join(
+        f"text.{key}={value}"
+        for key, value in _flat(variant.text.model_dump(mode="json")).items()
+        if any(other[key] != value for other in others)
+    )
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values by their dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{name}": inner for name, inner in _flat(value).items()}
+        else:
+            flat[key] = value
+    return flat
 
 
 def _counted(what: str, counts: Mapping[str, int]) -> str:
