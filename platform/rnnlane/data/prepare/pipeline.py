@@ -259,7 +259,7 @@ def _tokenized_blocks(config: ExperimentConfig, events: RunEvents) -> list[_Bloc
         source,
         override_num_blocks=source.num_tasks,
         num_cpus=_LOCAL_READ_CPUS if is_local else _READ_CPUS,
-        concurrency=os.cpu_count() if is_local else None,
+        concurrency=min(os.cpu_count() or 1, source.num_tasks) if is_local else None,
     ).map_batches(
         tokenize_rows,
         fn_kwargs={"processor": TextProcessor.from_config(config.text)},
