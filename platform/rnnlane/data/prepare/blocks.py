@@ -31,9 +31,9 @@ NULL_TEXT, NULL_LABEL, EMPTY_TEXT = "null_text", "null_label", "empty_text"
 TOKENS_SCHEMA = pa.schema(
     [
         ("tokens", pa.list_(pa.string())),
-        ("key", pa.binary()),
-        ("exact", pa.binary()),
-        ("look", pa.binary()),
+        ("key", pa.binary(KEY_BYTES)),
+        ("exact", pa.binary(KEY_BYTES)),
+        ("look", pa.binary(KEY_BYTES)),
         ("label", pa.string()),
         ("id", pa.string()),
         ("official_test", pa.bool_()),

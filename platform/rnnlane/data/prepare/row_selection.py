@@ -148,9 +148,8 @@ def _separated(selection: Selection, looks: pa.ChunkedArray) -> Selection:
     Texts that differ in a word without an id of its own are not alike: a name that the vocabulary
     lacks makes a text a new one, although the model cannot read it.
     """
-    keys = np.zeros((len(selection.split), 2), dtype=np.uint64)
-    keys[selection.is_used] = key_array(looks.filter(pa.array(selection.is_used)).to_pylist())
-    return _counted(replace(selection, split=separate(selection.split, keys)), selection.split)
+    split = separate(selection.split, key_array(looks))
+    return _counted(replace(selection, split=split), selection.split)
 
 
 def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:
@@ -206,7 +205,7 @@ def _choose_texts(
     is_test = rows["official_test"].to_numpy() & (test_share is None)
     if test_share is None and not is_test.any():
         raise _no_test()
-    keys, exact = (key_array(rows[name].to_pylist()) for name in ("key", "exact"))
+    keys, exact = (key_array(rows[name]) for name in ("key", "exact"))
     texts = merge_texts(keys, exact, labels, is_test=is_test, seed=seed)
     needed = 3 if test_share is not None else 2
     sizes = _class_sizes(texts, class_names, config)
