@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,36 +161,34 @@ def test_texts_that_a_person_reads_as_the_same_are_merged(tmp_path: Path) -> Non
     assert prepared.manifest.merged["duplicates"] == 60
 
 
-def test_text_settings_leave_the_test_rows_alone_and_nothing_alike_on_two_sides(
-    tmp_path: Path,
-) -> None:
-    """Every text stands there twice, once with markup, and 100 have the same first tokens."""
-    rows = reviews(60) + [(text.replace(" ", "<br />"), label) for text, label in reviews(60)]
-    rows += [(f"the same beginning of the text number {n}", "good") for n in range(100)]
-    rows += [(f"film {n} is of the unlucky ones, word{n}", "bad") for n in range(100)]
+def test_what_the_kept_tokens_do_not_tell_apart_stands_on_one_side(tmp_path: Path) -> None:
+    """Of 100 texts the first tokens are the same, of 100 others they are not."""
+    words = "fine odd long short new old dark light loud calm".split()  # noqa: SIM905
+    rows = [(f"they all begin like this and end {words[n % 10]} {n}", "good") for n in range(100)]
+    rows += [(f"{words[n % 10]} {words[n // 10]} films are rare {n}", "bad") for n in range(100)]
+    rows += [(f"rare are {words[n % 10]} {words[n // 10]} films {n}", "good") for n in range(100)]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
-    variants = [["text.strip_html=false"], ["text.max_length=5"], ["text.vocabulary.min_count=9"]]
-    splits = {}
-    for overrides in variants:
-        config = experiment(*overrides, kind="jsonl", path=str(path))
+    manifests = {}
+    for max_length in (400, 5):
+        config = experiment(f"text.max_length={max_length}", kind="jsonl", path=str(path))
         prepared = prepare(config, storage=str(tmp_path))
-        manifest = prepared.manifest
-        sequences = {
-            name: {split.token_ids[a:b].tobytes() for a, b in pairwise(split.offsets)}
-            for name, split in ((name, prepared.split(name)) for name in SPLITS)
-        }
-        assert sequences["train"].isdisjoint(sequences["val"] | sequences["test"])
-        assert sequences["val"].isdisjoint(sequences["test"])
-        used = {name: stats.num_rows for name, stats in manifest.splits.items()}
-        assert sum(used.values()) + sum(manifest.dropped.values()) == manifest.num_rows_read == 320
-        splits[overrides[0]] = used
-        counts = [json.loads(line)["count"] for line in prepared.vocabulary_text().splitlines()]
-        train = prepared.split("train").token_ids
-        assert sum(counts) >= len(train)
-        assert set(range(2, len(counts))) >= set(np.unique(train[train > 1]).tolist())
-    whole, *others = splits.values()
-    assert whole == {"train": 230, "val": 26, "test": 64}
-    assert all(used["test"] == 64 and used["train"] < 230 for used in others)
+        manifests[max_length] = prepared.manifest
+    sequences = [
+        {split.token_ids[a:b].tobytes() for a, b in pairwise(split.offsets)}
+        for split in map(prepared.split, SPLITS)
+    ]
+    assert all(one.isdisjoint(other) for one, other in combinations(sequences, 2))
+    used = {
+        max_length: [manifest.splits[name].num_rows for name in SPLITS]
+        for max_length, manifest in manifests.items()
+    }
+    dropped = manifests[5].dropped
+    assert (used[400], manifests[400].dropped) == ([216, 24, 60], {})
+    assert used[5][2] == 60
+    assert 216 - used[5][0] == dropped["train_like_val_or_test"] > 50
+    assert 24 - used[5][1] == dropped["val_like_test"]
+    counts = [json.loads(line)["count"] for line in prepared.vocabulary_text().splitlines()]
+    assert sum(counts) == manifests[5].splits["train"].num_tokens
 
 
 def test_an_official_test_split_stays_as_it_is(tmp_path: Path) -> None:

@@ -91,11 +91,11 @@ class DataConfig(Section):
         0.05, description="Refuse data of which a larger share of rows cannot be used."
     )
     max_repaired: Share = Field(
-        0.02, description="Refuse data of which a larger share of texts has undecodable bytes."
+        0.05, description="Refuse data of which a larger share of texts has undecodable bytes."
     )
     max_unknown: Share = Field(
-        0.4,
-        description="Refuse data with a larger share of val tokens missing from the vocabulary.",
+        0.6,
+        description="Refuse data of which a larger share of val words is not in the vocabulary.",
     )
     max_classes: PositiveInt = Field(
         1000, description="Refuse labels with more different values, unless classes lists them."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +14,7 @@ import pyarrow.parquet as pq
 
 from rnnlane.data.prepare.keys import (
     KEY_BYTES,
-    Keys,
-    content_key,
     exact_key,
-    key_array,
     split_key,
     token_key,
 )
@@ -35,9 +31,9 @@ NULL_TEXT, NULL_LABEL, EMPTY_TEXT = "null_text", "null_label", "empty_text"
 TOKENS_SCHEMA = pa.schema(
     [
         ("tokens", pa.list_(pa.string())),
-        ("key", pa.binary()),
-        ("exact", pa.binary()),
-        ("look", pa.binary()),
+        ("key", pa.binary(KEY_BYTES)),
+        ("exact", pa.binary(KEY_BYTES)),
+        ("look", pa.binary(KEY_BYTES)),
         ("label", pa.string()),
         ("id", pa.string()),
         ("official_test", pa.bool_()),
@@ -83,11 +79,15 @@ class PartStats:
         lengths: int64 [rows]: tokens of each row.
         labels: int64 [rows].
         num_unknown: tokens without an id of their own.
+        num_words: tokens with a letter; counted in val only.
+        num_unknown_words: words without an id of their own; counted in val only.
     """
 
     lengths: Ints
     labels: Ints
     num_unknown: int
+    num_words: int
+    num_unknown_words: int
 
 
 class _TextColumns(NamedTuple):
@@ -177,65 +177,24 @@ def count_train_tokens(assignment: Assignment, *tables: pa.Table) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class EncodedLooks:
-    """What the driver needs of M encoded rows.
-
-    Attributes:
-        keys: uint64 [M, 2]: equal for rows with equal ids.
-        num_val_tokens: tokens of the val rows.
-        num_val_unknown: those without an id of their own.
-    """
-
-    keys: Keys
-    num_val_tokens: int
-    num_val_unknown: int
-
-
-def encode_rows(
-    vocabulary: Vocabulary, assignment: Assignment, *tables: pa.Table
-) -> tuple[pa.Table, EncodedLooks]:
-    """Encodes the rows that go somewhere.
-
-    Args:
-        vocabulary: fitted on train.
-        assignment: of the tables' rows.
-        tables: of ``TOKENS_SCHEMA``.
-
-    Returns:
-        Table with the column ``token_ids``, list<int32> [M], where M is the number of rows with a
-        split; and what the driver needs of them.
-    """
-    used = np.flatnonzero(assignment.split >= 0)
-    token_ids = vocabulary.encode_column(_tokens(tables, used))
-    values, offsets = token_ids.values.to_numpy(), token_ids.offsets.to_numpy()
-    content, width = values.tobytes(), values.itemsize
-    bounds = pairwise((offsets * width).tolist())
-    in_val = np.repeat(assignment.split[used] == VAL, np.diff(offsets))
-    looks = EncodedLooks(
-        keys=key_array(content_key(content[start:stop]) for start, stop in bounds),
-        num_val_tokens=int(np.count_nonzero(in_val)),
-        num_val_unknown=int(np.count_nonzero(in_val & (values == UNKNOWN_ID))),
-    )
-    return pa.table({"token_ids": token_ids}), looks
-
-
-@dataclass(frozen=True)
 class SplitWriter:
-    """Writes encoded rows as Parquet.
+    """Encodes rows and writes them as Parquet.
 
     Attributes:
         folder: holds one folder for each split.
+        vocabulary: fitted on train.
     """
 
     folder: StoragePath
+    vocabulary: Vocabulary
 
-    def write(self, part: int, assignment: Assignment, encoded: pa.Table) -> list[PartStats]:
-        """Writes some rows, one file for each split that has any.
+    def write(self, part: int, assignment: Assignment, *tables: pa.Table) -> list[PartStats]:
+        """Writes the rows of some tables, one file for each split that has any.
 
         Args:
             part: number of the files.
-            assignment: of the rows.
-            encoded: their ``token_ids``; see :func:`encode_rows`.
+            assignment: of the tables' rows.
+            tables: of ``TOKENS_SCHEMA``.
 
         Returns:
             The statistics of each split.
@@ -243,24 +202,38 @@ class SplitWriter:
         Raises:
             DataError: the disk is full or cannot be written.
         """
-        return [self._write_split(index, part, assignment, encoded) for index in range(len(SPLITS))]
+        return [self._write_split(index, part, assignment, tables) for index in range(len(SPLITS))]
 
     def _write_split(
-        self, index: int, part: int, assignment: Assignment, encoded: pa.Table
+        self, index: int, part: int, assignment: Assignment, tables: Sequence[pa.Table]
     ) -> PartStats:
         rows = np.flatnonzero(assignment.split == index)
-        token_ids = _taken(encoded["token_ids"], rows)
+        tokens = _tokens(tables, rows)
+        token_ids = self.vocabulary.encode_column(tokens)
         lengths = token_ids.value_lengths()
         labels = assignment.labels[rows]
         if len(rows):
             columns = [pa.array(assignment.row_ids[rows]), pa.array(labels), lengths, token_ids]
             table = pa.table(columns, names=SPLIT_SCHEMA.names).cast(SPLIT_SCHEMA)
             _write(table, self.folder / SPLITS[index] / f"part-{part:06d}.parquet")
+        is_unknown = pc.equal(token_ids.values, UNKNOWN_ID)
+        num_words, num_unknown_words = _count_words(tokens, is_unknown) if index == VAL else (0, 0)
         return PartStats(
             lengths=lengths.to_numpy().astype(np.int64),
             labels=labels,
-            num_unknown=pc.sum(pc.equal(token_ids.values, UNKNOWN_ID)).as_py() or 0,
+            num_unknown=pc.sum(is_unknown).as_py() or 0,
+            num_words=num_words,
+            num_unknown_words=num_unknown_words,
         )
+
+
+def _count_words(tokens: pa.ListArray, is_unknown: pa.BooleanArray) -> tuple[int, int]:
+    """Tokens with a letter, and those of them that are unknown.
+
+    Numbers and punctuation say nothing of whether the tokenizer suits the language.
+    """
+    is_word = pc.match_substring_regex(tokens.flatten().cast(pa.string()), r"\pL")
+    return pc.sum(is_word).as_py() or 0, pc.sum(pc.and_(is_word, is_unknown)).as_py() or 0
 
 
 def summarize(parts: Sequence[PartStats], class_names: Sequence[str]) -> SplitStats:
@@ -285,11 +258,7 @@ def summarize(parts: Sequence[PartStats], class_names: Sequence[str]) -> SplitSt
 
 def _tokens(tables: Sequence[pa.Table], rows: Ints) -> pa.ListArray:
     """The tokens of some rows, by their position in the tables together: list<string>."""
-    chunks = [chunk for table in tables for chunk in table["tokens"].chunks]
-    return _taken(pa.chunked_array(chunks, pa.list_(pa.string())), rows)
-
-
-def _taken(column: pa.ChunkedArray, rows: Ints) -> pa.ListArray:
+    column = pa.chunked_array([chunk for table in tables for chunk in table["tokens"].chunks])
     taken = column.take(pa.array(rows))
     return taken.combine_chunks() if taken.num_chunks != 1 else taken.chunk(0)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 KEY_BYTES = 16
 
@@ -67,9 +68,18 @@ def token_key(tokens: Iterable[str]) -> bytes:
     return content_key("\0".join(tokens).encode(errors="surrogatepass"))
 
 
-def key_array(keys: Iterable[bytes]) -> Keys:
-    """The keys as numbers that sort alike on every machine: uint64 [N, 2]."""
-    return np.frombuffer(b"".join(keys), dtype="<u8").reshape(-1, 2).astype(np.uint64)
+def key_array(column: pa.ChunkedArray) -> Keys:
+    """A column of keys as numbers that sort alike on every machine: uint64 [N, 2].
+
+    Args:
+        column: fixed-size binary [N]; the numbers of a null mean nothing.
+    """
+    chunks = [
+        np.frombuffer(chunk.buffers()[1], dtype="<u8").reshape(-1, 2)[chunk.offset :][: len(chunk)]
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.concatenate([np.zeros((0, 2), dtype=np.uint64), *chunks])
 
 
 def numbered(keys: Keys) -> Ints:

@@ -70,9 +70,10 @@ def check_label_column(counts: Mapping[str, int], *, max_classes: int) -> None:
         DataError: they are measurements, texts, ids or several labels in one.
     """
     num_rows = sum(counts.values())
-    decimals = sum(_DECIMAL.fullmatch(name) is not None for name in counts)
-    found = f"got {len(counts):,} different values in {num_rows:,} rows, such as {_some(counts)}"
-    if len(counts) > _FEW_VALUES and decimals * 2 >= len(counts):
+    decimals = sorted(name for name in counts if _DECIMAL.fullmatch(name))
+    some = ", ".join(map(shortened, (decimals or sorted(counts, key=_numbers_first))[:3]))
+    found = f"got {len(counts):,} different values in {num_rows:,} rows, such as {some}"
+    if len(counts) > _FEW_VALUES and len(decimals) * 2 >= len(counts):
         raise DataError(
             f"a label must be a class, and numbers with decimals are not classes here, but {found}",
             where="data.columns.label",
@@ -101,10 +102,6 @@ def check_label_column(counts: Mapping[str, int], *, max_classes: int) -> None:
             remedy="give each row one label; if this is one class, list all classes in "
             "data.classes",
         )
-
-
-def _some(names: Mapping[str, int]) -> str:
-    return ", ".join(shortened(name) for name in sorted(names, key=_numbers_first)[:3])
 
 
 def _several_labels(names: Mapping[str, int]) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rnnlane.config.experiment import DataConfig, TextConfig
+from rnnlane.data.prepare.blocks import PartStats
 from rnnlane.errors import DataError
 
 # What makes rows unusable, and where to look; rows that were asked to be dropped are no mistake.
@@ -56,24 +57,27 @@ def check_dropped(dropped: Mapping[str, int], *, num_rows: int, config: DataConf
         )
 
 
-def check_unknown(rate: float, *, config: DataConfig, text: TextConfig) -> None:
-    """Refuses tokens that the vocabulary hardly knows.
+def check_unknown(val: Sequence[PartStats], *, config: DataConfig, text: TextConfig) -> None:
+    """Refuses words that the vocabulary hardly knows.
 
     Args:
-        rate: share of the val split's tokens that are not in the vocabulary.
+        val: what was written to the val split.
         config: the limit.
         text: the tokenizer and the vocabulary's limits.
 
     Raises:
-        DataError: it is larger than ``data.max_unknown``.
+        DataError: a larger share than ``data.max_unknown`` of the words is not in the vocabulary.
     """
-    if rate <= config.max_unknown:
+    num_words = sum(part.num_words for part in val)
+    num_unknown = sum(part.num_unknown_words for part in val)
+    if num_unknown <= config.max_unknown * num_words:
         return
     characters = "set text.tokenizer: characters if these are names or a language written without "
     raise DataError(
-        f"at most {config.max_unknown:.1%} of the val tokens may be missing from the vocabulary, "
-        f"but {rate:.1%} are, with text.tokenizer {text.tokenizer} and text.vocabulary "
-        f"(max_size {text.vocabulary.max_size}, min_count {text.vocabulary.min_count})",
+        f"at most {config.max_unknown:.1%} of the val words may be missing from the vocabulary, "
+        f"but {_share(num_unknown, num_words)} are, with text.tokenizer {text.tokenizer} and "
+        f"text.vocabulary (max_size {text.vocabulary.max_size}, min_count "
+        f"{text.vocabulary.min_count})",
         where="text.tokenizer",
         remedy=f"{'' if text.tokenizer == 'characters' else characters + 'spaces; '}give more "
         "rows, lower text.vocabulary.min_count, or raise data.max_unknown",

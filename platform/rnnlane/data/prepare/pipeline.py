@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,12 +25,9 @@ from rnnlane.data.prepare.blocks import (
     CUT_COLUMNS,
     TOKENS_SCHEMA,
     Assignment,
-    EncodedLooks,
-    PartStats,
     SplitWriter,
     count_train_tokens,
     describe_rows,
-    encode_rows,
     summarize,
     tokenize_rows,
 )
@@ -45,6 +41,7 @@ from rnnlane.data.prepare.prepared import (
     SplitStats,
 )
 from rnnlane.data.prepare.row_selection import Selection, select_rows
+from rnnlane.data.prepare.splits import VAL
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
 from rnnlane.data.prepare.writer import (
@@ -176,66 +173,32 @@ def _build(config: ExperimentConfig, folder: StoragePath, events: RunEvents) -> 
     rows = pa.concat_tables([TOKENS_SCHEMA.remove(0).empty_table(), *described])
     num_repaired = pc.sum(rows["invalid_utf8"]).as_py() or 0
     check_repaired(num_repaired, num_rows=rows.num_rows, config=config.data)
-    first = select_rows(rows, config=config.data, seed=config.seed)
-    groups = _grouped(blocks, first.assignment)
+    selection = select_rows(rows, config=config.data, seed=config.seed)
+    groups = _grouped(blocks, selection.assignment)
     count = ray.remote(count_train_tokens)
     futures = [count.remote(group.assignment, *group.refs) for group in groups]
     counts = _collect(futures, groups, stage="count", events=events)
     vocabulary = Vocabulary.fit(merge_counts(counts), config.text.vocabulary)
     write_vocabulary(folder, vocabulary.to_jsonl())
-    encoded, looks = _encoded(groups, vocabulary)
-    num_unknown = sum(look.num_val_unknown for look in looks)
-    rate = num_unknown / sum(look.num_val_tokens for look in looks)
-    check_unknown(rate, config=config.data, text=config.text)
-    # Texts that differ only in words without an id of their own look alike since now.
-    selection = first.separated(np.concatenate([look.keys for look in looks]))
-    parts = _written(folder, selection.assignment[first.is_used], groups, encoded, events)
-    splits = {
-        name: summarize([part[index] for part in parts], selection.class_names)
-        for index, name in enumerate(SPLITS)
-    }
+    writer = ray.put(SplitWriter(folder, vocabulary))
+    write = ray.remote(SplitWriter.write)
+    futures = [
+        write.remote(writer, n, group.assignment, *group.refs) for n, group in enumerate(groups)
+    ]
+    parts = _collect(futures, groups, stage="encode", events=events)
+    check_unknown([part[VAL] for part in parts], config=config.data, text=config.text)
     used = rows.filter(pa.array(selection.is_used))
     return _Content(
         num_rows_read=rows.num_rows,
         selection=selection,
         vocabulary_size=len(vocabulary),
-        splits=splits,
+        splits={
+            name: summarize([part[index] for part in parts], selection.class_names)
+            for index, name in enumerate(SPLITS)
+        },
         repaired={"invalid_utf8": num_repaired},
         cut={limit: pc.sum(used[column]).as_py() or 0 for limit, column in CUT_COLUMNS.items()},
     )
-
-
-def _encoded(
-    groups: Sequence[_Group], vocabulary: Vocabulary
-) -> tuple[list[Any], list[EncodedLooks]]:
-    """The ids of each group's rows that go somewhere, in the object store; and how they look."""
-    import ray
-
-    fitted = ray.put(vocabulary)
-    encode = ray.remote(encode_rows).options(num_returns=2)
-    pairs = [encode.remote(fitted, group.assignment, *group.refs) for group in groups]
-    return [pair[0] for pair in pairs], ray.get([pair[1] for pair in pairs])
-
-
-def _written(
-    folder: StoragePath,
-    assignment: Assignment,
-    groups: Sequence[_Group],
-    encoded: Sequence[Any],
-    events: RunEvents,
-) -> list[list[PartStats]]:
-    """Writes the encoded rows, which are the rows of ``assignment``."""
-    import ray
-
-    write = ray.remote(SplitWriter.write)
-    writer = SplitWriter(folder)
-    futures = []
-    start = 0
-    for number, (group, ids) in enumerate(zip(groups, encoded, strict=True)):
-        stop = start + int(np.count_nonzero(group.assignment.split >= 0))
-        futures.append(write.remote(writer, number, assignment[start:stop], ids))
-        start = stop
-    return _collect(futures, groups, stage="encode", events=events)
 
 
 @dataclass(frozen=True)

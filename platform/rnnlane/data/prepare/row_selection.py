@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from rnnlane.config.experiment import DataConfig
 from rnnlane.data.prepare.blocks import EMPTY_TEXT, Assignment
-from rnnlane.data.prepare.keys import Keys, key_array
+from rnnlane.data.prepare.keys import key_array
 from rnnlane.data.prepare.labels import counts_text, regroup_rare_classes, resolve_labels, too_small
 from rnnlane.data.prepare.limits import check_dropped
 from rnnlane.data.prepare.prepared import SPLITS
@@ -79,21 +79,6 @@ class Selection:
         """Split, row id and label of all N rows."""
         return Assignment(self.split, row_numbers(self.split, self.order), self.labels)
 
-    def separated(self, looks: Keys) -> Selection:
-        """Without the rows of train and val that look to the model like a row of a later split.
-
-        Args:
-            looks: uint64 [M, 2], equal for rows that look the same; of the M rows that are used.
-
-        Raises:
-            DataError: a class is not left in train, or nothing is left in val.
-        """
-        all_looks = np.zeros((len(self.split), 2), dtype=np.uint64)
-        all_looks[self.is_used] = looks
-        separated = _counted(replace(self, split=separate(self.split, all_looks)), self.split)
-        _check_splits(separated)
-        return separated
-
 
 def _counted(selection: Selection, before: Sides) -> Selection:
     """With the rows that lost their split among the dropped."""
@@ -147,11 +132,23 @@ def select_rows(rows: pa.Table, *, config: DataConfig, seed: int) -> Selection:
     )
     selection = _without_empty(selection, rows["look"].is_null().to_numpy())
     check_dropped(selection.dropped, num_rows=rows.num_rows, config=config)
-    return selection.separated(key_array(rows["look"].filter(selection.is_used).to_pylist()))
+    selection = _separated(selection, rows["look"])
+    _check_splits(selection)
+    return selection
 
 
 def _without_empty(selection: Selection, is_empty: Bools) -> Selection:
     split = np.where(selection.is_used & is_empty, np.int8(EMPTY), selection.split)
+    return _counted(replace(selection, split=split), selection.split)
+
+
+def _separated(selection: Selection, looks: pa.ChunkedArray) -> Selection:
+    """Without the rows of train and val that look to the model like a row of a later split.
+
+    Texts that differ in a word without an id of its own are not alike: a name that the vocabulary
+    lacks makes a text a new one, although the model cannot read it.
+    """
+    split = separate(selection.split, key_array(looks))
     return _counted(replace(selection, split=split), selection.split)
 
 
@@ -208,7 +205,7 @@ def _choose_texts(
     is_test = rows["official_test"].to_numpy() & (test_share is None)
     if test_share is None and not is_test.any():
         raise _no_test()
-    keys, exact = (key_array(rows[name].to_pylist()) for name in ("key", "exact"))
+    keys, exact = (key_array(rows[name]) for name in ("key", "exact"))
     texts = merge_texts(keys, exact, labels, is_test=is_test, seed=seed)
     needed = 3 if test_share is not None else 2
     sizes = _class_sizes(texts, class_names, config)

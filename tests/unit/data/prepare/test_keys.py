@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlane.data.prepare.keys import (
+    KEY_BYTES,
     content_key,
     exact_key,
     key_array,
@@ -17,10 +19,14 @@ from rnnlane.data.prepare.keys import (
 
 def test_keys_are_equal_for_equal_contents_only_and_sort_alike_everywhere() -> None:
     assert content_key(b"a film") == content_key(b"a film") != content_key(b"a film ")
-    keys = key_array([content_key(b"a"), bytes(range(16))])
-    assert keys.shape == (2, 2)
-    assert keys[1].tolist() == [0x0706050403020100, 0x0F0E0D0C0B0A0908]
-    assert key_array([]).shape == (0, 2)
+    keys = [content_key(b"a"), None, bytes(range(16)), content_key(b"b")]
+    chunks = [pa.array(part, pa.binary(KEY_BYTES)) for part in (keys, [], keys[:1])]
+    column = pa.chunked_array(chunks).slice(1)
+    numbers = key_array(column)
+    assert numbers.shape == (4, 2)
+    assert numbers[1].tolist() == [0x0706050403020100, 0x0F0E0D0C0B0A0908]
+    assert numbers[3].tobytes() == keys[0]
+    assert key_array(pa.chunked_array([], pa.binary(KEY_BYTES))).shape == (0, 2)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from rnnlane.config.experiment import DataConfig, TextConfig
+from rnnlane.data.prepare.blocks import PartStats
 from rnnlane.data.prepare.limits import check_dropped, check_repaired, check_unknown
 from rnnlane.errors import DataError
 
@@ -10,9 +12,9 @@ CONFIG = DataConfig.model_validate({"source": {"kind": "generated"}})
 
 
 def test_many_texts_that_cannot_be_decoded_are_refused_naming_the_encoding() -> None:
-    check_repaired(20, num_rows=1000, config=CONFIG)
-    with pytest.raises(DataError, match=r"2\.0% of the texts .* 21 of 1,000 \(2\.1%\)") as caught:
-        check_repaired(21, num_rows=1000, config=CONFIG)
+    check_repaired(50, num_rows=1000, config=CONFIG)
+    with pytest.raises(DataError, match=r"5\.0% of the texts .* 51 of 1,000 \(5\.1%\)") as caught:
+        check_repaired(51, num_rows=1000, config=CONFIG)
     assert "data.source.encoding" in str(caught.value.remedy)
 
 
@@ -37,11 +39,18 @@ def test_rows_that_were_to_be_dropped_do_not_count() -> None:
     check_dropped(asked | {"null_text": 5}, num_rows=100, config=CONFIG)
 
 
-def test_a_vocabulary_that_knows_little_is_refused_naming_characters() -> None:
-    check_unknown(0.4, config=CONFIG, text=TextConfig())
-    with pytest.raises(DataError, match=r"at most 40\.0% .* but 52\.0% are") as caught:
-        check_unknown(0.52, config=CONFIG, text=TextConfig())
+def written(num_words: int, num_unknown: int) -> PartStats:
+    nothing = np.zeros(0, dtype=np.int64)
+    return PartStats(nothing, nothing, 99, num_words, num_unknown)
+
+
+def test_a_vocabulary_that_knows_few_words_is_refused_naming_characters() -> None:
+    check_unknown([written(50, 40), written(50, 20)], config=CONFIG, text=TextConfig())
+    check_unknown([written(0, 0)], config=CONFIG, text=TextConfig())
+    parts = [written(50, 40), written(50, 21)]
+    with pytest.raises(DataError, match=r"at most 60\.0% .* but 61 of 100 \(61\.0%\)") as caught:
+        check_unknown(parts, config=CONFIG, text=TextConfig())
     assert "text.tokenizer: characters" in str(caught.value.remedy)
     with pytest.raises(DataError) as caught:
-        check_unknown(0.52, config=CONFIG, text=TextConfig(tokenizer="characters"))
+        check_unknown(parts, config=CONFIG, text=TextConfig(tokenizer="characters"))
     assert "characters" not in str(caught.value.remedy)

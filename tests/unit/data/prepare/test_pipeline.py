@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
-from rnnlane.config.experiment import DataConfig, TextConfig, VocabularyConfig
+from rnnlane.config.experiment import DataConfig, TextConfig
 from rnnlane.data.prepare.blocks import (
     count_train_tokens,
     describe_rows,
-    encode_rows,
     tokenize_rows,
 )
 from rnnlane.data.prepare.pipeline import check_source
 from rnnlane.data.prepare.row_selection import Selection, select_rows
 from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
 from rnnlane.data.prepare.text import TextProcessor
-from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
+from rnnlane.data.prepare.vocabulary import merge_counts
 from rnnlane.data.sources.row_tables import tables_of
 from rnnlane.data.sources.rows import RawRow
 from rnnlane.errors import DataError
@@ -106,18 +106,11 @@ DEALT = as_dealt(RAW)
         max_length=st.integers(4, 20),
         keep=st.sampled_from(["head", "tail"]),
         max_chars=st.integers(25, 90),
-        vocabulary=st.builds(
-            VocabularyConfig, min_count=st.integers(1, 99), max_size=st.integers(12, 40)
-        ),
     )
 )
 def test_text_settings_change_the_splits_by_documented_drops_alone(text: TextConfig) -> None:
     table = tokenize_rows(RAW, processor=TextProcessor.from_config(text))
-    first = select_rows(describe_rows(table), config=DATA, seed=0)
-    counts = [count_train_tokens(first.assignment, table)]
-    vocabulary = Vocabulary.fit(merge_counts(counts), text.vocabulary)
-    encoded, encoded_looks = encode_rows(vocabulary, first.assignment, table)
-    selection = first.separated(encoded_looks.keys)
+    selection = select_rows(describe_rows(table), config=DATA, seed=0)
 
     looks = table["look"].to_pylist()
     readable = {row for row, look in enumerate(looks) if look is not None}
@@ -128,14 +121,14 @@ def test_text_settings_change_the_splits_by_documented_drops_alone(text: TextCon
     assert lost[VAL] == selection.dropped.get("val_like_test", 0)
     assert lost[TRAIN] == selection.dropped.get("train_like_val_or_test", 0)
 
-    token_ids = map(tuple, encoded["token_ids"].to_pylist())
-    ids = dict(zip(np.flatnonzero(first.is_used), token_ids, strict=True))
-    for seen_as in (looks.__getitem__, ids.__getitem__):
-        train, val, test = ({seen_as(row) for row in rows[side]} for side in SIDES)
-        assert train.isdisjoint(val | test)
-        assert val.isdisjoint(test)
-    kept = table["tokens"].take(pa.array(rows_by_side(first)[TRAIN])).to_pylist()
-    assert set(vocabulary.tokens[2:]) <= {token for tokens in kept for token in tokens}
+    train, val, test = ({looks[row] for row in rows[side]} for side in SIDES)
+    assert train.isdisjoint(val | test)
+    assert val.isdisjoint(test)
+
+    counts = merge_counts([count_train_tokens(selection.assignment, table)])
+    kept = table["tokens"].take(pa.array(rows[TRAIN])).to_pylist()
+    assert counts == Counter(token for tokens in kept for token in tokens)
+    assert all(len(tokens) <= text.max_length for tokens in kept)
 
 
 def test_texts_equal_in_the_tokens_that_are_kept_stand_on_one_side() -> None:

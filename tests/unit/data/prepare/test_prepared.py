@@ -14,10 +14,8 @@ from rnnlane.data.prepare.blocks import (
     Assignment,
     SplitWriter,
     count_train_tokens,
-    encode_rows,
     summarize,
 )
-from rnnlane.data.prepare.keys import numbered
 from rnnlane.data.prepare.prepared import (
     FORMAT_VERSION,
     SPLITS,
@@ -28,6 +26,7 @@ from rnnlane.data.prepare.prepared import (
 )
 from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
 from rnnlane.data.prepare.writer import draft_folder, publish, write_vocabulary
+from rnnlane.data.storage import open_storage_path
 from rnnlane.errors import DataError
 
 CLASS_NAMES = ("neg", "pos")
@@ -61,11 +60,9 @@ def write_prepared(path: Path, *, num_rows: int = 60) -> list[list[str]]:
     vocabulary = Vocabulary.fit(merge_counts(counts), VocabularyConfig(min_count=1))
     with draft_folder(str(path)) as folder:
         write_vocabulary(folder, vocabulary.to_jsonl())
-        writer = SplitWriter(folder)
+        writer = SplitWriter(folder, vocabulary)
         parts = [
-            writer.write(
-                part, assignment[half], encode_rows(vocabulary, assignment[half], table)[0]
-            )
+            writer.write(part, assignment[half], table)
             for part, (half, table) in enumerate(zip(halves, tables, strict=True))
         ]
         splits = {
@@ -227,19 +224,12 @@ def test_a_part_replaced_by_something_else_is_refused(
         prepared.split("test")
 
 
-def test_the_driver_gets_of_encoded_rows_what_the_model_can_tell_apart() -> None:
-    rows = [["a", "b"], ["a", "x"], ["a", "y"], ["z"], ["a"]]
-    assignment = Assignment(np.array([0, 1, 2, -1, 1]), np.zeros(5, int), np.zeros(5, int))
-    vocabulary = Vocabulary.fit({"a": 3, "b": 3}, VocabularyConfig())
-    encoded, looks = encode_rows(vocabulary, assignment, tokens_table(rows))
-    assert encoded["token_ids"].to_pylist() == [[2, 3], [2, 1], [2, 1], [2]]
-    assert numbered(looks.keys)[1] == numbered(looks.keys)[2]
-    assert len(set(numbered(looks.keys).tolist())) == 3
-    assert (looks.num_val_tokens, looks.num_val_unknown) == (3, 1)
-
-
-def test_rows_that_go_nowhere_are_not_encoded() -> None:
-    assignment = Assignment(np.array([-1, -3]), np.zeros(2, int), np.zeros(2, int))
-    vocabulary = Vocabulary.fit({"a": 3}, VocabularyConfig())
-    encoded, looks = encode_rows(vocabulary, assignment, tokens_table([["a"], ["b"]]))
-    assert (encoded.num_rows, looks.keys.shape, looks.num_val_tokens) == (0, (0, 2), 0)
+def test_words_are_the_tokens_with_a_letter(tmp_path: Path) -> None:
+    rows = [["\u4f60\u597d", "\uff0c", "a", "7", "b2"], ["a", "x"]]
+    assignment = Assignment(np.array([1, 0]), np.zeros(2, int), np.zeros(2, int))
+    vocabulary = Vocabulary.fit({"a": 3, "\uff0c": 3}, VocabularyConfig())
+    writer = SplitWriter(open_storage_path(str(tmp_path)), vocabulary)
+    train, val, test = writer.write(0, assignment, tokens_table(rows))
+    assert (val.num_unknown, val.num_words, val.num_unknown_words) == (3, 3, 2)
+    assert (train.num_unknown, train.num_words) == (1, 0)
+    assert (test.num_words, len(test.lengths)) == (0, 0)

@@ -329,14 +329,10 @@ def test_a_class_that_cannot_be_told_from_test_is_refused() -> None:
     assert "text.max_length" in str(e.value.remedy)
 
 
-def test_rows_that_look_alike_once_encoded_are_taken_out_as_well() -> None:
-    selection = select(variant(4))
-    before = selection.split.copy()
-    keys = np.arange(2 * np.count_nonzero(selection.is_used), dtype=np.uint64).reshape(-1, 2)
-    used = selection.split[selection.is_used]
-    keys[np.flatnonzero(used == TRAIN)[:3]] = keys[np.flatnonzero(used == TEST)[0]]
-    separated = selection.separated(keys)
-    assert separated.dropped == {"train_like_val_or_test": 3}
-    assert np.count_nonzero(separated.split != before) == 3
-    train_ids = separated.assignment.row_ids[separated.split == TRAIN]
-    assert sorted(train_ids) == list(range(len(train_ids)))
+def test_the_rows_that_are_left_are_numbered_without_gaps() -> None:
+    selection = select(variant(3))
+    assignment = selection.assignment
+    for side in (TRAIN, VAL, TEST):
+        row_ids = assignment.row_ids[assignment.split == side].tolist()
+        assert sorted(row_ids) == list(range(len(row_ids)))
+    assert (assignment.row_ids[~selection.is_used] == -1).all()

@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlane.data.prepare.keys import content_key, exact_key, key_array
+from rnnlane.data.prepare.keys import KEY_BYTES, content_key, exact_key, key_array
 from rnnlane.data.prepare.splits import (
     ALIKE,
     LEFT_OUT,
@@ -32,13 +33,16 @@ class Result:
     texts: Texts
 
 
+def keys_of(keys) -> npt.NDArray[np.uint64]:
+    return key_array(pa.chunked_array([pa.array(keys, pa.binary(KEY_BYTES))]))
+
+
 def split(texts, labels, *, official=None, seed=0, classes=2, test=0.2, val=0.1) -> Result:
-    contents = [text.encode() for text in texts]
     labels = np.array(labels, dtype=np.int64)
     is_test = np.array(official or [False] * len(texts), dtype=np.bool_)
     merged = merge_texts(
-        key_array(content_key(content) for content in contents),
-        key_array(exact_key(text) for text in texts),
+        keys_of(content_key(text.encode()) for text in texts),
+        keys_of(map(exact_key, texts)),
         labels,
         is_test=is_test,
         seed=seed,
@@ -192,8 +196,8 @@ def test_a_class_keeps_a_train_row_whatever_rarer_classes_dealt() -> None:
 def test_rows_of_one_text_are_told_apart_by_their_letters_not_their_order() -> None:
     texts = ["Same", "same", *distinct([5, 5])[0]]
     labels = np.array([0, 0, *distinct([5, 5])[1]])
-    keys = key_array(content_key(text.lower().encode()) for text in texts)
-    exact = key_array(exact_key(text) for text in texts)
+    keys = keys_of(content_key(text.lower().encode()) for text in texts)
+    exact = keys_of(map(exact_key, texts))
     none = np.zeros(12, dtype=np.bool_)
     chosen = set()
     for order in (np.arange(12), np.arange(12)[::-1]):
