@@ -56,6 +56,14 @@ class Columns(Section):
         """The columns with the parts of the text, in their order."""
         return (self.text,) if isinstance(self.text, str) else self.text
 
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        names = [*self.texts, self.label, *([] if self.id is None else [self.id])]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"text, label and id must be different columns, but got {twice[0]!r}")
+        return self
+
 
 class DataConfig(Section):
     """Where the reviews come from and how they are split."""

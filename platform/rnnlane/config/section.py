@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
@@ -40,7 +41,16 @@ def _without_credentials(address: str) -> str:
     return address
 
 
-Location = Annotated[str, AfterValidator(_without_credentials)]
+def _printable(address: str) -> str:
+    """A path or a URI that can be opened, and shown in one line."""
+    if not address.strip():
+        raise ValueError(f"must name a file or a folder, but got {address!r}")
+    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in address):
+        raise ValueError(f"must be UTF-8 without control characters, but got {address!r}")
+    return address
+
+
+Location = Annotated[str, AfterValidator(_printable), AfterValidator(_without_credentials)]
 
 
 def _column_name(value: Any) -> str:

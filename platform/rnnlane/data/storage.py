@@ -99,11 +99,18 @@ def open_storage_path(location: str) -> StoragePath:
     """A local path, relative ones from the working directory, or a URI such as ``s3://...``.
 
     Raises:
-        DataError: the URI is malformed or of a filesystem that pyarrow does not know.
+        DataError: the URI is malformed or of a filesystem that pyarrow does not know, or the path
+            is not UTF-8.
     """
     from pyarrow import ArrowException
     from pyarrow.fs import FileSystem, LocalFileSystem
 
+    try:
+        location.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            "a path must be UTF-8", where=ascii(location), remedy="rename the file or folder"
+        ) from None
     if "://" not in location:
         path = os.path.abspath(os.path.expanduser(location))
         return StoragePath(LocalFileSystem(), path)

@@ -23,6 +23,10 @@ def experiment(**sections: Any) -> ExperimentConfig:
             {"data": {"source": {"kind": "csv", "path": "a.csv", "test_path": "b.csv"}}},
             "only read with test: official",
         ),
+        (
+            {"data": {"source": GENERATED, "columns": {"text": ["a", "b"], "label": "a"}}},
+            "must be different columns, but got 'a'",
+        ),
         ({"text": {"tokenizer": "characters", "stop_words": "english"}}, "must be off"),
         ({"model": {"dropout": 0.5}}, "needs num_layers >= 2"),
         ({"training": {"clip": {"of_mean": 2}}}, "of_mean needs policy auto"),
@@ -56,3 +60,17 @@ def test_training_has_the_experiment_seed_unless_it_sets_its_own() -> None:
 def test_any_dropout_draws_masks(key: str) -> None:
     assert not experiment().model.has_dropout
     assert experiment(model={key: 0.1}).model.has_dropout
+
+
+@pytest.mark.parametrize(("value", "names"), [("a", ("a",)), (2, ("2",)), (["a", 2], ("a", "2"))])
+def test_columns_are_named_or_numbered_and_a_text_may_have_several(
+    value: Any, names: tuple[str, ...]
+) -> None:
+    columns = {"text": value}
+    assert experiment(data={"source": GENERATED, "columns": columns}).data.columns.texts == names
+
+
+@pytest.mark.parametrize("value", ["", [], None, True, 1.5, {"a": 1}, ["a", None], ["a", ["b"]]])
+def test_what_names_no_column_is_refused(value: Any) -> None:
+    with pytest.raises(ValidationError, match="must be the name of a column"):
+        experiment(data={"source": GENERATED, "columns": {"text": value}})

@@ -24,6 +24,12 @@ def test_an_address_with_credentials_is_refused(address):
         LOCATION.validate_python(address)
 
 
+@pytest.mark.parametrize("address", ["", "  ", "a\0b", "a\nb", "caf\udce9.csv"])
+def test_an_address_that_cannot_be_opened_or_shown_is_refused(address):
+    with pytest.raises(ValidationError, match="must"):
+        LOCATION.validate_python(address)
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -39,6 +39,12 @@ def test_an_unknown_filesystem_is_refused_without_its_secrets() -> None:
     assert caught.value.where == "nope://***@host/x?key=***"
 
 
+def test_a_path_that_is_not_utf8_is_refused_so_that_it_can_be_printed() -> None:
+    with pytest.raises(DataError, match="must be UTF-8") as caught:
+        open_storage_path("caf\udce9.csv")
+    assert str(caught.value).isascii()
+
+
 def test_redaction_leaves_local_paths_alone() -> None:
     assert redact("/a@b?c") == "/a@b?c"
     assert redact("s3://id:key@bucket/x?region=y") == "s3://***@bucket/x?region=y"

@@ -86,7 +86,7 @@ def _readable_errors(where: str, *, kind: str) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowException, UnicodeError) as error:
         raise DataError(
             f"not a readable {kind} file: {first_line(error)}",
             where=where,

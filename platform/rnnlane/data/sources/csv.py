@@ -72,7 +72,7 @@ class CsvSource(TextFileSource):
         try:
             first = next(filter(None, reader), None)
             if first is None:
-                raise DataError("a csv file must hold a line at least, but is empty", where=where)
+                raise DataError("a csv file must hold at least one line, but is empty", where=where)
             positions = self._positions(first, columns, where=where)
             swallowed = SwallowedRows(self.delimiter, len(first), label=positions.label)
             if self.header:

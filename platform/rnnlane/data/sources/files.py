@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -54,14 +54,16 @@ def list_location(
     Raises:
         DataError: there is no such file, or it cannot be listed.
     """
+    from pyarrow.fs import FileType
+
     path = open_storage_path(location)
     with readable_errors(redact(location)):
         info = path.info()
-        if info.is_file:
+        if path.is_folder():
+            root, infos = path, _data_files(path, file_names)
+        elif info.type != FileType.NotFound:
+            _check_is_file(info)
             root, infos = path, [info]
-        elif path.is_folder():
-            root = path
-            infos = _data_files(root, file_names)
         else:
             root, infos = _matches(path)
             if not infos:
@@ -72,25 +74,35 @@ def list_location(
             where=f"{key} {redact(location)}",
             remedy=f"a folder must hold at least one file; looked in {root}",
         )
-    check_are_files(infos)
     return [source_file(info, root=root, official_test=official_test) for info in infos]
 
 
-def entries(folder: StoragePath, *, recursive: bool = False) -> list[Any]:
-    """``FileInfo`` of what a folder holds, sorted by path.
+def files_in(
+    folder: StoragePath, wanted: Callable[[str], bool], *, recursive: bool = False
+) -> list[Any]:
+    """``FileInfo`` of the files of a folder that are wanted, sorted by path.
 
-    pyarrow leaves out a link whose target is missing; here it has the type ``NotFound``.
+    Args:
+        folder: to list.
+        wanted: by the path of a file.
+        recursive: whether folders in the folder are listed too.
 
     Raises:
-        OSError: the folder, or one below it, cannot be listed.
+        DataError: a folder cannot be listed, or what is wanted is no file: a link without a
+            target, which pyarrow would leave out, or a pipe.
     """
-    from pyarrow.fs import LocalFileSystem
+    from pyarrow.fs import FileType, LocalFileSystem
 
-    if not isinstance(folder.filesystem, LocalFileSystem):
-        return folder.children(recursive=recursive)
-    paths = sorted(_local_paths(folder.path, recursive=recursive))
-    infos: list[Any] = folder.filesystem.get_file_info(paths)
-    return infos
+    if isinstance(folder.filesystem, LocalFileSystem):
+        paths = sorted(filter(wanted, _local_paths(folder.path, recursive=recursive)))
+        infos = folder.filesystem.get_file_info([_utf8(path) for path in paths])
+    else:
+        children = folder.children(recursive=recursive)
+        infos = [info for info in children if wanted(info.path)]
+    files = [info for info in infos if info.type != FileType.Directory]
+    for info in files:
+        _check_is_file(info)
+    return files
 
 
 def _local_paths(folder: str, *, recursive: bool) -> Iterator[str]:
@@ -117,22 +129,24 @@ def _contains(folder: str, path: str) -> bool:
     return os.path.commonpath([folder, path]) == folder
 
 
-def check_are_files(infos: Iterable[Any]) -> None:
-    """Refuses a link whose target is missing, a pipe and the like.
+def _utf8(path: str) -> str:
+    if not path.isascii() and any("\ud800" <= char <= "\udfff" for char in path):
+        raise DataError(
+            "the name of a file must be UTF-8", where=ascii(path), remedy="rename the file"
+        )
+    return path
 
-    Raises:
-        DataError: names the first.
-    """
+
+def _check_is_file(info: Any) -> None:
     from pyarrow.fs import FileType
 
-    for info in infos:
-        if not info.is_file:
-            is_link = info.type == FileType.NotFound
-            raise DataError(
-                "the target of a link must exist" if is_link else "not a file that can be read",
-                where=info.path,
-                remedy="restore or remove it, or name the files to read with a glob",
-            )
+    if not info.is_file:
+        is_link = info.type == FileType.NotFound
+        raise DataError(
+            "the target of a link must exist" if is_link else "not a file that can be read",
+            where=info.path,
+            remedy="restore or remove it, or name the files to read with a glob",
+        )
 
 
 def source_file(info: Any, *, root: StoragePath, official_test: bool = False) -> SourceFile:
@@ -154,21 +168,16 @@ def not_found(location: str, path: StoragePath, *, key: str) -> DataError:
 
 def _data_files(root: StoragePath, file_names: re.Pattern[str]) -> list[Any]:
     """Those of a folder that hold rows, without what writers leave beside them (_SUCCESS, .crc)."""
-    from pyarrow.fs import FileType
 
-    return [
-        info
-        for info in entries(root, recursive=True)
-        if info.type != FileType.Directory
-        and file_names.search(info.path)
-        and not re.search(r"/[._]", info.path[len(root.path) :])
-    ]
+    def holds_rows(path: str) -> bool:
+        hidden = re.search(r"/[._]", path[len(root.path) :])
+        return bool(file_names.search(path)) and not hidden
+
+    return files_in(root, holds_rows, recursive=True)
 
 
 def _matches(pattern: StoragePath) -> tuple[StoragePath, list[Any]]:
     """The files that a glob names, and the folder that it starts from."""
-    from pyarrow.fs import FileType
-
     parts = pattern.path.split("/")
     # A folder may be called "[2024]".
     wild = (
@@ -180,13 +189,11 @@ def _matches(pattern: StoragePath) -> tuple[StoragePath, list[Any]]:
     root, patterns = _at(pattern, parts[:first]), parts[first:]
     if not patterns:
         return root, []
-    infos = entries(root, recursive=len(patterns) > 1 or patterns == ["**"])
-    return root, [
-        info
-        for info in infos
-        if info.type != FileType.Directory
-        and _matches_parts(info.path[len(root.path) :].lstrip("/").split("/"), patterns)
-    ]
+
+    def matches(path: str) -> bool:
+        return _matches_parts(path[len(root.path) :].lstrip("/").split("/"), patterns)
+
+    return root, files_in(root, matches, recursive=len(patterns) > 1 or patterns == ["**"])
 
 
 def _at(path: StoragePath, parts: Sequence[str]) -> StoragePath:

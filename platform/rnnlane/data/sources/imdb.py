@@ -15,7 +15,7 @@ from pydantic import Field
 
 from rnnlane.config.experiment import Columns
 from rnnlane.data.sources.base import DownloadProgress, FileSource
-from rnnlane.data.sources.files import SourceFile, check_are_files, entries, not_found, source_file
+from rnnlane.data.sources.files import SourceFile, files_in, not_found, source_file
 from rnnlane.data.sources.rows import RawRow
 from rnnlane.data.storage import (
     StoragePath,
@@ -34,6 +34,7 @@ REVIEW_FOLDERS = ("test/neg", "test/pos", "train/neg", "train/pos")
 _REVIEW = re.compile(r"(?:\./)?(?:aclImdb/)?(train|test)/(neg|pos)/[^/]+\.txt")
 _DRAIN_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
+_TAR_MAGIC, _TAR_MAGIC_AT, _TAR_BLOCK_BYTES = b"ustar", 257, 512
 
 
 class ImdbSource(FileSource):
@@ -88,14 +89,11 @@ class ImdbSource(FileSource):
             if not path.is_folder():
                 raise not_found(location, path, key=f"data.source.{key}")
             root = reviews_root(path)
-            infos = [
-                info
+            return [
+                source_file(info, root=root)
                 for folder in REVIEW_FOLDERS
-                for info in entries(root / folder)
-                if info.path.endswith(".txt")
+                for info in files_in(root / folder, lambda path: path.endswith(".txt"))
             ]
-            check_are_files(infos)
-            return [source_file(info, root=root) for info in infos]
 
     def read_file(self, file: SourceFile, columns: Columns) -> Iterator[RawRow]:  # noqa: ARG002
         """The rows of the archive, or the only row of a file of the extracted folder."""
@@ -168,15 +166,11 @@ def read_archive(file: StoragePath) -> Iterator[RawRow]:
 
 
 def _reviews(stream: Any, *, where: str) -> Iterator[RawRow]:
-    start = stream.read(tarfile.BLOCKSIZE)
-    compressed = start.startswith(_GZIP_MAGIC)
-    if start and not compressed and start[257:262] != b"ustar":
-        raise DataError(
-            "not a readable tar archive: neither a tar file nor one compressed with gzip",
-            where=where,
-            remedy=f"name the published archive ({URL})",
-        )
+    start = stream.read(_TAR_BLOCK_BYTES)
     stream.seek(0)
+    compressed = start.startswith(_GZIP_MAGIC)
+    if start and not compressed and not start[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
+        raise tarfile.ReadError("it begins like no archive")
     # gzip.open() raises if the file ends early; tarfile's own "r|gz" takes that for the end.
     plain = cast(BinaryIO, gzip.open(stream)) if compressed else stream  # noqa: SIM115
     with tarfile.open(fileobj=plain, mode="r|") as archive:

@@ -109,6 +109,8 @@ def _no_such_key(name: str, keys: list[str], *, role: str, where: str) -> DataEr
 
 def _parsed_object(line: str, *, where: str) -> dict[str, Any]:
     remedy = "put one JSON object on each line"
+    if not line[:1].isascii():
+        remedy = "set data.source.encoding"
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -48,7 +48,7 @@ def id_of(value: object, *, where: str) -> str | None:
 
 def _refused(value: object, role: str, error: ValueError, *, where: str) -> DataError:
     is_damaged = isinstance(value, str | bytes)
-    remedy = "set data.source.encoding, or correct the row"
+    remedy = "correct the row; if many are like it, set data.source.encoding"
     if not is_damaged:
         remedy = f"name the right column in data.columns.{role}"
     return DataError(

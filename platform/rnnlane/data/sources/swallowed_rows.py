@@ -27,7 +27,7 @@ class SwallowedRows:
         self._width = width
         self._label = label
         self._labels: set[str] = set()
-        self._suspects: list[tuple[int, list[str]]] = []
+        self._suspects: list[tuple[int, list[str | None]]] = []
 
     def see(self, fields: Sequence[str | None], *, line: int, num_lines: int) -> None:
         """Takes in a record that begins at a line and consists of some lines."""
@@ -57,10 +57,14 @@ class SwallowedRows:
                 remedy=remedy,
             )
 
-    def _label_of(self, line: str) -> str:
-        """The label of a line if it were a row; "" if it cannot be one."""
+    def _label_of(self, line: str) -> str | None:
+        """The label of a line if it were a row; None if it cannot be one."""
         fields = line.split(self._delimiter)
-        return fields[self._label].strip(' "') if len(fields) == self._width else ""
+        return fields[self._label].strip(' "') if len(fields) == self._width else None
 
-    def _are_rows(self, labels: Sequence[str]) -> bool:
-        return 4 * sum(label in self._labels for label in labels) > 3 * len(labels)
+    def _are_rows(self, labels: Sequence[str | None]) -> bool:
+        """Whether at least two in three lines are like rows."""
+        # Few texts hold a tab or a pipe: there the number of fields says enough.
+        known = None if self._delimiter in "\t|" else self._labels
+        likely = [label for label in labels if label and (known is None or label in known)]
+        return 3 * len(likely) >= 2 * len(labels)

@@ -20,6 +20,7 @@ from rnnlane.errors import DataError
 COMPRESSED = r"(?:\.(?:gz|bz2|zst|lz4))?$"
 
 _PEEK_BYTES = 1 << 16
+_MAX_NULS = 5  # one in so many bytes
 _ESCAPE = "rnnlane.escape"
 # The marks of UTF-32 begin with those of UTF-16.
 _MARKS = {
@@ -138,11 +139,19 @@ def _check_is_text(head: bytes, encoding: str, *, where: str) -> None:
     for start, (what, remedy) in _FOREIGN.items():
         if head.startswith(start):
             raise DataError(f"the file must be text, but is {what}", where=where, remedy=remedy)
-    if encoding == "utf-8" and b"\0" in head and (actual := _utf16_without_mark(head)):
+    if b"\0" not in head or encoding.startswith(("utf-16", "utf-32")):
+        return
+    if actual := _utf16_without_mark(head):
         raise DataError(
-            "the file must be UTF-8, but looks like UTF-16 without a byte order mark",
+            f"the file must be {encoding}, but looks like UTF-16 without a byte order mark",
             where=where,
             remedy=f"set data.source.encoding: {actual}",
+        )
+    if _MAX_NULS * head.count(b"\0") > len(head):
+        raise DataError(
+            "the file must be text, but has many zero bytes",
+            where=where,
+            remedy="set data.source.encoding if it is text, such as utf-16-le or utf-32-le",
         )
 
 

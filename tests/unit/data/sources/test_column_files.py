@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import gzip
+import json
 import unicodedata
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rnnlane.config.experiment import Columns
+from rnnlane.config.sources import source_class
 from rnnlane.data.sources.column_files import joined_text, positions_of, shown_names
 from rnnlane.data.sources.csv import CsvSource
 from rnnlane.errors import DataError
-from support.source_rows import csv_file, error_of
+from support.source_rows import csv_file, error_of, read
 
 
 def test_a_truncated_compressed_file_is_named(tmp_path: Path) -> None:
@@ -55,3 +59,27 @@ def test_texts_are_joined_without_the_nulls() -> None:
     assert joined_text(["a", None, "b"], "\n") == "a\nb"
     assert joined_text([None, b"b"], b"\n") == b"b"
     assert joined_text([None, None], "\n") is None
+
+
+def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "text": ["a", "b", "c", "d"],
+            "label": ["1.0", "e\u0301t\u00e9", " sp\u200bam", "TRUE"],
+            "n": ["1.0", "007", "x\ufeff", "-0"],
+        }
+    )
+    files = {kind: tmp_path / f"data.{kind}" for kind in ("csv", "jsonl", "parquet")}
+    lines = [",".join(f'"{value}"' for value in row.values()) for row in table.to_pylist()]
+    files["csv"].write_text("\n".join(["text,label,n", *lines]), encoding="utf-8")
+    records = [json.dumps(row) for row in table.to_pylist()]
+    files["jsonl"].write_text("\n".join(records), encoding="utf-8")
+    pq.write_table(table, files["parquet"])
+    columns = Columns(id="n")
+    by_kind = {
+        kind: read(source_class(kind)(kind=kind, path=str(path)), columns=columns)  # type: ignore[call-arg, arg-type]
+        for kind, path in files.items()
+    }
+    assert by_kind["csv"] == by_kind["jsonl"] == by_kind["parquet"]
+    named = [(row.label, row.id) for row in by_kind["csv"]]
+    assert named == [("1", "1"), ("été", "007"), ("spam", "x"), ("true", "0")]

@@ -122,6 +122,24 @@ def test_a_pipe_is_refused_and_links_to_files_and_folders_are_followed(folder: P
     assert caught.value.where == str(folder / "pipe.csv")
 
 
+@pytest.mark.parametrize("path", ["", "*.csv"])
+def test_a_file_whose_name_is_not_utf8_is_refused_unless_it_is_not_read(
+    tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "a.csv").write_text("text,label\nx,1\n")
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("")
+    assert names_of(source(kind="csv", path=f"{tmp_path}/{path}")) == ["a.csv"]
+    (tmp_path / os.fsdecode(b"caf\xe9.csv")).write_text("")
+    with pytest.raises(DataError, match="must be UTF-8") as caught:
+        source(kind="csv", path=f"{tmp_path}/{path}").list_files()
+    assert "udce9.csv" in str(caught.value.where)
+
+
+def test_a_path_to_a_device_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a file that can be read"):
+        source(kind="csv", path="/dev/null").list_files()
+
+
 def test_a_folder_that_cannot_be_listed_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

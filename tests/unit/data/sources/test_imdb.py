@@ -83,6 +83,14 @@ def test_an_extracted_folder_gives_the_same_with_or_without_its_level(
     assert rows_of(write_folder(tmp_path, level=level)) == ROWS
 
 
+def test_a_review_whose_link_has_no_target_is_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    lost = next(folder.rglob("neg")) / "99_1.txt"
+    lost.symlink_to("gone")
+    error = error_of(folder)
+    assert error.where == str(lost)
+
+
 def test_a_folder_that_lacks_reviews_says_which(tmp_path: Path) -> None:
     (tmp_path / "train" / "neg").mkdir(parents=True)
     error = error_of(tmp_path)
@@ -136,6 +144,7 @@ def test_a_truncated_archive_is_refused_wherever_it_ends(
     [
         (b"", "empty file"),
         (b"no archive at all" * 100, "not a readable tar archive"),
+        (b"text,label\na,1\n", "not a readable tar archive"),
         (archive_of({"aclImdb/README": b"x"}), "holds no aclImdb"),
     ],
 )

@@ -37,6 +37,11 @@ def test_a_stray_quote_is_found_before_any_other_row(tmp_path: Path) -> None:
     assert str(error.where).endswith("data.csv:2")
 
 
+def test_a_file_of_few_rows_separated_by_tabs(tmp_path: Path) -> None:
+    error = error_of(csv_file(tmp_path, f"label\ttext\n{STRAY}ham\tone\n", delimiter="\t"))
+    assert "makes one row of 3 lines" in error.message
+
+
 def test_texts_may_hold_line_ends(tmp_path: Path) -> None:
     texts = ["one,\ntwo", "I rate it, 1\nor so", "a\nb, c, d\ne", "good, 1\nbad, 0", "x\ny, 1"]
     content = "text,label\n" + "".join(f"plain {n},{n % 2}\n" for n in range(9))

@@ -58,6 +58,15 @@ def test_utf16_without_a_mark_is_refused_with_its_name(
     assert error.remedy == f"set data.source.encoding: {encoding}"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "gbk"])
+def test_zero_bytes_are_no_text_whatever_the_encoding(tmp_path: Path, encoding: str) -> None:
+    content = "text,label\na,1\n" * 9
+    source = csv_file(tmp_path, content.encode("utf-32-be"), encoding=encoding, header=False)
+    assert "many zero bytes" in error_of(source).message
+    source = csv_file(tmp_path, content.encode("utf-16-be"), encoding=encoding, header=False)
+    assert "UTF-16" in error_of(source).message
+
+
 def test_a_nul_in_a_text_is_no_utf16(tmp_path: Path) -> None:
     content = b"text,label\n" + b"a\0b,1\ncd\0e,1\n" * 9
     assert len(read(csv_file(tmp_path, content))) == 18
