@@ -230,6 +230,7 @@ def _draw(predictions: list[dict[str, Any]], plot: Path) -> None:
     names = list(probabilities[0])
     values = np.array([[row[name] for name in names] for row in probabilities])
     try:
-        save_confidence([str(prediction["text"]) for prediction in shown], values, names, plot)
+        texts = [output.one_line(prediction["text"]) for prediction in shown]
+        save_confidence(texts, values, names, plot)
     except OSError as error:
         raise ConfigError(f"cannot write the picture: {error.strerror}", where=str(plot)) from None

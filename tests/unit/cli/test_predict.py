@@ -205,6 +205,18 @@ def test_a_plot_shows_the_first_twenty(call, runs, tmp_path):
     assert "the first 20 of 25" in done.stderr
 
 
+def test_half_a_character_is_answered_and_drawn(call, runs, file, tmp_path):
+    table = file("x.jsonl", b'{"review": "a film \\ud83d"}')
+    plot = tmp_path / "answers.png"
+    (found,) = json.loads(call("predict", "--file", table, "--plot", plot, "--json").stdout)[
+        "predictions"
+    ]
+    assert (found["text"], found["num_known_tokens"]) == ("a film \ud83d", 2)
+    assert plot.exists()
+    (line,) = call("predict", "--file", table).stdout.splitlines()
+    assert json.loads(line)["review"] == "a film \ud83d"
+
+
 def test_a_plot_that_cannot_be_written_is_refused(call, runs, tmp_path):
     with pytest.raises(ConfigError, match="cannot write the picture"):
         call("predict", "A", "--plot", tmp_path / "none" / "answers.png")
