@@ -10,7 +10,7 @@ from typing import Any, cast
 from rnnlane.config.experiment import DataConfig
 from rnnlane.config.sources import source_class
 from rnnlane.data.sources.base import Source
-from rnnlane.data.tables import KINDS, SUFFIXES, table_kind
+from rnnlane.data.tables import KINDS, SUFFIXES, is_tsv, table_kind
 from rnnlane.data.text_files import MAX_BROKEN_SHARE
 from rnnlane.errors import ConfigError, DataError
 
@@ -89,13 +89,12 @@ def _source(location: str, data: DataConfig) -> Source:
             f"the labeled texts must be a file that ends in {SUFFIXES}, but got {location!r}",
             where="--data",
         )
+    changes: dict[str, Any] = {"path": location, "test_path": None}
+    if is_tsv(location):
+        changes["delimiter"] = "\t"
     if kind == own:
-        changes = {"path": location, "test_path": None}
         return cast(Source, data.source.model_copy(update=changes))
-    settings: dict[str, Any] = {"kind": kind, "path": location}
-    if ".tsv" in location.lower():
-        settings["delimiter"] = "\t"
-    return cast(Source, source_class(kind).model_validate(settings))
+    return cast(Source, source_class(kind).model_validate({"kind": kind, **changes}))
 
 
 def _check(

@@ -37,6 +37,11 @@ def table_kind(name: str) -> str | None:
     return None
 
 
+def is_tsv(name: str) -> bool:
+    """Whether the name tells that tabs delimit, whatever does in the experiment's own files."""
+    return bool(re.search(r"\.tsv(?:\.\w+)?$", name, re.IGNORECASE))
+
+
 @dataclass(frozen=True)
 class TextTable:
     """Texts to classify, and the table that they are a column of.
@@ -50,6 +55,7 @@ class TextTable:
         num_broken: lines or texts with bytes that were not UTF-8, and were replaced.
         num_missing: rows without a text.
         arrow: of a Parquet table its columns, whose types the answer keeps.
+        where: the file, for errors.
     """
 
     texts: list[str]
@@ -60,6 +66,7 @@ class TextTable:
     num_broken: int = 0
     num_missing: int = 0
     arrow: pa.Table | None = field(default=None, repr=False)
+    where: str | None = None
 
     @classmethod
     def of_texts(cls, texts: Sequence[str], *, num_broken: int = 0) -> TextTable:
@@ -104,6 +111,7 @@ def read_table(file: Path, data: DataConfig) -> TextTable:
         delimiter=layout.delimiter,
         num_broken=num_broken,
         num_missing=texts.count(""),
+        where=where,
     )
 
 
@@ -128,9 +136,10 @@ class _Layout:
     @classmethod
     def of(cls, file: Path, data: DataConfig) -> _Layout:
         text, source = data.columns.text, data.source
+        own = getattr(source, "delimiter", ",")
         return cls(
             texts=(text,) if isinstance(text, str) else tuple(text),
-            delimiter=getattr(source, "delimiter", "\t" if ".tsv" in file.name.lower() else ","),
+            delimiter="\t" if is_tsv(file.name) else own,
             encoding=getattr(source, "encoding", "utf-8"),
             is_quoted=getattr(source, "quoting", "standard") != "none",
             has_header=getattr(source, "header", True),
@@ -225,6 +234,7 @@ def _read_parquet(content: bytes, layout: _Layout, *, where: str) -> TextTable:
         num_broken=num_broken,
         num_missing=texts.count(""),
         arrow=table,
+        where=where,
     )
 
 
@@ -321,6 +331,7 @@ def answered_table(
     if taken:
         raise DataError(
             f"the answers are written into the column {taken[0]!r}, but the table has one already",
+            where=table.where,
             remedy="rename the table's column",
         )
     if kind == "parquet":

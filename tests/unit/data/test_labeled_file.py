@@ -38,6 +38,8 @@ def test_a_file_of_the_experiments_kind_is_read_by_its_settings(tmp_path):
     (tmp_path / "x.csv").write_text(CSV.replace(",", "|"))
     own = data("csv", delimiter="|")
     assert read_labeled(str(tmp_path), own, class_names=CLASSES).labels == [1, 0]
+    (tmp_path / "x.tsv").write_text(CSV.replace(",", "\t"))
+    assert read_labeled(str(tmp_path / "x.tsv"), own, class_names=CLASSES).labels == [1, 0]
     with pytest.raises(DataError, match="no column 'Body'"):
         read_labeled(str(tmp_path / "x.csv"), data("csv"), class_names=CLASSES)
 
