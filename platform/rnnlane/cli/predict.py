@@ -136,7 +136,7 @@ def _asked(texts: list[str] | None, file: Path | None) -> TextTable | Path:
         if file is not None and table_kind(file.name) is not None:
             with file.open("rb"):  # a file that is not there is told before anything starts
                 return file
-        content = sys.stdin.buffer.read() if file is None else file.read_bytes()
+        content = _stdin() if file is None else file.read_bytes()
     except OSError as error:
         raise ConfigError(
             f"cannot read the texts: {error.strerror}",
@@ -153,6 +153,10 @@ def _asked(texts: list[str] | None, file: Path | None) -> TextTable | Path:
             remedy='for example: rnnlane predict "A film to remember."',
         )
     return TextTable.of_texts(lines, num_broken=num_broken)
+
+
+def _stdin() -> bytes:
+    return sys.stdin.buffer.read() if sys.stdin is not None else b""  # None: it is closed
 
 
 def _target(output_file: Path, file: Path | None) -> Target:

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -106,6 +107,12 @@ def test_no_text_or_two_sources_of_texts_are_refused(call, runs, arguments):
     with pytest.raises(ConfigError):
         call("predict", *arguments, input=" \n")
     assert runs == []
+
+
+def test_a_closed_stdin_holds_no_text(call, runs, monkeypatch):
+    monkeypatch.setattr("rnnlane.cli.predict.sys", SimpleNamespace(stdin=None))
+    with pytest.raises(ConfigError, match="at least one text"):
+        call("predict")
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,11 @@ def test_a_file_of_which_no_row_can_be_scored_is_refused(tmp_path, texts, messag
 def test_another_kind_or_encoding_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"must be a file that ends in \.csv"):
         read_labeled(str(tmp_path / "x.txt"), data(), class_names=CLASSES)
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(ConfigError, match="but got ''"):
+        read_labeled("", data("csv"), class_names=CLASSES)
+    with pytest.raises(DataError, match="no such file") as caught:
         read_labeled(str(tmp_path / "x.csv"), data(), class_names=CLASSES)
+    assert caught.value.where == f"--data {tmp_path / 'x.csv'}"
     (tmp_path / "x.csv").write_bytes("Body,Stars\nété,pos\n".encode("latin-1"))
     with pytest.raises(DataError, match="UTF-8"):
         read_labeled(str(tmp_path / "x.csv"), data(), class_names=CLASSES)
