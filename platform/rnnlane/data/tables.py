@@ -48,7 +48,7 @@ class TextTable:
 
     Attributes:
         texts: of N rows, in their order; empty where a row has none.
-        rows: of each row the values by column; a column may be missing.
+        rows: of each row the values by column; a column may be missing. Empty for texts alone.
         columns: their names, in order.
         kind: csv, jsonl or parquet; None for texts alone.
         delimiter: of a csv table.
@@ -71,8 +71,11 @@ class TextTable:
     @classmethod
     def of_texts(cls, texts: Sequence[str], *, num_broken: int = 0) -> TextTable:
         """A table of texts alone."""
-        rows = [{"text": text} for text in texts]
-        return cls(list(texts), rows, ("text",), num_broken=num_broken)
+        return cls(list(texts), (), ("text",), num_broken=num_broken)
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """The rows, also of texts alone."""
+        return iter(self.rows) if self.kind else ({"text": text} for text in self.texts)
 
 
 def read_table(file: Path, data: DataConfig) -> TextTable:
@@ -340,12 +343,12 @@ def answered_table(
     if kind == "jsonl":
         return b"".join(
             _json_line({**row, **dict(zip(answers, answer, strict=True))})
-            for row, answer in zip(table.rows, answer_rows, strict=True)
+            for row, answer in zip(table.records(), answer_rows, strict=True)
         )
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     writer.writerow([*table.columns, *answers])
-    for row, answer in zip(table.rows, answer_rows, strict=True):
+    for row, answer in zip(table.records(), answer_rows, strict=True):
         writer.writerow([*(_csv_cell(row.get(name)) for name in table.columns), *answer])
     return text.getvalue().encode("utf-8", "backslashreplace")
 
@@ -375,7 +378,7 @@ def _parquet_bytes(table: TextTable, answers: Mapping[str, Sequence[Any]]) -> by
     arrow = table.arrow
     if arrow is None:
         columns = {
-            name: _arrow_column(name, [row.get(name) for row in table.rows])
+            name: _arrow_column(name, [row.get(name) for row in table.records()])
             for name in table.columns
         }
         arrow = pa.table(columns)
