@@ -52,7 +52,7 @@ def claim_stdout() -> None:
     """Keeps stdout for results: whatever libraries print there goes to stderr from now on."""
     global _stdout  # noqa: PLW0603
     sys.stdout.flush()
-    _stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    _stdout = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
     os.dup2(2, 1)
 
 

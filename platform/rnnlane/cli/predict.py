@@ -136,7 +136,7 @@ def _asked(texts: list[str] | None, file: Path | None) -> TextTable | Path:
         if file is not None and table_kind(file.name) is not None:
             with file.open("rb"):  # a file that is not there is told before anything starts
                 return file
-        content = sys.stdin.buffer.read() if file is None else file.read_bytes()
+        content = _stdin() if file is None else file.read_bytes()
     except OSError as error:
         raise ConfigError(
             f"cannot read the texts: {error.strerror}",
@@ -153,6 +153,10 @@ def _asked(texts: list[str] | None, file: Path | None) -> TextTable | Path:
             remedy='for example: rnnlane predict "A film to remember."',
         )
     return TextTable.of_texts(lines, num_broken=num_broken)
+
+
+def _stdin() -> bytes:
+    return sys.stdin.buffer.read() if sys.stdin is not None else b""  # None: it is closed
 
 
 def _target(output_file: Path, file: Path | None) -> Target:
@@ -230,6 +234,7 @@ def _draw(predictions: list[dict[str, Any]], plot: Path) -> None:
     names = list(probabilities[0])
     values = np.array([[row[name] for name in names] for row in probabilities])
     try:
-        save_confidence([str(prediction["text"]) for prediction in shown], values, names, plot)
+        texts = [output.one_line(prediction["text"]) for prediction in shown]
+        save_confidence(texts, values, names, plot)
     except OSError as error:
         raise ConfigError(f"cannot write the picture: {error.strerror}", where=str(plot)) from None

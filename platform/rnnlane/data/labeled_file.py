@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from rnnlane.config.experiment import DataConfig
 from rnnlane.config.sources import source_class
 from rnnlane.data.sources.base import Source
-from rnnlane.data.tables import KINDS, SUFFIXES, table_kind
+from rnnlane.data.sources.rows import RawRow
+from rnnlane.data.tables import KINDS, SUFFIXES, is_tsv, table_kind
 from rnnlane.data.text_files import MAX_BROKEN_SHARE
 from rnnlane.errors import ConfigError, DataError
 
@@ -57,17 +58,16 @@ def read_labeled(location: str, data: DataConfig, *, class_names: Sequence[str])
     skipped: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     num_broken = 0
-    for read in source.read_tasks(data.columns):
-        for row in read():
-            if row.text is None or row.label is None:
-                skipped[NULL_TEXT if row.text is None else NULL_LABEL] += 1
-            elif row.label not in numbers:
-                unknown[row.label] += 1
-            else:
-                text = row.text.decode("utf-8", "replace")
-                num_broken += text.encode() != row.text
-                texts.append(text)
-                labels.append(numbers[row.label])
+    for row in _rows(source, data):
+        if row.text is None or row.label is None:
+            skipped[NULL_TEXT if row.text is None else NULL_LABEL] += 1
+        elif row.label not in numbers:
+            unknown[row.label] += 1
+        else:
+            text = row.text.decode("utf-8", "replace")
+            num_broken += text.encode() != row.text
+            texts.append(text)
+            labels.append(numbers[row.label])
     if unknown:
         skipped[UNKNOWN_LABEL] = unknown.total()
     unknown_labels = dict(sorted(unknown.items(), key=lambda item: (-item[1], item[0])))
@@ -81,21 +81,29 @@ def counted(counts: dict[str, int], *, most: int = 5) -> str:
     return shown + (f" and {len(counts) - most} more" if len(counts) > most else "")
 
 
+def _rows(source: Source, data: DataConfig) -> Iterator[RawRow]:
+    try:
+        for read in source.read_tasks(data.columns):
+            yield from read()
+    except DataError as error:  # which knows the file as a source's
+        where = (error.where or "").replace("data.source.path", "--data")
+        raise DataError(error.message, where=where, remedy=error.remedy) from None
+
+
 def _source(location: str, data: DataConfig) -> Source:
     own = data.source.kind
     kind = table_kind(location.rsplit("/", 1)[-1]) or (own if own in KINDS else None)
-    if kind is None:
+    if kind is None or not location.strip():
         raise ConfigError(
             f"the labeled texts must be a file that ends in {SUFFIXES}, but got {location!r}",
             where="--data",
         )
+    changes: dict[str, Any] = {"path": location, "test_path": None}
+    if is_tsv(location):
+        changes["delimiter"] = "\t"
     if kind == own:
-        changes = {"path": location, "test_path": None}
         return cast(Source, data.source.model_copy(update=changes))
-    settings: dict[str, Any] = {"kind": kind, "path": location}
-    if ".tsv" in location.lower():
-        settings["delimiter"] = "\t"
-    return cast(Source, source_class(kind).model_validate(settings))
+    return cast(Source, source_class(kind).model_validate({"kind": kind, **changes}))
 
 
 def _check(

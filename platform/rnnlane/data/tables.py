@@ -37,19 +37,25 @@ def table_kind(name: str) -> str | None:
     return None
 
 
+def is_tsv(name: str) -> bool:
+    """Whether the name tells that tabs delimit, whatever does in the experiment's own files."""
+    return bool(re.search(r"\.tsv(?:\.\w+)?$", name, re.IGNORECASE))
+
+
 @dataclass(frozen=True)
 class TextTable:
     """Texts to classify, and the table that they are a column of.
 
     Attributes:
         texts: of N rows, in their order; empty where a row has none.
-        rows: of each row the values by column; a column may be missing.
+        rows: of each row the values by column; a column may be missing. Empty for texts alone.
         columns: their names, in order.
         kind: csv, jsonl or parquet; None for texts alone.
         delimiter: of a csv table.
         num_broken: lines or texts with bytes that were not UTF-8, and were replaced.
         num_missing: rows without a text.
         arrow: of a Parquet table its columns, whose types the answer keeps.
+        where: the file, for errors.
     """
 
     texts: list[str]
@@ -60,12 +66,16 @@ class TextTable:
     num_broken: int = 0
     num_missing: int = 0
     arrow: pa.Table | None = field(default=None, repr=False)
+    where: str | None = None
 
     @classmethod
     def of_texts(cls, texts: Sequence[str], *, num_broken: int = 0) -> TextTable:
         """A table of texts alone."""
-        rows = [{"text": text} for text in texts]
-        return cls(list(texts), rows, ("text",), num_broken=num_broken)
+        return cls(list(texts), (), ("text",), num_broken=num_broken)
+
+    def records(self) -> Iterator[Mapping[str, Any]]:
+        """The rows, also of texts alone."""
+        return iter(self.rows) if self.kind else ({"text": text} for text in self.texts)
 
 
 def read_table(file: Path, data: DataConfig) -> TextTable:
@@ -104,6 +114,7 @@ def read_table(file: Path, data: DataConfig) -> TextTable:
         delimiter=layout.delimiter,
         num_broken=num_broken,
         num_missing=texts.count(""),
+        where=where,
     )
 
 
@@ -128,9 +139,10 @@ class _Layout:
     @classmethod
     def of(cls, file: Path, data: DataConfig) -> _Layout:
         text, source = data.columns.text, data.source
+        own = getattr(source, "delimiter", ",")
         return cls(
             texts=(text,) if isinstance(text, str) else tuple(text),
-            delimiter=getattr(source, "delimiter", "\t" if ".tsv" in file.name.lower() else ","),
+            delimiter="\t" if is_tsv(file.name) else own,
             encoding=getattr(source, "encoding", "utf-8"),
             is_quoted=getattr(source, "quoting", "standard") != "none",
             has_header=getattr(source, "header", True),
@@ -225,6 +237,7 @@ def _read_parquet(content: bytes, layout: _Layout, *, where: str) -> TextTable:
         num_broken=num_broken,
         num_missing=texts.count(""),
         arrow=table,
+        where=where,
     )
 
 
@@ -321,6 +334,7 @@ def answered_table(
     if taken:
         raise DataError(
             f"the answers are written into the column {taken[0]!r}, but the table has one already",
+            where=table.where,
             remedy="rename the table's column",
         )
     if kind == "parquet":
@@ -329,12 +343,12 @@ def answered_table(
     if kind == "jsonl":
         return b"".join(
             _json_line({**row, **dict(zip(answers, answer, strict=True))})
-            for row, answer in zip(table.rows, answer_rows, strict=True)
+            for row, answer in zip(table.records(), answer_rows, strict=True)
         )
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     writer.writerow([*table.columns, *answers])
-    for row, answer in zip(table.rows, answer_rows, strict=True):
+    for row, answer in zip(table.records(), answer_rows, strict=True):
         writer.writerow([*(_csv_cell(row.get(name)) for name in table.columns), *answer])
     return text.getvalue().encode("utf-8", "backslashreplace")
 
@@ -364,7 +378,7 @@ def _parquet_bytes(table: TextTable, answers: Mapping[str, Sequence[Any]]) -> by
     arrow = table.arrow
     if arrow is None:
         columns = {
-            name: _arrow_column(name, [row.get(name) for row in table.rows])
+            name: _arrow_column(name, [row.get(name) for row in table.records()])
             for name in table.columns
         }
         arrow = pa.table(columns)

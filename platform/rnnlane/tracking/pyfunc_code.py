@@ -60,7 +60,8 @@ def _texts(given: Any) -> pd.Series:
     if isinstance(given, pd.DataFrame):
         return _checked(_text_column(given))
     if isinstance(given, dict):
-        return _texts(pd.DataFrame({key: _as_list(value) for key, value in given.items()}))
+        columns = {key: _as_column(value) for key, value in given.items()}
+        return _texts(pd.DataFrame(columns))
     if isinstance(given, list | tuple) and given and all(isinstance(row, dict) for row in given):
         return _texts(pd.DataFrame(list(given)))
     if isinstance(given, pd.Series):
@@ -79,6 +80,10 @@ def _text_column(table: pd.DataFrame) -> pd.Series:
             f"among {columns}; rename the column that holds the texts"
         )
     return table[name]
+
+
+def _as_column(values: Any) -> Any:
+    return values if isinstance(values, pd.Series) else _as_list(values)
 
 
 def _as_list(values: Any) -> list[Any]:

@@ -170,11 +170,10 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
         if reference == LATEST:
             matches = _search(client, HAS_MODEL, limit=1)
         else:
-            named = f"attributes.run_name = {_quoted(reference)}"
             matches = (
                 _by_id(client, reference)
-                or (with_model and _search(client, f"{named} AND {HAS_MODEL}", limit=1))
-                or _search(client, named, limit=1)
+                or (with_model and _by_name(client, reference, f" AND {HAS_MODEL}"))
+                or _by_name(client, reference)
             )
         candidates = matches or _search(client, "", limit=_MAX_CANDIDATES)
     if len(matches) != 1:
@@ -257,6 +256,18 @@ def _by_id(client: MlflowClient, reference: str) -> list[RunSummary]:
     return _search(client, where, limit=_MAX_CANDIDATES)
 
 
+def _by_name(client: MlflowClient, name: str, where: str = "") -> list[RunSummary]:
+    """The newest run of that name, if there is one."""
+    if "'" in name and '"' in name:
+        # MLflow's filters have no escapes; _ stands for any character.
+        pattern = name.replace("'", "_").replace('"', "_")
+        clause, limit = f"attributes.run_name LIKE '{pattern}'", _MAX_CANDIDATES
+    else:
+        clause, limit = f"attributes.run_name = {_quoted(name)}", 1
+    found = _search(client, clause + where, limit=limit)
+    return [run for run in found if run.name == name][:1]
+
+
 def _experiment_ids(client: MlflowClient, *, name: str | None = None) -> list[str]:
     """Ids of the active experiments, or of the one with a name."""
     experiments = client.search_experiments()
@@ -318,9 +329,8 @@ def _no_single_run(
 
 
 def _quoted(name: str) -> str:
-    # MLflow's filters have no escapes: a run whose name has both kinds of quotes needs its id.
     quote = '"' if "'" in name else "'"
-    return f"{quote}{name.replace(quote, '')}{quote}"
+    return f"{quote}{name}{quote}"
 
 
 def _is_missing(uri: str) -> bool:

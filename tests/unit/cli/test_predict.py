@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -108,6 +109,12 @@ def test_no_text_or_two_sources_of_texts_are_refused(call, runs, arguments):
     assert runs == []
 
 
+def test_a_closed_stdin_holds_no_text(call, runs, monkeypatch):
+    monkeypatch.setattr("rnnlane.cli.predict.sys", SimpleNamespace(stdin=None))
+    with pytest.raises(ConfigError, match="at least one text"):
+        call("predict")
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [("x.txt", "été\nété".encode("latin-1")), ("x.pdf", b"%PDF-1.7\n\0"), ("x", b"PK\3\4\0")],
@@ -203,6 +210,18 @@ def test_a_plot_shows_the_first_twenty(call, runs, tmp_path):
     done = call("predict", *map(str, range(25)), "--plot", plot)
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert "the first 20 of 25" in done.stderr
+
+
+def test_half_a_character_is_answered_and_drawn(call, runs, file, tmp_path):
+    table = file("x.jsonl", b'{"review": "a film \\ud83d"}')
+    plot = tmp_path / "answers.png"
+    (found,) = json.loads(call("predict", "--file", table, "--plot", plot, "--json").stdout)[
+        "predictions"
+    ]
+    assert (found["text"], found["num_known_tokens"]) == ("a film \ud83d", 2)
+    assert plot.exists()
+    (line,) = call("predict", "--file", table).stdout.splitlines()
+    assert json.loads(line)["review"] == "a film \ud83d"
 
 
 def test_a_plot_that_cannot_be_written_is_refused(call, runs, tmp_path):

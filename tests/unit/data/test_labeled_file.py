@@ -38,6 +38,8 @@ def test_a_file_of_the_experiments_kind_is_read_by_its_settings(tmp_path):
     (tmp_path / "x.csv").write_text(CSV.replace(",", "|"))
     own = data("csv", delimiter="|")
     assert read_labeled(str(tmp_path), own, class_names=CLASSES).labels == [1, 0]
+    (tmp_path / "x.tsv").write_text(CSV.replace(",", "\t"))
+    assert read_labeled(str(tmp_path / "x.tsv"), own, class_names=CLASSES).labels == [1, 0]
     with pytest.raises(DataError, match="the delimiter is ','"):
         read_labeled(str(tmp_path / "x.csv"), data("csv"), class_names=CLASSES)
 
@@ -69,8 +71,11 @@ def test_a_file_of_which_no_row_can_be_scored_is_refused(tmp_path, texts, messag
 def test_another_kind_or_encoding_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"must be a file that ends in \.csv"):
         read_labeled(str(tmp_path / "x.txt"), data(), class_names=CLASSES)
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(ConfigError, match="but got ''"):
+        read_labeled("", data("csv"), class_names=CLASSES)
+    with pytest.raises(DataError, match="no such file") as caught:
         read_labeled(str(tmp_path / "x.csv"), data(), class_names=CLASSES)
+    assert caught.value.where == f"--data {tmp_path / 'x.csv'}"
     (tmp_path / "x.csv").write_bytes("Body,Stars\nété,pos\n".encode("latin-1"))
     with pytest.raises(DataError, match="UTF-8"):
         read_labeled(str(tmp_path / "x.csv"), data(), class_names=CLASSES)

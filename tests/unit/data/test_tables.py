@@ -56,7 +56,12 @@ def test_a_csv_file_has_its_rows_and_columns(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("x.tsv", {}), ("x.csv", {"kind": "csv", "delimiter": "\t"}), ("x.tsv.gz", {})],
+    [
+        ("x.tsv", {}),
+        ("x.tsv.gz", {}),
+        ("x.tsv", {"kind": "csv", "delimiter": ";"}),
+        ("x.csv", {"kind": "csv", "delimiter": "\t"}),
+    ],
 )
 def test_a_tab_delimits_where_the_name_or_the_experiment_says_so(tmp_path, name, settings):
     content = b"review\tstars\na film, fine\t1\n"
@@ -166,8 +171,9 @@ def test_broken_utf8_in_a_parquet_file_is_refused_above_a_share(tmp_path):
 
 def test_answers_replace_no_column_and_mixed_types_are_told(tmp_path):
     table = read(tmp_path, "x.csv", b"text,predicted_label\na,b\n")
-    with pytest.raises(DataError, match="column 'predicted_label', but the table has one"):
+    with pytest.raises(DataError, match="'predicted_label', but the table has one") as caught:
         answered_table(table, {"predicted_label": ["x"]}, kind="csv")
+    assert caught.value.where == str(tmp_path / "x.csv")
     table = read(tmp_path, "y.jsonl", b'{"text": "a", "n": 1}\n{"text": "b", "n": "x"}\n')
     with pytest.raises(DataError, match="'n' has several"):
         answered_table(table, {"predicted_label": ["x", "y"]}, kind="parquet")

@@ -103,7 +103,7 @@ TABLE = pd.DataFrame({"number": range(10), "text": TEXTS})
 )
 def test_each_row_gets_the_answer_of_its_own_text(loaded: Any, table: pd.DataFrame) -> None:
     expected = ["pos" if text == "good" else "neg" for text in table["text"]]
-    for given in (table, table[["text"]], table["text"], table["text"].rename(None)):
+    for given in (table, table[["text"]], table["text"], table["text"].rename(None), dict(table)):
         answer = loaded.predict(given)
         assert answer.index.equals(table.index)
         assert table.assign(predicted=answer["label"])["predicted"].to_list() == expected

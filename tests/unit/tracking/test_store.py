@@ -81,7 +81,26 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> str:
     for number, (tags, status) in enumerate(ends, start=1):
         run = client.create_run(experiment, start_time=number, run_name="x", tags=tags)
         client.set_terminated(run.info.run_id, status, end_time=10)
+    for name in ODD_NAMES:
+        client.create_run(experiment, start_time=9, run_name=name)
     return uri
+
+
+ODD_NAMES = ["it's x", "it's 'x'", 'it\'s "x"', "%", "a%b", "\\", "a;b -- c", "é", "a = 'b'", " "]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_run_is_found_by_its_very_name(shared: str, name: str) -> None:
+    assert find_run(shared, name).name == name
+
+
+OTHER_NAMES = ["its x", "it's _x_", 'it\'s "y"', "a_b", "E", "", "'", "x' OR '1"]
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_no_other_name_finds_it(shared: str, name: str) -> None:
+    with pytest.raises(ConfigError, match="no run has the id or name"):
+        find_run(shared, name)
 
 
 def test_a_newer_run_of_another_tool_hides_no_model(shared: str) -> None:
@@ -99,7 +118,8 @@ def test_a_newer_run_of_another_tool_hides_no_model(shared: str) -> None:
 def test_a_run_without_a_model_is_refused_with_the_reason(
     shared: str, number: int, reason: str
 ) -> None:
-    run = list_runs(shared, mlflow_experiment=None, limit=10)[number]
+    listed = list_runs(shared, mlflow_experiment=None, limit=20)
+    run = [run for run in listed if run.name == "x"][number]
     assert find_run(shared, run.run_id) == run
     with pytest.raises(ConfigError, match=rf"x \({run.run_id}\) {reason}") as caught:
         find_run(shared, run.run_id[:9], with_model=True)
@@ -109,7 +129,7 @@ def test_a_run_without_a_model_is_refused_with_the_reason(
 def test_latest_says_that_no_run_is_one_of_ours(shared: str) -> None:
     client, ours = open_client(shared), find_run(shared, "latest").run_id
     client.delete_run(ours)
-    with pytest.raises(ConfigError, match="none of the 3 runs here is one"):
+    with pytest.raises(ConfigError, match="none of the 13 runs here is one"):
         find_run(shared, "latest")
     client.restore_run(ours)
 
