@@ -84,8 +84,8 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
         raise JobError(
             f"Ray cannot be started: {cause}",
             where=str(log) if log else "local Ray",
-            remedy="it needs free memory, and room in /dev/shm and in its temporary folder "
-            "(RAY_TMPDIR, by default /tmp)",
+            remedy="it needs free memory, room in /dev/shm, and a temporary folder with room and a "
+            "short path (RAY_TMPDIR, by default /tmp)",
         ) from error
 
 
