@@ -37,6 +37,8 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_CHECK_INTERVAL_S)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # By default a task that needs more memory than there is starts again forever.
+    os.environ.setdefault("RAY_task_oom_retries", "3")
     import ray
 
     if ray.is_initialized():
