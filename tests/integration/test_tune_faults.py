@@ -149,7 +149,7 @@ def test_an_interrupted_search_says_killed_and_can_be_resumed(
     resume_and_compare(home, experiment, uninterrupted)
 
 
-def test_trials_that_fail_are_tried_again_and_then_said_to_have_failed(folder):
+def test_a_trial_whose_loss_is_not_finite_fails_and_the_search_goes_on(folder):
     """A learning rate that gives NaN; the search goes on and the answer counts it."""
     home = folder / "nan"
     home.mkdir()

@@ -113,7 +113,7 @@ def write_experiment(folder: Path, **changes: Any) -> Path:
         "tracking": {"system_metrics": False},
     }
     for key, change in changes.items():
-        values[key] = {**values[key], **change} if isinstance(change, dict) else change
+        values[key] = {**values.get(key, {}), **change} if isinstance(change, dict) else change
     file = folder / f"{values['name']}.yaml"
     file.write_text(yaml.safe_dump(values))
     return file

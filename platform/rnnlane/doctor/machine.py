@@ -139,7 +139,7 @@ def _ray() -> Finding:
     try:
         cluster.connect(RuntimeConfig(num_workers=0))
     except RnnlaneError as error:
-        return Finding("Ray", False, error.message, error.remedy or "")
+        return Finding("Ray", False, f"{error.where}: {error.message}", error.remedy or "")
     import ray
 
     resources = ray.cluster_resources()

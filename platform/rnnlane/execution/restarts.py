@@ -27,7 +27,7 @@ from rnnlane.ray_cluster.internals_train import (
 # Messages of a worker whose peer is gone; it notices before Ray does.
 _CUT_OFF = re.compile(r"gloo.*(Connection|Timed out)|ncclRemoteError|NCCL.*timeout", re.IGNORECASE)
 # Of Ray's memory monitor. The kernel's cannot be told from any other SIGKILL.
-_KILLED_FOR_MEMORY = re.compile(r"memory usage threshold|low on memory")
+_KILLED_FOR_MEMORY = re.compile(r"memory[ _]usage[ _]threshold|low on memory")
 _DEATHS = (RayError, WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError)
 
 
@@ -40,6 +40,8 @@ def describe_failure(
         error: what ``TorchTrainer.fit()`` raised; an OSError is from reading checkpoints.
         worker_needs: the resources of one worker, such as "1 CPUs".
     """
+    if isinstance(error, RayError) and _KILLED_FOR_MEMORY.search(str(error)):
+        return Failure("Ray ended a process", error=_killed_for_memory("a process of the run"))
     if isinstance(error, ControllerError):
         cause = error.controller_failure
         if isinstance(cause, WorkerGroupStartupTimeoutError):
@@ -73,7 +75,7 @@ def _of_worker(rank: int, cause: BaseException) -> tuple[int, Failure]:
     if isinstance(raised, RnnlaneError):
         return 0, Failure(f"worker {rank} failed: {raised}", error=raised)
     if _KILLED_FOR_MEMORY.search(str(cause)):
-        return 0, Failure(f"worker {rank} died", error=_killed_for_memory(rank))
+        return 0, Failure(f"worker {rank} died", error=_killed_for_memory(f"worker {rank}"))
     if isinstance(cause, _DEATHS):
         return 1, Failure(f"worker {rank} died")
     if _CUT_OFF.search(str(cause)):
@@ -89,9 +91,9 @@ def _is_defect(error: BaseException) -> bool:
     return isinstance(error, defects) and not isinstance(error, RayError)
 
 
-def _killed_for_memory(rank: int) -> ResourceError:
+def _killed_for_memory(what: str) -> ResourceError:
     return ResourceError(
-        f"the workers need more memory than their nodes have: Ray ended worker {rank}",
+        f"training needs more memory than a node has: Ray ended {what}",
         where="runtime.num_workers",
         remedy="lower training.global_batch_size or text.max_length, or put fewer workers on a "
         "node by a larger runtime.cpus_per_worker",

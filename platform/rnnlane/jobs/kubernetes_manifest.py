@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from rnnlane.config import ExperimentConfig
+from rnnlane.config.fingerprint import fingerprint
 from rnnlane.errors import ConfigError, redact
 from rnnlane.jobs.submission import job_fingerprint, job_verb
 from rnnlane.ray_cluster.capacity import WAIT_VARIABLE
@@ -129,7 +130,7 @@ def job_manifests(config: ExperimentConfig, placement: Placement) -> list[Manife
         ConfigError: the experiment contains a password, or a path that no pod has.
     """
     _check_portable(config)
-    name = job_name(config)
+    name = job_name(config, image=placement.image)
     # Kueue reserves a job's resources at its start; it would not know of the autoscaler's requests.
     autoscaling = placement.queue is None
     job = {
@@ -164,9 +165,12 @@ def cluster_manifest(placement: Placement) -> Manifest:
     }
 
 
-def job_name(config: ExperimentConfig) -> str:
-    """The same for the same experiment, so that applying a file twice makes one job."""
-    digest = job_fingerprint(config)[:8]
+def job_name(config: ExperimentConfig, *, image: str) -> str:
+    """The same for the same experiment and image, so that applying a file twice makes one job.
+
+    Another image has other code, whose result the job of the first would not be.
+    """
+    digest = fingerprint([job_fingerprint(config), image])[:8]
     words = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")
     room = _LONGEST_NAME - len("rnnlane--") - len(digest)
     return f"rnnlane-{words[:room].rstrip('-')}-{digest}"

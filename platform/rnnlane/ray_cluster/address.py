@@ -6,7 +6,7 @@ import os
 from urllib.parse import urlsplit
 
 from rnnlane.errors import ConfigError, JobError, redact
-from rnnlane.ray_cluster.internals import ask_control_store, running_ray
+from rnnlane.ray_cluster.internals import ask_control_store, has_node_here, running_ray
 
 ANSWER_TIMEOUT_S = 5.0
 _VARIABLE = "RAY_ADDRESS"
@@ -46,7 +46,7 @@ def cluster_to_join() -> str | None:
 
     Raises:
         ConfigError: RAY_ADDRESS has a wrong form, or the cluster requires another token.
-        JobError: no Ray answers there.
+        JobError: no Ray answers there, or this machine is no node of it.
     """
     check_address()
     address = named = os.environ.get(_VARIABLE, "")
@@ -58,12 +58,19 @@ def cluster_to_join() -> str | None:
         except ConnectionError:
             raise unreachable("no Ray runs on this machine", named="auto") from None
         named = f"auto, which is {address}"
-    # ray.init() would wait for minutes where nobody answers, and take any server for a Ray.
+    # ray.init() would wait for minutes for an answer, or for a node on this machine.
     status, details = ask_control_store(address, timeout_s=ANSWER_TIMEOUT_S)
     if status == "UNAUTHENTICATED":
         raise token_error(f"RAY_ADDRESS={named}", got="none or a wrong one")
     if status != "OK":
         raise unreachable(_reason(status, details), named=named)
+    if not has_node_here(address):
+        raise JobError(
+            "a driver runs on a node of its cluster, but this machine is none",
+            where=f"RAY_ADDRESS={named}",
+            remedy="send the experiment by `rnnlane submit --address http://HOST:8265`, or unset "
+            "RAY_ADDRESS to run on this machine",
+        )
     return address
 
 

@@ -39,6 +39,8 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_CHECK_INTERVAL_S)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # By default a task that needs more memory than there is starts again forever.
+    os.environ.setdefault("RAY_task_oom_retries", "3")
     import ray
 
     if ray.is_initialized():
@@ -86,8 +88,8 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
         raise JobError(
             f"Ray cannot be started: {cause}",
             where=str(log) if log else "local Ray",
-            remedy="it needs free memory, and room in /dev/shm and in its temporary folder "
-            "(RAY_TMPDIR, by default /tmp)",
+            remedy="it needs free memory, room in /dev/shm, and a temporary folder with room and a "
+            "short path (RAY_TMPDIR, by default /tmp)",
         ) from error
     # Tells `rnnlane clean` that the session's folder is ours, and when it is not needed.
     hold(Path(context.address_info["session_dir"]))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 # Any call that every control store answers; the request may be empty.
 _CONTROL_STORE_CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+_NODES_TIMEOUT_S = 5
 # Ray's message where its dashboard did not start: a log's name, then its last lines.
 _QUOTED_LOG = re.compile(r"last \d+ lines of (\S+) ")
 # An error of one of Ray's C++ processes: [time severity process thread] (name) file:line: text
@@ -77,6 +78,18 @@ def ask_control_store(address: str, *, timeout_s: float) -> tuple[str, str]:
     finally:
         channel.close()
     return "OK", ""
+
+
+def has_node_here(address: str) -> bool:
+    """Whether a node of the cluster at HOST:PORT runs on this machine, as a driver needs it."""
+    from ray._private import services
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    ids = set(services.find_node_ids())
+    if not ids:
+        return False
+    nodes = GcsClient(address=address).get_all_node_info(timeout=_NODES_TIMEOUT_S)
+    return any(node.hex() in ids for node in nodes)
 
 
 def startup_failure(error: Exception) -> tuple[str, Path | None]:

@@ -34,6 +34,7 @@ _TUNE_SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+_REASON_LENGTH = 500
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,10 @@ class _Scheduler(FIFOScheduler):
         self._dispatcher = dispatcher
 
     def on_trial_result(self, _controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if "failure" in result:
+            self._dispatcher.note_error(trial.trial_id, result["failure"][:_REASON_LENGTH])
+            self._dispatcher.fail(trial.trial_id)
+            return str(TrialScheduler.STOP)
         if result.get("done") or "history" not in result:
             return str(TrialScheduler.CONTINUE)
         stop = self._dispatcher.report(trial.trial_id, result["history"])
@@ -182,4 +187,4 @@ def _failure_reason(trial: Any) -> str:
     cause = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(cause, RayActorError):
         return "its process was lost"
-    return first_line(cause)[:500]
+    return first_line(cause)[:_REASON_LENGTH]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.errors import JobError, RnnlaneError
 from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.in_process import train_in_process
 from rnnlane.ray_cluster.connect import HEALTH_CHECK_INTERVAL_S
@@ -34,10 +35,26 @@ class TrialTask:
 def run_trial(tune_config: dict[str, Any], *, datasets: dict[str, Any]) -> None:
     """Trains one trial from its newest checkpoint on, and reports each epoch.
 
+    An error that would come again is reported as well; Ray Tune tries again after any other.
+
     Args:
         tune_config: the fields of a :class:`TrialTask`.
         datasets: references to TrainingData without a test split, by name.
+
+    Raises:
+        JobError: Ray gave up on the trial's workers.
     """
+    import ray.tune
+
+    try:
+        _train(tune_config, datasets)
+    except JobError:
+        raise
+    except RnnlaneError as error:
+        ray.tune.report({"failure": str(error)})
+
+
+def _train(tune_config: dict[str, Any], datasets: dict[str, Any]) -> None:
     import ray
 
     use_huge_pages()

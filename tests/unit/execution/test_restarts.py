@@ -107,6 +107,13 @@ def test_a_worker_that_ray_ended_for_its_memory_names_what_to_lower():
     assert "training.global_batch_size" in failure.error.remedy
 
 
+def test_any_process_that_ray_ended_for_its_memory_names_what_to_lower():
+    text = "... To adjust the kill threshold, set `RAY_memory_usage_threshold` when starting Ray."
+    failure = describe_failure(OutOfMemoryError(text), worker_needs=EACH)
+    assert isinstance(failure.error, ResourceError)
+    assert "Ray ended a process of the run" in failure.error.message
+
+
 def task_error(cause: Exception) -> RayTaskError:
     return RayTaskError("write", "Traceback ...", cause)
 

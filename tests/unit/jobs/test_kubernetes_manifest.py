@@ -76,15 +76,20 @@ def test_pods_are_as_many_and_as_large_as_the_workers(overrides, count, cpus, gp
     assert ("tolerations" in group["template"]["spec"]) == (gpus is not None)
 
 
-def test_the_name_is_of_the_experiment_and_fits_kuberay():
+def name_of(config, image="image:1"):
+    return job_name(config, image=image)
+
+
+def test_the_name_is_of_the_experiment_and_the_image_and_fits_kuberay():
     config = tiny_experiment("name=" + "An_Experiment.with-a-long-name" * 2)
-    assert job_name(config) == job_name(config)
-    assert len(job_name(config)) <= 47
-    assert job_name(config).startswith("rnnlane-an-experiment-with-a-long")
-    assert job_name(tiny_experiment()) != job_name(tiny_experiment("seed=1"))
-    assert job_name(tiny_experiment(SEARCH)) != job_name(tiny_experiment())
+    assert name_of(config) == name_of(config)
+    assert len(name_of(config)) <= 47
+    assert name_of(config).startswith("rnnlane-an-experiment-with-a-long")
+    assert name_of(tiny_experiment()) != name_of(tiny_experiment("seed=1"))
+    assert name_of(tiny_experiment(SEARCH)) != name_of(tiny_experiment())
+    assert name_of(tiny_experiment()) != name_of(tiny_experiment(), image="image:2")
     # Where it runs does not change what it is: the job goes on with other workers.
-    assert job_name(tiny_experiment("runtime.num_workers=4")) == job_name(tiny_experiment())
+    assert name_of(tiny_experiment("runtime.num_workers=4")) == name_of(tiny_experiment())
     validate_ray(job_manifests(config, PLACE)[1])
 
 

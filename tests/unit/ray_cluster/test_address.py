@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from ray._private import services
 
 from rnnlane.errors import ConfigError, JobError
 from rnnlane.pipeline import prepare, train, tune
@@ -154,12 +155,22 @@ def test_without_an_address_no_other_ray_matters(monkeypatch, named):
 
 
 def test_the_address_of_a_control_store_is_joined(monkeypatch):
+    monkeypatch.setattr(address, "has_node_here", lambda _: True)
     with grpc_server() as where:
         monkeypatch.setenv("RAY_ADDRESS", where)
         assert cluster_to_join() == where
         monkeypatch.setattr(address, "running_ray", lambda: where)
         monkeypatch.setenv("RAY_ADDRESS", "auto")
         assert cluster_to_join() == where
+
+
+def test_a_driver_beside_the_cluster_is_told_to_submit(monkeypatch):
+    monkeypatch.setattr(services, "find_node_ids", set)
+    with grpc_server() as where:
+        monkeypatch.setenv("RAY_ADDRESS", where)
+        with pytest.raises(JobError, match="but this machine is none") as caught:
+            cluster_to_join()
+    assert "rnnlane submit" in caught.value.remedy
 
 
 def test_an_address_where_nobody_answers_is_named(monkeypatch, free_address):

@@ -70,8 +70,9 @@ def test_a_ray_that_does_not_start_names_the_cause_and_its_log(monkeypatch, tmp_
         "/x/dashboard.log: Ray cannot be started: OSError: [Errno 28] No space left on device ("
     )
     assert failure(monkeypatch, TIMED_OUT).message == f"Ray cannot be started: {TIMED_OUT}"
-    for pid, text in ((os.getpid(), RAYLET), (1, RAYLET.replace("no memory", "another's"))):
-        logs = tmp_path / "ray" / f"session_2026-11-27_09-44-38_812086_{pid}" / "logs"
+    later = RAYLET.replace("no memory", "another's")
+    for name, text in ((f"2026-11-27_09_{os.getpid()}", RAYLET), ("2026-11-27_10_1", later)):
+        logs = tmp_path / "ray" / f"session_{name}" / "logs"
         logs.mkdir(parents=True)
         (logs / "gcs_server.err").touch()
         (logs / "raylet.err").write_text(text)

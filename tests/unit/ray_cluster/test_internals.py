@@ -13,6 +13,7 @@ import pytest
 import ray.dashboard.modules.dashboard_sdk as dashboard_sdk
 from ray import cloudpickle
 from ray._private import ray_constants, services
+from ray.core.generated import gcs_service_pb2
 from ray.data import Dataset
 from ray.job_submission import JobSubmissionClient
 from ray.tune.experiment import Trial
@@ -81,3 +82,32 @@ def test_trial_id_reopens_a_running_optuna_trial():
 def test_a_dataset_hands_over_its_blocks_with_their_sizes():
     """Used by data/prepare, which may not import this room."""
     assert callable(Dataset.iter_internal_ref_bundles)
+
+
+def test_every_control_store_has_the_call_that_asks_for_it():
+    package, method = internals._CONTROL_STORE_CALL.strip("/").split("/")
+    name, _, service = package.rpartition(".")
+    assert gcs_service_pb2.DESCRIPTOR.package == name
+    assert method in gcs_service_pb2.DESCRIPTOR.services_by_name[service].methods_by_name
+
+
+def test_running_ray_is_the_one_of_the_current_cluster_file(monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(services, "find_gcs_addresses", set)
+    with pytest.raises(ConnectionError):
+        internals.running_ray()
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("10.0.0.1:6399")
+    assert internals.running_ray() == "10.0.0.1:6399"
+
+
+def test_find_node_ids_looks_at_the_processes_of_this_machine():
+    assert all(len(node) == 56 for node in services.find_node_ids())
+
+
+def test_the_log_of_a_start_that_fails_is_that_of_services():
+    assert services.logger.name == "ray._private.services"
+    with internals.without_startup_log():
+        assert services.logger.disabled
+    assert not services.logger.disabled

@@ -72,6 +72,13 @@ def test_the_scheduler_stops_a_trial_when_the_dispatcher_says_so(stops, decision
     assert dispatcher.calls == [("report", "a", [1])]
 
 
+def test_a_failure_that_would_come_again_ends_the_trial():
+    dispatcher = FakeDispatcher()
+    result = {"failure": "the loss is NaN (lower the rate)"}
+    assert _Scheduler(dispatcher).on_trial_result(None, tune_trial(), result) == "STOP"
+    assert dispatcher.calls == [("note_error", "a", result["failure"]), ("fail", "a")]
+
+
 def test_results_that_are_no_report_of_epochs_decide_nothing():
     dispatcher = FakeDispatcher(stops=True)
     for result in ({"done": True, "history": [1]}, {"trial_id": "a"}):

@@ -7,6 +7,7 @@ import ray
 import ray.tune
 
 from rnnlane.config import experiment_from_mapping
+from rnnlane.errors import JobError, TrainingError
 from rnnlane.execution import on_ray
 from rnnlane.search import trial_worker
 from rnnlane.search.trial_worker import TrialTask, run_trial
@@ -16,9 +17,9 @@ HISTORY = [{"epoch": 1.0, "val/loss": 0.5}]
 
 @pytest.fixture
 def reported(monkeypatch):
-    """The histories that Ray Tune was given."""
+    """The histories and failures that Ray Tune was given."""
     reported: list[Any] = []
-    monkeypatch.setattr(ray.tune, "report", lambda result: reported.append(result["history"]))
+    monkeypatch.setattr(ray.tune, "report", lambda result: reported.extend(result.values()))
     return reported
 
 
@@ -48,3 +49,17 @@ def test_a_trial_with_workers_of_its_own_reports_what_came_late(tmp_path, monkey
     monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "7")
     run_trial(task(tmp_path, num_workers=2), datasets={"a": "a", "b": "b"})
     assert reported == [HISTORY]
+
+
+def test_only_an_error_that_would_not_come_again_is_raised(tmp_path, monkeypatch, reported):
+    errors = [TrainingError("the loss is NaN", remedy="lower the rate"), JobError("a worker died")]
+
+    def train(*_: Any, **__: Any) -> None:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(trial_worker, "train_in_process", train)
+    monkeypatch.setattr(ray, "get", lambda reference: reference)
+    run_trial(task(tmp_path, num_workers=1), datasets={"b": "b"})
+    assert reported == ["the loss is NaN (lower the rate)"]
+    with pytest.raises(JobError, match="a worker died"):
+        run_trial(task(tmp_path, num_workers=1), datasets={"b": "b"})
