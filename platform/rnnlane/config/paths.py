@@ -6,19 +6,43 @@ import os
 from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.errors import ConfigError
 
 
 def home() -> Path:
     """Absolute folder for the embedded store, prepared data and runs; it may not exist yet.
 
     ``RNNLANE_HOME``, else ``.rnnlane`` in the working directory.
+
+    Raises:
+        ConfigError: it begins with ``~``, or is relative, and there is no such folder.
     """
-    return Path(os.environ.get("RNNLANE_HOME") or ".rnnlane").absolute()
+    return _absolute(os.environ.get("RNNLANE_HOME") or ".rnnlane", where="RNNLANE_HOME")
 
 
 def storage_root(config: ExperimentConfig) -> str:
-    """Folder or pyarrow URI for prepared data and checkpoints, without a trailing slash."""
+    """Folder or pyarrow URI for prepared data and checkpoints, without a trailing slash.
+
+    Raises:
+        ConfigError: as for :func:`home`.
+    """
     configured = config.runtime.storage_path
     if configured is None:
         return str(home())
-    return configured.rstrip("/") if "://" in configured else str(Path(configured).absolute())
+    if "://" in configured:
+        return configured.rstrip("/")
+    return str(_absolute(configured, where="runtime.storage_path"))
+
+
+def _absolute(path: str, *, where: str) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        reason = "no account of that name has a home folder"
+    except FileNotFoundError:
+        reason = "the working directory has been removed"
+    raise ConfigError(
+        f"a folder must be one that can be found, but got {path!r}: {reason}",
+        where=where,
+        remedy="give the whole path, beginning with /",
+    )
