@@ -30,7 +30,7 @@ from rnnlane.cli import (
     ui,
     validate,
 )
-from rnnlane.config.paths import home
+from rnnlane.config.paths import home, provide_account
 from rnnlane.errors import ConfigError, RnnlaneError, disk_error, is_disk_error
 from rnnlane.training.memory import use_huge_pages
 
@@ -104,6 +104,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     as_json = "--json" in sys.argv
     try:
+        provide_account()
         code = app(standalone_mode=False)
     except RnnlaneError as error:
         output.write_error(error, as_json=as_json)

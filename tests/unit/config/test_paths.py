@@ -1,8 +1,10 @@
+import getpass
+import os
 from pathlib import Path
 
 import pytest
 
-from rnnlane.config.paths import home, storage_root
+from rnnlane.config.paths import ACCOUNT_FOLDER, home, provide_account, storage_root
 from rnnlane.errors import ConfigError
 from support.tiny import tiny_experiment
 
@@ -67,3 +69,47 @@ def test_a_working_directory_that_was_removed_is_said(monkeypatch, tmp_path):
     with pytest.raises(ConfigError, match="working directory has been removed"):
         home()
     monkeypatch.chdir(tmp_path)
+
+
+NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
+
+
+@pytest.fixture
+def no_account(monkeypatch):
+    def unknown(_number):
+        raise KeyError("no passwd entry")
+
+    # Set first, so that they are as before after the test.
+    for name in (*NAMES, "HOME"):
+        monkeypatch.setenv(name, "x")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("no_account")
+def test_an_account_without_an_entry_gets_a_folder_below_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
+    provide_account()
+    assert Path.home() == tmp_path / "home" / ACCOUNT_FOLDER
+    assert getpass.getuser() == f"uid-{os.getuid()}"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_account")
+def test_an_account_that_has_no_folder_at_all_is_refused():
+    with pytest.raises(ConfigError, match="has no entry in /etc/passwd and HOME is not set"):
+        provide_account()
+
+
+@pytest.mark.usefixtures("no_account")
+def test_what_the_environment_says_of_an_account_stays(monkeypatch):
+    monkeypatch.setenv("HOME", "/srv/me")
+    monkeypatch.setenv("LOGNAME", "me")
+    provide_account()
+    assert (os.environ["HOME"], getpass.getuser()) == ("/srv/me", "me")
+
+
+def test_an_account_with_an_entry_needs_nothing(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    provide_account()
+    assert "HOME" not in os.environ
