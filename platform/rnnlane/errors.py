@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-USER_INFO = re.compile(r"(?<=://)[^\s'\"]*@")
+# Where the authority is empty, as in sqlite:///path and file:///path, an @ belongs to the path.
+USER_INFO = re.compile(r"(?<=://)(?!/)[^\s'\"]*@")
 _QUERY_SECRET = re.compile(
     r"([?&;][\w.-]*(?:token|passw|pwd|secret|key|credential|signature|sig)[\w.-]*=)[^&;\s#'\"]+",
     re.IGNORECASE,

@@ -33,7 +33,7 @@ from rnnlane.cli import (
     validate,
 )
 from rnnlane.cli.arguments import check_utf8
-from rnnlane.config.paths import home
+from rnnlane.config.paths import home, provide_account
 from rnnlane.errors import ConfigError, RnnlaneError, disk_error, is_disk_error
 from rnnlane.training.memory import use_huge_pages
 
@@ -108,6 +108,7 @@ def main() -> None:
     as_json = "--json" in sys.argv
     try:
         check_utf8(sys.argv[1:], os.environ)
+        provide_account()
         code = app(standalone_mode=False)
     except RnnlaneError as error:
         output.write_error(error, as_json=as_json)

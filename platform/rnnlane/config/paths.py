@@ -6,19 +6,76 @@ import os
 from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.errors import ConfigError
+
+ACCOUNT_FOLDER = "account"
+"""Below :func:`home`: what libraries keep for an account that has no home folder of its own."""
 
 
 def home() -> Path:
     """Absolute folder for the embedded store, prepared data and runs; it may not exist yet.
 
     ``RNNLANE_HOME``, else ``.rnnlane`` in the working directory.
+
+    Raises:
+        ConfigError: it begins with ``~``, or is relative, and there is no such folder.
     """
-    return Path(os.environ.get("RNNLANE_HOME") or ".rnnlane").absolute()
+    return _absolute(os.environ.get("RNNLANE_HOME") or ".rnnlane", where="RNNLANE_HOME")
+
+
+def provide_account() -> None:
+    """Gives a process whose account has no entry, as in many containers, a home folder and a name.
+
+    Libraries ask for them when they are imported, MLflow for example.
+
+    Raises:
+        ConfigError: there is no home folder, and ``RNNLANE_HOME`` names no place for one.
+    """
+    import pwd
+
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        names = ("LOGNAME", "USER", "LNAME", "USERNAME")
+        if not any(os.environ.get(name) for name in names):
+            os.environ["USER"] = f"uid-{os.getuid()}"
+    else:
+        return
+    if os.environ.get("HOME"):
+        return
+    if not os.environ.get("RNNLANE_HOME"):
+        raise ConfigError(
+            f"an account needs a home folder, but uid {os.getuid()} has no entry in /etc/passwd "
+            "and HOME is not set",
+            where="HOME",
+            remedy="set RNNLANE_HOME, or HOME, to a folder that it may write to",
+        )
+    os.environ["HOME"] = str(home() / ACCOUNT_FOLDER)
 
 
 def storage_root(config: ExperimentConfig) -> str:
-    """Folder or pyarrow URI for prepared data and checkpoints, without a trailing slash."""
+    """Folder or pyarrow URI for prepared data and checkpoints, without a trailing slash.
+
+    Raises:
+        ConfigError: as for :func:`home`.
+    """
     configured = config.runtime.storage_path
     if configured is None:
         return str(home())
-    return configured.rstrip("/") if "://" in configured else str(Path(configured).absolute())
+    if "://" in configured:
+        return configured.rstrip("/")
+    return str(_absolute(configured, where="runtime.storage_path"))
+
+
+def _absolute(path: str, *, where: str) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        reason = "no account of that name has a home folder"
+    except FileNotFoundError:
+        reason = "the working directory has been removed"
+    raise ConfigError(
+        f"a folder must be one that can be found, but got {path!r}: {reason}",
+        where=where,
+        remedy="give the whole path, beginning with /",
+    )

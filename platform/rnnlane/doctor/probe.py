@@ -41,7 +41,7 @@ def main() -> None:
 
 def _default_storage() -> str:
     """The home of this cluster's jobs, where an experiment without a storage path writes."""
-    return os.environ.get("RNNLANE_HOME") or str(Path.home() / ".rnnlane")
+    return os.environ.get("RNNLANE_HOME") or os.path.expanduser("~/.rnnlane")
 
 
 def _mlflow(uri: str | None) -> dict[str, str | None]:

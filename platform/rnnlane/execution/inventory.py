@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from rnnlane.config.fingerprint import fingerprint
-from rnnlane.config.paths import home
+from rnnlane.config.paths import ACCOUNT_FOLDER, home
 from rnnlane.data.in_use import alone, last_used
 from rnnlane.data.prepare.prepared import MANIFEST_NAME
 from rnnlane.data.prepare.writer import abandoned_drafts
@@ -36,8 +36,8 @@ DAY_S = 86400.0
 Kind = Literal["checkpoints", "run", "outbox", "prepared data", "draft", "Ray session"]
 
 _STORE_FILE = "mlflow.db"
-_FOLDERS = ("checkpoints", "prepared", "runs")
-_STORE = re.compile(rf"mlartifacts|{re.escape(_STORE_FILE)}(-wal|-shm|-journal|\.lock)?")
+_FOLDERS = ("checkpoints", "prepared", "runs", ACCOUNT_FOLDER)
+_STORE = re.compile(rf"mlartifacts|{re.escape(_STORE_FILE)}(-wal|-shm|-journal|\.lock|\.draft)?")
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _SESSION = re.compile(r"session_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d+_\d+")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rnnlane.errors import redact
 
-_LINE = re.compile(r"^run ([0-9a-f]{32}) in (\S+)$", re.MULTILINE)
+_LINE = re.compile(r"^run ([0-9a-f]{32}) in (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from rnnlane.errors import TrackingError, redact
+from rnnlane.errors import RnnlaneError, TrackingError, disk_error, is_disk_full, redact
 from rnnlane.tracking.credentials import FILE_VARIABLE, use_credentials_file
 from rnnlane.tracking.internals import DATABASE_LOGGER, OLD_SCHEMA_MESSAGE
-from rnnlane.tracking.uris import sqlite_file
+from rnnlane.tracking.uris import sqlite_file, sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,7 +72,33 @@ def open_client(uri: str) -> MlflowClient:
         database.parent.mkdir(parents=True, exist_ok=True)
         # Two processes that migrate a fresh file at the same time break it.
         with FileLock(f"{database}.lock", timeout=MIGRATION_TIMEOUT_S):
+            if not database.exists():
+                _create_database(database)
+            _check_database(database)
             return MlflowClient(tracking_uri=uri)
+
+
+def _create_database(database: Path) -> None:
+    """Makes a SQLite store at once or not at all.
+
+    MLflow cannot continue migrations that were interrupted, by a full disk for example.
+    """
+    from mlflow import MlflowClient
+
+    draft = database.with_name(f"{database.name}.draft")
+    draft.unlink(missing_ok=True)
+    try:
+        MlflowClient(tracking_uri=sqlite_uri(draft))
+        draft.replace(database)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _check_database(database: Path) -> None:
+    """Opens a SQLite file. MLflow would retry for 100 s what cannot be opened."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA schema_version").fetchone()
 
 
 def experiment_id(client: MlflowClient, *, uri: str, name: str) -> str:
@@ -104,15 +133,20 @@ def experiment_id(client: MlflowClient, *, uri: str, name: str) -> str:
 def store_errors(uri: str, failed: str) -> Iterator[None]:
     """Turns whatever MLflow and its drivers raise into a TrackingError.
 
+    A full disk under a SQLite store becomes a ResourceError.
+
     Args:
         uri: the store; shown redacted.
         failed: what could not be done, such as ``cannot list the runs``.
     """
     try:
         yield
-    except TrackingError:
+    except RnnlaneError:
         raise
     except Exception as error:
+        database = sqlite_file(uri)
+        if database is not None and is_disk_full(error):
+            raise disk_error(error, database) from None
         raise TrackingError(
             f"{failed}: {one_line(error)}", where=redact(uri), remedy=_remedy(uri, error)
         ) from None

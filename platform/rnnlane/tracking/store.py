@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnlane.errors import ConfigError, TrackingError, redact
+from rnnlane.errors import ConfigError, RnnlaneError, TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
 from rnnlane.tracking.internals import PARENT_TAG
 from rnnlane.tracking.packaging import BUNDLE_PATH
@@ -95,7 +95,7 @@ def is_reachable(uri: str) -> bool:
     """Whether the store answers now."""
     try:
         open_client(uri)
-    except TrackingError:
+    except RnnlaneError:
         return False
     return True
 

@@ -11,6 +11,8 @@ from rnnlane.errors import USER_INFO, ConfigError, redact
 
 # What MLflow opens and runs can be logged to by several processes at once.
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
+# What SQLAlchemy quotes in the path of an address, or not, depending on its version.
+_ODD = set("%?")
 _REMEDY = (
     "use sqlite:///path/to/mlflow.db for a file, or the http(s):// address of an MLflow server"
 )
@@ -25,7 +27,7 @@ def resolve_uri(configured: str | None) -> str:
         ConfigError: the address is neither a database nor a server, or a SQLite address
             without a file.
     """
-    default = f"sqlite:///{home() / 'mlflow.db'}"
+    default = sqlite_uri(home() / "mlflow.db")
     if configured:
         uri, where = configured, "tracking.uri"
     else:
@@ -52,12 +54,27 @@ def _is_known(scheme: str) -> bool:
     return scheme in _SCHEMES or scheme in plugins
 
 
+def sqlite_uri(file: Path) -> str:
+    """The ``sqlite:///`` address of a database file, whatever its name is."""
+    path = str(file.absolute())
+    if not _ODD & set(path):
+        return f"sqlite:///{path}"
+    from sqlalchemy import URL
+
+    # With the driver's name: of `sqlite:///` MLflow makes the folder as it is quoted.
+    return URL.create("sqlite+pysqlite", database=path).render_as_string()
+
+
 def sqlite_file(uri: str) -> Path | None:
     """Absolute path of the database file of a ``sqlite:///`` address; None for any other."""
     scheme, _, rest = uri.partition("://")
     path = rest.partition("?")[0].removeprefix("/")
     if scheme.partition("+")[0] != "sqlite" or path in {"", ":memory:"}:
         return None
+    if "%" in path:
+        from sqlalchemy import make_url
+
+        path = make_url(uri).database or ""
     return Path(path).absolute()
 
 

@@ -1,8 +1,11 @@
+import getpass
+import os
 from pathlib import Path
 
 import pytest
 
-from rnnlane.config.paths import home, storage_root
+from rnnlane.config.paths import ACCOUNT_FOLDER, home, provide_account, storage_root
+from rnnlane.errors import ConfigError
 from support.tiny import tiny_experiment
 
 
@@ -31,3 +34,82 @@ def test_home_is_an_absolute_folder_that_the_environment_may_name(monkeypatch, t
 def test_the_storage_is_a_uri_or_an_absolute_folder(configured, root):
     config = tiny_experiment(f"runtime.storage_path={configured}")
     assert storage_root(config) == root.format(cwd=Path.cwd())
+
+
+@pytest.mark.parametrize("set_by", ["RNNLANE_HOME", "runtime.storage_path"])
+def test_a_tilde_is_the_home_folder_of_the_account(monkeypatch, tmp_path, set_by):
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    if set_by == "RNNLANE_HOME":
+        monkeypatch.setenv("RNNLANE_HOME", "~/data")
+        assert home() == tmp_path / "me" / "data"
+    else:
+        config = tiny_experiment("runtime.storage_path=~/data")
+        assert storage_root(config) == str(tmp_path / "me" / "data")
+
+
+def test_a_tilde_of_an_account_without_a_folder_is_refused(monkeypatch):
+    def unknown(_number):
+        raise KeyError("no passwd entry")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setenv("RNNLANE_HOME", "~/data")
+    with pytest.raises(ConfigError, match="no account of that name has a home folder") as refused:
+        home()
+    assert refused.value.where == "RNNLANE_HOME"
+    monkeypatch.setenv("RNNLANE_HOME", "/data")
+    assert home() == Path("/data")
+
+
+def test_a_working_directory_that_was_removed_is_said(monkeypatch, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match="working directory has been removed"):
+        home()
+    monkeypatch.chdir(tmp_path)
+
+
+NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
+
+
+@pytest.fixture
+def no_account(monkeypatch):
+    def unknown(_number):
+        raise KeyError("no passwd entry")
+
+    # Set first, so that they are as before after the test.
+    for name in (*NAMES, "HOME"):
+        monkeypatch.setenv(name, "x")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("no_account")
+def test_an_account_without_an_entry_gets_a_folder_below_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
+    provide_account()
+    assert Path.home() == tmp_path / "home" / ACCOUNT_FOLDER
+    assert getpass.getuser() == f"uid-{os.getuid()}"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_account")
+def test_an_account_that_has_no_folder_at_all_is_refused():
+    with pytest.raises(ConfigError, match="has no entry in /etc/passwd and HOME is not set"):
+        provide_account()
+
+
+@pytest.mark.usefixtures("no_account")
+def test_what_the_environment_says_of_an_account_stays(monkeypatch):
+    monkeypatch.setenv("HOME", "/srv/me")
+    monkeypatch.setenv("LOGNAME", "me")
+    provide_account()
+    assert (os.environ["HOME"], getpass.getuser()) == ("/srv/me", "me")
+
+
+def test_an_account_with_an_entry_needs_nothing(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    provide_account()
+    assert "HOME" not in os.environ

@@ -14,3 +14,8 @@ def test_a_marker_is_found_in_a_log_and_holds_no_secret():
 def test_only_a_server_has_pages():
     assert RunMarker(RUN, "http://m:5000/").url == f"http://m:5000/#/runs/{RUN}"
     assert RunMarker(RUN, "sqlite:////srv/mlflow.db").url is None
+
+
+def test_a_store_may_have_spaces_in_its_path():
+    line = marker_line(RUN, "sqlite:////srv/my data/mlflow.db")
+    assert find_marker(f"{line}\nmore") == RunMarker(RUN, "sqlite:////srv/my data/mlflow.db")

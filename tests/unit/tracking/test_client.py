@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import requests
 
-from rnnlane.errors import TrackingError
+from rnnlane.errors import ResourceError, TrackingError
 from rnnlane.tracking.client import experiment_id, is_away, one_line, open_client, store_errors
+from rnnlane.tracking.uris import sqlite_file
 
 
 def http_error(status: int) -> requests.HTTPError:
@@ -99,3 +102,47 @@ def test_an_experiment_is_created_once_beside_its_store_and_refused_once_deleted
     client.delete_experiment(created)
     with pytest.raises(TrackingError, match="'reviews' was deleted"):
         experiment_id(client, uri=uri, name="reviews")
+
+
+def test_a_store_is_made_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import mlflow
+
+    def half(tracking_uri: str) -> None:
+        file = sqlite_file(tracking_uri)
+        assert file is not None
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("CREATE TABLE secrets (x)")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow, "MlflowClient", half)
+        with pytest.raises(ResourceError, match="no space left on the disk /") as refused:
+            open_client(uri)
+    assert refused.value.where == str(tmp_path / "mlflow.db")
+    assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db.lock"]
+    open_client(uri).search_experiments()
+
+
+@pytest.mark.parametrize("kind", ["folder", "other content"])
+def test_a_file_that_is_no_store_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    import mlflow
+
+    # MLflow would try for 100 s.
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: pytest.fail("MLflow was asked"))
+    file = tmp_path / "mlflow.db"
+    file.mkdir() if kind == "folder" else file.write_bytes(b"no database" * 100)
+    with pytest.raises(TrackingError, match=r"cannot open the MLflow store: (unable|file is not)"):
+        open_client(f"sqlite:///{file}")
+
+
+def test_a_full_disk_under_a_server_is_the_server_s() -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    with pytest.raises(TrackingError), store_errors("http://host", "cannot write"):
+        raise full
+    with pytest.raises(ResourceError), store_errors("sqlite:////x/mlflow.db", "cannot write"):
+        raise full

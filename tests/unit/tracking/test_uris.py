@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import make_url
 
 from rnnlane.errors import ConfigError, redact
 from rnnlane.tracking.uris import resolve_uri, sqlite_file, store_identity, without_secrets
@@ -32,6 +33,37 @@ def test_the_default_store_is_a_file_in_home_that_is_not_created(
     monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
     assert resolve_uri(None) == f"sqlite:///{tmp_path / 'home' / 'mlflow.db'}"
     assert not (tmp_path / "home").exists()
+
+
+NAMES = [
+    "a%20b",
+    "a?b",
+    "a#b",
+    "a@b",
+    "a:b@c",
+    "a b",
+    "été",
+    "a\nb",
+    "100%",
+    "a&b=c;d",
+    "~x",
+    "x[/old]",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_home_of_any_name_has_its_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / name))
+    uri = resolve_uri(None)
+    file = tmp_path / name / "mlflow.db"
+    assert sqlite_file(uri) == file
+    assert make_url(uri).database == str(file)
+    assert store_identity(uri) == str(file)
+    # Shown as it is: what follows :// is no password, and the address can be given back.
+    assert redact(uri) == uri
+    assert resolve_uri(uri) == uri
 
 
 @pytest.mark.parametrize(
