@@ -8,19 +8,23 @@ from rnnlane.records.progress import EpochProgress
 
 
 class Remembered(RunEvents):
-    """Keeps the histories, the progress, and the checkpoints as folders below ``folder``."""
+    """Keeps histories, progress, notes, and the checkpoints as folders below ``folder``."""
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder
         self.histories: list[list[dict[str, float]]] = []
         self.reported: list[EpochProgress] = []
         self.checkpoints: list[Path] = []
+        self.notes: list[str] = []
 
     def progress(self, progress: EpochProgress) -> None:
         self.reported.append(progress)
 
     def epoch(self, history: list[dict[str, float]]) -> None:
         self.histories.append([dict(record) for record in history])
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def checkpoint(self, write: Callable[[Path], None]) -> None:
         if self.folder is not None:

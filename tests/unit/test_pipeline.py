@@ -8,7 +8,7 @@ import pytest
 
 from rnnlane import pipeline
 from rnnlane.config.fingerprint import config_fingerprint
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, DataError
 from rnnlane.execution.run_record import RunRecord, all_records
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.records.events import RunEvents
@@ -76,6 +76,16 @@ def test_a_metric_of_two_classes_is_refused_for_three():
 def test_weights_of_classes_that_the_data_lacks_are_refused():
     with pytest.raises(ConfigError, match="must be classes of the data, but got 'x'"):
         pipeline.train(tiny_experiment("training.class_weights={x: 2}"))
+
+
+@pytest.mark.parametrize("verb", [pipeline.train, pipeline.tune])
+def test_word_vectors_are_checked_before_anything_is_prepared(verb, monkeypatch):
+    monkeypatch.setattr(pipeline, "prepare", lambda *_, **__: pytest.fail("prepared"))
+    config = tiny_experiment(
+        "model.pretrained_vectors=none.txt", "search.space={model.num_layers: {choice: [1, 2]}}"
+    )
+    with pytest.raises(DataError, match="cannot read the word vectors: No such file"):
+        verb(config)
 
 
 def test_a_search_needs_its_section():
