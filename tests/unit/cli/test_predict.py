@@ -42,11 +42,11 @@ def test_no_text_or_two_sources_of_texts_are_refused(call, asked, arguments):
     assert asked == []
 
 
-def test_a_plot_shows_the_first_twenty(call, asked, tmp_path):
+def test_a_plot_shows_the_first_few(call, asked, tmp_path):
     plot = tmp_path / "answers.png"
     done = call("predict", *map(str, range(25)), "--plot", plot)
     assert plot.read_bytes().startswith(b"\x89PNG")
-    assert "the first 20 of 25" in done.stderr
+    assert "the first 8 of 25" in done.stderr
 
 
 def test_a_plot_that_cannot_be_written_is_refused(call, asked, tmp_path):
