@@ -108,6 +108,7 @@ def train(
     from rnnlane.ray_cluster import connect as cluster
 
     events = events or RunEvents()
+    _check_vectors(config, events)
     prepared = prepare(config, events=events, report=False)
     _check_classes(config, prepared)
     identity = {
@@ -187,6 +188,7 @@ def tune(
             remedy="say what may vary; experiments/search-quick.yaml is an example",
         )
     events = events or RunEvents()
+    _check_vectors(config, events)
     variants = data_variants(config)
     prepared = [prepare(variant, events=events, report=False) for variant in variants]
     for variant, data in zip(variants, prepared, strict=True):
@@ -286,6 +288,15 @@ def _open_store(configured: str | None) -> None:
     uri = resolve_uri(configured)
     check_store(uri)
     close_abandoned_runs(uri)
+
+
+def _check_vectors(config: ExperimentConfig, events: RunEvents) -> None:
+    """Refuses a file of word vectors that cannot be used, before anything is started."""
+    if config.model.pretrained_vectors is not None:
+        from rnnlane.models.vector_files import check_vectors
+
+        events.stage("checking the word vectors")
+        check_vectors(config.model.pretrained_vectors, embedding_dim=config.model.embedding_dim)
 
 
 def _check_classes(config: ExperimentConfig, prepared: PreparedData) -> None:

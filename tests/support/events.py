@@ -8,7 +8,7 @@ from rnnlane.records.progress import EpochProgress
 
 
 class Remembered(RunEvents):
-    """Keeps what it is told, and the checkpoints as folders below ``folder``."""
+    """Keeps histories, progress, notes, and the checkpoints as folders below ``folder``."""
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder

@@ -153,6 +153,16 @@ def test_a_search_says_of_each_data_set_how_it_differs(reported, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("verb", [pipeline.train, pipeline.tune])
+def test_word_vectors_are_checked_before_anything_is_prepared(verb, monkeypatch):
+    monkeypatch.setattr(pipeline, "prepare", lambda *_, **__: pytest.fail("prepared"))
+    config = tiny_experiment(
+        "model.pretrained_vectors=none.txt", "search.space={model.num_layers: {choice: [1, 2]}}"
+    )
+    with pytest.raises(DataError, match="cannot read the word vectors: No such file"):
+        verb(config)
+
+
 def test_a_search_needs_its_section():
     with pytest.raises(ConfigError, match="`search` section"):
         pipeline.tune(tiny_experiment())

@@ -225,9 +225,9 @@ def _print(table: TextTable, predictions: Predictions, answers: list[dict[str, A
 def _draw(predictions: list[dict[str, Any]], plot: Path) -> None:
     import numpy as np
 
-    from rnnlane.reports.figures import save_confidence
+    from rnnlane.reports.figures import MAX_TEXTS, save_confidence
 
-    shown = predictions[:20]
+    shown = predictions[:MAX_TEXTS]
     if len(shown) < len(predictions):
         output.note(f"the picture shows the first {len(shown)} of {len(predictions)} texts")
     probabilities = [prediction["probabilities"] for prediction in shown]

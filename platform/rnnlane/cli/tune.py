@@ -13,6 +13,7 @@ from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
 from rnnlane.cli.progress import events_for
 from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
+from rnnlane.errors import ConfigError
 from rnnlane.pipeline import tune as tune_experiment
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def tune(
 ) -> None:
     """Search the space of the experiment's `search` section for the best settings."""
     config = load_experiment(experiment, list(overrides or ()))
+    if best is not None:
+        _check_writable(best)
     if config.search is not None:
         open_store_and_import("rnnlane.search.search", tracking_uri=config.tracking.uri)
     with events_for(verbose=verbose) as events:
@@ -47,12 +50,24 @@ def tune(
     if as_json:
         output.write_json(result.as_dict())
     else:
-        _show(result, name=config.name)
+        _show(result, name=config.name, best=best)
     if result.best is None:
         raise typer.Exit(1)
 
 
-def _show(result: SearchResult, *, name: str) -> None:
+def _check_writable(file: Path) -> None:
+    """Refuses a place for the winner's experiment before hours are spent on finding it."""
+    folder = file.absolute().parent
+    if file.is_dir() or not folder.is_dir():
+        problem = "a folder" if file.is_dir() else f"in {folder}, which does not exist"
+        raise ConfigError(
+            f"the winner's experiment needs the path of a file in a folder, but got {problem}",
+            where=f"--output {file}",
+            remedy="create the folder, or name a file",
+        )
+
+
+def _show(result: SearchResult, *, name: str, best: Path | None) -> None:
     trials = (
         f"{result.num_trials}: {result.num_pruned} pruned, {result.num_cut} cut by the time "
         f"budget, {result.num_failed} failed; {result.epochs_trained} epochs in "
@@ -64,7 +79,7 @@ def _show(result: SearchResult, *, name: str) -> None:
             ["winner", f"trial {result.best['number']}, {result.best['value']:.4f}"],
             ["", ", ".join(f"{key}={_short(v)}" for key, v in result.best["params"].items())],
             ["clipping", _clipping(result)],
-            ["train it", f"rnnlane train {result.best_config}"],
+            ["train it", f"rnnlane train {best or result.best_config}"],
         ]
     rows += [
         ["report", result.report],

@@ -212,7 +212,14 @@ class ModelConfig(Section):
     pretrained_vectors: str | None = Field(
         None,
         description="File of word vectors in GloVe's text format, embedding_dim numbers wide. "
-        "Words missing from it keep their random initial vectors.",
+        "Words missing from it keep their random initial vectors. May be compressed with gzip.",
+    )
+    min_vector_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="For pretrained_vectors: least share of the words' occurrences in train that "
+        "have one; fewer are refused, as the file is likely of another language or case.",
     )
 
     @property

@@ -9,6 +9,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
+from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
 from rnnlane.errors import redact
 from rnnlane.execution.checkpoint_store import CheckpointStore
@@ -17,7 +18,7 @@ from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.predictor import Predictor
-from rnnlane.models.vectors import load_vectors
+from rnnlane.models.vector_files import VectorMatch, Vectors, check_match, load_vectors
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import ForwardedEvents, RunEvents
@@ -42,10 +43,14 @@ def execute_run(
     use_gpu = on_ray and cluster.use_gpu(config.runtime)
     if on_ray:
         check_storage(config)
+    params = config.model_dump(mode="json", exclude={"tracking", "description", "baseline"})
+    if (match := vector_match(data, prepared)) is not None:
+        events.note(str(match))
+        params["model"]["matched_vector_share"] = round(match.share, 4)
     spec = describe_run(
         config,
         record,
-        params=config.model_dump(mode="json", exclude={"tracking", "description", "baseline"}),
+        params=params,
         class_names=prepared.class_names,
     )
     store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
@@ -86,15 +91,12 @@ def training_data(
     """Reads prepared data, and the pretrained vectors if the model uses them.
 
     Raises:
-        DataError: a file cannot be read or does not match the experiment.
+        DataError: a file cannot be read or does not match the experiment, or hardly any word has
+            a pretrained vector.
     """
     vectors = None
     if config.model.pretrained_vectors is not None:
-        vectors = load_vectors(
-            config.model.pretrained_vectors,
-            prepared.vocabulary().tokens,
-            embedding_dim=config.model.embedding_dim,
-        )
+        vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
     return TrainingData(
         splits={name: prepared.split(name) for name in splits},
         num_classes=len(prepared.class_names),
@@ -102,6 +104,29 @@ def training_data(
         vectors=vectors,
         class_names=prepared.class_names,
     )
+
+
+def vector_match(data: TrainingData, prepared: PreparedData) -> VectorMatch | None:
+    """How much of the vocabulary has a pretrained vector; None if none are used."""
+    if data.vectors is None:
+        return None
+    special = UNKNOWN_ID + 1
+    return VectorMatch.of(prepared.vocabulary().counts[special:], data.vectors[1][special:])
+
+
+def _word_vectors(path: str, config: ExperimentConfig, vocabulary: Vocabulary) -> Vectors:
+    width, tokens = config.model.embedding_dim, vocabulary.tokens
+    matrix, has_vector = load_vectors(path, tokens, embedding_dim=width)
+    special = UNKNOWN_ID + 1
+    check_match(
+        path,
+        tokens[special:],
+        vocabulary.counts[special:],
+        has_vector[special:],
+        embedding_dim=width,
+        min_share=config.model.min_vector_share,
+    )
+    return matrix, has_vector
 
 
 def _log_outcome(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Confusion = npt.NDArray[np.int64]
 # A matrix of 2,000 classes would be 30 MB of JSON.
 MAX_MATRIX_CLASSES = 100
+MAX_TITLE_CHARS = 160
 
 
 def resolved_yaml(config: ExperimentConfig) -> str:
@@ -104,9 +105,12 @@ def write_answers(
     write_class_tables(folder / "tables", confusions, class_names)
     if sample is not None:
         probabilities = np.array([[sample["probabilities"][name] for name in class_names]])
-        save_confidence(
-            [sample["text"]], probabilities, class_names, folder / "figures" / "confidence.png"
-        )
+        title = sample["text"]
+        if "true_label" in sample:
+            # Cut before this is added, so that the picture's own cut leaves it there.
+            title = title if len(title) <= MAX_TITLE_CHARS else f"{title[:MAX_TITLE_CHARS]} ..."
+            title += f" (it is {sample['true_label']})"
+        save_confidence([title], probabilities, class_names, folder / "figures" / "confidence.png")
     is_small = len(class_names) <= MAX_MATRIX_CLASSES
     return {
         "test_confusion": matrix.tolist() if is_small else None,

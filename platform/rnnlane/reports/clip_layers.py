@@ -33,13 +33,18 @@ class Group:
     trials: tuple[TrialRecord, ...]
 
 
+def is_clip_varied(search: SearchRecord) -> bool:
+    """Whether trials differ in how they clip."""
+    return bool({CLIP_POLICY, CLIP_NORM, CLIP_MULTIPLE} & set(varied_keys(search)))
+
+
 def clip_groups(search: SearchRecord) -> list[Group]:
     """Measured trials by clip setting: none, then fixed values, then multiples of the mean.
 
     Up to six different numbers are a group each; more are put into 4 to 6 bins of equal ratio.
     Empty if clipping is not varied.
     """
-    if not {CLIP_POLICY, CLIP_NORM, CLIP_MULTIPLE} & set(varied_keys(search)):
+    if not is_clip_varied(search):
         return []
     settings = [(trial, *_clip_setting(trial)) for trial in measured(search)]
     unclipped = tuple(trial for trial, kind, _ in settings if kind == "none")

@@ -49,7 +49,7 @@ _STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "text.usetex": False,
 }
-# What is drawn beside accuracy: macro F1 always, another score if it chooses the epoch.
+# How scores are written beside accuracy: macro F1 always, another one if it chooses the epoch.
 _SCORES = {"val/macro_f1": "macro F1", "val/roc_auc": "ROC AUC"}
 
 
@@ -67,7 +67,11 @@ def save_curves(
             highest. It is drawn whatever it is.
     """
     best = best_epoch(history, metric)
-    others = {key: _SCORES[key] for key in ("val/macro_f1", metric) if key in _SCORES}
+    others = {
+        key: _SCORES.get(key, key.removeprefix("val/").replace("_", " "))
+        for key in ("val/macro_f1", metric)
+        if key not in ("val/accuracy", "val/loss")
+    }
     panels = {
         ", ".join(["Accuracy", *others.values()]): {
             "train/accuracy": "train",

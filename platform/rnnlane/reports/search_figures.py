@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlane.records.search import SearchRecord, TrialRecord
-from rnnlane.reports.clip_layers import Grid, clip_layer_grids
+from rnnlane.reports.clip_layers import Grid, clip_layer_grids, is_clip_varied
 from rnnlane.reports.figures import (
     BLUE,
     GRAY,
@@ -153,7 +153,8 @@ def save_clip_and_layers(search: SearchRecord, path: Path) -> bool:
         for axes, grid in zip(panels, grids, strict=True):
             _draw_grid(axes, grid, colors)
             axes.set_ylabel(f"{grid.title} layers".strip())
-        panels[0].set_title("Best value (and trials) by clip setting and layers")
+        what = "clip setting and layers" if is_clip_varied(search) else "layers"
+        panels[0].set_title(f"Best value (and trials) by {what}")
         panels[-1].set_xlabel("clip setting")
     return True
 
@@ -188,7 +189,9 @@ def save_learning_curves(search: SearchRecord, path: Path) -> bool:
 
 
 def save_gradient_norms(search: SearchRecord, path: Path) -> bool:
-    """Draws the mean gradient norm before clipping against the clip value in force."""
+    """Draws the mean gradient norm before clipping against the clip value, where that varies."""
+    if not is_clip_varied(search):
+        return False
     norms = {trial.number: norm for trial in measured(search) if (norm := mean_grad_norm(trial))}
     trials = [trial for trial in measured(search) if trial.number in norms]
     if not trials:

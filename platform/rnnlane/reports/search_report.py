@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlane.records.search import SearchRecord
-from rnnlane.reports.clip_layers import Group, clip_groups, layer_groups
+from rnnlane.reports.clip_layers import LAYERS, Group, clip_groups, is_clip_varied, layer_groups
 from rnnlane.reports.importance import FEW_TRIALS, importances
 from rnnlane.reports.scales import range_end
 from rnnlane.reports.trials import best_of, format_value, measured, value_of, varied_keys
@@ -174,9 +174,11 @@ def _lead(search: SearchRecord) -> list[str]:
 
 
 def _clip(search: SearchRecord) -> list[str]:
+    if not is_clip_varied(search):
+        return []
     groups = [group for group in clip_groups(search) if group.trials]
     if not groups:
-        return ["The clip value was not varied, or no trial has a value to compare."]
+        return ["No trial has a value to compare."]
     sentences = _compared(search, groups, "clip setting")
     unclipped = [trial for group in groups if group.label == "none" for trial in group.trials]
     clipped = [trial for group in groups if group.label != "none" for trial in group.trials]
@@ -192,9 +194,11 @@ def _clip(search: SearchRecord) -> list[str]:
 
 
 def _layers(search: SearchRecord) -> list[str]:
+    if LAYERS not in varied_keys(search):
+        return []
     groups = layer_groups(search)
     if not groups:
-        return ["The number of layers was not varied, or no trial has a value to compare."]
+        return ["No trial has a value to compare."]
     return _compared(search, groups, "number of layers")
 
 
@@ -254,7 +258,7 @@ def _next_steps(search: SearchRecord) -> list[str]:
         last = f"the winner was still best at its last epoch, {best.best_epoch}"
         steps.append(f"Raise search.max_epochs: {last}.")
     if best.clip_norm is not None and best.clipped_fraction <= 0.01:
-        steps.append("Try smaller clip values, or none: the winner's was almost never reached.")
+        steps.append(_unreached_clip(search, best.clip_norm))
     if best.clip_norm is not None and best.clipped_fraction >= 0.99:
         steps.append(
             "Tune the learning rate and the clip value together: almost every step of the winner "
@@ -273,6 +277,19 @@ def _next_steps(search: SearchRecord) -> list[str]:
     if len(best.seed_values) < 2:
         steps.append("Set search.repeats to 3 or more, to learn whether the lead is chance.")
     return steps or ["Nothing stands out: train the winner and look at the test split."]
+
+
+def _unreached_clip(search: SearchRecord, clip_norm: float) -> str:
+    """What to do about a clip value of the winner that hardly any gradient reached."""
+    if any(trial.clip_norm and trial.clip_norm < clip_norm for trial in measured(search)):
+        return (
+            "Leave out clipping: the winner's clip value was almost never reached, and trials with "
+            "smaller ones did not win."
+        )
+    return (
+        "Try smaller clip values: the winner's was almost never reached, so it trained as without "
+        "clipping."
+    )
 
 
 def _without_effect(search: SearchRecord) -> list[str]:

@@ -60,7 +60,7 @@ def best_yaml(config: ExperimentConfig, search: SearchRecord, *, run_id: str | N
         f"epoch {winner.best_epoch}{_seeds_note(winner)}.",
         f"Varied: {json.dumps(dict(winner.params))}.",
         _clip_note(winner),
-        "Train it with: rnnlane train best.yaml",
+        "Train it with `rnnlane train` and the name of this file.",
         *_workers_note(config, experiment),
     ]
     return "".join(f"# {line}\n" for line in lines) + resolved_yaml(experiment)

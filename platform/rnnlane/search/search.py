@@ -19,7 +19,7 @@ from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.data.storage import joined
 from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.lifecycle import describe_run, flattened, tracked_run
-from rnnlane.execution.run import training_data
+from rnnlane.execution.run import training_data, vector_match
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
@@ -55,7 +55,7 @@ def execute_search(
     """
     resources = trial_resources(config)
     check_storage(config)
-    datasets = _shared_data(config, prepared)
+    datasets = _shared_data(config, prepared, events)
     spec = _describe_search(config, record)
     with tracked_run(
         start_search, spec, config=config.tracking, record=record, events=events
@@ -110,14 +110,19 @@ def _gpus_per_worker(config: ExperimentConfig) -> float:
     return 1.0 if cluster.use_gpu(runtime) else 0.0
 
 
-def _shared_data(config: ExperimentConfig, prepared: Mapping[str, PreparedData]) -> dict[str, Any]:
+def _shared_data(
+    config: ExperimentConfig, prepared: Mapping[str, PreparedData], events: RunEvents
+) -> dict[str, Any]:
     """References to the data of the trials, without the test split."""
     import ray
 
-    return {
-        name: ray.put(training_data(config, data, splits=("train", "val")))
-        for name, data in prepared.items()
-    }
+    references = {}
+    for name, of_variant in prepared.items():
+        data = training_data(config, of_variant, splits=("train", "val"))
+        if (match := vector_match(data, of_variant)) is not None:
+            events.note(str(match))
+        references[name] = ray.put(data)
+    return references
 
 
 def _describe_search(config: ExperimentConfig, record: RunRecord) -> RunSpec:

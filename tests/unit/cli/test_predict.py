@@ -205,11 +205,11 @@ def test_a_table_without_the_column_is_refused(call, runs, file):
         call("predict", "--file", "none.csv")
 
 
-def test_a_plot_shows_the_first_twenty(call, runs, tmp_path):
+def test_a_plot_shows_the_first_few(call, runs, tmp_path):
     plot = tmp_path / "answers.png"
     done = call("predict", *map(str, range(25)), "--plot", plot)
     assert plot.read_bytes().startswith(b"\x89PNG")
-    assert "the first 20 of 25" in done.stderr
+    assert "the first 8 of 25" in done.stderr
 
 
 def test_half_a_character_is_answered_and_drawn(call, runs, file, tmp_path):

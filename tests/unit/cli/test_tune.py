@@ -2,6 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from rnnlane.errors import ConfigError
+
 NUMBERS = {"num_trials": 4, "num_pruned": 2, "num_cut": 0, "num_failed": 1}
 SPENT = {"epochs_trained": 9, "elapsed_s": 12.0, "report": "report.html", "run_id": "ab"}
 
@@ -27,6 +29,18 @@ def test_the_winner_is_shown_and_copied(call, replaced, experiment, tmp_path):
     assert "4: 2 pruned, 0 cut by the time budget, 1 failed" in printed
     assert "trial 3, 0.9000" in printed
     assert (tmp_path / "best.yaml").read_text() == "name: winner\n"
+    assert f"rnnlane train {tmp_path}/best.yaml" in "".join(printed.split("\n"))
+    assert "winner.yaml" not in printed
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_search(
+    call, replaced, experiment, tmp_path
+):
+    calls = replaced("rnnlane.cli.tune.tune_experiment", result(tmp_path))
+    for place in (tmp_path, tmp_path / "none" / "best.yaml"):
+        with pytest.raises(ConfigError, match="needs the path of a file in a folder"):
+            call("tune", experiment, "--output", place)
+    assert calls == []
 
 
 def test_a_search_without_a_winner_exits_with_1(call, replaced, experiment, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rnnlane.errors import TrainingError
+from rnnlane.errors import DataError, TrainingError
 from rnnlane.execution import run
 from rnnlane.execution.run import execute_run, training_data
 from rnnlane.execution.run_record import RunRecord
@@ -66,3 +66,25 @@ def test_a_search_reads_only_the_splits_that_it_uses():
     data = training_data(tiny_experiment(), tiny_prepared(), splits=("train", "val"))
     assert set(data.splits) == {"train", "val"}
     assert (data.num_classes, data.vectors) == (2, None)
+
+
+def vectors(tmp_path, *words):
+    path = tmp_path / "vectors.txt"
+    path.write_text("".join(f"{word} 1 2 3 4 5 6\n" for word in words))
+    return f"model.pretrained_vectors={path}"
+
+
+def test_the_share_of_words_with_a_vector_is_told_and_logged(tracker, tmp_path):
+    events = Remembered()
+    execute(events, vectors(tmp_path, *(f"w{number:02d}" for number in range(7))))
+    assert (
+        "7 of 28 words have a pretrained vector, 25.0% of their occurrences in train"
+        in events.notes
+    )
+    assert tracker.spec.params["model.matched_vector_share"] == 0.25
+
+
+def test_vectors_that_hardly_any_word_has_start_no_run(tracker, tmp_path):
+    with pytest.raises(DataError, match=r"but only 0\.0% have \(0 of 28 words"):
+        execute(Remembered(), vectors(tmp_path, "x"))
+    assert tracker.spec is None

@@ -79,6 +79,19 @@ def test_results_have_the_numbers_behind_every_picture(tmp_path: Path) -> None:
     assert numbers["sample"] == [SAMPLE]
 
 
+def test_the_picture_of_a_val_row_says_its_true_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(artifacts, "save_confidence", lambda texts, *_: titles.extend(texts))
+    for text in ("so good", "x" * 1000):
+        sample = {**SAMPLE, "text": text, "true_label": "bad"}
+        artifacts.write_results(
+            tmp_path, experiment(), outcome(), class_names=("bad", "good"), sample=sample
+        )
+    assert titles == ["so good (it is bad)", f"{'x' * 160} ... (it is bad)"]
+
+
 def test_without_a_sample_there_is_no_picture_of_it(tmp_path: Path) -> None:
     artifacts.write_results(
         tmp_path, experiment(), outcome(), class_names=("bad", "good"), sample=None

@@ -98,7 +98,7 @@ from pathlib import Path
 import numpy as np
 from rnnlane.reports import figures
 names = [f"a class with a long name, number {i}" for i in range(2000)]
-figures.save_confusion(np.eye(2000, dtype=int), names, Path(sys.argv[1]))
+figures.save_confusion(np.ones((2000, 2000), dtype=int), names, Path(sys.argv[1]))
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """
     command = [sys.executable, "-c", script, str(tmp_path / "c.png")]
@@ -137,15 +137,14 @@ def test_confidence_of_many_classes_has_a_bounded_height(
     assert size(tmp_path / "c.png")[1] < 2800
 
 
-@pytest.mark.parametrize("metric", ["val/accuracy", "val/macro_f1", "val/roc_auc", "val/loss"])
+@pytest.mark.parametrize("metric", ["val/accuracy", "val/macro_f1", "val/roc_auc", "val/my_own"])
 def test_the_legend_covers_no_curve_and_names_macro_f1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
 ) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
-    history = [
-        {**entry, "val/macro_f1": 0.5, "val/roc_auc": 0.5, "val/loss": 1} for entry in HISTORY
-    ]
+    others = {"val/macro_f1": 0.5, "val/roc_auc": 0.5, "val/loss": 1, "val/my_own": 0.5}
+    history = [{**entry, **others} for entry in HISTORY]
     figures.save_curves(history, tmp_path / "curves.png", metric=metric)
     (figure,) = drawn
     figure.canvas.draw()
@@ -153,6 +152,7 @@ def test_the_legend_covers_no_curve_and_names_macro_f1(
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts[:3] == ["train", "val", "val macro F1"]
     assert ("val ROC AUC" in texts) == (metric == "val/roc_auc")
+    assert ("val my own" in texts) == (metric == "val/my_own")
     assert not any(
         legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes
     )

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rnnlane.records.search import SearchRecord, TrialRecord
+from rnnlane.reports.search_figures import write_pictures
 from rnnlane.reports.search_report import findings, report_html, trials_csv
 from support import search_records
 from support.search_records import EPOCHS, LAYERS, NORM, POLICY, trial
@@ -93,10 +94,18 @@ def test_layers_are_compared_by_their_best() -> None:
     )
 
 
-def test_what_did_not_vary_is_not_compared() -> None:
-    record = search(trial(0, 0.8), space={})
-    assert "was not varied" in said(record, "clip")
-    assert "was not varied" in said(record, "layers")
+def test_what_did_not_vary_has_no_section(tmp_path: Path) -> None:
+    titles = "The clip value", "The number of layers"
+    for space, params, shown in (
+        ({"model.cell": "choice(rnn, gru)"}, {"model.cell": "gru"}, (False, False)),
+        ({LAYERS: "randint(1, 3)"}, {LAYERS: 2}, (False, True)),
+        ({NORM: "loguniform(1, 10)"}, {NORM: 2.0}, (True, False)),
+    ):
+        record = search(trial(0, 0.8, params), trial(1, 0.7, params), space=space)
+        page = report_html(record, write_pictures(record, tmp_path), best_yaml="")
+        assert tuple(f"<h2>{title}</h2>" in page for title in titles) == shown
+        assert page.count("hatched: not tried.</figcaption>") == any(shown)
+        assert ("Left of the dashed line" in page) == shown[0]
 
 
 def test_stopping_early_counts_epochs_against_those_of_the_full_search() -> None:
@@ -122,7 +131,7 @@ def test_failed_trials_are_grouped_by_reason() -> None:
     [
         (trial(0, 0.8, {NORM: 9.9}), "Widen training.clip.max_norm: the winner's 9.9 is at the hi"),
         (trial(0, 0.8, best_epoch=EPOCHS), "Raise search.max_epochs"),
-        (trial(0, 0.8, clip_norm=9.0, clipped_fraction=0.001), "almost never reached"),
+        (trial(0, 0.8, clip_norm=9.0, clipped_fraction=0.001), "Try smaller clip values: the"),
         (trial(0, 0.8, clip_norm=0.1, clipped_fraction=1.0), "almost every step"),
         (trial(0, 0.8), "Raise search.num_trials to 20"),
         (trial(0, 0.8), "Set search.repeats to 3"),
@@ -133,6 +142,13 @@ def test_next_steps_follow_from_the_winner(best: TrialRecord, advice: str) -> No
     other = trial(0, 0.8, {NORM: 3.0}, clip_norm=3.0, clipped_fraction=0.3, seed_values=(0.8, 0.8))
     many = search(*(replace(other, number=i) for i in range(20)))
     assert advice not in said(many, "next_steps")
+
+
+def test_a_clip_value_that_was_never_reached_is_either_lowered_or_left_out() -> None:
+    best = trial(0, 0.8, clip_norm=9.0, clipped_fraction=0.0)
+    text = said(search(best, trial(1, 0.7, clip_norm=3.0)), "next_steps")
+    assert "Leave out clipping" in text
+    assert "smaller clip values" not in text
 
 
 def test_keys_without_effect_are_to_be_fixed_not_widened() -> None:
@@ -172,7 +188,7 @@ class _Balance(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.links += [value or "" for name, value in attrs if name in {"src", "href"}]
-        if tag not in {"meta", "img"}:
+        if tag not in {"meta", "img", "wbr"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

@@ -117,7 +117,7 @@ def test_the_comment_says_where_the_experiment_comes_from_and_keeps_passwords():
     assert "Trial 1 of 2: val/macro_f1 0.8000 at epoch 1; with 2 seeds 0.8000, 0.7500" in comment[1]
     assert json.dumps(PARAMS) in comment[2]
     assert "2.5 (mean gradient norm 1.25, 25.0% of the steps clipped)" in comment[3]
-    assert "rnnlane train best.yaml" in comment[4]
+    assert "rnnlane train` and the name of this file" in comment[4]
     assert "secret" not in text
 
 

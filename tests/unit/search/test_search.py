@@ -87,7 +87,7 @@ def tracker(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "start_search", tracker.start)
     monkeypatch.setattr(search, "run_trials", run_trials_here)
     monkeypatch.setattr(search, "check_storage", lambda _config: None)
-    monkeypatch.setattr(search, "_shared_data", lambda _config, prepared: dict(prepared))
+    monkeypatch.setattr(search, "_shared_data", lambda _config, prepared, _events: dict(prepared))
     monkeypatch.setattr(
         search,
         "cluster",
