@@ -266,6 +266,18 @@ class Machine:
         driver = self.driver()
         return [driver, *driver.children(recursive=True)]
 
+    def strays(self) -> list[psutil.Process]:
+        """Processes that belong to no service; of a cluster, those that train."""
+        if self.is_job:
+            words = ("rnnlane train", "rnnlane tune", "ray::RayTrainWorker", "ray::TrainController")
+            return self.processes(*words)
+        expected = {os.getpid(), 1}
+        for pid in self.services:
+            with contextlib.suppress(psutil.Error):
+                expected |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
+                expected.add(pid)
+        return [process for process in living() if process.pid not in expected]
+
     def processes(self, *words: str) -> list[psutil.Process]:
         """The machine's processes whose command line has one of the words, oldest first."""
         found = []
