@@ -240,13 +240,20 @@ class Round:
 
     def _judge(self, command: Command, code: int, allowed: Ends) -> None:
         """Whether a command ended as it may."""
-        codes = {Ends.FINISHES: {0}, Ends.FAILS: {0, 1, 2}, Ends.STOPS: {0, 1, 2, 130}}
+        # Until rnnlane has been imported, Python's own handlers end the command.
+        before_import = {-signal.SIGINT, -signal.SIGTERM}
+        codes = {
+            Ends.FINISHES: {0},
+            Ends.FAILS: {0, 1, 2},
+            Ends.STOPS: {0, 1, 2, 130} | before_import,
+        }
         told = command.told
         if allowed < Ends.DIES and code not in codes[allowed]:
             self.report.problems.append(
                 f"exit code {code}, but may be {sorted(codes[allowed])}: {told}"
             )
-        if allowed < Ends.DIES and "Traceback (most recent call last)" in told:
+        is_early = code in before_import
+        if allowed < Ends.DIES and not is_early and "Traceback (most recent call last)" in told:
             self.report.problems.append(f"a traceback: {told}")
         if code in {1, 2} and allowed < Ends.DIES and not self._target.is_job:
             lines = [line for line in command.out.read_text().splitlines() if line[:1] == "{"]
