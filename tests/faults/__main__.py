@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="KIND",
         choices=sorted(all_kinds()),
-        help="one fault a round, of this kind; may be given several times",
+        help="a fault of each round; may be given several times; default: one to three drawn",
     )
     parser.add_argument(
         "--target", action="append", default=[], choices=sorted(TARGETS), help="only on these"

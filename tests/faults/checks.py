@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from faults.machine import HOME, Machine, StoreServer, living
+from faults.machine import HOME, Machine, StoreServer
 from faults.targets import Target, records
 
 _TIMES = ("time/", "throughput/", "search/")
@@ -177,15 +177,3 @@ def differences(expected: Any, got: Any, where: str) -> list[str]:
     if json.dumps(expected) == json.dumps(got):
         return []
     return [f"{where}: wanted {str(expected)[:200]}, but got {str(got)[:200]}"]
-
-
-def strays(services: set[int], machine: Machine) -> list[str]:
-    """Processes that belong to no service of the round."""
-    if machine.is_job:
-        words = ("rnnlane train", "rnnlane tune", "ray::RayTrainWorker", "ray::TrainController")
-        return [" ".join(process.cmdline())[:150] for process in machine.processes(*words)]
-    found = []
-    for process in living():
-        if process.pid not in services:
-            found.append(f"{process.pid} {' '.join(process.cmdline())[:150]}")
-    return found

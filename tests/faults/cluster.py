@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import psutil
-
-from faults.machine import DASHBOARD_PORT, TEMPORARY, WORK, Machine, answers, wait_until
+from faults.machine import DASHBOARD_PORT, TEMPORARY, WORK, Machine, answers, is_alive, wait_until
 
 
 def start_head(machine: Machine) -> None:
@@ -18,12 +16,8 @@ def start_head(machine: Machine) -> None:
     command += ["--object-store-memory=80000000"]
     for _ in range(3):
         machine.head = machine.start_service(command, log=WORK / "head.log")
-        wait_until(lambda: answers(DASHBOARD_PORT) or not _is_alive(machine.head), what="the head")
-        if _is_alive(machine.head):
+        wait_until(lambda: answers(DASHBOARD_PORT) or not is_alive(machine.head), what="the head")
+        if is_alive(machine.head):
             return
         # On a busy machine starting a node may time out.
     raise AssertionError((WORK / "head.log").read_text())
-
-
-def _is_alive(process: psutil.Process | None) -> bool:
-    return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE

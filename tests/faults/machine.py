@@ -266,6 +266,18 @@ class Machine:
         driver = self.driver()
         return [driver, *driver.children(recursive=True)]
 
+    def strays(self) -> list[psutil.Process]:
+        """Processes that belong to no service; of a cluster, those that train."""
+        if self.is_job:
+            words = ("rnnlane train", "rnnlane tune", "ray::RayTrainWorker", "ray::TrainController")
+            return self.processes(*words)
+        expected = {os.getpid(), 1}
+        for pid in self.services:
+            with contextlib.suppress(psutil.Error):
+                expected |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
+                expected.add(pid)
+        return [process for process in living() if process.pid not in expected]
+
     def processes(self, *words: str) -> list[psutil.Process]:
         """The machine's processes whose command line has one of the words, oldest first."""
         found = []
@@ -323,12 +335,23 @@ def living() -> Iterator[psutil.Process]:
                 yield process
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def end(processes: list[psutil.Process]) -> None:
-    """``kill -9`` of each that is still there; of none that is not ours."""
+    """``kill -9`` of each that is still there, and waits for their end."""
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(processes, timeout=30)
+    # Not psutil's wait(), which would take a command's exit code from its Popen.
+    deadline = time.monotonic() + 30
+    while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def answers(port: int) -> bool:

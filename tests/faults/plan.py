@@ -80,26 +80,30 @@ def draw(seed: int, *, only: Sequence[str] = (), targets: Sequence[str] = ()) ->
 
     Args:
         seed: of this round alone.
-        only: kinds to draw from, one of them; default: one to three of all.
+        only: the kinds of its faults; default: one to three are drawn.
         targets: names to draw from; default: all.
     """
     chance = random.Random(seed)
     kinds = all_kinds()
     wanted = set(targets or TARGETS)
-    names = sorted(name for name in only or kinds if kinds[name].targets & wanted)
-    if not names:
-        raise ValueError(f"{', '.join(only)} fits none of {', '.join(sorted(wanted))}")
-    first = kinds[chance.choice(names)]
-    target = TARGETS[chance.choice(sorted(first.targets & wanted))]
-    store = first.store if first.store != "any" else chance.choice(["embedded", "server"])
-    chosen = [first]
-    others = [
-        kind
-        for kind in kinds.values()
-        if kind is not first and target.name in kind.targets and kind.store in {"any", store}
-    ]
-    num_faults = 1 if only else chance.choice([1, 2, 2, 3])
-    chosen += chance.sample(others, num_faults - 1)
+    chosen = [kinds[name] for name in only]
+    if not only:
+        names = [name for name, kind in kinds.items() if kind.targets & wanted]
+        chosen = [kinds[chance.choice(names)]]
+    fitting = wanted.intersection(*(kind.targets for kind in chosen))
+    stores = {kind.store for kind in chosen} - {"any"}
+    if not fitting or len(stores) > 1:
+        raise ValueError(f"{', '.join(only)} fit no target of {', '.join(sorted(wanted))} together")
+    target = TARGETS[chance.choice(sorted(fitting))]
+    store = stores.pop() if stores else chance.choice(["embedded", "server"])
+    if not only:
+        others = [
+            kind
+            for kind in kinds.values()
+            if kind not in chosen and target.name in kind.targets and kind.store in {"any", store}
+        ]
+        chosen += chance.sample(others, chance.choice([0, 1, 1, 2]))
+    first = chosen[0]
     # There is a second command only if the first is likely to have been cut off.
     can_be_second = first.at_rest or first.ends >= Ends.STOPS
     faults = tuple(

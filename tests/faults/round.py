@@ -21,8 +21,8 @@ from pathlib import Path
 
 import psutil
 
-from faults.catalog import Ends, all_kinds
-from faults.checks import outcome, problems, strays
+from faults.catalog import Ends, Kind, all_kinds
+from faults.checks import outcome, problems
 from faults.cluster import start_head
 from faults.kinds.processes import kill_everything
 from faults.machine import (
@@ -82,7 +82,9 @@ class Round:
         self._references = references
         self._started_at = time.monotonic()
         self._lock = threading.Lock()
-        self._applied: list[tuple[int, str]] = []
+        self._pending = list(plan.faults)
+        self._killed_for: set[str] = set()
+        self._applied: list[tuple[int, Kind]] = []
         self.report = Report()
         self._set_up()
 
@@ -131,10 +133,7 @@ class Round:
                 code = self._command(number, arguments, allowed)
                 if self.report.problems:
                     return
-            if code == 0 and not self._faults_at_rest(number):
-                break
             if code == 0:
-                self._note("the faults at rest come too late")
                 break
             arguments = self._target.resume
             time.sleep(self._plan.pause_s)
@@ -145,27 +144,36 @@ class Round:
             return
         self._check()
 
-    def _faults(self, attempt: int) -> list[PlannedFault]:
-        return [fault for fault in self._plan.faults if fault.attempt == attempt]
+    def _due(self, number: int) -> list[PlannedFault]:
+        """The faults for a command, those among them that found no moment in an earlier one."""
+        return [fault for fault in self._pending if fault.attempt <= number]
 
-    def _faults_at_rest(self, attempt: int) -> list[PlannedFault]:
-        return [fault for fault in self._faults(attempt) if self._kinds[fault.kind].at_rest]
-
-    def _damage(self, attempt: int, stack: contextlib.ExitStack) -> Ends:
+    def _damage(self, number: int, stack: contextlib.ExitStack) -> Ends:
         """Applies the faults at rest after a command; returns how the next one may end."""
         allowed = Ends.FINISHES
-        for fault in self._faults_at_rest(attempt):
+        for fault in self._due(number):
             kind = self._kinds[fault.kind]
+            if not kind.at_rest:
+                continue
+            end(self.machine.strays())
             self.machine.seed(f"{self._plan.seed} {fault.kind}")
             try:
                 stack.enter_context(kind.apply(self.machine))
             except MissedError as missed:
                 self._note(f"{kind.name}: {missed}")
+                if kind.name in self._killed_for:
+                    self._pending.remove(fault)
                 continue
-            self._note(f"{kind.name}")
-            self._applied.append((attempt, kind.name))
+            self._apply(fault, number)
             allowed = max(allowed, kind.ends)
         return allowed
+
+    def _apply(self, fault: PlannedFault, number: int) -> None:
+        """Notes that a fault has been applied."""
+        with self._lock:
+            self._pending.remove(fault)
+            self._applied.append((number, self._kinds[fault.kind]))
+            self._note(fault.kind)
 
     def _command(self, number: int, arguments: tuple[str, ...], allowed: Ends) -> int:
         """Runs a command with its faults to its end; returns its exit code."""
@@ -173,8 +181,10 @@ class Round:
         command = self.machine.start(*arguments)
         self._note(f"rnnlane {' '.join(arguments)}")
         threads = [
-            threading.Thread(target=self._inflict, args=(fault, command, before), daemon=True)
-            for fault in self._faults(number)
+            threading.Thread(
+                target=self._inflict, args=(fault, number, command, before), daemon=True
+            )
+            for fault in self._due(number)
         ]
         for thread in threads:
             thread.start()
@@ -191,15 +201,15 @@ class Round:
                 self.report.problems.append("a fault cannot be healed")
         # What nobody read during a fault has been read now.
         command.wait(LIMIT_S)
-        names = [name for attempt, name in self._applied if attempt == number]
-        kinds = [self._kinds[name] for name in names]
-        live = [kind for kind in kinds if not kind.at_rest]
-        if self._faults_at_rest(number):
+        if any(fault.kind in self._killed_for for fault in self._due(number)):
             allowed = Ends.DIES
-        self._judge(command, code, max([allowed, *(kind.ends for kind in live)]))
+        live = [kind.ends for when, kind in self._applied if when == number and not kind.at_rest]
+        self._judge(command, code, max([allowed, *live]))
         return code
 
-    def _inflict(self, fault: PlannedFault, command: Command, before: frozenset[Path]) -> None:
+    def _inflict(
+        self, fault: PlannedFault, number: int, command: Command, before: frozenset[Path]
+    ) -> None:
         kind = self._kinds[fault.kind]
 
         def is_over() -> bool:
@@ -210,14 +220,13 @@ class Round:
                 self._note(f"{kind.name}: the command ended first")
                 return
             if kind.at_rest:
+                self._killed_for.add(kind.name)
                 kill_everything(self.machine)
                 self._note(f"everything is killed, for {kind.name}")
                 return
             self.machine.seed(f"{self._plan.seed} {fault.kind}")
             with kind.apply(self.machine):
-                with self._lock:
-                    self._applied.append((fault.attempt, kind.name))
-                self._note(kind.name)
+                self._apply(fault, number)
                 if fault.lasts_s is None:
                     command.process.wait()
                 elif fault.lasts_s > 0:
@@ -231,13 +240,20 @@ class Round:
 
     def _judge(self, command: Command, code: int, allowed: Ends) -> None:
         """Whether a command ended as it may."""
-        codes = {Ends.FINISHES: {0}, Ends.FAILS: {0, 1, 2}, Ends.STOPS: {0, 1, 2, 130}}
+        # Until rnnlane has been imported, Python's own handlers end the command.
+        before_import = {-signal.SIGINT, -signal.SIGTERM}
+        codes = {
+            Ends.FINISHES: {0},
+            Ends.FAILS: {0, 1, 2},
+            Ends.STOPS: {0, 1, 2, 130} | before_import,
+        }
         told = command.told
         if allowed < Ends.DIES and code not in codes[allowed]:
             self.report.problems.append(
                 f"exit code {code}, but may be {sorted(codes[allowed])}: {told}"
             )
-        if allowed < Ends.DIES and "Traceback (most recent call last)" in told:
+        is_early = code in before_import
+        if allowed < Ends.DIES and not is_early and "Traceback (most recent call last)" in told:
             self.report.problems.append(f"a traceback: {told}")
         if code in {1, 2} and allowed < Ends.DIES and not self._target.is_job:
             lines = [line for line in command.out.read_text().splitlines() if line[:1] == "{"]
@@ -263,21 +279,16 @@ class Round:
         if list(HOME.glob("runs/*/outbox/outbox.db")) or not all(
             json.loads(file.read_text()).get("is_closed", True)
             for file in HOME.glob("runs/*/run.json")
-            if "record-cut" not in [name for _, name in self._applied]
+            if not self._may_add_runs()
         ):
             self._list_runs()
         machine = self.machine
-        names = [name for _, name in self._applied]
-        services = {os.getpid(), 1}
-        for pid in machine.services:
-            with contextlib.suppress(psutil.Error):
-                services.add(pid)
-                services |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
         deadline = time.monotonic() + STRAYS_LIMIT_S
-        while (left := strays(services, machine)) and time.monotonic() < deadline:
+        while (left := machine.strays()) and time.monotonic() < deadline:
             time.sleep(0.2)
-        if left:
-            self.report.problems.append(f"processes are left: {left}")
+        for process in left:
+            line = " ".join(process.cmdline())[:150]
+            self.report.problems.append(f"a process is left: {process.pid} {line}")
         for command in machine.side_commands:
             if "Traceback (most recent call last)" in command.told:
                 self.report.problems.append(f"a traceback of {command.arguments}: {command.told}")
@@ -288,9 +299,12 @@ class Round:
             self._target,
             expected,
             machine,
-            may_add_runs=any(self._kinds[name].may_add_runs for name in names),
+            may_add_runs=self._may_add_runs(),
             was_killed=len(machine.commands) > 1,
         )
+
+    def _may_add_runs(self) -> bool:
+        return any(kind.may_add_runs for _, kind in self._applied)
 
     def _note(self, text: str) -> None:
         elapsed_s = time.monotonic() - self._started_at

@@ -36,11 +36,13 @@ def _all_killed(machine: Machine) -> None:
 
 def kill_everything(machine: Machine) -> None:
     """As a power cut would; a cluster's head is started again."""
-    end(machine.family())
-    if machine.is_job:
-        from faults.cluster import start_head
+    if not machine.is_job:
+        end(machine.strays())
+        return
+    from faults.cluster import start_head
 
-        start_head(machine)
+    end(machine.family())
+    start_head(machine)
 
 
 @fault("worker-killed", "one training worker is killed", on={"workers"}, moments=_TRAINING)

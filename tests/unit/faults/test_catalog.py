@@ -63,12 +63,20 @@ def test_few_rounds_have_every_kind_of_target_and_store():
     assert any(planned.attempt == 2 for plan in plans for planned in plan.faults)
 
 
-def test_only_one_kind_alone_can_be_asked_for():
+def test_one_kind_alone_can_be_asked_for():
     plan = draw(3, only=["worker-killed"])
     assert [planned.kind for planned in plan.faults] == ["worker-killed"]
     assert plan.target == "workers"
-    with pytest.raises(ValueError, match="worker-killed fits none of run"):
+    with pytest.raises(ValueError, match="worker-killed fit no target of run together"):
         draw(3, only=["worker-killed"], targets=["run"])
+    with pytest.raises(ValueError, match="fit no target"):
+        draw(3, only=["store-away", "database-locked"])
+
+
+def test_several_kinds_together_can_be_asked_for():
+    plan = draw(3, only=["store-away", "driver-killed"], targets=["run"])
+    assert [planned.kind for planned in plan.faults] == ["store-away", "driver-killed"]
+    assert (plan.target, plan.store) == ("run", "server")
 
 
 def test_the_ends_include_each_other():
