@@ -33,6 +33,7 @@ def test_keys_are_equal_for_equal_contents_only_and_sort_alike_everywhere() -> N
     "same",
     [
         ("A  fine\n film", "a Fine FILM "),
+        ("  a    b", "a b "),
         ("caf\u00e9", "cafe\u0301"),
         ("stra\u00dfe", "STRASSE"),
         ("\uff21\uff22", "ab"),

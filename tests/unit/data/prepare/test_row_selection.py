@@ -336,3 +336,48 @@ def test_the_rows_that_are_left_are_numbered_without_gaps() -> None:
         row_ids = assignment.row_ids[assignment.split == side].tolist()
         assert sorted(row_ids) == list(range(len(row_ids)))
     assert (assignment.row_ids[~selection.is_used] == -1).all()
+
+
+RANDOM_ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 30),
+        st.sampled_from("abcdef"),
+        st.sampled_from([None, None, "1", "2"]),
+        st.booleans(),
+        st.sampled_from([None, None, None, None, "null_text"]),
+    ),
+    max_size=60,
+)
+
+
+@given(
+    RANDOM_ROWS,
+    st.sampled_from(["keep", "drop", "error"]),
+    st.sampled_from(["error", "drop", "merge:other"]),
+    st.sampled_from([0.2, 0.5, "official"]),
+)
+def test_every_row_is_used_or_counted_whatever_the_policies(
+    noise: list[tuple[int, str, str | None, bool, str | None]],
+    conflicts: str,
+    rare_classes: str,
+    test: float | str,
+) -> None:
+    rows = rows_of("a", "b", count=9) + official([], [row("t", "a"), row("u", "b")])
+    rows += [
+        row(f"text {n}", label, id=id_, official_test=on_test, dropped=dropped, look=b"%16d" % n)
+        for n, label, id_, on_test, dropped in noise
+    ]
+    try:
+        selection = select(rows, conflicts=conflicts, rare_classes=rare_classes, test=test)
+    except DataError:
+        if conflicts != "error" and rare_classes == "drop":
+            raise
+        return
+    left_out = sum(selection.dropped.values()) + sum(selection.merged.values())
+    assert np.count_nonzero(selection.is_used) + left_out == len(rows)
+    assert set(selection.labels[selection.split == TRAIN]) == set(range(len(selection.class_names)))
+    sides: dict[bytes, set[int]] = {}
+    for entry, side in zip(rows, selection.split.tolist(), strict=True):
+        if side >= 0:
+            sides.setdefault(entry["key"], set()).add(side)
+    assert all(len(found) == 1 for found in sides.values())
