@@ -38,7 +38,7 @@ def test_a_stray_quote_is_found_before_any_other_row(tmp_path: Path) -> None:
 
 
 def test_a_file_of_few_rows_separated_by_tabs(tmp_path: Path) -> None:
-    error = error_of(csv_file(tmp_path, f"label\ttext\n{STRAY}ham\tone\n", delimiter="\t"))
+    error = error_of(csv_file(tmp_path, f"label\ttext\n{STRAY}eggs\tone\n", delimiter="\t"))
     assert "makes one row of 3 lines" in error.message
 
 
