@@ -10,12 +10,22 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pyarrow import fs
 
+from rnnlane.errors import CheckpointError, redact
 from rnnlane.training.checkpoint import STATE, is_complete
+
+
+@contextlib.contextmanager
+def errors_name(root: str) -> Iterator[None]:
+    """Makes a CheckpointError of its block name the run's checkpoints, not a copy in a scratch."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(error.message, where=redact(root), remedy=error.remedy) from None
 
 
 class CheckpointStore:
