@@ -269,13 +269,6 @@ def test_slurms_script_trains_with_the_token_on_and_leaves_none(slurm, tmp_path)
     assert not Path(f"/tmp/rnnlane-{os.getpid()}").exists()
 
 
-def test_slurms_script_leaves_nothing_where_the_experiment_is_refused(slurm, tmp_path):
-    done = slurm("train", "nowhere.yaml")
-    assert done.returncode != 0, done.stdout + done.stderr
-    assert "nowhere.yaml" in done.stderr
-    assert not Path(f"/tmp/rnnlane-{os.getpid()}").exists()
-
-
 def test_slurms_script_refuses_other_verbs(slurm):
     done = slurm("destroy", "x.yaml")
     assert done.returncode == 2

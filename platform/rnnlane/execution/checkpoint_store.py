@@ -11,16 +11,25 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pyarrow import fs
 
 from rnnlane.data.storage import open_storage_path
-from rnnlane.errors import disk_errors
+from rnnlane.errors import CheckpointError, disk_errors, redact
 from rnnlane.training.checkpoint import STATE, is_complete
 
 logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def errors_name(root: str) -> Iterator[None]:
+    """Makes a CheckpointError of its block name the run's checkpoints, not a copy in a scratch."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(error.message, where=redact(root), remedy=error.remedy) from None
 
 
 class CheckpointStore:

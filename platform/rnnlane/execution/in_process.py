@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.checkpoint_store import CheckpointStore, errors_name
 from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.training.group import in_process
@@ -35,4 +35,5 @@ def train_in_process(
     with scratch_folder() as scratch, readable_memory_errors():
         start = store.fetch_latest(scratch)
         local_events = _LocalEvents(events, store)
-        return run_training(config, data, group=group, events=local_events, start=start)
+        with errors_name(store.root):
+            return run_training(config, data, group=group, events=local_events, start=start)

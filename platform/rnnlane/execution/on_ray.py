@@ -117,6 +117,7 @@ def _attempt(
             "data": data,
             "inbox": inbox,
             "start": _checkpoint_files(store),
+            "checkpoints": store.root,
         }
         name = store.next_attempt()
         trainer = _trainer(

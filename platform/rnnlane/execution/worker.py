@@ -11,6 +11,7 @@ from typing import Any
 from ray.exceptions import RayError
 
 from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.execution.checkpoint_store import errors_name
 from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
@@ -66,7 +67,7 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
     Args:
         setting: ``config`` (plain values), ``data`` (reference to TrainingData in the object
             store), ``inbox`` (queue to the driver), ``start`` (reference to the files of the
-            checkpoint to resume from, or None).
+            checkpoint to resume from, or None), ``checkpoints`` (where those come from).
 
     Returns:
         ``outcome`` without weights, which the last checkpoint has.
@@ -91,7 +92,8 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
         events.note(f"training with num_workers {group.world_size}")
     with scratch_folder() as scratch, readable_memory_errors():
         start = _start_folder(setting["start"], scratch)
-        outcome = run_training(config, data, group=group, events=events, start=start)
+        with errors_name(setting["checkpoints"]):
+            outcome = run_training(config, data, group=group, events=events, start=start)
     return {"outcome": replace(outcome, weights={})}
 
 

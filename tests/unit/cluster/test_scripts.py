@@ -1,13 +1,16 @@
-"""The shell scripts of cluster/: shellcheck, and what make-secrets leaves behind."""
+"""The shell scripts of cluster/: shellcheck, and what make-secrets and Slurm's leave behind."""
 
 import configparser
 import os
 import shutil
+import signal
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from support.command import wait_until
 from support.deployment import CLUSTER, ROOT
 
 
@@ -78,3 +81,54 @@ def test_git_ignores_the_secrets(place):
         ["git", "check-ignore", "--quiet", f"{place}/ray_token"], cwd=ROOT, check=False
     )
     assert done.returncode == 0
+
+
+STUBS = {
+    "scontrol": "echo node1",
+    "srun": 'while [[ "${1:-}" == --* ]]; do shift; done\n'
+    '[ "$1" = hostname ] && { echo 127.0.0.1; exit; }\nexec "$@"',
+    "ray": 'touch "$RAY_TMPDIR/session"; until [ "$1" = -- ]; do shift; done; shift; exec "$@"',
+    "python": 'echo "$@" >"$STUBS/asked"; [ -z "${SLEEP:-}" ] || sleep "$SLEEP"; exit "${CODE:-0}"',
+}
+
+
+@pytest.fixture
+def slurm_job(tmp_path):
+    """Starts Slurm's batch script with a Ray and a Python that do nothing."""
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    for name, body in STUBS.items():
+        (stubs / name).write_text(f"#!/bin/bash\n{body}\n")
+        (stubs / name).chmod(0o700)
+
+    def start(**extra):
+        return subprocess.Popen(
+            [CLUSTER / "slurm" / "train.sbatch", "train", "x.yaml", "--json"],
+            env={
+                "PATH": f"{stubs}:{os.environ['PATH']}",
+                "STUBS": str(stubs),
+                "RNNLANE_HOME": str(tmp_path / "home"),
+                "SLURM_JOB_ID": str(os.getpid()),
+                "SLURM_JOB_NODELIST": "node1",
+                "SLURM_JOB_NUM_NODES": "1",
+                **extra,
+            },
+            start_new_session=True,
+        )
+
+    yield start
+    assert not Path(f"/tmp/rnnlane-{os.getpid()}").exists()
+    assert list((tmp_path / "home" / "slurm").iterdir()) == []
+    assert (stubs / "asked").read_text() == "-m rnnlane train x.yaml --resume --json\n"
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_slurm_job_leaves_no_folder_and_ends_as_the_command_did(slurm_job, code):
+    assert slurm_job(CODE=str(code)).wait(timeout=60) == code
+
+
+def test_a_slurm_job_that_is_stopped_leaves_no_folder(slurm_job, tmp_path):
+    job = slurm_job(SLEEP="600")
+    wait_until((tmp_path / "stubs" / "asked").exists, what="the start of the command")
+    os.killpg(job.pid, signal.SIGTERM)
+    assert job.wait(timeout=60) != 0

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from rnnlane.errors import CheckpointError
 from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.in_process import _LocalEvents, train_in_process
 from rnnlane.records.events import RunEvents
@@ -55,3 +56,12 @@ def test_notes_reach_the_person_and_checkpoints_the_store(tmp_path):
     local.checkpoint(lambda folder: (folder / "state.json").write_text("{}"))
     assert events.notes == ["a sentence"]
     assert (tmp_path / "attempt-1" / "checkpoint_000000" / "state.json").exists()
+
+
+def test_a_checkpoint_that_cannot_be_used_is_named_by_its_store(tmp_path):
+    store = CheckpointStore(str(tmp_path))
+    text = '{"format": 99, "epoch": 1, "step": 1, "sizes": {}}'
+    store.add("attempt-1", lambda folder: (folder / "state.json").write_text(text))
+    with pytest.raises(CheckpointError, match="must be of format") as caught:
+        run(store, Epochs())
+    assert caught.value.where == str(tmp_path)
