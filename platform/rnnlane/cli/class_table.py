@@ -29,7 +29,7 @@ def write_classes(
     shown, title = list(classes), f"{split} by class"
     if len(classes) > MAX_CLASSES:
         with_rows = [one for one in classes if one["rows"]]
-        shown = sorted(with_rows, key=lambda one: one["f1"])[:NUM_WORST]
+        shown = sorted(with_rows, key=lambda one: (one["f1"], -one["rows"]))[:NUM_WORST]
         title = f"{split}: the {len(shown)} classes of {len(classes):,} with the lowest F1"
     metrics = ("precision", "recall", "f1")
     rows = [

@@ -48,6 +48,7 @@ from rnnlane.tracking.uris import resolve_uri, store_identity
 
 PREDICTOR = "rnnlane.inference:Predictor"
 KEY_TAG = "rnnlane.run_key"
+_WHOLE = {"training.class_weights"}
 
 # A file that is removed when the disk is full: more than a record and the end of a run take.
 _RESERVE = "reserve"
@@ -244,10 +245,13 @@ def describe_run(
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted key."""
+    """Nested values by dotted key.
+
+    A mapping by class stays whole, because MLflow does not take every class name in a key.
+    """
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and f"{prefix}{key}" not in _WHOLE:
             flat |= flattened(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

@@ -97,7 +97,7 @@ def metric_notes(confusion: Confusion, class_names: Sequence[str], *, split: str
     if accuracy <= share < 1:
         sentences.append(
             f"{split} accuracy {accuracy:.4f} is no better than always answering "
-            f"{class_names[majority]!r}, which {share:.1%} of its rows are"
+            f"{class_names[majority]!r} ({share:.1%} of its rows)"
         )
     return sentences
 

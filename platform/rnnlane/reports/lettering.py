@@ -29,13 +29,16 @@ _PLACEHOLDERS = ("Last Resort", ".LastResort", "Adobe Blank")
 
 def fonts_for(texts: Iterable[str]) -> list[str]:
     """The families that draw the texts: the main font, then others for what it lacks."""
-    missing = set("".join(texts)) - _characters(MAIN_FONT)
+    missing = {char for char in set("".join(texts)) if not _is_control(char)}
+    missing -= _characters(MAIN_FONT)
     families = [MAIN_FONT]
-    if missing:
-        installed = sorted(_files(), key=lambda family: (_rank(family), family))
-        while missing:
+    installed = sorted(_files()) if missing else []
+    preferred = [family for family in _PREFERRED if family in installed]
+    # Reading what hundreds of fonts have takes seconds: most often the preferred ones suffice.
+    for candidates in (preferred, installed):
+        while missing and candidates:
             # The first of the best: max() keeps the order.
-            family = max(installed, key=lambda one: len(_characters(one) & missing))
+            family = max(candidates, key=lambda one: len(_characters(one) & missing))
             if not _characters(family) & missing:
                 break
             families.append(family)
@@ -93,10 +96,6 @@ def _escaped(char: str) -> str:
 
 def _is_control(char: str) -> bool:
     return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
-
-
-def _rank(family: str) -> int:
-    return _PREFERRED.index(family) if family in _PREFERRED else len(_PREFERRED)
 
 
 @cache

@@ -73,7 +73,10 @@ class TrainFeed:
         self._config = config
         self._seed = seed
         self._group = group
-        self._class_weights = class_weights
+        self._class_weights: tuple[npt.NDArray[np.float32], Tensor] | None = None
+        if class_weights is not None:
+            on_device = send(torch.from_numpy(class_weights), group.device)
+            self._class_weights = class_weights, on_device
         self._make_batch = BatchMaker(split, group.device)
         self._active_rows_of = ActiveRowIndex(vocabulary_size, group.device)
 
@@ -111,9 +114,9 @@ class TrainFeed:
         global_tokens, _ = self._split.tokens_of(rows)
         loss_weights, loss_weight = batch.weights, float(len(rows))
         if self._class_weights is not None:
-            by_class = send(torch.from_numpy(self._class_weights), group.device)
-            loss_weights = batch.weights * by_class[batch.labels]
-            loss_weight = float(self._class_weights[self._split.labels[rows]].sum())
+            on_host, on_device = self._class_weights
+            loss_weights = batch.weights * on_device[batch.labels]
+            loss_weight = float(on_host[self._split.labels[rows]].sum())
         return StepBatch(
             active=self._active_rows_of(global_tokens, batch.token_ids),
             lengths=batch.lengths,

@@ -22,6 +22,15 @@ def test_a_dozen_classes_are_all_shown_in_their_order(capsys):
     assert not any("confused" in line for line in lines)
 
 
+def test_of_equally_bad_classes_the_largest_come_first(capsys):
+    many = [{**one, "f1": 0.0, "rows": n} for n, one in enumerate(classes(20))]
+    write_classes(many, [])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines if line and line[0][1:].isdigit()] == [
+        f"c{n}" for n in range(19, 11, -1)
+    ]
+
+
 def test_of_more_the_worst_and_the_most_confused_pairs_are_shown(capsys):
     absent = {"class": "none", "precision": None, "recall": None, "f1": None, "rows": 0}
     write_classes([*reversed(classes(2000)), absent], CONFUSED)

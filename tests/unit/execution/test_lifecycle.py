@@ -276,6 +276,9 @@ def test_inputs_count_as_logged_only_when_they_were(store, notes):
 
 def test_params_are_flat():
     assert flattened({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
+    # MLflow refuses keys with a dollar sign.
+    weights = {"training": {"class_weights": {"$x": 2.0}}}
+    assert flattened(weights) == {"training.class_weights": {"$x": 2.0}}
 
 
 @pytest.mark.parametrize(

@@ -32,18 +32,12 @@ def test_the_confused_pairs_have_names() -> None:
         pytest.param([[8, 2], [1, 9]], [], id="better-than-the-majority"),
         pytest.param(
             [[9, 0], [1, 0]],
-            [
-                "val accuracy 0.9000 is no better than always answering 'a', "
-                "which 90.0% of its rows are"
-            ],
+            ["val accuracy 0.9000 is no better than always answering 'a' (90.0% of its rows)"],
             id="one-answer",
         ),
         pytest.param(
             [[5, 4], [0, 1]],
-            [
-                "val accuracy 0.6000 is no better than always answering 'a', "
-                "which 90.0% of its rows are"
-            ],
+            ["val accuracy 0.6000 is no better than always answering 'a' (90.0% of its rows)"],
             id="worse-than-the-majority",
         ),
         pytest.param(
