@@ -20,7 +20,7 @@ def test_the_baseline_is_a_run_like_any_other(tmp_path):
     scored = rnnlane_json(home, "evaluate", "--run", result["run_id"])
     assert scored["metrics"]["accuracy"] == result["metrics"]["test/accuracy"]
     asked = rnnlane_json(home, "predict", "--run", result["run_id"], result["sample"]["text"])
-    assert asked["predictions"] == [result["sample"]]
+    assert asked["predictions"][0].items() >= result["sample"].items()
     words = rnnlane_json(home, "baseline", experiment, "--set", "baseline.num_words=1")
     assert words["num_ngrams"] < result["num_ngrams"]
     assert words["data_fingerprint"] == result["data_fingerprint"]
