@@ -25,6 +25,7 @@ _PREFERRED = (
 )
 # They have every character, as a box.
 _PLACEHOLDERS = ("Last Resort", ".LastResort", "Adobe Blank")
+_WARNED: set[str] = set()
 
 
 def fonts_for(texts: Iterable[str]) -> list[str]:
@@ -49,12 +50,13 @@ def fonts_for(texts: Iterable[str]) -> list[str]:
 def drawable(texts: Sequence[str]) -> list[str]:
     """The texts, with each character that no installed font has as an escape such as ``\\u65e5``.
 
-    Control characters and line breaks are escaped too. Warns of a missing font once a process.
+    Control characters and line breaks are escaped too. Warns of a character once a process.
     """
     families = fonts_for(texts)
     known = set().union(*(_characters(family) for family in families))
     missing = {char for char in set("".join(texts)) if not _is_control(char)} - known
-    if missing:
+    if not missing <= _WARNED:
+        _WARNED.update(missing)
         _warn_of_missing("".join(sorted(missing)[:5]), len(missing))
     return [
         "".join(
@@ -123,7 +125,6 @@ def _characters(family: str) -> frozenset[str]:
         return frozenset()
 
 
-@cache
 def _warn_of_missing(examples: str, count: int) -> None:
     logger.warning(
         "no installed font has %d characters of the names or texts in a picture (such as %s): it "

@@ -19,7 +19,7 @@ INSTALLED = {
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lettering, "_files", lambda: dict.fromkeys(INSTALLED, "x.ttf"))
     monkeypatch.setattr(lettering, "_characters", lambda one: frozenset(INSTALLED.get(one, "")))
-    lettering._warn_of_missing.cache_clear()
+    monkeypatch.setattr(lettering, "_WARNED", set())
 
 
 def test_fonts_are_added_for_what_the_main_one_lacks() -> None:
@@ -38,6 +38,7 @@ def test_what_no_font_has_is_escaped_and_said_once(caplog: pytest.LogCaptureFixt
                 "\\u0939\\u093f",
                 "a\\nb\\x00\\ud83d",
             ]
+        drawable(["ह"])
     (record,) = caplog.records
     assert "no installed font has 2 characters" in record.getMessage()
 
