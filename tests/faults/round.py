@@ -46,7 +46,7 @@ from faults.targets import TARGETS, Moments, present, reviews
 
 # A command takes 5 to 30 s on two quiet cores.
 LIMIT_S = float(os.environ.get("RNNLANE_FAULTS_LIMIT_S", "240"))
-# Ray's processes notice within seconds that their driver is dead, on a busy machine within a minute.
+# Ray's processes notice within seconds, on a busy machine within a minute, that a driver is dead.
 STRAYS_NOTED_S, STRAYS_LIMIT_S = 10.0, 120.0
 MAX_COMMANDS = 6
 
