@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ def main() -> int:
     if reason := why_not():
         print(reason, file=sys.stderr)
         return 2
+    # So that the round's machine ends with this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     folder = Path(options.folder or tempfile.mkdtemp(prefix="rnnlane-faults-"))
     campaign = Campaign(folder)
     plans = [
