@@ -59,4 +59,4 @@ def _check_source(config: ExperimentConfig) -> None:
         hint = "if only the cluster reaches the files, add --config-only"
         remedy = f"{error.remedy}; {hint}" if error.remedy else hint
         raise DataError(error.message, where=error.where, remedy=remedy) from None
-    source.check_first_rows(config.data.columns)
+    source.check_first_rows(config.data.columns, max_repaired=config.data.max_repaired)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from rnnlane.config.baseline import BaselineConfig
-from rnnlane.config.class_names import ClassName
+from rnnlane.config.class_names import ClassName, normal_form
 from rnnlane.config.encoders import EncoderName
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
@@ -112,10 +112,11 @@ class DataConfig(Section):
     @field_validator("rare_classes")
     @classmethod
     def _known_policy(cls, value: str) -> str:
-        if not re.fullmatch(r"error|drop|merge:\s*\S.*", value):
-            raise ValueError(f"rare_classes must be error, drop or merge:NAME, but got {value!r}")
         policy, _, name = value.partition(":")
-        return f"{policy}:{name.strip()}" if name else policy
+        target = normal_form(name)
+        if not re.fullmatch(r"error|drop|merge:.*", value) or (policy == "merge" and not target):
+            raise ValueError(f"rare_classes must be error, drop or merge:NAME, but got {value!r}")
+        return f"{policy}:{target}" if target else policy
 
     @model_validator(mode="after")
     def _official_test_exists(self) -> Self:

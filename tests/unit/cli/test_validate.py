@@ -50,6 +50,14 @@ def test_a_source_that_is_missing_or_not_as_described_is_refused(call, with_csv)
     assert "is valid" in call("validate", file, "--config-only").stdout
 
 
+def test_the_experiment_says_how_many_texts_may_be_damaged(call, with_csv):
+    file, data = with_csv
+    data.write_bytes(b"text,label\n" + b"a,1\n" * 9 + b"caf\xe9,1\n")
+    with pytest.raises(DataError, match="1 of the first 10 are not"):
+        call("validate", file)
+    call("validate", file, "--set", "data.max_repaired=0.1")
+
+
 def test_it_imports_nothing_slow(with_csv):
     code = (
         "import sys; from rnnlane.cli.main import main; sys.argv = ['rnnlane', 'validate', "

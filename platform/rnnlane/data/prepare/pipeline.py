@@ -91,7 +91,8 @@ def check_source(config: ExperimentConfig) -> None:
     Raises:
         DataError: a column is missing, or the file is not what the experiment says it is.
     """
-    source_of(config.data).check_first_rows(config.data.columns)
+    data = config.data
+    source_of(data).check_first_rows(data.columns, max_repaired=data.max_repaired)
 
 
 def prepare(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rnnlane.config.class_names import near_duplicates
 from rnnlane.config.experiment import DataConfig
 from rnnlane.data.prepare.blocks import EMPTY_TEXT, Assignment
 from rnnlane.data.prepare.keys import key_array
@@ -240,7 +241,10 @@ def _choose_texts(
         merged={"duplicates": texts.num_duplicates, "train_also_in_test": texts.num_in_test},
         conflicts=conflicts,
         num_conflicts=num_conflicts,
-        warnings=() if regrouping is None else (regrouping.warning,),
+        warnings=(
+            *near_duplicates(class_names),
+            *(() if regrouping is None else (regrouping.warning,)),
+        ),
     )
 
 

@@ -151,7 +151,8 @@ class FileSource(Source):
                 f"texts must be in the encoding of data.source.encoding, but {num_damaged} of the "
                 f"first {num_rows} are not",
                 where=str(file.path),
-                remedy="set data.source.encoding, for example to windows-1251, latin-1 or gbk",
+                remedy="set data.source.encoding, for example to windows-1251, latin-1 or gbk; or "
+                "raise data.max_repaired",
             )
 
     def _read_files(self, files: Sequence[SourceFile], columns: Columns) -> Iterator[RawRow]:

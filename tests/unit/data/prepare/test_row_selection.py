@@ -55,6 +55,12 @@ def test_classes_are_the_labels_found_sorted() -> None:
     assert select(rows_of("b", "2", "10")).class_names == ("2", "10", "b")
 
 
+def test_classes_that_differ_only_in_their_writing_are_named() -> None:
+    (warning,) = select(rows_of("Spam", "spam", "ham")).warnings
+    assert warning.startswith("the classes 'Spam', 'spam' may be one")
+    assert select(rows_of("spam", "ham", "-1", "1")).warnings == ()
+
+
 def test_configured_classes_keep_their_order() -> None:
     selection = select(rows_of("neg", "pos"), classes=("pos", "neg"))
     assert selection.class_names == ("pos", "neg")
@@ -218,6 +224,7 @@ def test_rare_classes_are_dropped_or_merged_if_asked() -> None:
     assert merged.class_names == ("a", "b", "other")
     assert merged.warnings == ("rare classes are merged into 'other', by texts: 'c': 1, 'd': 2",)
     assert counts(select(rows, rare_classes="merge:b"))["b"] == [5, 1, 2]
+    assert counts(select(rows, rare_classes="merge: b\u200b"))["b"] == [5, 1, 2]
     configured = select(rows, rare_classes="merge:0", classes=("b", "c", "d", "a"))
     assert configured.class_names == ("b", "0", "a")
     with pytest.raises(DataError, match="1 of 3 classes has fewer: 'other': 1"):
