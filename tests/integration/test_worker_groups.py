@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from support.events import Remembered
 from support.one_step import SGD, plain_gradient_step, weights_after_one_step
 from support.runs import ALONE, scored, timeless, trained
 from support.workers import in_worker_group
@@ -65,3 +66,44 @@ def test_scores_agree(by_rank, num_rows):
         scores = found["scores"][num_rows]
         np.testing.assert_array_equal(scores.predicted, alone.predicted)
         np.testing.assert_allclose(scores.losses, alone.losses, atol=1e-6)
+
+
+SHARDED = (
+    "training.reduction_shards=4",
+    "training.epochs=2",
+    "training.clip.policy=auto",
+    "training.checkpoint_every_s=1e-9",
+    "model.num_layers=2",
+    "model.bidirectional=true",
+    "model.dropout=0.2",
+    "model.token_dropout=0.1",
+)
+
+
+def sharded(group, folder=None, start=None):
+    events = Remembered(folder)
+    outcome = trained(*SHARDED, group=group, events=events, start=start)
+    return timeless(outcome.history), outcome.weights, outcome.losses, events.checkpoints
+
+
+@pytest.fixture(scope="module")
+def sharded_alone():
+    return sharded(ALONE)
+
+
+def assert_same_bits(found, expected):
+    for history, weights, losses, _ in found:
+        assert history == expected[0]
+        np.testing.assert_array_equal(losses, expected[2])
+        for name, tensor in expected[1].items():
+            np.testing.assert_array_equal(weights[name], tensor, err_msg=name)
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_with_shards_any_number_of_workers_ends_with_the_same_bits(world_size, sharded_alone):
+    assert_same_bits(in_worker_group(world_size, sharded), sharded_alone)
+
+
+def test_with_shards_another_number_of_workers_continues_to_the_same_bits(tmp_path, sharded_alone):
+    *_, checkpoints = sharded(ALONE, tmp_path)
+    assert_same_bits(in_worker_group(2, sharded, None, checkpoints[3]), sharded_alone)

@@ -1,16 +1,18 @@
-"""Real process groups without Ray: each worker is a process of its own, joined by gloo."""
+"""Worker groups without Ray: real ones, of processes joined by gloo, and pretended ones."""
 
 import os
 import pickle
 import tempfile
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch import Tensor
 
 from rnnlane.training.group import WorkerGroup
 
@@ -43,3 +45,27 @@ def _worker(
     dist.destroy_process_group()
     # gloo's threads may abort the process while it is torn down, after all work is done.
     os._exit(0)
+
+
+@dataclass(frozen=True)
+class _Pretended(WorkerGroup):
+    sent: dict[int, Tensor]
+
+    def gathered(self, values: Tensor) -> list[Tensor]:
+        self.sent[self.rank] = values.clone()
+        return [self.sent.get(rank, values) for rank in range(self.world_size)]
+
+
+def asked_in_turn(
+    world_size: int, function: Callable[[WorkerGroup], Any]
+) -> tuple[list[Any], dict[int, Tensor]]:
+    """What ``function(group)`` returns on each worker, by rank, and what each gives to the others.
+
+    All in this process: every worker is asked twice, and the first time only for what it sends. So
+    this is for functions in which workers exchange something once, by ``gathered``.
+    """
+    sent: dict[int, Tensor] = {}
+    groups = [_Pretended(rank, world_size, torch.device("cpu"), sent) for rank in range(world_size)]
+    for group in groups:
+        function(group)
+    return [function(group) for group in groups], sent

@@ -318,6 +318,13 @@ class TrainingConfig(Section):
         "the experiment's seed.",
     )
     global_batch_size: PositiveInt = Field(32, description="Rows per step, over all workers.")
+    reduction_shards: PositiveInt | None = Field(
+        None,
+        description="Parts of a batch, a power of two such as 4, whose gradients are summed in one "
+        "order whatever the number of workers, which is at most this: on CPUs of one kind, the "
+        "result is then bit for bit the same for any number. More parts are slower. null: one part "
+        "for each worker.",
+    )
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="Update rule.")
     learning_rate: PositiveFloat = Field(1e-3, description="First learning rate.")
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 term (adam, sgd) or decay (adamw).")
@@ -355,6 +362,13 @@ class TrainingConfig(Section):
         60.0,
         description="Seconds between checkpoints within an epoch; each epoch also ends with one.",
     )
+
+    @model_validator(mode="after")
+    def _shards_are_added_in_pairs(self) -> Self:
+        shards = self.reduction_shards
+        if shards is not None and shards & (shards - 1):
+            raise ValueError(f"reduction_shards must be a power of two, but got {shards}")
+        return self
 
 
 class TrackingConfig(Section):
@@ -415,6 +429,18 @@ class ExperimentConfig(Section):
                 "training.global_batch_size must be at least runtime.num_workers, but got "
                 f"({self.training.global_batch_size}, {workers})"
             )
+        shards = self.training.reduction_shards
+        if shards is not None:
+            if shards < workers:
+                raise ValueError(
+                    "training.reduction_shards must be at least runtime.num_workers, but got "
+                    f"({shards}, {workers})"
+                )
+            if self.search is not None and shards < self.search.workers_per_trial:
+                raise ValueError(
+                    "training.reduction_shards must be at least search.workers_per_trial, but got "
+                    f"({shards}, {self.search.workers_per_trial})"
+                )
         if self.model.pretrained_vectors and self.text.tokenizer == "characters":
             raise ValueError(
                 "model.pretrained_vectors holds words and needs a word tokenizer, "

@@ -12,8 +12,8 @@ from rnnlane.config.section import Location, PositiveFloat, PositiveInt, Seconds
 class RuntimeConfig(Section):
     """Where and on how many processes the experiment runs.
 
-    The number of workers changes the order of sums, and with dropout the masks; nothing else here
-    changes what is computed.
+    The number of workers changes the order of sums, and with dropout the masks, unless
+    training.reduction_shards is set; nothing else here changes what is computed.
     """
 
     num_workers: Annotated[int, Field(ge=0)] | tuple[PositiveInt, PositiveInt] = Field(

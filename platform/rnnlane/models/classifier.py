@@ -19,6 +19,9 @@ class RecurrentBody(nn.Module):
 
     Separate from it, because the training loop exchanges the body's dense gradients and only the
     rows of the embedding that a batch uses.
+
+    Attributes:
+        has_dropout: whether it draws random masks when it trains.
     """
 
     def __init__(self, config: ModelConfig, *, num_classes: int):
@@ -29,6 +32,7 @@ class RecurrentBody(nn.Module):
         self._embedding_dropout = config.embedding_dropout
         self._token_dropout = config.token_dropout
         self._head_dropout = config.head_dropout
+        self.has_dropout = config.has_dropout
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         """Classifies embedded rows.

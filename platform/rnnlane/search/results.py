@@ -124,7 +124,7 @@ def _workers_note(config: ExperimentConfig, experiment: ExperimentConfig) -> lis
     assert config.search is not None
     runtime, measured = experiment.runtime, config.search.workers_per_trial
     fewest, most = max(1, runtime.min_workers), max(1, runtime.max_workers)
-    if fewest == most == measured:
+    if fewest == most == measured or experiment.training.reduction_shards is not None:
         return []
     workers = f"{most}" if fewest == most else f"{fewest} to {most}"
     masks = ", and dropout's masks are others" if experiment.model.has_dropout else ""

@@ -6,7 +6,6 @@ import copy
 import itertools
 
 import numpy as np
-import torch
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.models.classifier import RecurrentClassifier
@@ -37,14 +36,6 @@ def calibrate_clip(
     stepper = Stepper(model, build_optimizer(model, training), training, group=group)
     launched = []
     batches = itertools.islice(feed.steps(0), training.clip.calibration_steps)
-    for step, batch in enumerate(batches):
-        seed_dropout(config, epoch=0, step=step, rank=group.rank)
+    for batch in batches:
         launched.append(stepper(batch, max_norm=None, rate=training.learning_rate))
     return choose_clip(training.clip, np.array([step.result().norm for step in launched]))
-
-
-def seed_dropout(config: ExperimentConfig, *, epoch: int, step: int, rank: int) -> None:
-    """Makes a step's dropout masks a function of its position, so that no random state is saved."""
-    if config.model.has_dropout:
-        entropy = (config.training_seed, epoch, step, rank)
-        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))

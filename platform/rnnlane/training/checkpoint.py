@@ -1,6 +1,6 @@
 """Everything a run needs to continue bit for bit, in safetensors and JSON: nothing is pickled.
 
-Bit for bit holds for the same kind of CPU and the same number of workers.
+Bit for bit holds for the same kind of CPU and the same number of workers, or of reduction shards.
 """
 
 from __future__ import annotations

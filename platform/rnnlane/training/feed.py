@@ -24,30 +24,46 @@ from rnnlane.training.group import WorkerGroup
 
 
 @dataclass(frozen=True)
-class StepBatch:
-    """One worker's share of one step: B rows of at most T tokens.
+class Shard:
+    """The rows of a step that go through the model together: B rows of at most T tokens.
 
     Attributes:
-        active: the embedding rows that the global batch uses, and this worker's tokens [B, T] as
+        number: which of the global batch's shards it is.
+        active: the embedding rows that the global batch uses, and the shard's tokens [B, T] as
             positions among them.
         lengths: int64 [B], tokens of each row, at least 1; on the CPU.
         labels: int64 [B], on the device.
         weights: float32 [B], 1 for a real row and 0 for a padding row; on the device.
         loss_weights: float32 [B], the same times the weight of the row's class.
-        num_rows: rows of the global batch.
-        loss_weight: sum of loss_weights over the global batch; num_rows without class weights.
-        num_tokens: tokens of this worker's rows.
-        data_s: seconds that making the batch took.
+        num_tokens: tokens of its rows.
+        dropout_seed: of its dropout masks, which are a function of seed, epoch, step and shard, so
+            that no random state is saved.
     """
 
+    number: int
     active: ActiveRows
     lengths: Tensor
     labels: Tensor
     weights: Tensor
     loss_weights: Tensor
+    num_tokens: int
+    dropout_seed: int
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """One worker's share of one step.
+
+    Attributes:
+        shards: one; with ``training.reduction_shards`` all that the worker has of the step's.
+        num_rows: rows of the global batch.
+        loss_weight: sum of loss_weights over the global batch; num_rows without class weights.
+        data_s: seconds that making the batch took.
+    """
+
+    shards: tuple[Shard, ...]
     num_rows: int
     loss_weight: float
-    num_tokens: int
     data_s: float
 
 
@@ -101,30 +117,48 @@ class TrainFeed:
             epoch=epoch,
             max_buckets=self._config.bucket_window,
         )
-        for rows in steps[start:]:
-            yield self._step_batch(rows, started)
+        for step, rows in enumerate(steps[start:], start=start):
+            yield self._step_batch(rows, started, (self._seed, epoch, step))
             started = time.perf_counter()
 
-    def _step_batch(self, rows: npt.NDArray[np.int64], started: float) -> StepBatch:
-        group = self._group
-        own = share(rows, self._split.labels, rank=group.rank, world_size=group.world_size)
-        # Longest first: packing rows in any other order would have to wait for a GPU.
-        own = own[np.argsort(-self._lengths[own], kind="stable")]
-        batch = self._make_batch(own, num_rows=-(-len(rows) // group.world_size))
+    def _step_batch(
+        self, rows: npt.NDArray[np.int64], started: float, entropy: tuple[int, int, int]
+    ) -> StepBatch:
+        # Without shards of their own, gradients are summed worker by worker.
+        num_shards = self._config.reduction_shards or self._group.world_size
         global_tokens, _ = self._split.tokens_of(rows)
-        loss_weights, loss_weight = batch.weights, float(len(rows))
-        if self._class_weights is not None:
-            on_host, on_device = self._class_weights
-            loss_weights = batch.weights * on_device[batch.labels]
-            loss_weight = float(on_host[self._split.labels[rows]].sum())
+        shards = []
+        for number in self._group.own_shards(num_shards):
+            own = share(rows, self._split.labels, rank=number, world_size=num_shards)
+            # Longest first: packing rows in any other order would have to wait for a GPU.
+            own = own[np.argsort(-self._lengths[own], kind="stable")]
+            batch = self._make_batch(own, num_rows=-(-len(rows) // num_shards))
+            loss_weights = batch.weights
+            if self._class_weights is not None:
+                loss_weights = batch.weights * self._class_weights[1][batch.labels]
+            shard = Shard(
+                number,
+                active=self._active_rows_of(global_tokens, batch.token_ids),
+                lengths=batch.lengths,
+                labels=batch.labels,
+                weights=batch.weights,
+                loss_weights=loss_weights,
+                num_tokens=int(batch.lengths[: len(own)].sum()),
+                dropout_seed=_dropout_seed(*entropy, number),
+            )
+            shards.append(shard)
         return StepBatch(
-            active=self._active_rows_of(global_tokens, batch.token_ids),
-            lengths=batch.lengths,
-            labels=batch.labels,
-            weights=batch.weights,
-            loss_weights=loss_weights,
+            tuple(shards),
             num_rows=len(rows),
-            loss_weight=loss_weight,
-            num_tokens=int(batch.lengths[: len(own)].sum()),
+            loss_weight=self._loss_weight(rows),
             data_s=time.perf_counter() - started,
         )
+
+    def _loss_weight(self, rows: npt.NDArray[np.int64]) -> float:
+        if self._class_weights is None:
+            return float(len(rows))
+        return float(self._class_weights[0][self._split.labels[rows]].sum())
+
+
+def _dropout_seed(*entropy: int) -> int:
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])

@@ -31,6 +31,10 @@ class WorkerGroup:
         """Whether this worker acts for the group, such as by reporting progress."""
         return self.rank == 0
 
+    def own_shards(self, num_shards: int) -> range:
+        """The shards of a global batch that this worker has, of ``num_shards`` in all."""
+        return range(self.rank, num_shards, self.world_size)
+
     def copy_from_first_(self, values: Tensor) -> None:
         """Replaces ``values`` by the first worker's; every worker must call it."""
         if self.world_size > 1:
@@ -41,6 +45,14 @@ class WorkerGroup:
         if self.world_size > 1:
             dist.all_reduce(values)
         return values
+
+    def gathered(self, values: Tensor) -> list[Tensor]:
+        """The ``values`` of all workers, by rank; every worker must call it, with one shape."""
+        if self.world_size == 1:
+            return [values]
+        by_rank = [torch.empty_like(values) for _ in range(self.world_size)]
+        dist.all_gather(by_rank, values)
+        return by_rank
 
 
 def in_process(device: Literal["auto", "cpu", "gpu"]) -> WorkerGroup:

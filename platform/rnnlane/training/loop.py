@@ -22,7 +22,7 @@ from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
-from rnnlane.training.calibration import calibrate_clip, seed_dropout
+from rnnlane.training.calibration import calibrate_clip
 from rnnlane.training.checkpoint import Checkpointer, contiguous_weights, load_checkpoint
 from rnnlane.training.class_weights import class_weights
 from rnnlane.training.feed import TrainFeed
@@ -119,7 +119,6 @@ def run_training(
             before = (state.epoch - 1) * feed.num_steps
             batches = feed.steps(state.epoch, start=state.step)
             for step, batch in enumerate(batches, start=state.step):
-                seed_dropout(config, epoch=state.epoch, step=step, rank=group.rank)
                 rate = learning_rate(
                     training, step=before + step, num_steps=total, history=state.history
                 )

@@ -15,7 +15,7 @@ from rnnlane.training.step_result import StepResult
 class TrainState:
     """Where a run stands, apart from weights and optimizer.
 
-    There is no random state: what is random in a step is drawn from (seed, epoch, step, rank).
+    There is no random state: what is random in a step is drawn from (seed, epoch, step, shard).
     Sums and counts are kept, and means are computed from them once, when an epoch has ended.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""One optimizer step: forward, loss, backward, all-reduce, clip, update.
+"""One optimizer step: forward, loss, backward, exchange, clip, update.
 
 Nothing in it waits for a GPU: whether the update is skipped is decided on the device, and the
 step's result travels to the host while the next steps are launched.
@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from rnnlane.config.experiment import TrainingConfig
 from rnnlane.models.classifier import RecurrentClassifier
-from rnnlane.training.all_reduce import all_reduce_
+from rnnlane.training.all_reduce import all_reduce_, flatten, sum_in_order, unflatten_
 from rnnlane.training.clipping import clip_, gradient_norm, norm_order
-from rnnlane.training.feed import StepBatch
+from rnnlane.training.feed import Shard, StepBatch
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.step_result import LaunchedStep, local_counters, mark
 
@@ -52,6 +52,7 @@ class Stepper:
         self._optimizer = optimizer
         self._group = group
         self._norm_type = norm_order(config.clip)
+        self._num_shards = config.reduction_shards
         self._dense = [
             parameter for parameter in model.body.parameters() if parameter.requires_grad
         ]
@@ -74,14 +75,21 @@ class Stepper:
         """
         device, table = self._group.device, self._model.embedding.weight
         marks = [mark(device)]
-        rows = batch.active.gather(table)  # [U, E]
-        counters = self._forward_backward(batch, rows, save=save)
+        active = batch.shards[0].active
+        rows = active.gather(table)  # [U, E]
+        flat = {}
+        for shard in batch.shards:
+            counters = self._forward_backward(shard, rows, loss_weight=batch.loss_weight, save=save)
+            gradients = [part.grad for part in (*self._dense, rows) if part.grad is not None]
+            if self._num_shards is not None:
+                flat[shard.number] = flatten(gradients, counters)
         marks.append(mark(device))
 
-        assert rows.grad is not None
-        gradients = [parameter.grad for parameter in self._dense if parameter.grad is not None]
-        gradients.append(rows.grad)
-        totals = all_reduce_(gradients, counters, group=self._group)
+        if self._num_shards is None:
+            totals = all_reduce_(gradients, counters, group=self._group)
+        else:
+            total = sum_in_order(flat, num_shards=self._num_shards, group=self._group)
+            totals = unflatten_(total, gradients)
         marks.append(mark(device))
 
         norm = gradient_norm(gradients, norm_type=self._norm_type)
@@ -93,7 +101,8 @@ class Stepper:
         # torch.amp.GradScaler's way to skip a step without asking the device: the fused kernels
         # read this tensor, and where it is 1 they change neither weights nor moments.
         self._optimizer.found_inf = skipped  # type: ignore[attr-defined]
-        with batch.active.scattered(rows.grad, table):
+        assert rows.grad is not None
+        with active.scattered(rows.grad, table):
             self._optimizer.step()
         marks.append(mark(device))
         values = torch.cat([totals, torch.stack([norm, skipped])])
@@ -105,29 +114,33 @@ class Stepper:
             data_s=batch.data_s,
         )
 
-    def _forward_backward(self, batch: StepBatch, rows: Tensor, *, save: bool) -> Tensor:
-        """Leaves this worker's part of the gradient in ``.grad``.
+    def _forward_backward(
+        self, shard: Shard, rows: Tensor, *, loss_weight: float, save: bool
+    ) -> Tensor:
+        """Leaves the shard's part of the gradient in ``.grad``.
 
         Returns:
-            float32 [5], this worker's :func:`local_counters`.
+            float32 [5], the shard's :func:`local_counters`.
         """
-        for parameter in self._dense:
+        for parameter in (*self._dense, rows):
             parameter.grad = None
-        embedded = batch.active.embed(rows)  # [B, T, E]
+        if self._model.body.has_dropout:
+            torch.manual_seed(shard.dropout_seed)
+        embedded = shard.active.embed(rows)  # [B, T, E]
         device_type = self._group.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self._autocast):
-            logits = self._model.body(embedded, batch.lengths)  # [B, C]
-        losses = functional.cross_entropy(logits.float(), batch.labels, reduction="none")  # [B]
-        # Divided by the weight of the global batch: summed over the workers, it is their mean loss.
-        loss = (losses * batch.loss_weights).sum() / batch.loss_weight
+            logits = self._model.body(embedded, shard.lengths)  # [B, C]
+        losses = functional.cross_entropy(logits.float(), shard.labels, reduction="none")  # [B]
+        # Divided by the weight of the global batch: summed over all shards, it is their mean loss.
+        loss = (losses * shard.loss_weights).sum() / loss_weight
         loss.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             return local_counters(
                 loss.detach(),
-                ((logits.argmax(dim=1) == batch.labels) * batch.weights).sum(),
+                ((logits.argmax(dim=1) == shard.labels) * shard.weights).sum(),
                 wants_checkpoint=save and self._group.is_first,
-                num_tokens=batch.num_tokens,
-                num_positions=batch.active.positions.numel(),
+                num_tokens=shard.num_tokens,
+                num_positions=shard.active.positions.numel(),
             )
 
 

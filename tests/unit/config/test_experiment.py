@@ -34,6 +34,18 @@ def experiment(**sections: Any) -> ExperimentConfig:
             {"training": {"global_batch_size": 2}, "runtime": {"num_workers": [1, 3]}},
             r"but got \(2, 3\)",
         ),
+        ({"training": {"reduction_shards": 6}}, "must be a power of two, but got 6"),
+        (
+            {"training": {"reduction_shards": 2}, "runtime": {"num_workers": [1, 3]}},
+            r"reduction_shards must be at least runtime.num_workers, but got \(2, 3\)",
+        ),
+        (
+            {
+                "training": {"reduction_shards": 2},
+                "search": {"space": {"model.num_layers": "choice(1, 2)"}, "workers_per_trial": 4},
+            },
+            r"at least search.workers_per_trial, but got \(2, 4\)",
+        ),
         (
             {"model": {"pretrained_vectors": "v.txt"}, "text": {"tokenizer": "characters"}},
             "needs a word tokenizer",

@@ -143,6 +143,11 @@ def test_the_comment_says_nothing_of_workers_where_the_trial_had_as_many(num_wor
     assert "workers" not in best_yaml(config, found(trial(1, 0.8)), run_id="abc").split("name:")[0]
 
 
+def test_the_comment_says_nothing_of_workers_where_their_number_changes_nothing():
+    config = experiment(runtime={"num_workers": 2}, training={"reduction_shards": 4})
+    assert "workers" not in best_yaml(config, found(trial(1, 0.8)), run_id="abc").split("name:")[0]
+
+
 def test_the_comment_knows_of_no_clipping_and_of_no_norm():
     unclipped = found(trial(1, 0.8, clip_norm=None))
     assert "# Gradients were not clipped.\n" in best_yaml(experiment(), unclipped, run_id=None)

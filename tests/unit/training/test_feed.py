@@ -7,10 +7,10 @@ from rnnlane.training.group import WorkerGroup
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
 
 
-def feed_of(rank: int = 0, world_size: int = 1) -> TrainFeed:
+def feed_of(rank: int = 0, world_size: int = 1, *overrides: str) -> TrainFeed:
     return TrainFeed(
         tiny_data().splits["train"],
-        tiny_experiment().training,
+        tiny_experiment(*overrides).training,
         seed=0,
         vocabulary_size=VOCABULARY_SIZE,
         group=WorkerGroup(rank, world_size, torch.device("cpu")),
@@ -19,10 +19,12 @@ def feed_of(rank: int = 0, world_size: int = 1) -> TrainFeed:
 
 def tokens_of(batch) -> list[list[int]]:
     """The tokens of the real rows."""
-    token_ids = batch.active.ids[batch.active.positions]
     return [
         row[:length].tolist()
-        for row, length, weight in zip(token_ids, batch.lengths, batch.weights, strict=True)
+        for shard in batch.shards
+        for row, length, weight in zip(
+            shard.active.ids[shard.active.positions], shard.lengths, shard.weights, strict=True
+        )
         if weight > 0
     ]
 
@@ -42,11 +44,28 @@ def test_workers_share_a_global_batch_and_agree_on_its_active_rows(world_size):
     shares = [list(feed_of(rank, world_size).steps(1)) for rank in range(world_size)]
     for batch, *parts in zip(alone, *shares, strict=True):
         assert sorted(row for part in parts for row in tokens_of(part)) == sorted(tokens_of(batch))
-        assert sum(part.num_tokens for part in parts) == batch.num_tokens
+        (whole,) = batch.shards
+        assert sum(part.shards[0].num_tokens for part in parts) == whole.num_tokens
         for part in parts:
-            assert torch.equal(part.active.ids, batch.active.ids)
+            (shard,) = part.shards
+            assert torch.equal(shard.active.ids, whole.active.ids)
             assert part.num_rows == batch.num_rows
-            assert len(part.lengths) == len(parts[0].lengths)
+            assert len(shard.lengths) == len(parts[0].shards[0].lengths)
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_a_shard_is_the_same_whichever_worker_has_it(world_size):
+    sharded = "training.reduction_shards=4"
+    alone = feed_of(0, 1, sharded).steps(1)
+    workers = [feed_of(rank, world_size, sharded).steps(1) for rank in range(world_size)]
+    for batch, *parts in zip(alone, *workers, strict=True):
+        found = sorted((shard for part in parts for shard in part.shards), key=lambda s: s.number)
+        assert [shard.number for shard in found] == [0, 1, 2, 3]
+        for one, other in zip(batch.shards, found, strict=True):
+            assert one.dropout_seed == other.dropout_seed
+            assert torch.equal(one.active.positions, other.active.positions)
+            assert torch.equal(one.weights, other.weights)
+    assert len({shard.dropout_seed for shard in batch.shards}) == 4
 
 
 def test_an_epoch_can_be_entered_at_any_step():
@@ -54,10 +73,11 @@ def test_an_epoch_can_be_entered_at_any_step():
     assert len(rest) == len(whole) - 4
     for one, other in zip(whole[4:], rest, strict=True):
         assert tokens_of(one) == tokens_of(other)
-        assert torch.equal(one.labels, other.labels)
+        assert torch.equal(one.shards[0].labels, other.shards[0].labels)
+        assert one.shards[0].dropout_seed == other.shards[0].dropout_seed
 
 
 def test_rows_come_longest_first_and_take_time():
     for batch in feed_of().steps(1):
-        assert (np.diff(batch.lengths) <= 0).all()
+        assert (np.diff(batch.shards[0].lengths) <= 0).all()
         assert batch.data_s > 0

@@ -10,9 +10,11 @@ from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.models.classifier import build_model
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
+from rnnlane.training.loop import cpu_settings
 from rnnlane.training.step import Stepper, build_optimizer
 from support.one_step import SGD, plain_gradient_step, weights_after_one_step
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
+from support.workers import asked_in_turn
 
 ALONE = WorkerGroup(0, 1, torch.device("cpu"))
 
@@ -43,6 +45,35 @@ def test_clipping_scales_the_global_gradient():
     for name, tensor in start.state_dict().items():
         halved = before[name] + (whole[name] - before[name]) / 2
         np.testing.assert_allclose(tensor.numpy(), halved, atol=1e-5, err_msg=name)
+
+
+SHARDED = ("training.reduction_shards=8", "model.token_dropout=0.2", "model.head_dropout=0.1")
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_with_shards_a_step_has_the_same_bits_for_any_number_of_workers(cell):
+    overrides = (*SGD, *SHARDED, f"model.cell={cell}", "model.bidirectional=true")
+    with cpu_settings(ALONE):
+        alone, *numbers = weights_after_one_step(ALONE, overrides)
+        for world_size in (2, 3, 4, 8):
+            workers, _ = asked_in_turn(
+                world_size, lambda group: weights_after_one_step(group, overrides)
+            )
+            for weights, *its_numbers in workers:
+                assert its_numbers == numbers
+                for name, values in alone.items():
+                    np.testing.assert_array_equal(weights[name], values, err_msg=name)
+
+
+def test_the_gradient_of_shards_is_that_of_the_plain_model():
+    expected, loss, norm = plain_gradient_step(SGD, 8)
+    weights, its_loss, its_norm, _ = weights_after_one_step(
+        ALONE, (*SGD, "training.reduction_shards=4"), 8
+    )
+    assert its_loss == pytest.approx(loss, abs=1e-6)
+    assert its_norm == pytest.approx(norm, rel=1e-5)
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(weights[name], tensor, atol=1e-6, err_msg=name)
 
 
 def test_untouched_words_follow_the_dense_rule():
@@ -76,7 +107,7 @@ def test_a_step_that_is_not_finite_leaves_the_weights_alone():
     )
     batch = next(feed.steps(1))
     with torch.no_grad():
-        model.embedding.weight[batch.active.ids[1]] = float("nan")
+        model.embedding.weight[batch.shards[0].active.ids[1]] = float("nan")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert stepper(batch, max_norm=1.0, rate=1.0).result().skipped
     for name, tensor in model.state_dict().items():
