@@ -37,6 +37,8 @@ from rnnlane.config.paths import home, provide_account
 from rnnlane.errors import ConfigError, RnnlaneError, disk_error, is_disk_error
 from rnnlane.training.memory import use_huge_pages
 
+_LATER_S = 0.02
+
 
 class _Verbs(TyperGroup):
     """Without this, Typer exits silently when a command is interrupted."""
@@ -104,7 +106,7 @@ def main() -> None:
     use_huge_pages()
     if len(sys.argv) > 1 and not {"--help", "-h"} & set(sys.argv):
         output.claim_stdout()
-    signal.signal(signal.SIGTERM, _interrupt)
+    _heed_interrupts()
     as_json = "--json" in sys.argv
     try:
         check_utf8(sys.argv[1:], os.environ)
@@ -128,6 +130,7 @@ def main() -> None:
             code = trouble.exit_code
         else:
             code = _usage_error(error, as_json=as_json)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)  # its default would end the process otherwise
     sys.stderr.flush()
     gc.freeze()  # otherwise Python traverses them once more at exit, for up to a second
     sys.exit(code if isinstance(code, int) else 0)
@@ -170,8 +173,24 @@ def _broken_rule(error: Any) -> str | None:
     return f"{options[0]} {rule}" + ("" if value is None else f", but got {value!r}")
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """Treats SIGTERM like Ctrl-C, so that the run is recorded as interrupted."""
+def _heed_interrupts() -> None:
+    """Ctrl-C and SIGTERM end the command by a KeyboardInterrupt, so that its run is recorded."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
+    # A shell lets what it starts in the background ignore Ctrl-C; that stays so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(_signal: int, frame: FrameType | None) -> None:
+    """Raises KeyboardInterrupt, but not within Python's import system, where it tries again later.
+
+    There the exception can be lost in a callback and leave the import lock locked for ever, so
+    that the next import of another thread hangs.
+    """
+    if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        signal.setitimer(signal.ITIMER_REAL, _LATER_S)
+        return
     raise KeyboardInterrupt
 
 

@@ -1,11 +1,14 @@
 """The command line up to the point where something starts: no Ray, no MLflow."""
 
 import json
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from rnnlane.cli import main
 from support.deployment import VERSION
 
 BASE = [sys.executable, "-m", "rnnlane"]
@@ -167,3 +170,15 @@ def test_a_value_that_an_option_refuses_is_named_with_the_rule(arguments, line):
     done = command(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: command line: {line}")
+
+
+def test_an_interrupt_waits_for_the_import_system(monkeypatch):
+    """Raised there it can be lost, and leave the import lock locked: the command would hang."""
+    later = []
+    monkeypatch.setattr(signal, "setitimer", lambda _timer, seconds: later.append(seconds))
+    importing = SimpleNamespace(f_code=SimpleNamespace(co_filename="<frozen importlib._bootstrap>"))
+    main._interrupt(signal.SIGTERM, importing)
+    assert len(later) == 1
+    with pytest.raises(KeyboardInterrupt):
+        main._interrupt(signal.SIGALRM, sys._getframe())
+    assert len(later) == 1
