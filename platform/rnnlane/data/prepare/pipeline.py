@@ -237,7 +237,9 @@ def _tokenized_blocks(config: ExperimentConfig, events: RunEvents) -> list[_Bloc
     with _quiet_ray_data():
         for bundle in dataset.iter_internal_ref_bundles():
             for ref, metadata in zip(bundle.block_refs, bundle.metadata, strict=True):
-                blocks.append(_Block(ref, metadata.num_rows, metadata.size_bytes))
+                # Of a task that yields no row, Ray Data makes a block without columns.
+                if metadata.num_rows:
+                    blocks.append(_Block(ref, metadata.num_rows, metadata.size_bytes))
             num_rows += bundle.num_rows()
             events.progress(Progress("read", num_rows, None))
     return blocks

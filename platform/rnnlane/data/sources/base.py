@@ -128,13 +128,24 @@ class FileSource(Source):
         return [partial(self._read_files, group, columns) for group in _grouped(self.list_files())]
 
     def check_first_rows(self, columns: Columns, *, max_repaired: float = MAX_REPAIRED) -> None:
-        """Checks the first file of each split."""
-        first_files = {file.official_test: file for file in reversed(self.list_files())}
-        for _, file in sorted(first_files.items()):
-            self.check_file(file, columns, max_repaired=max_repaired)
+        """Checks the first file of each split that holds a row; there must be one."""
+        by_split: dict[bool, list[SourceFile]] = {}
+        for file in self.list_files():
+            by_split.setdefault(file.official_test, []).append(file)
+        for _, files in sorted(by_split.items()):
+            if not any(self.check_file(file, columns, max_repaired=max_repaired) for file in files):
+                none = f"none of the {len(files):,} files holds one"
+                raise DataError(
+                    f"there must be rows, but {none if len(files) > 1 else 'the file holds none'}",
+                    where=str(files[0].path),
+                    remedy="write them again, or name other files",
+                )
 
-    def check_file(self, file: SourceFile, columns: Columns, *, max_repaired: float) -> None:
+    def check_file(self, file: SourceFile, columns: Columns, *, max_repaired: float) -> int:
         """Reads the first rows of a file.
+
+        Returns:
+            How many rows were read; 0 of a file without any.
 
         Raises:
             DataError: they cannot be read, or too many of them hold damaged text.
@@ -154,6 +165,7 @@ class FileSource(Source):
                 remedy="set data.source.encoding, for example to windows-1251, latin-1 or gbk; or "
                 "raise data.max_repaired",
             )
+        return num_rows
 
     def _read_files(self, files: Sequence[SourceFile], columns: Columns) -> Iterator[RawRow]:
         for file in files:

@@ -37,9 +37,11 @@ class JsonlSource(TextFileSource):
             row_id = _id(record, columns.id, where=where) if columns.id is not None else None
             yield RawRow(encoded(text), label, row_id)
 
-    def check_file(self, file: SourceFile, columns: Columns, *, max_repaired: float) -> None:
+    def check_file(self, file: SourceFile, columns: Columns, *, max_repaired: float) -> int:
         """Also finds each key in some line: in a row, a missing key is NULL."""
-        super().check_file(file, columns, max_repaired=max_repaired)
+        num_rows = super().check_file(file, columns, max_repaired=max_repaired)
+        if not num_rows:
+            return 0
         needed = dict.fromkeys(columns.texts, "text") | {columns.label: "label"}
         if columns.id is not None:
             needed[columns.id] = "id"
@@ -47,12 +49,13 @@ class JsonlSource(TextFileSource):
         for _, record in self._records(file.path):
             needed = {n: role for n, role in needed.items() if value_at(record, n) is None}
             if not needed:
-                return
+                break
             if len(keys) < _MAX_KEYS:
                 keys.update(dict.fromkeys(_keys(record)))
         for name, role in needed.items():
             if name not in keys:
                 raise _no_such_key(name, list(keys), role=role, where=str(file.path))
+        return num_rows
 
     def _records(self, file: StoragePath) -> Iterator[tuple[str, dict[str, Any]]]:
         """The objects of a file, each with its place."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,6 +52,36 @@ def test_official_test_files_are_looked_at_too(tickets: Path, tmp_path: Path) ->
     config = experiment(source, columns={"text": "Body", "label": "Queue"}, test="official")
     with pytest.raises(DataError, match=r"test\.csv"):
         check_source(config)
+
+
+def without_rows(kind: str, file: Path) -> None:
+    if kind == "parquet":
+        names = [("text", pa.string()), ("label", pa.string())]
+        pq.write_table(pa.schema(names).empty_table(), file)
+    else:
+        file.write_text({"csv": "text,label\n", "jsonl": "\n\n"}[kind])
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_source_without_rows_is_refused_before_anything_starts(kind: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        without_rows(kind, tmp_path / f"{name}.{kind}")
+    with pytest.raises(DataError, match="there must be rows, but the file holds none"):
+        check_source(experiment({"kind": kind, "path": str(tmp_path / f"a.{kind}")}))
+    with pytest.raises(DataError, match="there must be rows, but none of the 2 files holds one"):
+        check_source(experiment({"kind": kind, "path": str(tmp_path)}))
+
+
+def test_an_official_test_without_rows_is_refused_and_a_file_without_rows_is_not(
+    tickets: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text("Body,Queue\n")
+    columns = {"text": "Body", "label": "Queue"}
+    source = {"kind": "csv", "path": str(tickets), "test_path": str(empty)}
+    with pytest.raises(DataError, match=r"empty\.csv: there must be rows"):
+        check_source(experiment(source, columns=columns, test="official"))
+    check_source(experiment({"kind": "csv", "path": str(tmp_path)}, columns=columns))
 
 
 def test_what_can_be_read_passes(tickets: Path) -> None:
