@@ -7,8 +7,7 @@ MLflow take seconds to import, so each function imports what it needs where it n
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,17 +16,14 @@ from rnnlane.config.fingerprint import baseline_fingerprint, fingerprint
 from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import storage_root
 from rnnlane.config.space import data_variants, num_trials
-from rnnlane.errors import ConfigError, DataError, redact
+from rnnlane.errors import ConfigError
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, TrainResult
 from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
-    from rnnlane.data.batches.encoded import EncodedSplit
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.execution.inventory import Inventory, Limits
-    from rnnlane.execution.run_record import RunRecord
-    from rnnlane.inference.predictor import Predictor
     from rnnlane.tracking.store import RunSummary
 
 
@@ -103,6 +99,7 @@ def train(
     Raises:
         RnnlaneError: bad input, too few resources, or training that cannot continue.
     """
+    from rnnlane.execution.attempt import record_of_attempt, run_to_continue
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
@@ -115,7 +112,7 @@ def train(
         "config_fingerprint": computed_fingerprint(config.model_copy(update={"search": None})),
         "data_fingerprint": prepared.fingerprint,
     }
-    record = _to_continue(identity, kind="run", events=events) if resume else None
+    record = run_to_continue(identity, kind="run", events=events) if resume else None
     record = record or RunRecord.create(config.name, **identity)
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
@@ -127,7 +124,7 @@ def train(
             events.stage("starting Ray")
             cluster.connect(config.runtime, verbose=events.verbose)
         _open_store(config.tracking.uri)
-        started = _started(current, config, [prepared])
+        started = record_of_attempt(current, config, [prepared])
         # Not before all checks: what is refused is told in one line.
         _report([config], [prepared], events)
         # After the data has been checked: it imports torch, which takes seconds.
@@ -142,6 +139,7 @@ def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> Ba
     Raises:
         RnnlaneError: bad input, or the store cannot be reached.
     """
+    from rnnlane.execution.attempt import record_of_attempt
     from rnnlane.execution.run_record import RunRecord
 
     events = events or RunEvents()
@@ -159,7 +157,7 @@ def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> Ba
         data_fingerprint=prepared.fingerprint,
     )
     with record.locked(note=events.note) as current:
-        started = _started(current, config, [prepared])
+        started = record_of_attempt(current, config, [prepared])
         return execute_baseline(config, prepared, record=started, events=events)
 
 
@@ -177,6 +175,7 @@ def tune(
     Raises:
         RnnlaneError: bad input, too few resources, or a search that cannot continue.
     """
+    from rnnlane.execution.attempt import record_of_attempt, run_to_continue
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
@@ -198,7 +197,7 @@ def tune(
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
     record = (
-        _to_continue(identity, kind="search", events=events, num_trials=num_trials(config))
+        run_to_continue(identity, kind="search", events=events, num_trials=num_trials(config))
         if resume
         else None
     )
@@ -215,58 +214,13 @@ def tune(
         no_workers = config.runtime.model_copy(update={"num_workers": 0})
         cluster.connect(no_workers, verbose=events.verbose)
         _open_store(config.tracking.uri)
-        started = _started(current, config, prepared)
+        started = record_of_attempt(current, config, prepared)
         _report(variants, prepared, events)
         # After the data has been checked: it imports torch, which takes seconds.
         from rnnlane.search.search import data_key, execute_search
 
         by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
         return execute_search(config, by_key, record=started, events=events)
-
-
-def _started(
-    record: RunRecord, config: ExperimentConfig, prepared: Sequence[PreparedData]
-) -> RunRecord:
-    """The record with the code of this attempt, and where it reads data and keeps checkpoints."""
-    from rnnlane.execution.environment import code_version
-
-    storage = storage_root(config) if config.runtime.storage_path is not None else None
-    return record.update(
-        code_version=code_version(),
-        prepared=tuple(data.fingerprint for data in prepared),
-        # A record holds no passwords; without one, its checkpoints could not be removed anyway.
-        storage=storage if storage is None or redact(storage) == storage else None,
-    )
-
-
-def _to_continue(
-    identity: Mapping[str, str], *, kind: str, events: RunEvents, num_trials: int = 0
-) -> RunRecord | None:
-    """The newest run of an experiment and its data; None if there is none to continue.
-
-    One that other code has finished is not: its result is not what this code would compute.
-    """
-    from rnnlane.execution.environment import code_version
-    from rnnlane.execution.run_record import RunRecord
-
-    record = RunRecord.find(**identity)
-    if record is None:
-        events.note(f"no {kind} of this experiment and data to continue; starting a new one")
-        return None
-    ours, its = code_version(), record.code_version or "unknown"
-    if its == ours:
-        return record
-    if record.state == "finished" and (record.result or {}).get("num_trials", 0) >= num_trials:
-        events.note(
-            f"the finished {kind} is of other code of rnnlane (source {its}; this is {ours}); "
-            "starting a new one"
-        )
-        return None
-    events.note(
-        f"continuing a {kind} that other code of rnnlane has worked on (source {its}; this is "
-        f"{ours}): its result is of both"
-    )
-    return record
 
 
 def _report(
@@ -358,13 +312,14 @@ def evaluate(
         if data is None:
             prepared = prepare(config, events=events, report=False)
             _check_same_data(prepared, summary)
+        from rnnlane.inference.evaluation import evaluate_file, evaluate_split
         from rnnlane.inference.predictor import Predictor
 
         predictor = Predictor.load(download_model(uri, summary.run_id, Path(scratch)))
     if data is not None:
-        return _evaluated_file(summary.run_id, data, config, predictor, events)
+        return evaluate_file(summary.run_id, data, config, predictor, events)
     assert prepared is not None
-    return _evaluation(summary.run_id, split, prepared.split(split), predictor)
+    return evaluate_split(summary.run_id, split, prepared.split(split), predictor)
 
 
 def _check_same_data(prepared: PreparedData, run: RunSummary) -> None:
@@ -376,58 +331,6 @@ def _check_same_data(prepared: PreparedData, run: RunSummary) -> None:
             where=f"run {run.run_id}",
             remedy="name the run's own experiment; for other labeled texts use --data FILE",
         )
-
-
-def _evaluated_file(
-    run_id: str, data: str, config: ExperimentConfig, predictor: Predictor, events: RunEvents
-) -> Evaluation:
-    import numpy as np
-
-    from rnnlane.data.labeled_file import counted, read_labeled
-    from rnnlane.inference.predictor import encoded_split
-
-    rows = read_labeled(data, config.data, class_names=predictor.class_names)
-    token_ids = predictor.token_ids(rows.texts)
-    labels = np.array(rows.labels, dtype=np.int64)
-    used = np.array([len(row) > 0 for row in token_ids], dtype=np.bool_)
-    # Preparing data drops them too, so that a file scores as the split that is made of it.
-    skipped = {**rows.skipped, "empty_text": int((~used).sum())}
-    skipped = {reason: count for reason, count in skipped.items() if count}
-    if not used.any():
-        raise DataError(
-            f"there must be a text to score, but all {len(used)} are empty for the model",
-            where=data,
-        )
-    if rows.num_broken:
-        events.note(f"texts with bytes that are not UTF-8, left out: {rows.num_broken:,}")
-    if skipped:
-        total = len(rows.texts) + sum(rows.skipped.values())
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in skipped.items())
-        events.note(f"rows not scored: {sum(skipped.values()):,} of {total:,} ({reasons})")
-    if rows.unknown_labels:
-        events.note(f"labels that the model does not know: {counted(rows.unknown_labels)}")
-    kept = [row for row, is_used in zip(token_ids, used, strict=True) if is_used]
-    scores = _evaluation(run_id, data, encoded_split(kept, labels[used]), predictor)
-    return replace(scores, skipped=skipped, unknown_labels=rows.unknown_labels)
-
-
-def _evaluation(run_id: str, split: str, rows: EncodedSplit, predictor: Predictor) -> Evaluation:
-    from rnnlane.training.group import in_process
-    from rnnlane.training.loop import cpu_settings
-    from rnnlane.training.metrics import confusion, score, summarize
-
-    num_classes = len(predictor.class_names)
-    group = in_process("cpu")
-    with cpu_settings(group):
-        scores = score(predictor.logits, rows, group=group)
-    return Evaluation(
-        run_id=run_id,
-        split=split,
-        num_rows=len(rows),
-        metrics=summarize(scores, num_classes=num_classes),
-        class_names=predictor.class_names,
-        confusion=confusion(scores, num_classes=num_classes).tolist(),
-    )
 
 
 def predict(

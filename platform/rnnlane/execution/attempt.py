@@ -1,0 +1,53 @@
+"""An attempt at a run: a new one, or one that continues where an earlier one has stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.paths import storage_root
+from rnnlane.data.prepare.prepared import PreparedData
+from rnnlane.errors import redact
+from rnnlane.execution.environment import code_version
+from rnnlane.execution.run_record import RunRecord
+from rnnlane.records.events import RunEvents
+
+
+def run_to_continue(
+    identity: Mapping[str, str], *, kind: str, events: RunEvents, num_trials: int = 0
+) -> RunRecord | None:
+    """The newest run of an experiment and its data; None if there is none to continue.
+
+    One that other code has finished is not: its result is not what this code would compute.
+    """
+    record = RunRecord.find(**identity)
+    if record is None:
+        events.note(f"no {kind} of this experiment and data to continue; starting a new one")
+        return None
+    ours, its = code_version(), record.code_version or "unknown"
+    if its == ours:
+        return record
+    if record.state == "finished" and (record.result or {}).get("num_trials", 0) >= num_trials:
+        events.note(
+            f"the finished {kind} is of other code of rnnlane (source {its}; this is {ours}); "
+            "starting a new one"
+        )
+        return None
+    events.note(
+        f"continuing a {kind} that other code of rnnlane has worked on (source {its}; this is "
+        f"{ours}): its result is of both"
+    )
+    return record
+
+
+def record_of_attempt(
+    record: RunRecord, config: ExperimentConfig, prepared: Sequence[PreparedData]
+) -> RunRecord:
+    """The record with the code of this attempt, and where it reads data and keeps checkpoints."""
+    storage = storage_root(config) if config.runtime.storage_path is not None else None
+    return record.update(
+        code_version=code_version(),
+        prepared=tuple(data.fingerprint for data in prepared),
+        # A record holds no passwords; without one, its checkpoints could not be removed anyway.
+        storage=storage if storage is None or redact(storage) == storage else None,
+    )

@@ -1,0 +1,67 @@
+"""The scores of a trained model: of a split of its prepared data, or of a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.labeled_file import counted, read_labeled
+from rnnlane.errors import DataError
+from rnnlane.inference.predictor import Predictor, encoded_split
+from rnnlane.records.events import RunEvents
+from rnnlane.records.results import Evaluation
+from rnnlane.training.group import in_process
+from rnnlane.training.loop import cpu_settings
+from rnnlane.training.metrics import confusion, score, summarize
+
+
+def evaluate_file(
+    run_id: str, data: str, config: ExperimentConfig, predictor: Predictor, events: RunEvents
+) -> Evaluation:
+    """Scores a model on a file of labeled texts; what is not scored is told and counted.
+
+    Raises:
+        DataError: the file cannot be read, or none of its rows can be scored.
+    """
+    rows = read_labeled(data, config.data, class_names=predictor.class_names)
+    token_ids = predictor.token_ids(rows.texts)
+    labels = np.array(rows.labels, dtype=np.int64)
+    used = np.array([len(row) > 0 for row in token_ids], dtype=np.bool_)
+    # Preparing data drops them too, so that a file scores as the split that is made of it.
+    skipped = {**rows.skipped, "empty_text": int((~used).sum())}
+    skipped = {reason: count for reason, count in skipped.items() if count}
+    if not used.any():
+        raise DataError(
+            f"there must be a text to score, but all {len(used)} are empty for the model",
+            where=data,
+        )
+    if rows.num_broken:
+        events.note(f"texts with bytes that are not UTF-8, left out: {rows.num_broken:,}")
+    if skipped:
+        total = len(rows.texts) + sum(rows.skipped.values())
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in skipped.items())
+        events.note(f"rows not scored: {sum(skipped.values()):,} of {total:,} ({reasons})")
+    if rows.unknown_labels:
+        events.note(f"labels that the model does not know: {counted(rows.unknown_labels)}")
+    kept = [row for row, is_used in zip(token_ids, used, strict=True) if is_used]
+    scores = evaluate_split(run_id, data, encoded_split(kept, labels[used]), predictor)
+    return replace(scores, skipped=skipped, unknown_labels=rows.unknown_labels)
+
+
+def evaluate_split(run_id: str, split: str, rows: EncodedSplit, predictor: Predictor) -> Evaluation:
+    """Scores a model on encoded rows; ``split`` names them in the result."""
+    num_classes = len(predictor.class_names)
+    group = in_process("cpu")
+    with cpu_settings(group):
+        scores = score(predictor.logits, rows, group=group)
+    return Evaluation(
+        run_id=run_id,
+        split=split,
+        num_rows=len(rows),
+        metrics=summarize(scores, num_classes=num_classes),
+        class_names=predictor.class_names,
+        confusion=confusion(scores, num_classes=num_classes).tolist(),
+    )
