@@ -113,7 +113,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _class_name(value: object) -> str:
+def class_name(value: object) -> str:
     """A class name of an experiment in its normal form."""
     name = normal_form(value)
     if name is None:
@@ -121,7 +121,7 @@ def _class_name(value: object) -> str:
     return name
 
 
-ClassName = Annotated[str, BeforeValidator(_class_name, json_schema_input_type=str | int | bool)]
+ClassName = Annotated[str, BeforeValidator(class_name, json_schema_input_type=str | int | bool)]
 
 
 def near_duplicates(class_names: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from rnnlane.config.baseline import BaselineConfig
-from rnnlane.config.class_names import ClassName, normal_form
+from rnnlane.config.class_names import ClassName, class_name, normal_form
 from rnnlane.config.encoders import EncoderName
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
@@ -295,11 +295,16 @@ def _checked_weights(value: Any) -> Any:
                 f"must be none, balanced or a mapping of class to weight, but got {value!r}"
             )
         return value
-    for name, weight in value.items():
+    weights: dict[str, float] = {}
+    for key, weight in value.items():
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
         if not is_number or not 0 < weight < math.inf:
-            raise ValueError(f"a weight must be a number above 0, but got {name}: {weight!r}")
-    return {str(name): float(weight) for name, weight in value.items()}
+            raise ValueError(f"a weight must be a number above 0, but got {key}: {weight!r}")
+        name = class_name(key)
+        if name in weights:
+            raise ValueError(f"a class has one weight, but {name!r} got several")
+        weights[name] = float(weight)
+    return weights
 
 
 ClassWeights = Annotated[

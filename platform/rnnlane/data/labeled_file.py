@@ -83,7 +83,8 @@ def counted(counts: dict[str, int], *, most: int = 5) -> str:
 
 def _rows(source: Source, data: DataConfig) -> Iterator[RawRow]:
     try:
-        for read in source.read_tasks(data.columns):
+        # Nothing is done with ids here, so the file need not have them.
+        for read in source.read_tasks(data.columns.model_copy(update={"id": None})):
             yield from read()
     except DataError as error:  # which knows the file as a source's
         where = (error.where or "").replace("data.source.path", "--data")

@@ -46,6 +46,8 @@ def test_a_name_that_is_no_class_is_refused(name, remedy):
         ("{a: true}", "a weight must be a number above 0, but got a: True"),
         ("{a: .nan}", "a weight must be a number above 0, but got a: nan"),
         ("{a: x}", "a weight must be a number above 0, but got a: 'x'"),
+        ('{1: 2, "1.0": 3}', "a class has one weight, but '1' got several"),
+        ("{'': 2}", "a class name must not be empty"),
     ],
 )
 def test_other_settings_are_refused(text, message):
@@ -54,5 +56,9 @@ def test_other_settings_are_refused(text, message):
     assert (refusal.value.where or "").endswith("training.class_weights")
 
 
-def test_names_that_are_numbers_are_names():
-    assert tiny_experiment("training.class_weights={1: 2}").training.class_weights == {"1": 2.0}
+@pytest.mark.parametrize(
+    ("text", "name"), [("1", "1"), ("2.0", "2"), ("true", "true"), ("' a  b'", "a b")]
+)
+def test_names_are_in_the_normal_form_of_class_names(text, name):
+    config = tiny_experiment(f"training.class_weights={{{text}: 2}}")
+    assert config.training.class_weights == {name: 2.0}

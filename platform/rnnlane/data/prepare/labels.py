@@ -19,6 +19,7 @@ Ints = npt.NDArray[np.int64]
 # Fewer different values may be classes whatever they look like.
 _FEW_VALUES = 20
 _SHOWN = 10
+_MAX_DIGITS = 100
 
 _DECIMAL = re.compile(r"[-+]?\d*[.,]\d+([eE][-+]?\d+)?")
 _LIST = re.compile(r"""\[\s*(["']).*\1\s*\]""", re.DOTALL)
@@ -43,7 +44,8 @@ def resolve_labels(names: pa.ChunkedArray, config: DataConfig) -> tuple[tuple[st
 
 def _numbers_first(name: str) -> tuple[bool, int, str]:
     """Sorts "10" after "9" and numbers before words."""
-    is_number = name.removeprefix("-").isdecimal()
+    # int() refuses thousands of digits.
+    is_number = len(name) <= _MAX_DIGITS and name.removeprefix("-").isdecimal()
     return not is_number, int(name) if is_number else 0, name
 
 

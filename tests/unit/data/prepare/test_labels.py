@@ -57,3 +57,8 @@ def test_counts_are_readable_whatever_the_names() -> None:
         "'c35': 35, 'c36': 36, 'c37': 37, 'c38': 38, 'c39': 39, of 40 classes"
     )
     assert counts_text({"x" * 99: 1}) == f"'{'x' * 37}...': 1"
+
+
+def test_thousands_of_digits_are_a_name_like_any_other() -> None:
+    with pytest.raises(DataError, match="at most 3 classes"):
+        check(["1" * 5000, "2", "-3", "x"], max_classes=3)
