@@ -113,6 +113,12 @@ class TextFileSource(ColumnFileSource):
             buffered.read(len(mark))
             encoding = _MARKS.get(mark, self.encoding)
             _check_is_text(head, encoding, where=str(file))
+            if head and not mark and encoding in ("utf-16", "utf-32"):
+                raise DataError(
+                    f"a {encoding} file must begin with a byte order mark, but this one does not",
+                    where=str(file),
+                    remedy=f"set data.source.encoding: {encoding}-le, {encoding}-be or another one",
+                )
             yield from io.TextIOWrapper(buffered, encoding, errors=_ESCAPE, newline="")
 
 
