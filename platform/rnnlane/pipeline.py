@@ -264,7 +264,21 @@ def _check_classes(config: ExperimentConfig, prepared: PreparedData) -> None:
             where="training.metric",
             remedy="choose val/accuracy or val/macro_f1",
         )
+    if config.training.metric == "val/roc_auc":
+        _check_both_in_val(prepared)
     check_class_weights(config.training.class_weights, prepared.class_names)
+
+
+def _check_both_in_val(prepared: PreparedData) -> None:
+    """Refuses a val split of one class: rows equal to test rows, once cut, are taken out of it."""
+    counts = prepared.manifest.splits["val"].class_counts
+    missing = [name for name, count in counts.items() if not count]
+    if missing:
+        raise ConfigError(
+            f"val/roc_auc needs val rows of both classes, but there is none of {missing[0]!r}",
+            where="training.metric",
+            remedy="choose val/loss or val/accuracy; or give more rows, or raise data.val",
+        )
 
 
 def evaluate(

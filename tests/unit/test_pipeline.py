@@ -120,6 +120,15 @@ def test_a_metric_of_two_classes_is_refused_for_three():
         pipeline.train(tiny_experiment("training.metric=val/roc_auc"))
 
 
+def test_a_metric_of_two_classes_needs_both_in_val(prepared):
+    """Rows that the text settings make equal to test rows are taken out of val."""
+    prepared.class_names = ("a", "b")
+    val = SimpleNamespace(class_counts={"a": 3, "b": 0})
+    prepared.manifest = SimpleNamespace(splits={"val": val})
+    with pytest.raises(ConfigError, match="val rows of both classes, but there is none of 'b'"):
+        pipeline.train(tiny_experiment("training.metric=val/roc_auc"))
+
+
 def test_weights_of_classes_that_the_data_lacks_are_refused():
     with pytest.raises(ConfigError, match="must be classes of the data, but got 'x'"):
         pipeline.train(tiny_experiment("training.class_weights={x: 2}"))

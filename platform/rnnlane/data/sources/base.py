@@ -119,6 +119,10 @@ class FileSource(Source):
             DataError: the file cannot be read.
         """
 
+    def text_encoding(self) -> tuple[str, str]:
+        """The encoding of the texts, and what to do if it is another one."""
+        return "utf-8", "make the files again, with their texts as UTF-8"
+
     def fingerprint(self) -> str:
         """SHA-256 of the files: of one, its content; of several, their names and contents."""
         return files_fingerprint(self.list_files(), cache=user_cache() / "digests")
@@ -158,12 +162,11 @@ class FileSource(Source):
             if num_rows == _CHECKED_ROWS or num_bytes >= _CHECKED_BYTES:
                 break
         if num_damaged > max_repaired * num_rows:
+            encoding, remedy = self.text_encoding()
             raise DataError(
-                f"texts must be in the encoding of data.source.encoding, but {num_damaged} of the "
-                f"first {num_rows} are not",
+                f"texts must be {encoding}, but {num_damaged} of the first {num_rows} are not",
                 where=str(file.path),
-                remedy="set data.source.encoding, for example to windows-1251, latin-1 or gbk; or "
-                "raise data.max_repaired",
+                remedy=f"{remedy}; or raise data.max_repaired",
             )
         return num_rows
 

@@ -88,7 +88,7 @@ def _readable_errors(where: str, *, kind: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, UnicodeError) as error:
         raise DataError(
-            f"not a readable {kind} file: {first_line(error)}",
+            f"not a readable {kind} file: {first_line(error).rstrip('.')}",
             where=where,
             remedy="check data.source.kind, or make the file again",
         ) from None

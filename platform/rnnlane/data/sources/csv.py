@@ -137,7 +137,7 @@ def _not_json(lines: Iterator[str], *, where: str) -> Iterator[str]:
     first = next(lines, "")
     if first.startswith(('{"', "[{")):
         raise DataError(
-            f"the first line must be csv, but is JSON: {shown_names([first])}",
+            f"the first line must be csv, but is JSON: {shown_names([first.rstrip()])}",
             where=where,
             remedy="set data.source.kind: jsonl",
         )

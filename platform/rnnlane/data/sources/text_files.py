@@ -61,9 +61,9 @@ def _known_encoding(name: str) -> str:
     plain = name.strip()
     if known := _python_name(plain):
         return known
-    names = {"windows-1251", "latin-1", *aliases, *aliases.values()}
-    near = difflib.get_close_matches(plain.lower(), sorted(names), n=5)
-    similar = next((each.replace("_", "-") for each in near if _python_name(each)), None)
+    names = {"latin-1", *(each.replace("_", "-") for each in (*aliases, *aliases.values()))}
+    near = difflib.get_close_matches(plain.lower().replace("_", "-"), sorted(names), n=5)
+    similar = next(filter(_python_name, near), None)
     hint = f"did you mean {similar!r}?" if similar else "examples are utf-16, windows-1251, gbk"
     raise ValueError(f"must be an encoding of text that Python knows, but got {name!r}; {hint}")
 
@@ -89,6 +89,12 @@ class TextFileSource(ColumnFileSource):
         "gbk or utf-16-le.",
     )
 
+    def text_encoding(self) -> tuple[str, str]:
+        """See :meth:`FileSource.text_encoding`."""
+        near = "windows-1251, latin-1 or gbk"
+        near = near if self.encoding == "utf-8" else f"utf-8, {near}"
+        return self.encoding, f"set data.source.encoding, for example to {near}"
+
     def lines(self, file: StoragePath) -> Iterator[str]:
         """The lines of a file, line ends kept, without a byte order mark.
 
@@ -107,6 +113,12 @@ class TextFileSource(ColumnFileSource):
             buffered.read(len(mark))
             encoding = _MARKS.get(mark, self.encoding)
             _check_is_text(head, encoding, where=str(file))
+            if head and not mark and encoding in ("utf-16", "utf-32"):
+                raise DataError(
+                    f"a {encoding} file must begin with a byte order mark, but this one does not",
+                    where=str(file),
+                    remedy=f"set data.source.encoding: {encoding}-le, {encoding}-be or another one",
+                )
             yield from io.TextIOWrapper(buffered, encoding, errors=_ESCAPE, newline="")
 
 
@@ -121,13 +133,21 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 
 
 def encoded(text: str | None) -> bytes | None:
-    """The text as UTF-8; a lone surrogate, which JSON can express, becomes bytes that are not."""
+    """The text as UTF-8; with a lone surrogate, which JSON can express too, as invalid UTF-8."""
     if text is None:
         return None
     try:
-        return text.encode("utf-8", "surrogateescape")
+        return text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
+        pass
+    try:
+        # Bytes that are no ASCII may be valid UTF-8 all the same: then they will not do.
+        text.encode("utf-8", "surrogateescape").decode()
+    except UnicodeDecodeError as damage:
+        return damage.object
+    except UnicodeEncodeError:
+        pass
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _check_is_text(head: bytes, encoding: str, *, where: str) -> None:

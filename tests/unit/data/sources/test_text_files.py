@@ -101,6 +101,9 @@ def test_a_few_damaged_rows_come_through_to_be_counted(tmp_path: Path) -> None:
         ("utf-16-le", "text,label\n1,a".encode("utf-16-le") + b"b"),
         ("cp1252", b"text,label\na\x81b,1\n"),
         ("ascii", b"text,label\na\xe9b,1\n"),
+        ("ascii", "text,label\nфильм,1\n".encode()),
+        ("shift_jis", "text,label\nфильм,1\n".encode()),
+        ("cp1253", "text,label\nфильм \u0112,1\n".encode()),
     ],
 )
 def test_bytes_that_the_encoding_does_not_know_are_damage_and_no_crash(
@@ -110,6 +113,18 @@ def test_bytes_that_the_encoding_does_not_know_are_damage_and_no_crash(
     (row,) = read(csv_file(tmp_path, content, encoding=encoding), columns=columns)
     with pytest.raises(UnicodeDecodeError):
         (row.text or b"").decode()
+
+
+@pytest.mark.parametrize("kind", [CsvSource, JsonlSource])
+def test_utf8_is_not_ascii(tmp_path: Path, kind: type[TextFileSource]) -> None:
+    name = kind.__name__.removesuffix("Source").lower()
+    line = json.dumps({"text": "фильм", "label": "1"}, ensure_ascii=False)
+    content = f"{line}\n" if name == "jsonl" else "text,label\nфильм,1\n"
+    (tmp_path / "data").write_text(content, encoding="utf-8")
+    source = kind(kind=name, path=str(tmp_path / "data"), encoding="ascii")
+    with pytest.raises(DataError, match="texts must be ascii, but 1 of the first 1 are not") as e:
+        source.check_first_rows(Columns())
+    assert "for example to utf-8" in str(e.value.remedy)
 
 
 def refusal(encoding: object) -> ConfigError:
@@ -122,7 +137,15 @@ def refusal(encoding: object) -> ConfigError:
 
 @pytest.mark.parametrize(
     ("wrong", "near"),
-    [("windows1251x", "windows"), ("utf-61", "utf"), ("latn-1", "latin-1"), ("gkb", "gbk")],
+    [
+        ("windows1251x", "windows-1251'"),
+        ("utf-61", "utf-16'"),
+        ("utf-9", "utf-8'"),
+        ("utf8x", "utf8'"),
+        ("latn-1", "latin-1'"),
+        ("shift_jiss", "shift-jis'"),
+        ("gkb", "gbk'"),
+    ],
 )
 def test_an_unknown_encoding_is_refused_with_a_similar_one(wrong: str, near: str) -> None:
     assert f"got {wrong!r}; did you mean '{near}" in refusal(wrong).message
@@ -172,3 +195,4 @@ def test_lone_surrogates_become_bytes_that_are_not_utf8() -> None:
     assert encoded("é") == "é".encode()
     assert encoded("caf\udce9") == b"caf\xe9"
     assert encoded("a\ud83d") == b"a\xed\xa0\xbd"
+    assert encoded("\udcc3\udca9") == b"\xed\xb3\x83\xed\xb2\xa9"
