@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.fingerprint import baseline_fingerprint, fingerprint
 from rnnlane.config.load import load_experiment
-from rnnlane.config.paths import storage_root
+from rnnlane.config.paths import check_writable, storage_root
 from rnnlane.config.space import data_variants, num_trials
 from rnnlane.errors import ConfigError
 from rnnlane.records.events import RunEvents
@@ -60,6 +60,7 @@ def _prepared(config: ExperimentConfig, events: RunEvents) -> PreparedData:
     prepared = find_prepared(config, storage=storage)
     if prepared is not None and _hold(prepared):
         return prepared
+    check_writable(config)
     check_source(config)
     from rnnlane.execution.preparation import prepare_on_ray
     from rnnlane.ray_cluster.storage_check import check_storage
@@ -105,6 +106,7 @@ def train(
     from rnnlane.ray_cluster import connect as cluster
 
     events = events or RunEvents()
+    check_writable(config)
     _check_vectors(config, events)
     prepared = prepare(config, events=events, report=False)
     _check_classes(config, prepared)
@@ -187,6 +189,7 @@ def tune(
             remedy="say what may vary; experiments/search-quick.yaml is an example",
         )
     events = events or RunEvents()
+    check_writable(config)
     _check_vectors(config, events)
     variants = data_variants(config)
     prepared = [prepare(variant, events=events, report=False) for variant in variants]

@@ -18,7 +18,8 @@ def home() -> Path:
     ``RNNLANE_HOME``, else ``.rnnlane`` in the working directory.
 
     Raises:
-        ConfigError: it begins with ``~``, or is relative, and there is no such folder.
+        ConfigError: it begins with ``~``, or is relative, and there is no such folder; or there is
+            something else than a folder that can be read.
     """
     return _absolute(os.environ.get("RNNLANE_HOME") or ".rnnlane", where="RNNLANE_HOME")
 
@@ -67,15 +68,47 @@ def storage_root(config: ExperimentConfig) -> str:
     return str(_absolute(configured, where="runtime.storage_path"))
 
 
+def check_writable(config: ExperimentConfig) -> None:
+    """Refuses a home or a local storage that cannot be written, before anything is started.
+
+    Raises:
+        ConfigError: as for :func:`home`, or this account may not write there.
+    """
+    places = {"RNNLANE_HOME": str(home()), "runtime.storage_path": storage_root(config)}
+    for where, path in places.items():
+        if "://" not in path and not os.access(existing(Path(path)), os.W_OK | os.X_OK):
+            raise _unusable(path, where=where, reason=f"{existing(Path(path))} cannot be written")
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest one above it that exists."""
+    return next(each for each in (path, *path.parents) if os.path.lexists(each))
+
+
 def _absolute(path: str, *, where: str) -> Path:
     try:
-        return Path(path).expanduser().absolute()
+        absolute = Path(path).expanduser().absolute()
     except RuntimeError:
         reason = "no account of that name has a home folder"
     except FileNotFoundError:
         reason = "the working directory has been removed"
+    else:
+        found = existing(absolute)
+        if not found.is_dir():
+            raise _unusable(path, where=where, reason=f"{found} is not a folder")
+        if not os.access(found, os.R_OK | os.X_OK):
+            raise _unusable(path, where=where, reason=f"{found} cannot be read")
+        return absolute
     raise ConfigError(
         f"a folder must be one that can be found, but got {path!r}: {reason}",
         where=where,
         remedy="give the whole path, beginning with /",
+    )
+
+
+def _unusable(path: str, *, where: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"must be a folder that can be written, but got {path!r}: {reason}",
+        where=where,
+        remedy=f"set {where} to another folder, or correct its owner and mode",
     )

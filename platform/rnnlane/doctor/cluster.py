@@ -26,8 +26,8 @@ from rnnlane.errors import ConfigError, RnnlaneError, redact
 from rnnlane.jobs import versions as job_versions
 from rnnlane.jobs.answer import ask_cluster
 from rnnlane.jobs.client import (
-    ANSWER_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
+    FIRST_ANSWER_TIMEOUT_S,
     JobClient,
     reason,
     resolve_address,
@@ -113,7 +113,7 @@ def _request(address: str) -> ProbeResponse:
     try:
         answer = requests.get(
             address + _JOBS_PATH,
-            timeout=(CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S),
+            timeout=(CONNECT_TIMEOUT_S, FIRST_ANSWER_TIMEOUT_S),
             allow_redirects=False,
             # By default requests sends the credentials that ~/.netrc has for the host.
             auth=lambda request: request,

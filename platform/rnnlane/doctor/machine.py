@@ -12,9 +12,9 @@ from importlib import metadata
 from pathlib import Path
 
 from rnnlane.config.experiment import TrackingConfig
-from rnnlane.config.paths import home
+from rnnlane.config.paths import existing, home
 from rnnlane.config.runtime import RuntimeConfig
-from rnnlane.errors import RnnlaneError
+from rnnlane.errors import ConfigError, RnnlaneError
 from rnnlane.execution.inventory import Limits, disk_use, in_words, take_inventory
 from rnnlane.jobs.versions import direct_requirements
 
@@ -39,9 +39,17 @@ class Finding:
 
 
 def diagnose(tracking_uri: str | None) -> Iterator[Finding]:
-    """Checks versions, disk, memory, data, store, Ray and GPUs, in the order of cost."""
+    """Checks versions, disk, memory, data, store, Ray and GPUs, in the order of cost.
+
+    Stops after a home that is no folder: the later checks read it.
+    """
     yield _python()
     yield _packages()
+    try:
+        home()
+    except ConfigError as error:
+        yield Finding("home", False, error.message, error.remedy or "")
+        return
     yield _disk()
     yield _disk_use()
     yield _shared_memory()
@@ -75,10 +83,10 @@ def _packages() -> Finding:
 
 def _disk() -> Finding:
     folder = home()
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free / 2**30
+    found = existing(folder)
+    free = shutil.disk_usage(found).free / 2**30
     try:
-        with tempfile.TemporaryFile(dir=existing):
+        with tempfile.TemporaryFile(dir=found):
             pass
     except OSError as error:
         remedy = "set RNNLANE_HOME to a folder that you may write to"

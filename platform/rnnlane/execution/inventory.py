@@ -306,14 +306,14 @@ def _remove_draft(draft: Path) -> bool:
 
 
 def _sessions() -> Iterator[Leftover]:
-    """Folders of local Rays that rnnlane started and whose drivers have ended."""
+    """Folders of local Rays that rnnlane started for this account and whose drivers have ended."""
     for folder in _entries(ray_folder()):
         if not _SESSION.fullmatch(folder.name) or folder.is_symlink():
             continue
         if last_used(folder) is None:
             continue  # of somebody else's Ray
         with contextlib.suppress(OSError), alone(folder) as is_free:
-            if is_free:
+            if is_free and folder.stat().st_uid == os.getuid():
                 remove = partial(_remove_session, folder)
                 why = f"its Ray ended {_age(last_used(folder) or 0.0)} ago or later"
                 yield Leftover("Ray session", str(folder), folder_bytes(folder), why, remove)

@@ -17,6 +17,8 @@ from rnnlane.ray_cluster.address import token_error
 from rnnlane.ray_cluster.internals import job_client
 
 CONNECT_TIMEOUT_S = 5.0
+# Of the first request, so that a dashboard that takes connections but is mute is told soon.
+FIRST_ANSWER_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
 # After this long without output, tail() yields an empty piece: its caller can check the job.
 SILENCE_S = 5.0
@@ -119,7 +121,10 @@ class JobClient:
         with self._answers():
             _silence_ray()
             self._client = job_client(
-                address, connect_timeout_s=CONNECT_TIMEOUT_S, answer_timeout_s=ANSWER_TIMEOUT_S
+                address,
+                connect_timeout_s=CONNECT_TIMEOUT_S,
+                first_answer_timeout_s=FIRST_ANSWER_TIMEOUT_S,
+                answer_timeout_s=ANSWER_TIMEOUT_S,
             )
 
     def jobs(self) -> list[Job]:

@@ -129,8 +129,16 @@ def without_startup_log() -> Iterator[None]:
         logger.disabled = before
 
 
-def job_client(address: str, *, connect_timeout_s: float, answer_timeout_s: float) -> Any:
+def job_client(
+    address: str,
+    *,
+    connect_timeout_s: float,
+    first_answer_timeout_s: float,
+    answer_timeout_s: float,
+) -> Any:
     """A ``JobSubmissionClient`` with time limits, for exactly this address.
+
+    Making it asks the cluster for its version, within ``first_answer_timeout_s``.
 
     Ray's own client waits forever if packets are lost, and prefers the addresses in its environment
     variables to the one it is given. ``_do_request`` makes all its requests.
@@ -138,15 +146,19 @@ def job_client(address: str, *, connect_timeout_s: float, answer_timeout_s: floa
     from ray.job_submission import JobSubmissionClient
 
     class Client(JobSubmissionClient):
+        answer_timeout_s = first_answer_timeout_s
+
         def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
-            timeouts = (connect_timeout_s, answer_timeout_s)
+            timeouts = (connect_timeout_s, self.answer_timeout_s)
             return super()._do_request(method, endpoint, **{"timeout": timeouts, **options})
 
     hidden = {name: os.environ.pop(name) for name in _ADDRESS_VARIABLES if name in os.environ}
     try:
-        return Client(address)
+        client = Client(address)
     finally:
         os.environ.update(hidden)
+    client.answer_timeout_s = answer_timeout_s
+    return client
 
 
 def tune_trial_error(trial: Any) -> BaseException | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlane.config.paths import ACCOUNT_FOLDER, home, provide_account, storage_root
+from rnnlane.config.paths import ACCOUNT_FOLDER, check_writable, home, provide_account, storage_root
 from rnnlane.errors import ConfigError
 from support.tiny import tiny_experiment
 
@@ -113,3 +113,51 @@ def test_an_account_with_an_entry_needs_nothing(monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
     provide_account()
     assert "HOME" not in os.environ
+
+
+@pytest.mark.parametrize("below", ["", "/below", "/far/below"])
+@pytest.mark.parametrize("set_by", ["RNNLANE_HOME", "runtime.storage_path"])
+@pytest.mark.parametrize("kind", ["file", "broken link"])
+def test_a_folder_that_is_none_is_refused(monkeypatch, tmp_path, kind, set_by, below):
+    found = tmp_path / "x"
+    found.touch() if kind == "file" else found.symlink_to("nowhere")
+    config = tiny_experiment()
+    if set_by == "RNNLANE_HOME":
+        monkeypatch.setenv("RNNLANE_HOME", f"{found}{below}")
+    else:
+        config = tiny_experiment(f"runtime.storage_path={found}{below}")
+    with pytest.raises(ConfigError) as refused:
+        storage_root(config)
+    assert str(refused.value) == (
+        f"{set_by}: must be a folder that can be written, but got '{found}{below}': {found} is not "
+        f"a folder (set {set_by} to another folder, or correct its owner and mode)"
+    )
+
+
+@pytest.mark.parametrize("set_by", ["RNNLANE_HOME", "runtime.storage_path"])
+def test_a_folder_that_cannot_be_written_is_refused_only_where_it_is_written(
+    monkeypatch, tmp_path, set_by
+):
+    folder = tmp_path / "x"
+    folder.mkdir()
+    place = folder / "below"
+    config = tiny_experiment()
+    if set_by == "RNNLANE_HOME":
+        monkeypatch.setenv("RNNLANE_HOME", str(place))
+    else:
+        config = tiny_experiment(f"runtime.storage_path={place}")
+    check_writable(config)
+    assert list(folder.iterdir()) == []
+    # Modes do not bind root, under which tests may run.
+    allowed = os.access
+    monkeypatch.setattr(
+        "os.access", lambda path, mode: allowed(path, mode) and not (path == folder and mode & 2)
+    )
+    assert storage_root(config)
+    with pytest.raises(ConfigError, match=f"{folder} cannot be written") as refused:
+        check_writable(config)
+    assert refused.value.where == set_by
+
+
+def test_a_storage_that_is_an_address_is_not_looked_for_here():
+    check_writable(tiny_experiment("runtime.storage_path=s3://bucket/x"))

@@ -93,3 +93,12 @@ def test_a_store_that_cannot_be_used_is_a_problem_with_a_remedy(tmp_path):
     finding = store_finding(f"file://{tmp_path}")
     assert (finding.what, finding.ok) == ("MLflow store", False)
     assert finding.remedy
+
+
+def test_a_home_that_is_a_file_ends_the_checks(tmp_path, monkeypatch):
+    file = tmp_path / "x"
+    file.touch()
+    monkeypatch.setenv("RNNLANE_HOME", str(file))
+    last = list(machine.diagnose(None))[-1]
+    assert (last.what, last.ok) == ("home", False)
+    assert last.found.endswith(f"{file} is not a folder")

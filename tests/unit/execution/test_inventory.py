@@ -208,7 +208,7 @@ def test_what_an_outbox_leaves_goes_once_everything_was_sent():
     assert record.folder.exists()
 
 
-def test_the_sessions_of_our_own_rays_go_once_they_ended(tmp_path):
+def test_the_sessions_of_our_own_rays_go_once_they_ended(tmp_path, monkeypatch):
     folder = tmp_path / "tmp" / "ray"
     names = [f"session_2026-01-02_03-04-0{digit}_123456_789" for digit in range(3)]
     for name in names:
@@ -218,6 +218,9 @@ def test_the_sessions_of_our_own_rays_go_once_they_ended(tmp_path):
     hold(folder / names[0], owner=owners[0])
     hold(folder / names[1], owner=owners[1])
     del owners[1]
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getuid", lambda: 12345)
+        assert listed() == {}, "of another account"
     assert set(listed()) == {("Ray session", str(folder / names[1]))}
     assert remove_all() == [True]
     assert [(folder / name).exists() for name in names] == [True, False, True]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rnnlane.errors import JobError, ResourceError
+from rnnlane.errors import ConfigError, JobError, ResourceError
 from rnnlane.execution import run_record
 from rnnlane.execution.run_record import RunRecord, all_records
 
@@ -121,8 +121,10 @@ def test_a_record_that_cannot_be_written_is_one_line_and_leaves_nothing(home, mo
 
 def test_a_home_that_is_a_file_is_one_line(home):
     home.write_text("")
-    with pytest.raises(ResourceError, match="Not a directory"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         RunRecord.create("x", **IDENTITY)
+    with pytest.raises(ConfigError, match="is not a folder"):
+        all_records()
 
 
 def test_a_run_that_was_removed_meanwhile_is_not_worked_on():

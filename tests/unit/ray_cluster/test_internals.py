@@ -49,10 +49,14 @@ def test_do_request_makes_the_requests_of_the_job_client(monkeypatch):
 
     monkeypatch.setattr(dashboard_sdk.requests, "request", answer)
     monkeypatch.setenv("RAY_ADDRESS", "http://another:1")
-    client = internals.job_client("http://head:8265", connect_timeout_s=1.5, answer_timeout_s=30)
+    client = internals.job_client(
+        "http://head:8265", connect_timeout_s=1.5, first_answer_timeout_s=10, answer_timeout_s=30
+    )
     assert isinstance(client, JobSubmissionClient)
-    assert asked
-    assert {timeout for _, timeout in asked} == {(1.5, 30)}
+    assert {timeout for _, timeout in asked} == {(1.5, 10)}
+    num_first = len(asked)
+    client.get_version()
+    assert [timeout for _, timeout in asked[num_first:]] == [(1.5, 30)]
     assert all(address.startswith("http://head:8265/") for address, _ in asked)
     assert os.environ["RAY_ADDRESS"] == "http://another:1"
 
