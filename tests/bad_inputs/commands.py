@@ -91,7 +91,7 @@ COMMANDS = (
     ),
     Bad(
         "no such file of texts",
-        "no.txt: cannot read the texts: No such file or directory -- give a text file",
+        "no.txt: cannot read the texts: No such file or directory -- give the path of a file; a text that begins with a dash comes after --",
         args=("predict", "--file", "no.txt"),
     ),
     Bad(
@@ -193,7 +193,7 @@ COMMANDS = (
     ),
     Bad(
         "an archive that is none",
-        "{dir}/x.yaml: not a readable tar archive: neither a tar file nor one compressed with gzip -- name the published archive (…)",
+        "{dir}/x.yaml: not a readable tar archive: it begins like no archive -- download or copy it again",
         args=("prepare", "x.yaml"),
         sets=("data.source={kind: imdb}",),
         env={"RNNLANE_IMDB": "x.yaml"},

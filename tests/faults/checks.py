@@ -79,10 +79,15 @@ def _without_times(value: Any) -> Any:
     return value
 
 
+def _digest(artifact: Path) -> str | None:
+    """Of weights; other artifacts hold times, or follow from the weights."""
+    if artifact.suffix != ".safetensors":
+        return None
+    return hashlib.sha256(artifact.read_bytes()).hexdigest()
+
+
 def _results(folder: Path) -> Iterator[tuple[str, str]]:
-    """The run's weights as a digest, and its table of trials without times."""
-    for file in sorted(folder.glob("model/*")):
-        yield file.name, hashlib.sha256(file.read_bytes()).hexdigest()
+    """The run's table of trials without times."""
     for file in folder.glob("results/trials.csv"):
         rows = [line.split(",") for line in file.read_text().splitlines()]
         kept = [index for index, name in enumerate(rows[0]) if name != "seconds"]
@@ -113,12 +118,12 @@ def stored_runs(store: StoreServer | None) -> dict[str, dict[str, Any]]:
                 runs[run_id]["points"].setdefault(key, []).append([step, value])
     for run_id, run in runs.items():
         folders = [*artifacts.glob(f"{run_id}/artifacts"), *artifacts.glob(f"*/{run_id}/artifacts")]
-        run["artifacts"] = sorted(
-            path.relative_to(folder).as_posix()
+        run["artifacts"] = {
+            path.relative_to(folder).as_posix(): _digest(path)
             for folder in folders
-            for path in folder.rglob("*")
+            for path in sorted(folder.rglob("*"))
             if path.is_file()
-        )
+        }
     return runs
 
 

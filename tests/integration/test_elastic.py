@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from safetensors.numpy import load_file
 
 from support.command import checkpoints, command_environment, wait_until, write_experiment
 from support.nodes import RayNodes
 from support.recorded_rows import assert_every_row_once_an_epoch
+from support.weights import weights_of
 
 pytestmark = pytest.mark.slow
 
@@ -92,10 +92,6 @@ def assert_one_whole_mlflow_run(result: dict) -> None:
     assert [point.step for point in points] == list(range(1, EPOCHS + 1))
 
 
-def weights(result: dict) -> dict:
-    return load_file(Path(result["run_folder"]) / "model" / "weights.safetensors")
-
-
 def test_an_elastic_run_goes_on_with_fewer_and_grows_again(nodes, folder):
     node = nodes.add()
     run = Run(folder, nodes, "elastic", num_workers=[1, 2], device="cpu", resize_every_s=2.0)
@@ -123,7 +119,7 @@ def test_a_fixed_size_waits_for_the_node_and_ends_with_the_same_weights(nodes, f
     wait_until(lambda: "restart 1 of 3" in run.log.read_text(), what="the note of a restart")
     node = nodes.add()
     result = run.result()
-    found, wanted = weights(result), weights(expected)
+    found, wanted = weights_of(result), weights_of(expected)
     assert found.keys() == wanted.keys()
     for name, tensor in wanted.items():
         assert (found[name] == tensor).all(), name

@@ -1,6 +1,7 @@
 """The Ray that a command starts for itself, whatever else is on the machine."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,16 @@ def experiment(tmp_path):
     return str(write_experiment(tmp_path, runtime={"num_workers": 0}))
 
 
+@pytest.fixture
+def temporary():
+    """Ray's sockets need a short path, which a test's own folder is not below pytest-xdist."""
+    with tempfile.TemporaryDirectory(prefix="rnnlane-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 def test_what_a_killed_cluster_left_behind_does_not_matter(
-    experiment, tmp_path, tmp_path_factory, free_port
+    experiment, tmp_path, temporary, free_port
 ):
-    # Ray's sockets need a short path.
-    temporary = tmp_path_factory.mktemp("r", numbered=True)
     (temporary / "ray").mkdir()
     (temporary / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{free_port}")
     home = tmp_path / "home"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from pyarrow import fs
-from safetensors.numpy import load_file
 
 from support.command import rnnlane, rnnlane_json, start_rnnlane, wait_until, write_experiment
 from support.nodes import RayNodes
+from support.weights import weights_of
 
 pytestmark = pytest.mark.slow
 
@@ -63,10 +63,7 @@ def test_a_run_on_s3_is_the_run_on_the_disk(folder, s3):
     storage = f"runtime.storage_path={uri}"
     home = folder / "s3"
     result = rnnlane_json(home, "train", str(experiment), "--set", storage, **AWS)
-    found, wanted = (
-        load_file(Path(each["run_folder"]) / "model" / "weights.safetensors")
-        for each in (result, on_disk)
-    )
+    found, wanted = weights_of(result), weights_of(on_disk)
     assert all((found[name] == tensor).all() for name, tensor in wanted.items())
     stored = names(s3, "bucket/team")
     assert any(re.fullmatch(r"bucket/team/prepared/\w+/manifest.json", name) for name in stored)

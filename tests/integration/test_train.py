@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from safetensors.numpy import load_file
 
 from support.command import (
     checkpoints,
@@ -18,6 +17,7 @@ from support.command import (
     wait_until,
     write_experiment,
 )
+from support.weights import weights_of
 
 # Long enough to be killed in the middle, with a checkpoint every fraction of a second.
 LONG = {
@@ -46,10 +46,6 @@ def uninterrupted(folder):
     home = folder / "uninterrupted"
     experiment = write_experiment(folder, name="long", **LONG)
     return rnnlane_json(home, "train", str(experiment)), home, experiment
-
-
-def weights_of(result: dict) -> dict:
-    return load_file(Path(result["run_folder"]) / "model" / "weights.safetensors")
 
 
 def assert_same_run(result: dict, expected: dict) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from safetensors.numpy import load_file
 
 from support.command import wait_until, write_experiment
 from support.host_cluster import RNNLANE, HostCluster
+from support.weights import weights_below
 
 EPOCHS = 4
 SMALL = {
@@ -119,8 +119,7 @@ class Submission:
         return record(self._cluster, self.name)
 
     def weights(self) -> dict[str, Any]:
-        folder = Path(self.record["result"]["run_folder"])
-        return load_file(folder / "model" / "weights.safetensors")
+        return weights_below(self._cluster.folder / "artifacts", self.record["run_id"])
 
 
 def record(cluster: HostCluster, name: str) -> dict[str, Any]:
