@@ -23,8 +23,8 @@ OlderThan = Annotated[
     typer.Option(
         "--older-than",
         metavar="AGE",
-        help="Also remove runs without a change for longer: 30d, 12h, 2w. They cannot be resumed "
-        "then; the tracking store keeps what it has of them. Spares prepared data used since.",
+        help="Also remove runs that have not changed for this long (30d, 12h, 2w): they cannot be "
+        "resumed then, but stay in the tracking store. Prepared data used since then stays.",
     ),
 ]
 Keep = Annotated[
@@ -33,7 +33,7 @@ Keep = Annotated[
         "--keep",
         metavar="N",
         min=0,
-        help="Also remove runs, but never the newest N. With --older-than: both must allow it.",
+        help="Also remove all runs but the newest N. With --older-than: those that both allow.",
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List only; remove nothing.")]
@@ -47,7 +47,7 @@ def clean(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """List what runs and data left on this disk and is no longer needed; ask; remove it."""
+    """List what is no longer needed of runs and data on this disk, ask, and remove it."""
     if not (dry_run or yes) and (as_json or not _can_ask()):
         raise ConfigError(
             "what is to be removed must be confirmed, but nobody can be asked here",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OptionalExperiment = Annotated[
     str | None,
-    typer.Argument(metavar="[EXPERIMENT]", help="Experiment file; default: the run's own."),
+    typer.Argument(metavar="EXPERIMENT", help="Experiment file; default: the run's own."),
 ]
 SplitName = Annotated[
     Literal["train", "val", "test"] | None,
@@ -30,7 +30,7 @@ LabeledFile = Annotated[
         "--data",
         metavar="FILE",
         help="Score the rows of this labeled file (.csv, .tsv, .jsonl or .parquet) instead; its "
-        "columns are called as in the experiment.",
+        "columns are named as in the experiment.",
     ),
 ]
 MAX_MATRIX_CLASSES, NUM_PAIRS_SHOWN = 12, 10

@@ -28,7 +28,7 @@ Cluster = Annotated[
 Image = Annotated[
     str | None,
     typer.Option(
-        "--image", metavar="IMAGE", help="Made from cluster/docker; default rnnlane:VERSION."
+        "--image", metavar="IMAGE", help="Built from cluster/docker; default rnnlane:VERSION."
     ),
 ]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Kubernetes namespace.")]

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[TEXT]...", help="Texts to classify; default: one a line from stdin."),
+    typer.Argument(metavar="TEXT", help="Texts to classify; default: from stdin, one per line."),
 ]
 File = Annotated[
     Path | None,
     typer.Option(
         "--file",
         "-f",
-        help="A file with one text per line; or a .csv, .tsv, .jsonl or .parquet table, whose "
-        "column of texts is called as in the run's experiment.",
+        help="A file with one text per line, or a .csv, .tsv, .jsonl or .parquet table whose text "
+        "column is named as in the run's experiment.",
     ),
 ]
 OutputFile = Annotated[
@@ -44,11 +44,14 @@ OutputFile = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Write the answers into this file, a table with all columns of the one that was "
-        f"read; its name ends in {SUFFIXES}.",
+        help="Write the answers to this file: a table with all columns of the one that was read. "
+        f"Its name must end in {SUFFIXES}.",
     ),
 ]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Also plot them into this PNG file.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Also plot the answers of the first 8 texts to this PNG file."),
+]
 
 EMPTY_MARK = "(no known token)"
 

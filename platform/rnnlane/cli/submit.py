@@ -47,8 +47,9 @@ def submit(  # noqa: PLR0913, PLR0917 (typer reads the options from it)
     """Train the experiment, or tune it if it has a search, as a job on a Ray cluster.
 
     Follows the job's log to its end and exits with its exit code (130 if it was stopped). Ctrl-C
-    leaves the job running and exits with 130. An experiment submitted twice is one job: the second
-    command follows the first one's. After a failed or stopped job, the next continues its run.
+    leaves the job running and exits with 130. The same experiment, code and data submitted twice
+    are one job: the second command follows the first one's. After a failed or stopped job, the next
+    continues its run; after a success, changed code or data start a new one.
     """
     config = load_experiment(experiment, list(overrides or ()))
     from rnnlane.jobs.client import JobClient, resolve_address

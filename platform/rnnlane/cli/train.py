@@ -28,7 +28,10 @@ Workers = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Continue the newest run of this experiment."),
+    typer.Option(
+        "--resume",
+        help="Continue the newest run of this experiment and its data; start one if there is none.",
+    ),
 ]
 
 

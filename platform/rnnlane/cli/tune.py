@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Continue the newest search of this experiment."),
+    typer.Option(
+        "--resume",
+        help="Continue the newest search of this experiment and its data; start one if there is "
+        "none.",
+    ),
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", metavar="FILE", help="Also write the winner's experiment here."),
+    typer.Option("--output", metavar="FILE", help="Also write the winner's experiment there."),
 ]
 
 

@@ -15,7 +15,7 @@ ConfigOnly = Annotated[
     bool,
     typer.Option(
         "--config-only",
-        help="Do not read the source: its files may be where only the cluster reaches them.",
+        help="Do not look at the source, for files that only the cluster reaches.",
     ),
 ]
 

@@ -37,18 +37,19 @@ SAMPLE_FROM_VAL = "from_val"
 
 
 class Columns(Section):
-    """The columns of a csv, jsonl or parquet source."""
+    """The columns of a csv, jsonl or Parquet source."""
 
     text: ColumnNames = Field(
         "text",
         description="Column with the text to classify, or a list of columns ([title, body]) whose "
-        "texts are joined by line breaks.",
+        "texts are joined by line breaks. In jsonl, body.text names a nested key.",
     )
     label: ColumnName = Field(
         "label", description="Column with the class: text, whole numbers, true or false."
     )
     id: ColumnName | None = Field(
-        None, description="Column with a row id; of rows that share one, one is kept."
+        None,
+        description="Column with a row id; of different texts that share one, one is kept.",
     )
 
     @property
@@ -66,7 +67,7 @@ class Columns(Section):
 
 
 class DataConfig(Section):
-    """Where the reviews come from and how they are split."""
+    """Where the texts come from and how they are split."""
 
     source: AnySource
     columns: Columns = Columns()
@@ -96,17 +97,24 @@ class DataConfig(Section):
         "make them one class.",
     )
     max_dropped: Share = Field(
-        0.05, description="Refuse data of which a larger share of rows cannot be used."
+        0.05,
+        description="Largest share of rows that may be unusable: without text or label, empty, or "
+        "with the id of another text. Data with more is refused.",
     )
     max_repaired: Share = Field(
-        0.05, description="Refuse data of which a larger share of texts has undecodable bytes."
+        0.05,
+        description="Largest share of texts that may hold bytes that cannot be decoded. Data with "
+        "more is refused.",
     )
     max_unknown: Share = Field(
         0.6,
-        description="Refuse data of which a larger share of val words is not in the vocabulary.",
+        description="Largest share of val words that may be missing from the vocabulary. Data with "
+        "more is refused.",
     )
     max_classes: PositiveInt = Field(
-        1000, description="Refuse labels with more different values, unless classes lists them."
+        1000,
+        description="Largest number of different labels. Data with more is refused, unless classes "
+        "lists them.",
     )
 
     @field_validator("rare_classes")
@@ -219,8 +227,8 @@ class ModelConfig(Section):
         0.2,
         ge=0,
         le=1,
-        description="For pretrained_vectors: least share of the words' occurrences in train that "
-        "have one; fewer are refused, as the file is likely of another language or case.",
+        description="For pretrained_vectors: least share of the word occurrences in train that "
+        "must have one. With fewer the file is refused: it is likely of another language or case.",
     )
 
     @property
@@ -325,10 +333,10 @@ class TrainingConfig(Section):
     global_batch_size: PositiveInt = Field(32, description="Rows per step, over all workers.")
     reduction_shards: PositiveInt | None = Field(
         None,
-        description="Parts of a batch, a power of two such as 4, whose gradients are summed in one "
-        "order whatever the number of workers, which is at most this: on CPUs of one kind, the "
-        "result is then bit for bit the same for any number. More parts are slower. null: one part "
-        "for each worker.",
+        description="Cut each batch into this many parts, a power of two such as 4 and at least "
+        "num_workers, whose gradients are summed in one order: on CPUs of one kind, the result is "
+        "then bit for bit the same for any number of workers. More parts are slower. null: one "
+        "part per worker.",
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="Update rule.")
     learning_rate: PositiveFloat = Field(1e-3, description="First learning rate.")
@@ -355,8 +363,8 @@ class TrainingConfig(Section):
     )
     bucket_window: PositiveInt = Field(
         50,
-        description="At most this many groups of rows of like length, in which the batches of an "
-        "epoch are made; 1 turns this off.",
+        description="Batches are made within groups of rows of similar length; at most this many "
+        "groups. 1: batches in random order, which take more padding.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",

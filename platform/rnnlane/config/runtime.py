@@ -37,7 +37,8 @@ class RuntimeConfig(Section):
         3,
         ge=0,
         description="Times a run continues from its last checkpoint after a lost worker, node or "
-        "controller, or a process group that could not be set up; all of these together.",
+        "controller, or a process group that could not be set up; all of these together. Preparing "
+        "the data is repeated as often after a lost node.",
     )
     resize_every_s: Seconds = Field(
         60.0,
