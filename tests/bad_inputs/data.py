@@ -267,7 +267,7 @@ DATA = (
         files={"a.csv": json_lines({"text": "a", "label": "b"})},
     ),
     Bad(
-        "an empty file",
+        "an empty csv file",
         "{dir}/a.csv: a csv file must hold at least one line, but is empty",
         yaml=CSV,
         files={"a.csv": ""},
@@ -388,8 +388,8 @@ DATA = (
     ),
     Bad(
         "a class without a name",
-        "x.yaml:2 data.classes.1: a class name must not be empty, but got ' '; 1 more: data.classes",
-        yaml=source(data={"classes": ["a", " "]}),
+        "x.yaml:2 data.classes.2: a class name must not be empty, but got ' '",
+        yaml=source(data={"classes": ["a", "b", " "]}),
         files={"a.csv": GOOD},
     ),
     Bad(
