@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rnnlane.config.experiment import DataConfig
 from rnnlane.config.sources import source_class
+from rnnlane.data.sources.column_files import columns_named
 from rnnlane.data.text_files import MAX_BROKEN_SHARE, decode_text
 from rnnlane.errors import DataError, first_line
 
@@ -264,8 +265,9 @@ def _column(
     Raises:
         DataError: there is no such column.
     """
-    if name in columns:
-        return [row.get(name) for row in rows]
+    found = columns_named(name, columns)
+    if len(found) == 1:
+        return [row.get(columns[found[0]]) for row in rows]
     outer, _, inner = name.partition(".")
     values = [row.get(outer) for row in rows]
     objects = [value if isinstance(value, dict) else {} for value in values]

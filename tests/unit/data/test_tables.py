@@ -76,6 +76,13 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path, encoding):
     assert read(tmp_path, "x.csv", "text\nété\n".encode(encoding)).texts == ["été"]
 
 
+def test_a_column_that_looks_like_the_experiments_is_it(tmp_path):
+    """As in the files that a source reads."""
+    content = "id,re\u0301sume\u0301\n1,fine\n".encode()
+    columns = {"text": "r\u00e9sum\u00e9"}
+    assert read(tmp_path, "x.csv", content, columns=columns).texts == ["fine"]
+
+
 def test_json_lines_have_the_columns_of_all_rows(tmp_path):
     content = b'{"text": "a", "n": 1}\n\n{"text": null}\n{"b": [1], "n": "x"}\n'
     table = read(tmp_path, "x.jsonl", content)

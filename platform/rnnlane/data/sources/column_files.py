@@ -114,6 +114,13 @@ class Positions(NamedTuple):
     id: int | None
 
 
+def columns_named(name: str, present: Sequence[str]) -> list[int]:
+    """The positions of the columns that a name stands for; those that look alike if none is it."""
+    found = [n for n, other in enumerate(present) if other == name]
+    form = visible_form(name)
+    return found or [n for n, other in enumerate(present) if visible_form(other) == form]
+
+
 def positions_of(
     columns: Columns, present: Sequence[str], *, where: str, hint: str = "set data.columns.{role}"
 ) -> Positions:
@@ -131,10 +138,7 @@ def positions_of(
     """
 
     def find(role: str, name: str) -> int:
-        found = [n for n, other in enumerate(present) if other == name]
-        if not found:
-            form = visible_form(name)
-            found = [n for n, other in enumerate(present) if visible_form(other) == form]
+        found = columns_named(name, present)
         if len(found) == 1:
             return found[0]
         if found:
