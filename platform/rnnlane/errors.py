@@ -139,8 +139,9 @@ def disk_errors(place: Path | str) -> Iterator[None]:
 def disk_error(error: BaseException, place: Path | str) -> ResourceError:
     """A failed read or write of a local file as an error for the user."""
     if is_disk_full(error):
+        disk = "storage" if "://" in str(place) else f"disk {_mount_point(place)}"
         return ResourceError(
-            f"no space left on the disk {_mount_point(place)}",
+            f"no space left on the {disk}",
             where=str(place),
             remedy="free some space (`rnnlane clean` removes what is no longer needed), then run "
             "again",

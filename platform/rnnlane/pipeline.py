@@ -104,9 +104,11 @@ def train(
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
+    from rnnlane.ray_cluster.capacity import check_own
 
     events = events or RunEvents()
     check_writable(config)
+    check_own(config.runtime)
     _check_vectors(config, events)
     prepared = prepare(config, events=events, report=False)
     _check_classes(config, prepared)

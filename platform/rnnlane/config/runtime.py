@@ -20,7 +20,7 @@ class RuntimeConfig(Section):
         2,
         description="DDP workers; 0 trains in this process, without Ray Train. [min, max] uses "
         "what the cluster has: a run continues from its last checkpoint with fewer when a node is "
-        "lost, and with more when one joins.",
+        "lost, and with more when one joins. Without a cluster: at most 8 for each CPU.",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: a GPU for each worker where the cluster has them, else CPUs."

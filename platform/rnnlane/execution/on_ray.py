@@ -85,7 +85,8 @@ def train_on_ray(
             )
         except (TrainingFailedError, RayError, OSError) as error:
             nodes = cluster.note_lost_nodes(nodes, events)
-            restart = policy.decide(describe_failure(error, worker_needs=worker_needs))
+            failure = describe_failure(error, worker_needs=worker_needs, storage=store.root)
+            restart = policy.decide(failure)
         if restart.note:
             events.note(restart.note)
         time.sleep(restart.wait_s)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import tempfile
 
 from ray.exceptions import (
     ActorDiedError,
     AuthenticationError,
+    OutOfDiskError,
     OutOfMemoryError,
     RayError,
     RayTaskError,
@@ -15,7 +17,16 @@ from ray.exceptions import (
 )
 from ray.train import ControllerError, PreemptionError, TrainingFailedError, WorkerGroupError
 
-from rnnlane.errors import JobError, ResourceError, RnnlaneError, first_line, last_line
+from rnnlane.errors import (
+    JobError,
+    ResourceError,
+    RnnlaneError,
+    disk_error,
+    first_line,
+    is_disk_error,
+    last_line,
+    redact,
+)
 from rnnlane.execution.restart_policy import Failure
 from rnnlane.ray_cluster.internals_train import (
     WorkerGroupStartupTimeoutError,
@@ -32,14 +43,21 @@ _DEATHS = (RayError, WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 
 
 def describe_failure(
-    error: TrainingFailedError | RayError | OSError, *, worker_needs: str
+    error: TrainingFailedError | RayError | OSError, *, worker_needs: str, storage: str
 ) -> Failure:
     """What an error of Ray Train means for the run.
 
     Args:
         error: what ``TorchTrainer.fit()`` raised; an OSError is from reading checkpoints.
         worker_needs: the resources of one worker, such as "1 CPUs".
+        storage: folder or URI of the checkpoints, where Ray Train's controller writes.
     """
+    trouble = error.controller_failure if isinstance(error, ControllerError) else error
+    if isinstance(trouble, OutOfDiskError):
+        return Failure("a disk is full", error=_out_of_disk())
+    if not isinstance(error, WorkerGroupError) and is_disk_error(trouble):
+        place = storage if isinstance(error, ControllerError) else tempfile.gettempdir()
+        return Failure("a disk is full", error=disk_error(trouble, redact(place)))
     if isinstance(error, RayError) and _KILLED_FOR_MEMORY.search(str(error)):
         return Failure("Ray ended a process", error=_killed_for_memory("a process of the run"))
     if isinstance(error, ControllerError):
@@ -89,6 +107,14 @@ def _is_defect(error: BaseException) -> bool:
     """Whether code is at fault, which would fail again."""
     defects = (TypeError, ValueError, LookupError, AttributeError, ImportError, AssertionError)
     return isinstance(error, defects) and not isinstance(error, RayError)
+
+
+def _out_of_disk() -> ResourceError:
+    return ResourceError(
+        "Ray has no space left on a node's disk for objects that do not fit its memory",
+        where="RAY_TMPDIR",
+        remedy="free some space, or start Ray with RAY_TMPDIR on a larger disk",
+    )
 
 
 def _killed_for_memory(what: str) -> ResourceError:

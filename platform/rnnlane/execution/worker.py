@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from ray.exceptions import RayError
 
 from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.errors import RnnlaneError, disk_error, is_disk_error, redact
 from rnnlane.execution.checkpoint_store import errors_name
 from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import RunEvents
@@ -20,15 +22,43 @@ from rnnlane.training.loop import TrainingData, run_training
 from rnnlane.training.memory import readable_memory_errors
 
 
+@contextlib.contextmanager
+def final_disk_errors(place: str) -> Iterator[None]:
+    """Tells of a full or unusable disk on this node, which no restart mends.
+
+    Other failures to read or write pass, such as those of a network.
+
+    Args:
+        place: folder or URI that is written in the block.
+
+    Raises:
+        ResourceError: the disk is full or cannot be written.
+    """
+    try:
+        yield
+    except RnnlaneError:
+        raise
+    except Exception as error:
+        if is_disk_error(error):
+            raise disk_error(error, redact(place)) from error
+        raise
+
+
 class RayEvents(RunEvents):
     """Sends events to the driver's queue and checkpoints to Ray Train's storage.
 
     Only the first worker sends, because all workers have the same events.
+
+    Args:
+        inbox: queue to the driver.
+        is_first: whether this is the first worker.
+        storage: folder or URI where Ray Train stores checkpoints, for errors.
     """
 
-    def __init__(self, inbox: Any, *, is_first: bool):
+    def __init__(self, inbox: Any, *, is_first: bool, storage: str):
         self._inbox = inbox
         self._is_first = is_first
+        self._storage = storage
 
     def progress(self, progress: Progress) -> None:
         """Sends how far the epoch is."""
@@ -50,8 +80,10 @@ class RayEvents(RunEvents):
             ray.train.report({})
             return
         with scratch_folder() as folder:
-            write(folder)
-            ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(str(folder)))
+            with final_disk_errors(str(folder)):
+                write(folder)
+            with final_disk_errors(self._storage):
+                ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(str(folder)))
 
     def _send(self, method: str, argument: Any) -> None:
         if not self._is_first:
@@ -87,10 +119,14 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
         device=ray.train.torch.get_device(),
     )
     data: TrainingData = ray.get(setting["data"])
-    events = RayEvents(setting["inbox"], is_first=group.is_first)
+    events = RayEvents(setting["inbox"], is_first=group.is_first, storage=setting["checkpoints"])
     if config.runtime.is_elastic:
         events.note(f"training with num_workers {group.world_size}")
-    with scratch_folder() as scratch, readable_memory_errors():
+    with (
+        final_disk_errors(tempfile.gettempdir()),
+        scratch_folder() as scratch,
+        readable_memory_errors(),
+    ):
         start = _start_folder(setting["start"], scratch)
         with errors_name(setting["checkpoints"]):
             outcome = run_training(config, data, group=group, events=events, start=start)

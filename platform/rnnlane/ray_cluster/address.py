@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from urllib.parse import urlsplit
 
 from rnnlane.errors import ConfigError, JobError, redact
@@ -36,6 +37,13 @@ def check_address() -> None:
         "from elsewhere by `rnnlane submit --address http://HOST:8265`, or unset RAY_ADDRESS to "
         "run here",
     )
+
+
+def starts_own_ray() -> bool:
+    """Whether a driver starts a Ray of its own on this machine, rather than join one."""
+    ray = sys.modules.get("ray")  # importing it takes seconds
+    is_connected = ray is not None and ray.is_initialized()
+    return not is_connected and os.environ.get(_VARIABLE, "") in _OUR_OWN
 
 
 def cluster_to_join() -> str | None:

@@ -2,15 +2,66 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
 
-from rnnlane.errors import ConfigError
+from rnnlane.config.runtime import RuntimeConfig
+from rnnlane.errors import ConfigError, ResourceError
+from rnnlane.ray_cluster.address import starts_own_ray
 
 # Set where a cluster's head is started: only the cluster knows whether it can add nodes.
 WAIT_VARIABLE = "RNNLANE_WAIT_FOR_NODES_S"
 _POLL_S = 2.0
+# A Ray of this machine's own starts a process of 0.3 GB for each CPU that it is told of.
+MAX_OVERCOMMIT = 8
+
+
+def own_cpus(config: RuntimeConfig) -> int:
+    """CPUs that a Ray of this machine's own is told of: those it has, or more for the workers.
+
+    Raises:
+        ResourceError: the fewest workers need more than ``MAX_OVERCOMMIT`` times the CPUs; with the
+            arithmetic.
+    """
+    has = os.cpu_count() or 1
+    # A worker is a process, however small its share of a CPU is.
+    each = max(1.0, config.cpus_per_worker)
+    needed, most = config.min_workers * each, MAX_OVERCOMMIT * has
+    if needed > most:
+        raise ResourceError(
+            f"{config.min_workers} workers x {each:g} CPUs = {needed:g} CPUs, but this machine has "
+            f"{has}, and a Ray of its own takes at most {MAX_OVERCOMMIT} x {has} = {most}",
+            where="runtime.num_workers",
+            remedy="lower runtime.num_workers or runtime.cpus_per_worker, or name a cluster in "
+            "RAY_ADDRESS",
+        )
+    return max(has, math.ceil(config.min_workers * config.cpus_per_worker))
+
+
+def check_own(config: RuntimeConfig) -> None:
+    """Refuses workers that a Ray of this machine's own cannot hold; passes where one is joined.
+
+    Raises:
+        ResourceError: too many workers for the CPUs, or a GPU for each that is not there.
+    """
+    if not starts_own_ray():
+        return
+    own_cpus(config)
+    workers = config.min_workers
+    if config.device != "gpu" or workers == 0:
+        return
+    import torch
+
+    has = torch.cuda.device_count()
+    if workers > has:
+        raise ResourceError(
+            f"{workers} workers x 1 GPU = {workers} GPUs, but this machine has {has}",
+            where="runtime.device",
+            remedy="set runtime.device to auto or cpu, lower runtime.num_workers, or name a "
+            "cluster in RAY_ADDRESS",
+        )
 
 
 def capacity(bundle: Mapping[str, float], count: int) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import threading
@@ -14,7 +13,7 @@ from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.data.in_use import hold
 from rnnlane.errors import JobError, ResourceError, first_line
 from rnnlane.ray_cluster.address import check_address, cluster_to_join, unreachable
-from rnnlane.ray_cluster.capacity import capacity, fits
+from rnnlane.ray_cluster.capacity import capacity, fits, own_cpus
 from rnnlane.ray_cluster.internals import loopback_only, startup_failure, without_startup_log
 from rnnlane.records.events import RunEvents
 from rnnlane.training.memory import use_huge_pages
@@ -31,6 +30,7 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
 
     Raises:
         ConfigError: RAY_ADDRESS has a wrong form, or the cluster requires a token.
+        ResourceError: the workers are far too many for a Ray of this machine's own.
         JobError: Ray cannot be started or reached.
     """
     check_address()
@@ -72,12 +72,12 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     # Every process would collect metrics for a Prometheus that a local Ray does not have.
     os.environ.setdefault("RAY_enable_metrics_collection", "0")
-    wanted = math.ceil(config.min_workers * config.cpus_per_worker)
+    num_cpus = own_cpus(config)
     try:
         with loopback_only(), without_startup_log():
             context: Any = ray.init(
                 address="local",
-                num_cpus=max(os.cpu_count() or 1, wanted),
+                num_cpus=num_cpus,
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
                 **options,

@@ -16,6 +16,8 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
 from support.tiny import tiny_experiment
 
+STORE = SimpleNamespace(root="/data/checkpoints/x")
+
 
 class Notes(RunEvents):
     def __init__(self):
@@ -76,7 +78,7 @@ def attempts(monkeypatch):
 
 def train(events, *overrides):
     config = tiny_experiment("runtime.num_workers=2", *overrides)
-    return on_ray.train_on_ray(config, None, store=None, events=events, gpus_per_worker=0.0)
+    return on_ray.train_on_ray(config, None, store=STORE, events=events, gpus_per_worker=0.0)
 
 
 def test_a_failed_attempt_is_made_again_and_lost_nodes_are_named(attempts):

@@ -1,10 +1,14 @@
 """What errors of Ray mean for training and for preparing data, with made-up errors."""
 
+import errno
+import tempfile
+
 import pytest
 from ray.exceptions import (
     ActorDiedError,
     NodeDiedError,
     ObjectLostError,
+    OutOfDiskError,
     OutOfMemoryError,
     RayActorError,
     RayTaskError,
@@ -22,7 +26,7 @@ from rnnlane.errors import CheckpointError, DataError, JobError, ResourceError
 from rnnlane.execution.restart_policy import Failure
 from rnnlane.execution.restarts import describe_failure, describe_preparation_failure
 
-EACH = "1 CPUs"
+WHERE = {"worker_needs": "1 CPUs", "storage": "/data/checkpoints/x"}
 FULL = Failure("the cluster has no room for 2 workers x 1 CPUs", is_lack_of_room=True)
 
 
@@ -63,12 +67,12 @@ DEAD = WorkerHealthCheckFailedError("no health", RayActorError())
     ],
 )
 def test_a_failure_is_named_by_what_died_first(error, reason):
-    assert describe_failure(error, worker_needs=EACH) == Failure(reason)
+    assert describe_failure(error, **WHERE) == Failure(reason)
 
 
 def test_lack_of_room_is_told_apart_from_failures():
     error = ControllerError(WorkerGroupStartupTimeoutError(2))
-    assert describe_failure(error, worker_needs=EACH) == FULL
+    assert describe_failure(error, **WHERE) == FULL
 
 
 def raised(error: Exception) -> UserExceptionWithTraceback:
@@ -87,13 +91,13 @@ BROKEN = CheckpointError("the checkpoint cannot be used", remedy="start a new ru
     ],
 )
 def test_what_a_restart_cannot_mend_is_told_with_its_own_remedy(error):
-    failure = describe_failure(error, worker_needs=EACH)
+    failure = describe_failure(error, **WHERE)
     assert isinstance(failure.error, CheckpointError | DataError)
     assert failure.error.remedy in {"start a new run", "add some"}
 
 
 def test_a_mistake_in_code_is_met_once():
-    failure = describe_failure(worker_group_error(r0=DEFECT), worker_needs=EACH)
+    failure = describe_failure(worker_group_error(r0=DEFECT), **WHERE)
     assert isinstance(failure.error, JobError)
     assert failure.error.message == "worker 0 failed: KeyError: 'x'"
 
@@ -101,7 +105,7 @@ def test_a_mistake_in_code_is_met_once():
 def test_a_worker_that_ray_ended_for_its_memory_names_what_to_lower():
     text = "Memory on the node was 15 GB / 16 GB, which exceeds the memory usage threshold of 0.95."
     dead = WorkerHealthCheckFailedError("no health", RayActorError(error_msg=text))
-    failure = describe_failure(worker_group_error(r0=CUT_OFF, r1=dead), worker_needs=EACH)
+    failure = describe_failure(worker_group_error(r0=CUT_OFF, r1=dead), **WHERE)
     assert isinstance(failure.error, ResourceError)
     assert "Ray ended worker 1" in failure.error.message
     assert "training.global_batch_size" in failure.error.remedy
@@ -109,9 +113,28 @@ def test_a_worker_that_ray_ended_for_its_memory_names_what_to_lower():
 
 def test_any_process_that_ray_ended_for_its_memory_names_what_to_lower():
     text = "... To adjust the kill threshold, set `RAY_memory_usage_threshold` when starting Ray."
-    failure = describe_failure(OutOfMemoryError(text), worker_needs=EACH)
+    failure = describe_failure(OutOfMemoryError(text), **WHERE)
     assert isinstance(failure.error, ResourceError)
     assert "Ray ended a process of the run" in failure.error.message
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), tempfile.gettempdir()),
+        (OSError(errno.EROFS, "Read-only file system", "/data/x"), "/data/x"),
+        (
+            ControllerError(OSError("Error writing bytes. Detail: No space left on device")),
+            "/data/checkpoints/x",
+        ),
+        (OutOfDiskError("no space"), "RAY_TMPDIR"),
+        (ControllerError(OutOfDiskError("no space")), "RAY_TMPDIR"),
+    ],
+)
+def test_a_disk_that_a_person_must_see_to_is_told_at_once(error, place):
+    failure = describe_failure(error, **WHERE)
+    assert isinstance(failure.error, ResourceError)
+    assert failure.error.where == place
 
 
 def task_error(cause: Exception) -> RayTaskError:

@@ -1,5 +1,6 @@
 """Events of a worker, with Ray Train and the queue replaced."""
 
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import ray
 import ray.train
 from ray.exceptions import RayActorError
 
+from rnnlane.errors import ResourceError
 from rnnlane.execution import worker
 from rnnlane.execution.worker import RayEvents
 from rnnlane.records.progress import Progress
@@ -43,7 +45,7 @@ def reported(monkeypatch):
 
 def test_the_first_worker_sends_the_name_and_argument_of_each_event():
     inbox = Inbox()
-    events = RayEvents(inbox, is_first=True)
+    events = RayEvents(inbox, is_first=True, storage="/data")
     progress, history = Progress("epoch 1/2", 1, 4), [{"train/loss": 0.5}]
     events.progress(progress)
     events.epoch(history)
@@ -58,18 +60,40 @@ def test_the_first_worker_sends_the_name_and_argument_of_each_event():
 
 def test_other_workers_send_nothing():
     inbox = Inbox()
-    RayEvents(inbox, is_first=False).note("a sentence")
+    RayEvents(inbox, is_first=False, storage="/data").note("a sentence")
     assert inbox.messages == []
 
 
 def test_a_driver_that_is_gone_does_not_end_training():
-    RayEvents(Inbox(RayActorError()), is_first=True).note("a sentence")
+    RayEvents(Inbox(RayActorError()), is_first=True, storage="/data").note("a sentence")
 
 
 def test_every_worker_reports_a_checkpoint_and_the_first_has_the_files(reported):
-    RayEvents(Inbox(), is_first=True).checkpoint(write)
-    RayEvents(Inbox(), is_first=False).checkpoint(write)
+    RayEvents(Inbox(), is_first=True, storage="/data").checkpoint(write)
+    RayEvents(Inbox(), is_first=False, storage="/data").checkpoint(write)
     assert reported == [["state.json"], None]
+
+
+@pytest.mark.parametrize("is_uploading", [False, True])
+def test_a_full_disk_is_told_by_the_worker_which_knows_where(monkeypatch, is_uploading):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ray.train, "report", fail)
+    events = RayEvents(Inbox(), is_first=True, storage="s3://bucket/x")
+    with pytest.raises(ResourceError, match="no space left on the") as told:
+        events.checkpoint(write if is_uploading else fail)
+    assert (told.value.where == "s3://bucket/x") == is_uploading
+    assert ("on the disk /" in told.value.message) != is_uploading
+
+
+def test_a_storage_that_is_away_may_come_back(monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EIO, "S3 is away")
+
+    monkeypatch.setattr(ray.train, "report", fail)
+    with pytest.raises(OSError, match="S3 is away"):
+        RayEvents(Inbox(), is_first=True, storage="s3://bucket/x").checkpoint(write)
 
 
 def test_training_starts_at_the_given_files(monkeypatch, tmp_path):

@@ -4,8 +4,10 @@ import pytest
 import ray
 import ray.autoscaler.sdk
 
+from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import ConfigError, ResourceError
 from rnnlane.ray_cluster import capacity
+from rnnlane.ray_cluster.capacity import check_own, own_cpus
 from rnnlane.ray_cluster.connect import num_fitting, use_gpu
 from support.tiny import tiny_experiment
 
@@ -75,3 +77,48 @@ def test_a_waiting_time_that_is_none_is_refused(cluster):
     cluster(NONE, wait_s="soon")
     with pytest.raises(ConfigError, match="'soon'"):
         use_gpu(runtime("cpu"))
+
+
+@pytest.fixture
+def two_cpus(monkeypatch):
+    """A machine with two CPUs and no GPU, where no cluster is named."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("two_cpus")
+@pytest.mark.parametrize(
+    ("settings", "cpus"),
+    [
+        ({"num_workers": 0}, 2),
+        ({"num_workers": 16}, 16),
+        ({"num_workers": (1, 500)}, 2),
+        ({"num_workers": 3, "cpus_per_worker": 1.5}, 5),
+        ({"num_workers": 4, "cpus_per_worker": 0.5}, 2),
+    ],
+)
+def test_a_ray_of_our_own_has_the_cpus_of_the_machine_or_those_of_the_workers(settings, cpus):
+    assert own_cpus(RuntimeConfig(**settings)) == cpus
+
+
+@pytest.mark.parametrize(
+    ("settings", "arithmetic"),
+    [
+        ({"num_workers": 500}, "500 workers x 1 CPUs = 500 CPUs, but this machine has 2, and a "),
+        ({"num_workers": (17, 20)}, "17 workers x 1 CPUs = 17 CPUs"),
+        ({"num_workers": 1, "cpus_per_worker": 500}, "1 workers x 500 CPUs = 500 CPUs"),
+        ({"num_workers": 500, "cpus_per_worker": 0.01}, "500 workers x 1 CPUs = 500 CPUs"),
+        ({"device": "gpu"}, "2 workers x 1 GPU = 2 GPUs, but this machine has 0"),
+    ],
+)
+def test_what_a_ray_of_our_own_cannot_hold_is_refused_with_the_arithmetic(
+    two_cpus, settings, arithmetic
+):
+    config = RuntimeConfig(**settings)
+    with pytest.raises(ResourceError) as refused:
+        check_own(config)
+    assert refused.value.message.startswith(arithmetic)
+    two_cpus.setenv("RAY_ADDRESS", "head:6379")
+    check_own(config)
