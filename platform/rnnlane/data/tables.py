@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from rnnlane.config.class_names import visible_form
 from rnnlane.config.experiment import DataConfig
 from rnnlane.config.sources import source_class
 from rnnlane.data.text_files import MAX_BROKEN_SHARE, decode_text
@@ -261,11 +262,15 @@ def _column(
 ) -> list[Any]:
     """The values of a column; of a name such as ``body.text``, within the objects of ``body``.
 
+    As in a source, invisible characters and blanks around a name make no difference.
+
     Raises:
         DataError: there is no such column.
     """
-    if name in columns:
-        return [row.get(name) for row in rows]
+    found = [column for column in columns if column == name]
+    found = found or [column for column in columns if visible_form(column) == visible_form(name)]
+    if len(found) == 1:
+        return [row.get(found[0]) for row in rows]
     outer, _, inner = name.partition(".")
     values = [row.get(outer) for row in rows]
     objects = [value if isinstance(value, dict) else {} for value in values]
