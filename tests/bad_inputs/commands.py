@@ -174,13 +174,13 @@ COMMANDS = (
     ),
     Bad(
         "a home that is a file",
-        "{dir}/x.yaml/prepared/…/…: cannot read or write: Not a directory",
+        "RNNLANE_HOME: must be a folder that can be written, but got 'x.yaml': {dir}/x.yaml is not a folder -- set RNNLANE_HOME to another folder, or correct its owner and mode",
         args=("train", "x.yaml"),
         env={"RNNLANE_HOME": "x.yaml"},
     ),
     Bad(
         "a home below a file",
-        "{dir}/x.yaml/home/prepared/…/…: cannot read or write: Not a directory",
+        "RNNLANE_HOME: must be a folder that can be written, but got 'x.yaml/home': {dir}/x.yaml is not a folder -- set RNNLANE_HOME to another folder, or correct its owner and mode",
         args=("prepare", "x.yaml"),
         env={"RNNLANE_HOME": "x.yaml/home"},
     ),
@@ -200,7 +200,7 @@ COMMANDS = (
     ),
     Bad(
         "a storage that is a file",
-        "{dir}/x.yaml: cannot read or write: Not a directory",
+        "runtime.storage_path: must be a folder that can be written, but got 'x.yaml': {dir}/x.yaml is not a folder -- set runtime.storage_path to another folder, or correct its owner and mode",
         args=("prepare", "x.yaml"),
         sets=("runtime.storage_path=x.yaml",),
     ),

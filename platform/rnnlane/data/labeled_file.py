@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from rnnlane.data.sources.rows import RawRow
 from rnnlane.data.tables import KINDS, SUFFIXES, is_tsv, table_kind
 from rnnlane.data.text_files import MAX_BROKEN_SHARE
 from rnnlane.errors import ConfigError, DataError
+
+_logger = logging.getLogger(__name__)
 
 NULL_TEXT, NULL_LABEL, UNKNOWN_LABEL = "null_text", "null_label", "unknown_label"
 
@@ -57,22 +60,44 @@ def read_labeled(location: str, data: DataConfig, *, class_names: Sequence[str])
     labels: list[int] = []
     skipped: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
+    merged: Counter[str] = Counter()
     num_broken = 0
     for row in _rows(source, data):
         if row.text is None or row.label is None:
             skipped[NULL_TEXT if row.text is None else NULL_LABEL] += 1
-        elif row.label not in numbers:
+            continue
+        name = row.label if row.label in numbers else _merged_class(row.label, data)
+        if name not in numbers:
             unknown[row.label] += 1
-        else:
-            text = row.text.decode("utf-8", "replace")
-            num_broken += text.encode() != row.text
-            texts.append(text)
-            labels.append(numbers[row.label])
+            continue
+        if name != row.label:
+            merged[row.label] += 1
+        text = row.text.decode("utf-8", "replace")
+        num_broken += text.encode() != row.text
+        texts.append(text)
+        labels.append(numbers[name])
+    if merged:
+        target, names = _merged_class(next(iter(merged)), data), counted(_most_first(merged))
+        _logger.warning("labels of rare classes, which count as %r: %s", target, names)
     if unknown:
         skipped[UNKNOWN_LABEL] = unknown.total()
-    unknown_labels = dict(sorted(unknown.items(), key=lambda item: (-item[1], item[0])))
+    unknown_labels = _most_first(unknown)
     _check(location, texts, skipped, unknown_labels, num_broken, class_names)
     return LabeledTexts(texts, labels, dict(skipped), unknown_labels, num_broken)
+
+
+def _merged_class(label: str, data: DataConfig) -> str:
+    """What ``data.rare_classes`` makes of a class that the model does not know.
+
+    With merge:NAME that is NAME, as there were too few texts of the class, if any, to learn it.
+    """
+    policy, _, name = data.rare_classes.partition(":")
+    is_class = data.classes is None or label in data.classes
+    return name if policy == "merge" and is_class else label
+
+
+def _most_first(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def counted(counts: dict[str, int], *, most: int = 5) -> str:

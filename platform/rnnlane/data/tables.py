@@ -262,6 +262,8 @@ def _column(
 ) -> list[Any]:
     """The values of a column; of a name such as ``body.text``, within the objects of ``body``.
 
+    As in a source, invisible characters and blanks around a name make no difference.
+
     Raises:
         DataError: there is no such column.
     """

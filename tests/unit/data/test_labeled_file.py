@@ -62,6 +62,22 @@ def test_rows_that_cannot_be_scored_are_counted_by_reason(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("classes", "labels", "unknown"),
+    [(None, [1, 2, 2, 2], {}), (("neg", "pos", "rare"), [1, 2, 2], {"x": 1})],
+)
+def test_rare_classes_count_as_the_one_that_they_are_merged_into(
+    tmp_path, caplog, classes, labels, unknown
+):
+    (tmp_path / "x.csv").write_text("Body,Stars\na,pos\nb,rare\nc,rare\nd,x\n")
+    own = data("csv").model_copy(update={"rare_classes": "merge:other", "classes": classes})
+    rows = read_labeled(str(tmp_path / "x.csv"), own, class_names=(*CLASSES, "other"))
+    assert (rows.labels, rows.unknown_labels) == (labels, unknown)
+    assert "which count as 'other': 'rare' (2)" in caplog.text
+    alone = read_labeled(str(tmp_path / "x.csv"), data("csv"), class_names=(*CLASSES, "other"))
+    assert (alone.labels, alone.unknown_labels) == ([1], {"rare": 2, "x": 1})
+
+
+@pytest.mark.parametrize(
     ("texts", "message"),
     [
         ({"Body": "a", "Stars": "1"}, r"'neg', 'pos', but .*\(1 unknown_label\); .* '1' \(1\)"),

@@ -76,11 +76,12 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path, encoding):
     assert read(tmp_path, "x.csv", "text\nété\n".encode(encoding)).texts == ["été"]
 
 
-def test_a_column_that_looks_like_the_experiments_is_it(tmp_path):
-    """As in the files that a source reads."""
-    content = "id,re\u0301sume\u0301\n1,fine\n".encode()
-    columns = {"text": "r\u00e9sum\u00e9"}
-    assert read(tmp_path, "x.csv", content, columns=columns).texts == ["fine"]
+def test_a_column_is_found_as_a_source_finds_it(tmp_path):
+    content = "Review\u00a0  te\u0301xt\u200b,n\na film,1\n".encode()
+    table = read(tmp_path, "x.csv", content, columns={"text": "Review t\u00e9xt"})
+    assert table.texts == ["a film"]
+    with pytest.raises(DataError, match="the texts are in the column 'a b'"):
+        read(tmp_path, "y.csv", b"a  b,a   b\n1,2\n", columns={"text": "a b"})
 
 
 def test_json_lines_have_the_columns_of_all_rows(tmp_path):
