@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, is_disk_full
 
 ACCOUNT_FOLDER = "account"
 """Below :func:`home`: what libraries keep for an account that has no home folder of its own."""
@@ -76,8 +77,17 @@ def check_writable(config: ExperimentConfig) -> None:
     """
     places = {"RNNLANE_HOME": str(home()), "runtime.storage_path": storage_root(config)}
     for where, path in places.items():
-        if "://" not in path and not os.access(existing(Path(path)), os.W_OK | os.X_OK):
-            raise _unusable(path, where=where, reason=f"{existing(Path(path))} cannot be written")
+        if "://" in path:
+            continue
+        folder = existing(Path(path))
+        try:
+            # Modes do not tell: not to root, nor of a read-only mount.
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            if not is_disk_full(error):
+                reason = f"{folder}: {error.strerror}"
+                raise _unusable(path, where=where, reason=reason) from None
 
 
 def existing(path: Path) -> Path:

@@ -1,5 +1,7 @@
+import errno
 import getpass
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -149,12 +151,16 @@ def test_a_folder_that_cannot_be_written_is_refused_only_where_it_is_written(
     check_writable(config)
     assert list(folder.iterdir()) == []
     # Modes do not bind root, under which tests may run.
-    allowed = os.access
-    monkeypatch.setattr(
-        "os.access", lambda path, mode: allowed(path, mode) and not (path == folder and mode & 2)
-    )
+    allowed = tempfile.TemporaryFile
+
+    def refused_below(dir):
+        if dir == folder:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return allowed(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused_below)
     assert storage_root(config)
-    with pytest.raises(ConfigError, match=f"{folder} cannot be written") as refused:
+    with pytest.raises(ConfigError, match=f"{folder}: Permission denied") as refused:
         check_writable(config)
     assert refused.value.where == set_by
 
