@@ -117,7 +117,9 @@ def slurm_job(tmp_path):
         )
 
     yield start
-    assert not Path(f"/tmp/rnnlane-{os.getpid()}").exists()
+    # The nodes' shells remove it as they end, which may be after the script has.
+    folder = Path(f"/tmp/rnnlane-{os.getpid()}")
+    wait_until(lambda: not folder.exists(), timeout_s=60, what=f"the end of {folder}")
     assert list((tmp_path / "home" / "slurm").iterdir()) == []
     assert (stubs / "asked").read_text() == "-m rnnlane train x.yaml --resume --json\n"
 
