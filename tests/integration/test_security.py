@@ -113,11 +113,11 @@ def test_no_driver_connects_without_the_token(head, with_token, tmp_path):
         settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
     code = (
         "from rnnlane.config.experiment import RuntimeConfig\n"
-        "from rnnlane.errors import JobError\n"
+        "from rnnlane.errors import ConfigError\n"
         "from rnnlane.ray_cluster.connect import connect\n"
         "try:\n"
         "    connect(RuntimeConfig(num_workers=0))\n"
-        "except JobError as error:\n"
+        "except ConfigError as error:\n"
         "    print(error.message)\n"
     )
     settings |= {"RAY_ADDRESS": head.gcs, "RAY_NUM_REDIS_GET_RETRIES": "2"}

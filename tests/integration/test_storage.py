@@ -67,7 +67,7 @@ def test_a_run_on_s3_is_the_run_on_the_disk(folder, s3):
     assert all((found[name] == tensor).all() for name, tensor in wanted.items())
     stored = names(s3, "bucket/team")
     assert any(re.fullmatch(r"bucket/team/prepared/\w+/manifest.json", name) for name in stored)
-    assert any("/checkpoints/" in name and name.endswith("state.json") for name in stored)
+    assert not any("/checkpoints/" in name for name in stored), "of a run that has finished"
     assert not any("storage-check" in name for name in stored)
     assert not (home / "prepared").exists()
     assert not (home / "checkpoints").exists()
@@ -99,7 +99,8 @@ def test_a_run_on_s3_that_is_cut_off_goes_on(folder, s3):
     assert driver.wait(timeout=120) == 130, (folder / "cut.log").read_text()
     result = rnnlane_json(home, "train", str(experiment), "--resume", **environment)
     assert result["epochs"] == 6
-    assert "attempt-2" in " ".join(names(s3, "bucket/cut/checkpoints"))
+    assert num_states() == 0, "of a run that has finished"
+    assert not (home / "checkpoints").exists()
 
 
 def assert_refused(done, home: Path, *words: str) -> None:

@@ -177,6 +177,7 @@ def _heed_interrupts() -> None:
     """Ctrl-C and SIGTERM end the command by a KeyboardInterrupt, so that its run is recorded."""
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)
+    sys.unraisablehook = _retry_if_ignored
     # A shell lets what it starts in the background ignore Ctrl-C; that stays so.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
@@ -192,6 +193,14 @@ def _interrupt(_signal: int, frame: FrameType | None) -> None:
         signal.setitimer(signal.ITIMER_REAL, _LATER_S)
         return
     raise KeyboardInterrupt
+
+
+def _retry_if_ignored(unraisable: Any) -> None:
+    """Interrupts again where Python has dropped the exception, as it does in callbacks."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, _LATER_S)
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 if __name__ == "__main__":

@@ -182,3 +182,23 @@ def test_an_interrupt_waits_for_the_import_system(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         main._interrupt(signal.SIGALRM, sys._getframe())
     assert len(later) == 1
+
+
+def test_an_interrupt_that_a_callback_swallows_comes_again():
+    program = """
+import os, signal, time, weakref
+from rnnlane.cli import main
+main._heed_interrupts()
+class Item: pass
+item = Item()
+kept = weakref.ref(item, lambda _: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.01)))
+try:
+    del item
+    time.sleep(30)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
