@@ -241,6 +241,6 @@ def test_workers_that_do_not_fit_are_refused_with_the_arithmetic(finished):
     )
     assert done.returncode == 2
     error = json.loads(done.stdout)["error"]
-    assert "2 workers x 1 GPU = 2 GPUs, but Ray has 0" in error["message"]
+    assert "2 workers x 1 GPU = 2 GPUs, but this machine has 0" in error["message"]
     assert len(rnnlane_json(home, "runs")["runs"]) == 1
     assert len(list((home / "runs").iterdir())) == 1
