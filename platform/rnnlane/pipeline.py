@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -331,14 +332,21 @@ def evaluate(
         if data is None:
             prepared = prepare(config, events=events, report=False)
             _check_same_data(prepared, summary)
+        import numpy as np
+
         from rnnlane.inference.evaluation import evaluate_file, evaluate_split
         from rnnlane.inference.predictor import Predictor
+        from rnnlane.reports.classes import describe_classes
 
         predictor = Predictor.load(download_model(uri, summary.run_id, Path(scratch)))
     if data is not None:
-        return evaluate_file(summary.run_id, data, config, predictor, events)
-    assert prepared is not None
-    return evaluate_split(summary.run_id, split, prepared.split(split), predictor)
+        scores = evaluate_file(summary.run_id, data, config, predictor, events)
+    else:
+        assert prepared is not None
+        scores = evaluate_split(summary.run_id, split, prepared.split(split), predictor)
+    confusions = {scores.split: np.array(scores.confusion)}
+    described = describe_classes(confusions, scores.class_names, split=scores.split)
+    return replace(scores, **described)
 
 
 def _check_same_data(prepared: PreparedData, run: RunSummary) -> None:

@@ -16,6 +16,7 @@ def write_classes(
     confused: Sequence[Mapping[str, Any]],
     *,
     split: str = "test",
+    shows_all: bool = False,
 ) -> None:
     """Writes a table of the classes; above a dozen the worst few, and the most confused pairs.
 
@@ -23,11 +24,12 @@ def write_classes(
         classes: as :func:`rnnlane.reports.classes.class_metrics` gives them.
         confused: as :func:`rnnlane.reports.classes.confused_pairs` gives them.
         split: whose rows were classified.
+        shows_all: whether all classes and pairs are shown, however many there are.
     """
     if not classes:
         return
     shown, title = list(classes), f"{split} by class"
-    if len(classes) > MAX_CLASSES:
+    if len(classes) > MAX_CLASSES and not shows_all:
         with_rows = [one for one in classes if one["rows"]]
         shown = sorted(with_rows, key=lambda one: (one["f1"], -one["rows"]))[:NUM_WORST]
         title = f"{split}: the {len(shown)} classes of {len(classes):,} with the lowest F1"
@@ -36,11 +38,17 @@ def write_classes(
         [one["class"], *(_share(one[key]) for key in metrics), f"{one['rows']:,}"] for one in shown
     ]
     output.write_table(rows, header=["class", "precision", "recall", "F1", "rows"], title=title)
-    if len(classes) > MAX_CLASSES and confused:
-        pairs = [
-            [pair["true"], pair["predicted"], f"{pair['rows']:,}", f"{pair['share']:.1%}"]
-            for pair in confused[:NUM_CONFUSED]
-        ]
+    if len(classes) > MAX_CLASSES:
+        write_confused(confused if shows_all else confused[:NUM_CONFUSED], split=split)
+
+
+def write_confused(confused: Sequence[Mapping[str, Any]], *, split: str) -> None:
+    """Writes a table of confused pairs, if there are any."""
+    pairs = [
+        [pair["true"], pair["predicted"], f"{pair['rows']:,}", f"{pair['share']:.1%}"]
+        for pair in confused
+    ]
+    if pairs:
         header = ["true", "predicted", "rows", "of the true class"]
         output.write_table(pairs, header=header, title=f"{split}: most confused")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rnnlane.cli import output
+from rnnlane.cli.class_table import MAX_CLASSES, write_classes, write_confused
 from rnnlane.cli.options import Json, Overrides, Run, TrackingUri, Verbose
 from rnnlane.cli.progress import events_for
 from rnnlane.config import load_experiment
@@ -33,7 +34,6 @@ LabeledFile = Annotated[
         "columns are named as in the experiment.",
     ),
 ]
-MAX_MATRIX_CLASSES, NUM_PAIRS_SHOWN = 12, 10
 
 
 def evaluate(  # noqa: PLR0913, PLR0917 - each is an option
@@ -78,33 +78,16 @@ def evaluate(  # noqa: PLR0913, PLR0917 - each is an option
 def _show(scores: Evaluation) -> None:
     rows = [[name, f"{value:.4f}"] for name, value in scores.metrics.items()]
     output.write_table(rows, title=f"run {scores.run_id}, {scores.split}: {scores.num_rows:,} rows")
-    classes = [
-        [
-            each["class"],
-            _share(each["precision"]),
-            _share(each["recall"]),
-            _share(each["f1"]),
-            f"{each['rows']:,}",
-        ]
-        for each in scores.classes
-    ]
-    output.write_table(classes, header=["class", "precision", "recall", "f1", "rows"])
+    write_classes(scores.classes, scores.confused, split=scores.split, shows_all=True)
     header = ["true \\ predicted", *scores.class_names]
     matrix = [
         [name, *map(str, counts)]
         for name, counts in zip(scores.class_names, scores.confusion, strict=True)
     ]
-    if len(matrix) <= MAX_MATRIX_CLASSES and output.fits(matrix, header=header):
-        output.write_table(matrix, header=header)
-        return
-    pairs = [
-        [true, predicted, f"{count:,}"]
-        for true, predicted, count in scores.most_confused(NUM_PAIRS_SHOWN)
-    ]
-    if pairs:
-        title = "the classes that are most often taken for another"
-        output.write_table(pairs, header=["true", "predicted", "rows"], title=title)
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    if len(matrix) <= MAX_CLASSES:
+        if output.fits(matrix, header=header):
+            output.write_table(matrix, header=header)
+        else:
+            write_confused(scores.confused, split=scores.split)
+    for note in scores.notes:
+        output.write(f"note: {note}")

@@ -140,6 +140,7 @@ class Evaluation(Result):
         confusion: counts [C, C]; rows are true classes, columns predicted ones.
         skipped: rows of the file that were not scored, by reason.
         unknown_labels: those rows whose label is no class of the model, by label.
+        classes, confused, notes: see :class:`TrainResult`, on these rows.
     """
 
     run_id: str
@@ -150,36 +151,6 @@ class Evaluation(Result):
     confusion: list[list[int]]
     skipped: dict[str, int] = field(default_factory=dict)
     unknown_labels: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def classes(self) -> list[dict[str, Any]]:
-        """For each class its precision, recall, f1 and rows; None where there are no rows."""
-        return [
-            {"class": name, **_class_scores(self.confusion, label)}
-            for label, name in enumerate(self.class_names)
-        ]
-
-    def most_confused(self, limit: int) -> list[tuple[str, str, int]]:
-        """True class, predicted class and rows of the pairs of classes with most errors."""
-        pairs = [
-            (self.class_names[true], self.class_names[predicted], count)
-            for true, counts in enumerate(self.confusion)
-            for predicted, count in enumerate(counts)
-            if count and true != predicted
-        ]
-        return sorted(pairs, key=lambda pair: -pair[2])[:limit]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, as ``--json`` prints them."""
-        return {**super().as_dict(), "classes": self.classes}
-
-
-def _class_scores(confusion: list[list[int]], label: int) -> dict[str, Any]:
-    correct, num_rows = confusion[label][label], sum(confusion[label])
-    num_predicted = sum(counts[label] for counts in confusion)
-    return {
-        "precision": correct / num_predicted if num_predicted else None,
-        "recall": correct / num_rows if num_rows else None,
-        "f1": 2 * correct / (num_rows + num_predicted) if num_rows else None,
-        "rows": num_rows,
-    }
+    classes: list[dict[str, Any]] = field(default_factory=list)
+    confused: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

@@ -19,19 +19,22 @@ Confusion = npt.NDArray[np.int64]
 
 
 def describe_classes(
-    confusions: Mapping[str, Confusion], class_names: Sequence[str]
+    confusions: Mapping[str, Confusion], class_names: Sequence[str], *, split: str = "test"
 ) -> dict[str, Any]:
-    """What a verb's result says of the classes: ``classes`` and ``confused`` on test, ``notes``.
+    """What a verb's result says of the classes: ``classes``, ``confused`` and ``notes``.
 
-    ``confusions`` are by split, int64 [C, C]; one is that of test.
+    Args:
+        confusions: counts of (true, predicted) by split, int64 [C, C]; the notes are on all.
+        class_names: C names.
+        split: which of them ``classes`` and ``confused`` are on.
     """
     return {
-        "classes": class_metrics(confusions["test"], class_names),
-        "confused": confused_pairs(confusions["test"], class_names, limit=MAX_PAIRS),
+        "classes": class_metrics(confusions[split], class_names),
+        "confused": confused_pairs(confusions[split], class_names, limit=MAX_PAIRS),
         "notes": [
             note
-            for split, confusion in confusions.items()
-            for note in metric_notes(confusion, class_names, split=split)
+            for name, confusion in confusions.items()
+            for note in metric_notes(confusion, class_names, split=name)
         ],
     }
 
