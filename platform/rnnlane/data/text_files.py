@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import NamedTuple
 
+from rnnlane.data.sources.text_files import marked_encoding
 from rnnlane.errors import DataError
 
-# UTF-32's mark begins with UTF-16's.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 MAX_BROKEN_SHARE = 0.01
 """Share of lines that may hold bytes that are not UTF-8; with more, it is another encoding."""
 
@@ -44,14 +37,15 @@ def decode_text(
     Raises:
         DataError: it is binary, or in another encoding.
     """
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), encoding)
+    mark, encoding = marked_encoding(content, encoding)
+    content = content.removeprefix(mark)
     if encoding != "utf-8":
         try:
             return DecodedText(content.decode(encoding))
         except UnicodeDecodeError as error:
             raise DataError(
                 f"the encoding of the file is {encoding}, by its mark or the run's experiment, but "
-                f"byte {error.start} is not in it",
+                f"byte {len(mark) + error.start} is not in it",
                 where=where,
                 remedy="make the file again, as UTF-8 with a byte order mark",
             ) from None
@@ -63,7 +57,7 @@ def decode_text(
             remedy=remedy or "give text in UTF-8",
         )
     try:
-        return DecodedText(content.decode("utf-8-sig"))
+        return DecodedText(content.decode())
     except UnicodeDecodeError:
         return _repaired(content, where=where)
 
@@ -78,7 +72,7 @@ def _repaired(content: bytes, *, where: str) -> DecodedText:
             where=where,
             remedy="convert the file, for example: iconv -f latin1 -t utf-8 OLD > NEW",
         )
-    return DecodedText(content.decode("utf-8-sig", errors="replace"), len(broken))
+    return DecodedText(content.decode(errors="replace"), len(broken))
 
 
 def _is_utf8(line: bytes) -> bool:

@@ -31,7 +31,7 @@ def test_blank_lines_keep_their_places():
         ("фильм\n".encode("cp1251"), "1 of 1 lines are not"),
         ("电影\n好\n".encode("gbk"), "2 of 2 lines are not"),
         ("a film".encode("utf-16-le"), "binary, or UTF-16 without a byte order mark"),
-        (b"\xff\xfea\x00b", "encoding of the file is utf-16, by its mark"),
+        (b"\xff\xfea\x00b", "encoding of the file is utf-16-le, by its mark"),
         (gzip.compress(b"a film", mtime=0), "zero bytes"),
         (b"PK\x03\x04\x14\x00\x00\x00", "zero bytes"),
     ],

@@ -109,9 +109,8 @@ class TextFileSource(ColumnFileSource):
         with file.filesystem.open_input_stream(file.path, compression="detect") as stream:
             buffered = io.BufferedReader(stream, _PEEK_BYTES)
             head = buffered.peek(_PEEK_BYTES)
-            mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
+            mark, encoding = marked_encoding(head, self.encoding)
             buffered.read(len(mark))
-            encoding = _MARKS.get(mark, self.encoding)
             _check_is_text(head, encoding, where=str(file))
             if head and not mark and encoding in ("utf-16", "utf-32"):
                 raise DataError(
@@ -120,6 +119,12 @@ class TextFileSource(ColumnFileSource):
                     remedy=f"set data.source.encoding: {encoding}-le, {encoding}-be or another one",
                 )
             yield from io.TextIOWrapper(buffered, encoding, errors=_ESCAPE, newline="")
+
+
+def marked_encoding(head: bytes, default: str) -> tuple[bytes, str]:
+    """The byte order mark that a file begins with, and its encoding; without one the default."""
+    mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
+    return mark, _MARKS.get(mark, default)
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
