@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from rnnlane.config.baseline import BaselineConfig
 from rnnlane.config.class_names import ClassName, class_name, normal_form
 from rnnlane.config.encoders import EncoderName
+from rnnlane.config.inference import InferenceConfig
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
 from rnnlane.config.section import (
@@ -420,6 +421,7 @@ class ExperimentConfig(Section):
     training: TrainingConfig = TrainingConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
+    inference: InferenceConfig = InferenceConfig()
     baseline: BaselineConfig = BaselineConfig()
     search: SearchConfig | None = Field(
         None, description="What `rnnlane tune` varies; other verbs ignore it."
