@@ -185,5 +185,6 @@ def _log_outcome(
         clip={**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
         sample=sample,
         run_folder=str(record.folder),
+        metric=config.training.metric,
         **describe_classes(outcome.confusions, names),
     )
