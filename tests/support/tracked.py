@@ -42,6 +42,8 @@ class RememberedTracker:
         self.files: set[str] = set()
         self.bundle: Path | None = None
         self.tags: dict[str, str] = {}
+        self.best_epoch: int | None = None
+        self.summary: dict[str, float] = {}
         self.status: str | None = None
         self._is_away = is_away
 
@@ -49,8 +51,14 @@ class RememberedTracker:
         self.spec = spec
         return self
 
-    def log_history(self, history: Sequence[Mapping[str, float]]) -> None:
+    def log_history(
+        self, history: Sequence[Mapping[str, float]], best_epoch: int | None = None
+    ) -> None:
         self.history = [dict(entry) for entry in history]
+        self.best_epoch = best_epoch
+
+    def log_summary(self, values: Mapping[str, float]) -> None:
+        self.summary |= values
 
     def log_artifacts(self, folder: Path) -> None:
         self.files |= {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}

@@ -77,7 +77,7 @@ def _fit_and_log(
     )
     fit_s = time.perf_counter() - started
     metrics, confusions = _scores(model, splits, num_classes=num_classes)
-    tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}])
+    tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}], 1)
     num_ngrams = len(model.ngrams)
     bundle = record.folder / "model"
     save_bundle(

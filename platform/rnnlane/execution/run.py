@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
+from rnnlane.config.section import ValMetric
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
@@ -28,6 +29,7 @@ from rnnlane.reports.classes import describe_classes
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.loop import Outcome, TrainingData
+from rnnlane.training.schedule import best_epoch
 
 
 def execute_run(
@@ -57,7 +59,7 @@ def execute_run(
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
         run.log_inputs(lambda folder: write_inputs(folder, config, prepared))
         events.stage("starting the workers")
-        tracked = _TrackedEvents(events, run.tracker)
+        tracked = _TrackedEvents(events, run.tracker, metric=config.training.metric)
         if on_ray:
             import ray
 
@@ -74,14 +76,16 @@ def execute_run(
 
 
 class _TrackedEvents(ForwardedEvents):
-    """Passes events on, and logs every epoch first."""
+    """Passes events on, and logs every epoch first, and which one is the best so far."""
 
-    def __init__(self, events: RunEvents, tracker: MlflowTracker):
+    def __init__(self, events: RunEvents, tracker: MlflowTracker, *, metric: ValMetric):
         super().__init__(events)
         self._tracker = tracker
+        self._metric = metric
 
     def epoch(self, history: list[dict[str, float]]) -> None:
-        self._tracker.log_history(history)
+        best = best_epoch(self._metric, history) + 1 if history else None
+        self._tracker.log_history(history, best)
         super().epoch(history)
 
 
@@ -139,7 +143,7 @@ def _log_outcome(
 ) -> TrainResult:
     """Logs the metrics, the figures and the model, and returns the result."""
     record, tracker = run.record, run.tracker
-    tracker.log_history(outcome.history)
+    tracker.log_history(outcome.history, outcome.best_epoch)
     bundle = record.folder / "model"
     save_bundle(
         bundle,

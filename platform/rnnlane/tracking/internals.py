@@ -7,6 +7,7 @@ from typing import Any
 DATABASE_LOGGER = "mlflow.store.db.utils"
 OLD_SCHEMA_MESSAGE = "out-of-date database schema"
 
+NAME_TAG = "mlflow.runName"
 PARENT_TAG = "mlflow.parentRunId"
 AUTHOR_TAGS = (
     "mlflow.user",

@@ -40,6 +40,8 @@ class Unsteady:
         self.threads: set[str] = set()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
         return lambda *args, **options: self._call(name, *args, **options)
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
@@ -370,12 +372,17 @@ def _fill(outbox: Outbox, address: str) -> None:
     def metrics(step: int) -> Mapping[str, Any]:
         return {"step": step, "values": {"val/loss": 1.0, "train/loss": 2.0}}
 
+    def best(value: float) -> Mapping[str, Any]:
+        return {"step": 0, "values": {"best/val/loss": value}, "replaces": True}
+
     create = {"name": address, "params": {"a": "1"}, "tags": {}}
     writes: list[tuple[Any, Mapping[str, Any]]] = [
         *(("create", create), ("metrics", metrics(1)), ("metrics", metrics(2))),
+        *(("params", {"clip": "0.5"}), ("metrics", best(0.75))),
         *(("tags", {"rnnlane.reason": "lost"}), ("finish", {"status": "FAILED"})),
         *(("create", create), ("metrics", metrics(2)), ("metrics", metrics(3))),
-        ("finish", {"status": "FINISHED"}),
+        *(("params", {"clip": "0.6"}), ("metrics", best(0.25)), ("metrics", best(0.5))),
+        *(("tags", {"mlflow.runName": "pruned"}), ("finish", {"status": "FINISHED"})),
     ]
     for time_ms, (kind, content) in enumerate(writes, start=1):
         outbox.append(kind, content, run_id=address, time_ms=time_ms)
@@ -413,7 +420,9 @@ def test_no_order_of_outages_and_kills_doubles_a_run_or_a_point(
         assert outbox.counts() == (0, 0)
         outbox.close()
     (run,) = child_runs(client.real, parent)
-    assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", 1, 9)
+    assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", 1, 15)
+    assert run.info.run_name == "pruned"
     assert "rnnlane.reason" not in run.data.tags
-    assert run.data.params == {"a": "1"}
+    assert run.data.params == {"a": "1", "clip": "0.5"}
+    assert run.data.metrics["best/val/loss"] == 0.5
     assert steps(client, run) == steps(client, run, "train/loss") == [1, 2, 3]
