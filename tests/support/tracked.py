@@ -8,7 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.prepare.prepared import SourceInfo, SplitStats
 from rnnlane.data.prepare.vocabulary import Vocabulary
+from rnnlane.tracking.datasets import DatasetInfo
 from support.tiny import VOCABULARY_SIZE, tiny_data
 
 IDENTITY = {"config_fingerprint": "c", "data_fingerprint": "d"}
@@ -23,10 +26,25 @@ def tiny_prepared() -> Any:
         path="/data/tiny",
         fingerprint="d",
         class_names=("bad", "good"),
-        manifest=SimpleNamespace(vocabulary_size=VOCABULARY_SIZE, model_dump_json=lambda **_: "{}"),
+        manifest=SimpleNamespace(
+            vocabulary_size=VOCABULARY_SIZE,
+            source=SourceInfo(kind="csv", fingerprint="f", location="/data/tiny.csv"),
+            splits={name: _stats(split) for name, split in splits.items()},
+            model_dump_json=lambda **_: "{}",
+        ),
         split=lambda name: splits[name],
         vocabulary=lambda: vocabulary,
         vocabulary_text=vocabulary.to_jsonl,
+    )
+
+
+def _stats(split: EncodedSplit) -> SplitStats:
+    return SplitStats(
+        num_rows=len(split),
+        num_tokens=len(split.token_ids),
+        class_counts={},
+        length_quantiles={},
+        unknown_token_rate=0.0,
     )
 
 
@@ -42,6 +60,7 @@ class RememberedTracker:
         self.files: set[str] = set()
         self.bundle: Path | None = None
         self.tags: dict[str, str] = {}
+        self.datasets: list[DatasetInfo] = []
         self.best_epoch: int | None = None
         self.summary: dict[str, float] = {}
         self.status: str | None = None
@@ -59,6 +78,9 @@ class RememberedTracker:
 
     def log_summary(self, values: Mapping[str, float]) -> None:
         self.summary |= values
+
+    def log_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
+        self.datasets += datasets
 
     def log_artifacts(self, folder: Path) -> None:
         self.files |= {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}

@@ -14,6 +14,7 @@ from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
 from rnnlane.errors import redact
 from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.in_process import train_in_process
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.run_record import RunRecord
@@ -57,7 +58,9 @@ def execute_run(
     )
     store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
-        run.log_inputs(lambda folder: write_inputs(folder, config, prepared))
+        run.log_inputs(
+            lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
+        )
         events.stage("starting the workers")
         tracked = _TrackedEvents(events, run.tracker, metric=config.training.metric)
         if on_ray:

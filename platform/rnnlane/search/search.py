@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from rnnlane.config.space import objective
 from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.data.storage import joined
 from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import describe_run, flattened, tracked_run
 from rnnlane.execution.run import training_data, vector_match
 from rnnlane.execution.run_record import RunRecord
@@ -33,6 +34,7 @@ from rnnlane.search.ray_tune import TrialResources, run_trials
 from rnnlane.search.results import describe_result, write_search_results
 from rnnlane.search.study import TrialSpec, TrialStudy, open_repeats, open_trials
 from rnnlane.search.trial_worker import TrialTask
+from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.history import summary_of
 from rnnlane.tracking.internals import NAME_TAG
 from rnnlane.tracking.run import RunSpec, RunStatus
@@ -50,6 +52,8 @@ _END_REASONS: dict[TrialState, str] = {
     "cut": "the time budget was used up",
 }
 MAX_NAME_CHARS = 200
+# No trial reads the test split.
+_SPLITS = ("train", "val")
 
 
 def execute_search(
@@ -72,13 +76,20 @@ def execute_search(
     resources = trial_resources(config)
     check_storage(config)
     datasets = _shared_data(config, prepared, events)
+    inputs = {key: describe_datasets(data, _SPLITS) for key, data in prepared.items()}
     spec = _describe_search(config, record)
     with tracked_run(
         start_search, spec, config=config.tracking, record=record, events=events
     ) as run:
-        run.log_inputs(partial(_write_inputs, config))
+        every_input = [one for of_variant in inputs.values() for one in of_variant]
+        run.log_inputs(partial(_write_inputs, config), every_input)
         search = _Search(
-            config, record=run.record, tracker=run.tracker, events=events, resources=resources
+            config,
+            record=run.record,
+            tracker=run.tracker,
+            events=events,
+            resources=resources,
+            inputs=inputs,
         )
         outcome = search.run(datasets)
         if outcome.winner is None:
@@ -134,7 +145,7 @@ def _shared_data(
 
     references = {}
     for name, of_variant in prepared.items():
-        data = training_data(config, of_variant, splits=("train", "val"))
+        data = training_data(config, of_variant, splits=_SPLITS)
         if (match := vector_match(data, of_variant)) is not None:
             events.note(str(match))
         references[name] = ray.put(data)
@@ -165,6 +176,7 @@ class _Search(TrialEvents):
         tracker: SearchTracker,
         events: RunEvents,
         resources: TrialResources,
+        inputs: Mapping[str, Sequence[DatasetInfo]],
     ):
         assert config.search is not None
         self._config = config
@@ -173,6 +185,7 @@ class _Search(TrialEvents):
         self._tracker = tracker
         self._events = events
         self._resources = resources
+        self._inputs = inputs
         self._file = record.folder / "trials.sqlite"
         self._trials = open_trials(self._file, config, key=record.key)
         self._seeds: TrialStudy | None = None
@@ -236,6 +249,7 @@ class _Search(TrialEvents):
                 "rnnlane.config_fingerprint": config_fingerprint(spec.config),
                 "rnnlane.search": self._record.key,
             },
+            datasets=self._inputs[data_key(spec.config)],
         )
         self._report()
 

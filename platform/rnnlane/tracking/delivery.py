@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rnnlane.errors import TrackingError
+from rnnlane.tracking.datasets import as_inputs
 from rnnlane.tracking.internals import AUTHOR_TAGS, PARENT_TAG
 from rnnlane.tracking.outbox import Record
 
@@ -116,6 +117,8 @@ class MlflowDestination:
             self._deliver_params(run_id, content, known=known)
         elif record.kind == "tags":
             _log_tags(client, run_id, content)
+        elif record.kind == "datasets":
+            client.log_inputs(run_id, datasets=as_inputs(content["datasets"]))
         elif record.kind == "artifacts":
             _log_artifacts(client, run_id, Path(content["folder"]), path=content["path"])
         else:
@@ -156,15 +159,22 @@ class MlflowDestination:
         )
         trial = _TrialRun(run.info.run_id, is_running=True, is_new=True)
         self._trials[record.run_id] = trial
-        self._deliver_params(run.info.run_id, content["params"], known=trial.params)
+        self._describe(trial, record)
 
     def _reopen(self, trial: _TrialRun, record: Record) -> None:
         run = self._client.get_run(trial.run_id)
         reopen_run(self._client, run)
         trial.is_running = True
         trial.params |= run.data.params.keys()
-        self._deliver_params(trial.run_id, record.content["params"], known=trial.params)
+        self._describe(trial, record)
         _log_tags(self._client, trial.run_id, record.content["tags"])
+
+    def _describe(self, trial: _TrialRun, record: Record) -> None:
+        """Logs the params and data sets that the record of a trial's creation has."""
+        self._deliver_params(trial.run_id, record.content["params"], known=trial.params)
+        # Records of an earlier version have none. MLflow takes the same ones twice.
+        if datasets := record.content.get("datasets"):
+            self._client.log_inputs(trial.run_id, datasets=as_inputs(datasets))
 
     def _deliver_params(self, run_id: str, params: Mapping[str, str], *, known: set[str]) -> None:
         """Logs the params that a run lacks, and adds them to the ``known`` ones."""

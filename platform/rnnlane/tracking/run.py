@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
+from rnnlane.tracking.datasets import DatasetInfo, as_contents
 from rnnlane.tracking.delivery import (
     REASON_TAG,
     MlflowDestination,
@@ -222,6 +223,11 @@ class MlflowTracker:
         with self._history_lock:
             for kind, content in self._log.new_summary(values):
                 self._write(kind, content)
+
+    def log_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
+        """Logs what the run reads; the same data set may be logged again."""
+        if datasets:
+            self._write("datasets", {"datasets": as_contents(datasets)})
 
     def log_artifacts(self, folder: Path, artifact_path: str | None = None) -> None:
         """Logs the files of a folder.

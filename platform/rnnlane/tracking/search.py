@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import redact
+from rnnlane.tracking.datasets import DatasetInfo, as_contents
 from rnnlane.tracking.delivery import REASON_TAG, trial_address
 from rnnlane.tracking.history import HistoryLog
 from rnnlane.tracking.outbox import RecordKind
@@ -63,8 +64,18 @@ class SearchTracker:
         """Logs the files of a folder to the search's own run."""
         self.parent.log_artifacts(folder)
 
+    def log_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
+        """Logs what the trials read to the search's own run."""
+        self.parent.log_datasets(datasets)
+
     def open_trial(
-        self, key: str, *, name: str, params: Mapping[str, ParamValue], tags: Mapping[str, str]
+        self,
+        key: str,
+        *,
+        name: str,
+        params: Mapping[str, ParamValue],
+        tags: Mapping[str, str],
+        datasets: Sequence[DatasetInfo] = (),
     ) -> None:
         """Creates the run of a trial, or sets its existing run to RUNNING.
 
@@ -75,6 +86,7 @@ class SearchTracker:
             name: shown in MLflow; an existing run keeps its own.
             params: flat; logged as text, cut to 6,000 characters. Those logged before stay.
             tags: added to those of the tracking section; they replace existing ones.
+            datasets: what the trial reads.
         """
         if key in self._opened:
             return
@@ -84,6 +96,7 @@ class SearchTracker:
             "name": redact(name),
             "params": as_texts(params),
             "tags": as_texts({**self._tags, **tags}),
+            "datasets": as_contents(datasets),
         }
         self._write(key, "create", content)
 

@@ -13,7 +13,7 @@ from rnnlane.search.dispatcher import TrialDispatcher
 from rnnlane.search.search import data_key, execute_search, trial_name, trial_resources
 from rnnlane.search.study import Sample, TrialSpec
 from support.study import experiment, record_of
-from support.tracked import IDENTITY, RememberedTracker
+from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
 
 SPACE = {"model.num_layers": "choice(1, 2)", "training.learning_rate": "loguniform(1e-3, 1e-1)"}
 
@@ -27,7 +27,10 @@ class SearchTracker(RememberedTracker):
         self.ended: dict[str, str] = {}
         self.opened: dict[str, dict[str, str]] = {}
 
-    def open_trial(self, key: str, *, name: str, params: Any, tags: dict[str, str]) -> None:
+    def open_trial(
+        self, key: str, *, name: str, params: Any, tags: dict[str, str], datasets: Any
+    ) -> None:
+        assert [one.context for one in datasets] == ["train", "val"]
         assert name.startswith(("#", "seed "))
         assert params["training.epochs"] == 4
         self.opened[key] = tags
@@ -101,7 +104,9 @@ def execute(events: Notes, **settings: Any) -> Any:
     config = experiment(space=SPACE, **settings)
     record = RunRecord.create("x", **IDENTITY)
     with record.locked() as current:
-        return execute_search(config, {data_key(config): "data"}, record=current, events=events)
+        return execute_search(
+            config, {data_key(config): tiny_prepared()}, record=current, events=events
+        )
 
 
 def test_a_search_runs_all_trials_and_names_the_best(tracker):

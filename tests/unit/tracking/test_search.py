@@ -15,6 +15,7 @@ from rnnlane.config.experiment import TrackingConfig
 from rnnlane.tracking import run as mlflow_tracker
 from rnnlane.tracking import sender as sender_module
 from rnnlane.tracking.client import open_client
+from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.delivery import MlflowDestination, child_runs, trial_address
 from rnnlane.tracking.outbox import Outbox
 from rnnlane.tracking.run import RunSpec, send_outbox, terminate_run
@@ -22,6 +23,7 @@ from rnnlane.tracking.search import SearchTracker, start_search
 from rnnlane.tracking.sender import send_all
 from rnnlane.tracking.uris import store_identity
 
+DATA = DatasetInfo("reviews-val", "0123", "val", "/data/reviews.csv", {"num_rows": 3})
 SPEC = RunSpec(name="search", predictor="module:Class", class_names=("neg", "pos"))
 
 
@@ -116,7 +118,9 @@ def steps(client: Unsteady, run: Any, key: str = "val/loss") -> list[int]:
 
 
 def open_trial(search: SearchTracker, key: str, **params: Any) -> None:
-    search.open_trial(key, name=f"trial {key}", params=params, tags={"kind": "sample"})
+    search.open_trial(
+        key, name=f"trial {key}", params=params, tags={"kind": "sample"}, datasets=[DATA]
+    )
 
 
 def test_each_trial_is_a_child_run_with_everything_that_was_logged(
@@ -152,6 +156,8 @@ def test_each_trial_is_a_child_run_with_everything_that_was_logged(
         assert run.data.tags.items() >= expected.items()
         assert run.data.params == {"cell": "lstm", "clip": "None"}
         assert steps(client, run) == steps(client, run, "train/loss") == [1, 2]
+        (used,) = run.inputs.dataset_inputs
+        assert (used.dataset.name, used.dataset.digest) == ("reviews-val", "0123")
 
 
 def test_the_thread_of_the_trials_makes_no_call_to_the_store(
@@ -177,7 +183,7 @@ def test_what_a_new_trial_has_is_known_without_asking(
         search.log_trial(key, history(2))
     assert search._sender.drain(10.0)
     # The first two are asked once a search.
-    assert client.calls == {"get_run", "search_runs", "create_run", "log_batch"}
+    assert client.calls == {"get_run", "search_runs", "create_run", "log_inputs", "log_batch"}
 
 
 def test_no_password_reaches_the_name_the_params_or_the_tags(
