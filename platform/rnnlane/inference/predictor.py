@@ -127,21 +127,6 @@ class Predictor:
             probabilities[rows] = logits.softmax(dim=1).numpy()
         return probabilities
 
-    def split_logits(self, split: EncodedSplit) -> npt.NDArray[np.float32]:
-        """Logits of all rows of a split, before the temperature: float32 [N, C]."""
-        found = np.zeros((len(split), len(self.class_names)), dtype=np.float32)
-        make_batch = BatchMaker(split, torch.device("cpu"))
-
-        @torch.inference_mode()
-        def fill(rows: npt.NDArray[np.int64]) -> None:
-            batch = make_batch(rows)
-            found[rows] = self.logits(batch.token_ids, batch.lengths).float().numpy()
-
-        with ThreadPoolExecutor(os.cpu_count(), initializer=_use_one_fast_thread) as executor:
-            for _ in executor.map(fill, length_batches(split.lengths)):
-                pass
-        return found
-
     def logits(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits [B, C] of encoded rows, before the temperature.
 

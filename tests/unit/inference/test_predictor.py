@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from rnnlane.inference.bundle import set_temperature
-from rnnlane.inference.predictor import Predictor, encoded_split
+from rnnlane.inference.predictor import Predictor
 
 TEXTS = ["a fine film", "a dull film <br /> indeed", "", "zzz", "A FINE FILM", "a " * 1000]
 
@@ -51,19 +51,8 @@ def test_a_temperature_changes_how_certain_answers_are_but_no_label(bundle, temp
     plain = Predictor.load(bundle)
     set_temperature(bundle, temperature)
     tempered = Predictor.load(bundle)
-    rows = encoded_split(plain.token_ids(TEXTS[:2]), np.zeros(2, dtype=np.int64))
-    logits = plain.split_logits(rows)
-    np.testing.assert_array_equal(tempered.split_logits(rows), logits)
-    expected = softmax(logits.astype(np.float64) / temperature, axis=1)
-    found = tempered.predict(TEXTS)
-    np.testing.assert_allclose(found.probabilities[:2], expected, rtol=1e-6, atol=1e-12)
-    assert found.labels == plain.predict(TEXTS).labels
-    assert not np.allclose(found.probabilities[:2], plain.predict(TEXTS[:2]).probabilities)
-
-
-def test_the_logits_of_a_split_are_in_the_order_of_its_rows(bundle):
-    predictor = Predictor.load(bundle)
-    texts = ["a dull film", "fine", "a fine fine fine film", "dull"] * 3
-    rows = encoded_split(predictor.token_ids(texts), np.zeros(12, dtype=np.int64))
-    found = softmax(predictor.split_logits(rows), axis=1)
-    np.testing.assert_allclose(found, predictor.probabilities(texts), atol=1e-6)
+    before, after = plain.predict(TEXTS), tempered.predict(TEXTS)
+    expected = softmax(np.log(before.probabilities) / temperature, axis=1)
+    np.testing.assert_allclose(after.probabilities, expected, rtol=1e-5, atol=1e-12)
+    assert after.labels == before.labels
+    assert not np.allclose(after.probabilities, before.probabilities)
