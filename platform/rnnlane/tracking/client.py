@@ -164,6 +164,11 @@ def is_away(error: Exception) -> bool:
     return not isinstance(error, FileNotFoundError | NotADirectoryError | ValueError | TypeError)
 
 
+def is_unknown_request(error: Exception) -> bool:
+    """Whether a server does not know the kind of request, because its MLflow is older."""
+    return getattr(error, "error_code", None) == "ENDPOINT_NOT_FOUND"
+
+
 def one_line(error: Exception) -> str:
     """The innermost reason of an error, redacted and short enough for a log line."""
     text = " ".join(str(error).split()) or type(error).__name__
