@@ -54,7 +54,11 @@ def length_batches(lengths: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.in
 
 @torch.inference_mode()
 def score(
-    logits_of: Callable[[Tensor, Tensor], Tensor], split: EncodedSplit, *, group: WorkerGroup
+    logits_of: Callable[[Tensor, Tensor], Tensor],
+    split: EncodedSplit,
+    *,
+    group: WorkerGroup,
+    temperature: float = 1.0,
 ) -> Scores:
     """Scores a split on all workers; every worker must call it and gets the same result.
 
@@ -62,6 +66,8 @@ def score(
         logits_of: token_ids [B, T] and lengths [B] -> logits [B, C].
         split: the rows, the same on every worker.
         group: the workers that take the batches in turn.
+        temperature: divides the logits before the softmax; the predicted classes are those of the
+            logits as they are.
     """
     scores = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
     make_batch = BatchMaker(split, group.device)
@@ -70,11 +76,12 @@ def score(
             continue
         batch = make_batch(rows)
         logits = logits_of(batch.token_ids, batch.lengths).float()
-        losses = functional.cross_entropy(logits, batch.labels, reduction="none")
+        scaled = logits / temperature
+        losses = functional.cross_entropy(scaled, batch.labels, reduction="none")
         positions = send(torch.from_numpy(rows.copy()), group.device)
         scores[0, positions] = losses.double()
         scores[1, positions] = logits.argmax(dim=1).double()
-        scores[2, positions] = logits.softmax(dim=1)[:, -1].double()
+        scores[2, positions] = scaled.softmax(dim=1)[:, -1].double()
     per_row, predicted, last_class = group.sum_(scores).cpu().numpy()
     return Scores(split.labels, predicted.astype(np.int64), per_row, last_class)
 
