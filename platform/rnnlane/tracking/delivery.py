@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rnnlane.tracking.internals import AUTHOR_TAGS, PARENT_TAG
 from rnnlane.tracking.logged_model import log_model
 from rnnlane.tracking.outbox import Record
-from rnnlane.tracking.packaging import MODEL_PATH
 from rnnlane.tracking.uploads import check_arrived
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -121,7 +117,8 @@ class MlflowDestination:
         elif record.kind == "artifacts":
             _log_artifacts(client, run_id, Path(content["folder"]), path=content["path"])
         elif record.kind == "model":
-            _log_model(client, run_id, content)
+            folder, best_epoch = Path(content["folder"]), content["best_epoch"]
+            log_model(client, run_id, folder, best_epoch=best_epoch)
         else:
             client.set_terminated(run_id, content["status"], end_time=record.time_ms)
             if trial is not None:
@@ -231,17 +228,6 @@ def _log_artifacts(client: MlflowClient, run_id: str, folder: Path, *, path: str
     """Sends the files of a folder, and looks whether they have arrived."""
     client.log_artifacts(run_id, str(folder), artifact_path=path)
     check_arrived(folder, partial(client.list_artifacts, run_id), path=path, where=f"run {run_id}")
-
-
-def _log_model(client: MlflowClient, run_id: str, content: Mapping[str, Any]) -> None:
-    folder = Path(content["folder"])
-    if not log_model(client, run_id, folder, best_epoch=content["best_epoch"]):
-        logger.warning(
-            "the MLflow server is older than MLflow 3, which gives models pages of their own: the "
-            "model is an artifact of the run %s instead",
-            run_id,
-        )
-        _log_artifacts(client, run_id, folder, path=MODEL_PATH)
 
 
 def _log_params(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnlane.tracking.client import is_unknown_request
 from rnnlane.tracking.packaging import MODEL_PATH
 from rnnlane.tracking.uploads import check_arrived
 
@@ -16,12 +14,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Dataset, LoggedModel, Metric, Run
 
-logger = logging.getLogger(__name__)
-
 _CONTEXT_TAG = "mlflow.data.context"
 
 
-def log_model(client: MlflowClient, run_id: str, folder: Path, *, best_epoch: int) -> bool:
+def log_model(client: MlflowClient, run_id: str, folder: Path, *, best_epoch: int) -> None:
     """Sends a run's model. Twice has the effect of once: a run has one model.
 
     Args:
@@ -30,9 +26,6 @@ def log_model(client: MlflowClient, run_id: str, folder: Path, *, best_epoch: in
         folder: an MLflow model; its metadata gets the ids that the store gives.
         best_epoch: the model gets the run's val metrics of this epoch, and those of test.
 
-    Returns:
-        False if the server is older than MLflow 3 and knows no models of runs. Nothing was sent.
-
     Raises:
         Exception: whatever MLflow raises.
         TrackingError: the store took the files, but does not have them.
@@ -40,14 +33,9 @@ def log_model(client: MlflowClient, run_id: str, folder: Path, *, best_epoch: in
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     run = client.get_run(run_id)
-    try:
-        model = _find(client, run) or client.create_logged_model(
-            run.info.experiment_id, name=MODEL_PATH, source_run_id=run_id, params=run.data.params
-        )
-    except Exception as error:
-        if not is_unknown_request(error):
-            raise
-        return False
+    model = _find(client, run) or client.create_logged_model(
+        run.info.experiment_id, name=MODEL_PATH, source_run_id=run_id, params=run.data.params
+    )
     # A request may have been cut off after any of these steps: each looks at what is there.
     missing = {k: v for k, v in run.data.params.items() if k not in model.params}
     if missing:
@@ -66,11 +54,10 @@ def log_model(client: MlflowClient, run_id: str, folder: Path, *, best_epoch: in
     if model.model_id not in model_ids(run):
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, best_epoch)])
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    return True
 
 
 def model_ids(run: Run) -> list[str]:
-    """Ids of the LoggedModels of a run, the oldest first; none where it has an artifact instead."""
+    """Ids of the LoggedModels of a run, the oldest first; none of a run of rnnlane 0.3."""
     outputs = run.outputs.model_outputs if run.outputs else []
     return [output.model_id for output in outputs]
 

@@ -259,7 +259,7 @@ def download_model(uri: str, run_id: str, destination: Path) -> Path:
                 f"{location}/{BUNDLE_PATH}", dst_path=str(destination), tracking_uri=uri
             )
             return Path(copied)
-    # A model of rnnlane 0.3, or on a server of MLflow 2.
+    # A model of rnnlane 0.3.
     return download_artifacts(uri, run_id, f"{MODEL_PATH}/{BUNDLE_PATH}", destination)
 
 
