@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 DATABASE_LOGGER = "mlflow.store.db.utils"
 OLD_SCHEMA_MESSAGE = "out-of-date database schema"
 
+NAME_TAG = "mlflow.runName"
 PARENT_TAG = "mlflow.parentRunId"
+DATASET_CONTEXT_TAG = "mlflow.data.context"
 AUTHOR_TAGS = (
     "mlflow.user",
     "mlflow.source.name",

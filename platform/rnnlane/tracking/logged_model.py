@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnlane.tracking.internals import DATASET_CONTEXT_TAG
 from rnnlane.tracking.packaging import MODEL_PATH
 from rnnlane.tracking.uploads import check_arrived
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Dataset, LoggedModel, Metric, Run
-
-_CONTEXT_TAG = "mlflow.data.context"
 
 
 def log_model(client: MlflowClient, run_id: str, folder: Path, *, best_epoch: int) -> None:
@@ -111,5 +110,8 @@ def _datasets(run: Run) -> dict[str, Dataset]:
     """The run's data sets by split."""
     inputs = run.inputs.dataset_inputs if run.inputs else []
     return {
-        tag.value: each.dataset for each in inputs for tag in each.tags if tag.key == _CONTEXT_TAG
+        tag.value: each.dataset
+        for each in inputs
+        for tag in each.tags
+        if tag.key == DATASET_CONTEXT_TAG
     }
