@@ -419,8 +419,9 @@ def predict(
 
     Returns:
         For each text ``text``, ``label``, ``probabilities`` by class name, and
-        ``num_known_tokens``: how many of the tokens that are read the model knows. Where it is 0,
-        the answer says nothing about the text.
+        ``num_known_tokens``: how many of the tokens that are read, ``num_tokens``, the model
+        knows. Where it is 0, the answer says nothing about the text. ``is_sure`` says whether the
+        answer is more than a guess; see :func:`rnnlane.inference.predictor.is_sure`.
 
     Raises:
         ConfigError: there is no such run, or what is given is one text or holds what is no text.
