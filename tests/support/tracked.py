@@ -97,7 +97,7 @@ class RememberedTracker:
             self.predictions[file.stem] = Predictions.read(file)
         self.files |= {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
-    def log_model(self, bundle: Path) -> str:
+    def log_model(self, bundle: Path, **_: Any) -> str:
         # As the real one does: the run's own copy goes once the run has finished.
         self.bundle = Path(tempfile.mkdtemp()) / "bundle"
         shutil.copytree(bundle, self.bundle)

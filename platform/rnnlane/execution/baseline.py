@@ -101,7 +101,7 @@ def _fit_and_log(
     (results / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
     write_predictions(results, predictions)
     tracker.log_artifacts(results)
-    model_uri = tracker.log_model(bundle)
+    model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
     tracker.set_tags({"rnnlane.model": "linear", "rnnlane.num_ngrams": str(num_ngrams)})
     return BaselineResult(
         run_id=tracker.run_id,

@@ -168,7 +168,8 @@ def _log_outcome(
     write_results(record.folder / "results", config, outcome, class_names=names, sample=sample)
     write_predictions(record.folder / "results", outcome.predictions)
     tracker.log_artifacts(record.folder / "results")
-    model_uri = tracker.log_model(bundle)
+    example = sample["text"] if sample else None
+    model_uri = tracker.log_model(bundle, best_epoch=outcome.best_epoch, example=example)
     tracker.set_tags(
         {
             "rnnlane.best_epoch": str(outcome.best_epoch),

@@ -30,7 +30,7 @@ from rnnlane.tracking.outbox import (
     OutboxUnavailableError,
     RecordKind,
 )
-from rnnlane.tracking.packaging import MODEL_PATH, save_model
+from rnnlane.tracking.packaging import DEFAULT_EXAMPLE, MODEL_PATH, Served, save_model
 from rnnlane.tracking.sender import Sender, send_all
 from rnnlane.tracking.system_metrics import SystemMetrics
 from rnnlane.tracking.uris import resolve_uri, store_identity
@@ -239,24 +239,22 @@ class MlflowTracker:
         """
         self._write("artifacts", {"folder": str(folder.absolute()), "path": artifact_path})
 
-    def log_model(self, bundle: Path) -> str:
+    def log_model(self, bundle: Path, *, best_epoch: int, example: str | None = None) -> str:
         """Packages a trained model for serving and logs it.
 
         Args:
             bundle: folder that the run's predictor can load; copied before this returns.
+            best_epoch: the epoch whose weights it has.
+            example: a text that shows what goes in; default: some sentence.
 
         Returns:
             The model's MLflow address, ``runs:/<run id>/model``.
         """
         folder = self.sender.outbox.files / MODEL_PATH
         shutil.rmtree(folder, ignore_errors=True)
-        save_model(
-            bundle,
-            folder,
-            predictor=self._spec.predictor,
-            class_names=self._spec.class_names,
-        )
-        self.log_artifacts(folder, MODEL_PATH)
+        served = Served(self._spec.predictor, self._spec.class_names, example or DEFAULT_EXAMPLE)
+        save_model(bundle, folder, served)
+        self._write("model", {"folder": str(folder.absolute()), "best_epoch": best_epoch})
         return f"runs:/{self.run_id}/{MODEL_PATH}"
 
     def set_tags(self, tags: Mapping[str, str]) -> None:

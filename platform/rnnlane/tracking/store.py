@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from rnnlane.errors import ConfigError, RnnlaneError, TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
 from rnnlane.tracking.internals import PARENT_TAG
-from rnnlane.tracking.packaging import BUNDLE_PATH
+from rnnlane.tracking.logged_model import model_ids
+from rnnlane.tracking.packaging import BUNDLE_PATH, MODEL_PATH
 from rnnlane.tracking.uris import sqlite_file
 
 if TYPE_CHECKING:
@@ -246,7 +247,20 @@ def download_model(uri: str, run_id: str, destination: Path) -> Path:
     Raises:
         TrackingError: the store or its artifacts cannot be read, or the run has no model.
     """
-    return download_artifacts(uri, run_id, BUNDLE_PATH, destination)
+    client = open_client(uri)
+    with store_errors(uri, f"cannot read the model of run {run_id}"):
+        models = model_ids(client.get_run(run_id))
+        if models:
+            from mlflow.artifacts import download_artifacts as download
+
+            # MLflow's address of a model, models:/ID, takes no path within it.
+            location = client.get_logged_model(models[-1]).artifact_location
+            copied = download(
+                f"{location}/{BUNDLE_PATH}", dst_path=str(destination), tracking_uri=uri
+            )
+            return Path(copied)
+    # A model of rnnlane 0.3.
+    return download_artifacts(uri, run_id, f"{MODEL_PATH}/{BUNDLE_PATH}", destination)
 
 
 def _by_id(client: MlflowClient, reference: str) -> list[RunSummary]:
