@@ -122,7 +122,7 @@ def train(
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = TrainResult(**current.result)
-            events.note(marker_line(finished.run_id, finished.tracking_uri))
+            events.note(marker_line(finished.run_id, finished.tracking_uri, page=finished.run_url))
             events.note("the run has already finished")
             return finished
         if config.runtime.max_workers > 0:
@@ -212,7 +212,9 @@ def tune(
         if current.state == "finished" and current.result is not None:
             finished = SearchResult(**current.result)
             if finished.num_trials >= num_trials(config):
-                events.note(marker_line(finished.run_id, finished.tracking_uri))
+                events.note(
+                    marker_line(finished.run_id, finished.tracking_uri, page=finished.run_url)
+                )
                 events.note("the search has already finished")
                 return finished
         events.stage("starting Ray")

@@ -9,6 +9,7 @@ from typing import Any
 
 from rnnlane.config.experiment import VocabularyConfig
 from rnnlane.data.prepare.vocabulary import Vocabulary
+from rnnlane.tracking.links import Pages
 from support.tiny import VOCABULARY_SIZE, tiny_data
 
 IDENTITY = {"config_fingerprint": "c", "data_fingerprint": "d"}
@@ -35,6 +36,7 @@ class RememberedTracker:
 
     run_id = "run0"
     tracking_uri = "http://ann:secret@host"
+    pages = Pages("http://host/#/experiments/1/runs/run0", "http://host/#/experiments/1/runs")
 
     def __init__(self, *, is_away: bool = False):
         self.spec: Any = None

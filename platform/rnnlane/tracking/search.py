@@ -8,6 +8,7 @@ from pathlib import Path
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import redact
 from rnnlane.tracking.delivery import REASON_TAG, trial_address
+from rnnlane.tracking.links import Pages
 from rnnlane.tracking.outbox import RecordKind
 from rnnlane.tracking.run import (
     MetricStep,
@@ -59,6 +60,11 @@ class SearchTracker:
     def tracking_uri(self) -> str:
         """Address of the store; may contain a password."""
         return self.parent.tracking_uri
+
+    @property
+    def pages(self) -> Pages:
+        """MLflow's pages of the search's own run."""
+        return self.parent.pages
 
     def log_artifacts(self, folder: Path) -> None:
         """Logs the files of a folder to the search's own run."""

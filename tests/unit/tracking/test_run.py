@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rnnlane.config.experiment import TrackingConfig
+from rnnlane.tracking.links import Pages
 from rnnlane.tracking.outbox import Outbox, Record
 from rnnlane.tracking.run import MlflowTracker, RunSpec, send_outbox
 from rnnlane.tracking.sender import Sender
@@ -44,7 +45,9 @@ def start(tmp_path: Path) -> Callable[..., MlflowTracker]:
     def start(memory: Memory, logged: frozenset[tuple[str, int]] = frozenset()) -> MlflowTracker:
         config = TrackingConfig(uri="http://h", system_metrics=False, flush_timeout_s=0.05)
         sender = Sender(Outbox(tmp_path / "outbox", store="http://h"), memory)
-        return MlflowTracker("id", config=config, spec=SPEC, sender=sender, logged=set(logged))
+        return MlflowTracker(
+            "id", config=config, spec=SPEC, sender=sender, logged=set(logged), pages=Pages()
+        )
 
     return start
 
