@@ -16,6 +16,7 @@ from rnnlane.data.prepare.prepared import SourceInfo, SplitStats
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.records.predictions import Predictions
 from rnnlane.tracking.datasets import DatasetInfo
+from rnnlane.tracking.links import Pages
 from support.tiny import VOCABULARY_SIZE, tiny_data
 
 IDENTITY = {"config_fingerprint": "c", "data_fingerprint": "d"}
@@ -62,6 +63,7 @@ class RememberedTracker:
 
     run_id = "run0"
     tracking_uri = "http://ann:secret@host"
+    pages = Pages("http://host/#/experiments/1/runs/run0", "http://host/#/experiments/1/runs")
 
     def __init__(self, *, is_away: bool = False):
         self.spec: Any = None

@@ -106,6 +106,8 @@ def _fit_and_log(
     return BaselineResult(
         run_id=tracker.run_id,
         tracking_uri=redact(tracker.tracking_uri),
+        run_url=tracker.pages.run,
+        runs_url=tracker.pages.runs,
         data_fingerprint=prepared.fingerprint,
         model_uri=model_uri,
         metrics=metrics,

@@ -195,7 +195,8 @@ def tracked_run(
     run = TrackedRun(record, tracker, events=events, is_resumable=is_resumable)
     try:
         _write_reserve(record)
-        events.note(marker_line(tracker.run_id, tracker.tracking_uri))
+        page = tracker.pages.run
+        events.note(marker_line(tracker.run_id, tracker.tracking_uri, page=page))
         yield run
     except BaseException as error:
         if isinstance(error, RnnlaneError) or not is_disk_full(error):

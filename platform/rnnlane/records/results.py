@@ -65,6 +65,8 @@ class TrainResult(Result):
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
         classes: class, precision, recall, f1 and rows of each class on test.
         confused: true, predicted, rows and share of the most confused pairs of classes on test.
         notes: what to know before trusting the metrics, in sentences.
@@ -84,6 +86,8 @@ class TrainResult(Result):
     sample: dict[str, Any] | None
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -144,6 +148,8 @@ class BaselineResult(Result):
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
         classes, confused, notes: see :class:`TrainResult`.
     """
 
@@ -157,6 +163,8 @@ class BaselineResult(Result):
     sample: dict[str, Any] | None
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -192,6 +200,8 @@ class SearchResult(Result):
         report: path of the report.
         run_folder: the search's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
     """
 
     run_id: str
@@ -208,6 +218,8 @@ class SearchResult(Result):
     report: str
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
 
     @property
     def trials(self) -> pd.DataFrame:

@@ -20,6 +20,10 @@ AUTHOR_TAGS = (
     "mlflow.source.git.commit",
 )
 
+# Tags of an experiment: which pages MLflow shows first, and its shared views.
+KIND_TAG, TRAINING_KIND = "mlflow.experimentKind", "custom_model_development"
+VIEW_TAG_PREFIX = "mlflow.sharedViewState."
+
 
 def with_context_tags(tags: dict[str, str]) -> dict[str, str]:
     """``tags``, and those that MLflow gives a run of this process: user, program, commit."""

@@ -52,6 +52,7 @@ class RunSummary:
         metrics: the last value of each.
         best: of a finished run of training, the ``epoch`` whose weights its model has, and the
             :data:`EPOCH_METRICS` and test metrics of that epoch; filled by :func:`list_runs` only.
+        experiment_id: MLflow's id of its experiment.
     """
 
     run_id: str
@@ -64,6 +65,7 @@ class RunSummary:
     tags: Mapping[str, str]
     artifact_uri: str
     best: Mapping[str, float] = field(default_factory=dict)
+    experiment_id: str = ""
 
 
 def check_store(uri: str, *, mlflow_experiment: str | None = None) -> None:
@@ -115,7 +117,7 @@ def list_runs(
     Raises:
         TrackingError: the store cannot be read, or has no such experiment.
     """
-    if _is_missing(uri):
+    if is_missing(uri):
         return []
     client = open_client(uri)
     with store_errors(uri, "cannot list the runs"):
@@ -160,7 +162,7 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
         ConfigError: no run matches, or several, or the one that does has no model.
         TrackingError: the store cannot be read.
     """
-    if _is_missing(uri):
+    if is_missing(uri):
         raise ConfigError(
             f"a run must exist to be used, but the store is empty (got {reference!r})",
             where=redact(uri),
@@ -201,13 +203,21 @@ def _check_has_model(uri: str, run: RunSummary) -> None:
     )
 
 
+def newest_run(client: MlflowClient, *, experiment: str | None = None) -> RunSummary | None:
+    """The newest run of rnnlane, of all experiments or of the one with an id."""
+    where = f"tags.`{RUN_KEY_TAG}` IS NOT NULL"
+    experiments = None if experiment is None else [experiment]
+    found = _search(client, where, limit=1, experiments=experiments)
+    return found[0] if found else None
+
+
 def find_tagged(uri: str, key: str, value: str) -> str | None:
     """Id of the newest run with that tag; None if no run has it.
 
     Raises:
         TrackingError: the store cannot be read.
     """
-    if _is_missing(uri):
+    if is_missing(uri):
         return None
     client = open_client(uri)
     with store_errors(uri, "cannot look for the run"):
@@ -312,6 +322,7 @@ def _summary(run: Run) -> RunSummary:
         params=dict(run.data.params),
         tags=dict(run.data.tags),
         artifact_uri=info.artifact_uri,
+        experiment_id=info.experiment_id,
     )
 
 
@@ -347,6 +358,7 @@ def _quoted(name: str) -> str:
     return f"{quote}{name}{quote}"
 
 
-def _is_missing(uri: str) -> bool:
+def is_missing(uri: str) -> bool:
+    """Whether the store is a file that does not exist yet."""
     database = sqlite_file(uri)
     return database is not None and not database.exists()
