@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,10 @@ from torch import Tensor
 
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.tensors import BatchMaker
-from rnnlane.data.prepare.vocabulary import UNKNOWN_ID
+from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, kept_tokens
 from rnnlane.inference.bundle import Bundle, load_bundle
+from rnnlane.inference.explain import token_shares
+from rnnlane.records.explanation import Explanation
 from rnnlane.training.metrics import length_batches
 
 TEXTS_PER_CHUNK = 2048
@@ -77,10 +80,12 @@ class Predictor:
 
     Attributes:
         class_names: the classes, in the order of the probabilities.
+        temperature: divides the logits before the softmax.
     """
 
     def __init__(self, bundle: Bundle):
         self.class_names = bundle.class_names
+        self.temperature = bundle.temperature
         self._model = bundle.model.eval()
         self._vocabulary = bundle.vocabulary
         self._processor = bundle.processor
@@ -115,18 +120,66 @@ class Predictor:
             self.class_names, np.concatenate([none, *results]), np.concatenate(known)
         )
 
+    def explain(self, text: str, *, label: str | None = None) -> Explanation:
+        """The share of each token in the log-odds of a label; see :mod:`rnnlane.inference.explain`.
+
+        Args:
+            text: any text.
+            label: one of the class names; default: the most probable one.
+        """
+        tokens = self._processor(text)
+        kept = kept_tokens(tokens, max_length=self._text.max_length, keep=self._text.keep)
+        encoded = self._encode([text])
+        if label is None:
+            label = self.class_names[int(self._classify(encoded)[0].argmax())]
+        index = self.class_names.index(label)
+        shares, base, log_odds = token_shares(self._model, encoded.token_ids, index)
+        if not kept:  # it was read as one unknown token, which is none of its own
+            shares, base = shares[:0], log_odds
+        return Explanation(
+            text=text,
+            label=label,
+            probability=1 / (1 + math.exp(-log_odds)),
+            tokens=tuple(kept),
+            known=tuple(bool(one != UNKNOWN_ID) for one in encoded.token_ids[: len(kept)]),
+            shares=tuple(shares.tolist()),
+            base=base,
+            log_odds=log_odds,
+            num_unread=len(tokens) - len(kept),
+        )
+
     @torch.inference_mode()
     def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
         probabilities = np.zeros((len(split), len(self.class_names)))
         make_batch = BatchMaker(split, torch.device("cpu"))
         for rows in length_batches(split.lengths):
             batch = make_batch(rows)
-            logits = self.logits(batch.token_ids, batch.lengths)
-            probabilities[rows] = logits.double().softmax(dim=1).numpy()
+            logits = self.logits(batch.token_ids, batch.lengths).double() / self.temperature
+            probabilities[rows] = logits.softmax(dim=1).numpy()
         return probabilities
 
+    def split_logits(self, split: EncodedSplit) -> npt.NDArray[np.float32]:
+        """Logits of all rows of a split, before the temperature: float32 [N, C]."""
+        found = np.zeros((len(split), len(self.class_names)), dtype=np.float32)
+        make_batch = BatchMaker(split, torch.device("cpu"))
+
+        @torch.inference_mode()
+        def fill(rows: npt.NDArray[np.int64]) -> None:
+            batch = make_batch(rows)
+            found[rows] = self.logits(batch.token_ids, batch.lengths).float().numpy()
+
+        with ThreadPoolExecutor(os.cpu_count(), initializer=_use_one_fast_thread) as executor:
+            for _ in executor.map(fill, length_batches(split.lengths)):
+                pass
+        return found
+
     def logits(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits [B, C] of encoded rows; token_ids int64 [B, T], lengths int64 [B]."""
+        """Logits [B, C] of encoded rows, before the temperature.
+
+        Args:
+            token_ids: int64 [B, T], padded on the right.
+            lengths: int64 [B].
+        """
         logits: Tensor = self._model(token_ids, lengths)
         return logits
 
