@@ -11,6 +11,7 @@ from rnnlane.errors import TrackingError
 from rnnlane.tracking.datasets import as_inputs
 from rnnlane.tracking.internals import AUTHOR_TAGS, PARENT_TAG
 from rnnlane.tracking.outbox import Record
+from rnnlane.tracking.run_links import link_search
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -119,6 +120,8 @@ class MlflowDestination:
             _log_tags(client, run_id, content)
         elif record.kind == "datasets":
             client.log_inputs(run_id, datasets=as_inputs(content["datasets"]))
+        elif record.kind == "search":
+            link_search(client, run_id, content["run_id"])
         elif record.kind == "artifacts":
             _log_artifacts(client, run_id, Path(content["folder"]), path=content["path"])
         else:

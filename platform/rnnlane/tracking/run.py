@@ -229,6 +229,10 @@ class MlflowTracker:
         if datasets:
             self._write("datasets", {"datasets": as_contents(datasets)})
 
+    def link_search(self, search_run_id: str) -> None:
+        """Links the run and the search that found its experiment, if the store has that."""
+        self._write("search", {"run_id": search_run_id})
+
     def log_artifacts(self, folder: Path, artifact_path: str | None = None) -> None:
         """Logs the files of a folder.
 
