@@ -69,8 +69,8 @@ def execute_run(
         )
         if (search_run_id := config.tracking.tags.get(SEARCH_RUN_TAG)) is not None:
             run.tracker.link_search(search_run_id)
-        events.stage("starting the workers")
-        tracked = _TrackedEvents(events, run.tracker, metric=config.training.metric)
+        run.events.stage("starting the workers")
+        tracked = _TrackedEvents(run.events, run.tracker, metric=config.training.metric)
         if on_ray:
             import ray
 
@@ -81,7 +81,7 @@ def execute_run(
             )
         else:
             outcome = train_in_process(config, data, store=store, events=tracked)
-        events.stage("testing and logging the model")
+        run.events.stage("testing and logging the model")
         result = _log_outcome(config, prepared, outcome, val=data.splits["val"], run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 

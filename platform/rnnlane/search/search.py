@@ -87,17 +87,19 @@ def execute_search(
             config,
             record=run.record,
             tracker=run.tracker,
-            events=events,
+            events=run.events,
             resources=resources,
             inputs=inputs,
         )
         outcome = search.run(datasets)
         if outcome.winner is None:
-            events.note(f"none of the {len(outcome.trials)} trials succeeded; there is no winner")
+            run.events.note(
+                f"none of the {len(outcome.trials)} trials succeeded; there is no winner"
+            )
         else:
             best = trial_name(outcome.winner.number, outcome.winner.params)
             run.tracker.parent.set_tags({"rnnlane.best_trial": best})
-        events.stage("writing the report")
+        run.events.stage("writing the report")
         results = record.folder / "results"
         files = write_search_results(results, config, outcome, record=run.record)
         run.tracker.log_artifacts(results)
