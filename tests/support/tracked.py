@@ -73,6 +73,7 @@ class RememberedTracker:
         self.bundle: Path | None = None
         self.tags: dict[str, str] = {}
         self.datasets: list[DatasetInfo] = []
+        self.search_run_id: str | None = None
         self.best_epoch: int | None = None
         self.summary: dict[str, float] = {}
         self.status: str | None = None
@@ -93,6 +94,9 @@ class RememberedTracker:
 
     def log_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
         self.datasets += datasets
+
+    def link_search(self, search_run_id: str) -> None:
+        self.search_run_id = search_run_id
 
     def log_artifacts(self, folder: Path) -> None:
         for file in folder.glob("predictions/*.parquet"):

@@ -55,7 +55,7 @@ def execute_baseline(
         run.log_inputs(
             lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
         )
-        events.stage("fitting")
+        run.events.stage("fitting")
         result = _fit_and_log(config, prepared, splits, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 

@@ -34,6 +34,7 @@ from rnnlane.reports.artifacts import (
 from rnnlane.reports.classes import describe_classes
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
+from rnnlane.tracking.run_links import SEARCH_RUN_TAG
 from rnnlane.training.loop import Outcome, TrainingData
 from rnnlane.training.schedule import best_epoch
 
@@ -66,8 +67,10 @@ def execute_run(
         run.log_inputs(
             lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
         )
-        events.stage("starting the workers")
-        tracked = _TrackedEvents(events, run.tracker, metric=config.training.metric)
+        if (search_run_id := config.tracking.tags.get(SEARCH_RUN_TAG)) is not None:
+            run.tracker.link_search(search_run_id)
+        run.events.stage("starting the workers")
+        tracked = _TrackedEvents(run.events, run.tracker, metric=config.training.metric)
         if on_ray:
             import ray
 
@@ -78,7 +81,7 @@ def execute_run(
             )
         else:
             outcome = train_in_process(config, data, store=store, events=tracked)
-        events.stage("testing and logging the model")
+        run.events.stage("testing and logging the model")
         result = _log_outcome(config, prepared, outcome, val=data.splits["val"], run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 

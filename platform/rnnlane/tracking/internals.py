@@ -11,6 +11,7 @@ DATABASE_LOGGER = "mlflow.store.db.utils"
 OLD_SCHEMA_MESSAGE = "out-of-date database schema"
 
 NAME_TAG = "mlflow.runName"
+NOTE_TAG = "mlflow.note.content"
 PARENT_TAG = "mlflow.parentRunId"
 DATASET_CONTEXT_TAG = "mlflow.data.context"
 AUTHOR_TAGS = (

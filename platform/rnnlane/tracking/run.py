@@ -148,8 +148,17 @@ def send_outbox(uri: str, outbox: Path) -> int:
         box.close()
 
 
-def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> None:
+def terminate_run(
+    uri: str, run_id: str, status: RunStatus, *, reason: str, log_folder: Path | None = None
+) -> None:
     """Ends a run whose driver died, and its trials, where they are still RUNNING.
+
+    Args:
+        uri: the store.
+        run_id: the run.
+        status: how it ended.
+        reason: why, for a person to read.
+        log_folder: the driver's log, whose files become artifacts of the run; it may not exist.
 
     Raises:
         TrackingError: the store is away, or has no such run.
@@ -157,6 +166,8 @@ def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> N
     client = open_client(uri)
     with store_errors(uri, f"cannot end the run {run_id}"):
         parent = client.get_run(run_id)
+        if parent.info.status == "RUNNING" and log_folder is not None and log_folder.is_dir():
+            client.log_artifacts(run_id, str(log_folder))
         # The parent comes last, so that an interrupted call can be repeated.
         for run in [*child_runs(client, parent), parent]:
             if run.info.status == "RUNNING":
@@ -241,6 +252,10 @@ class MlflowTracker:
         """Logs what the run reads; the same data set may be logged again."""
         if datasets:
             self._write("datasets", {"datasets": as_contents(datasets)})
+
+    def link_search(self, search_run_id: str) -> None:
+        """Links the run and the search that found its experiment, if the store has that."""
+        self._write("search", {"run_id": search_run_id})
 
     def log_artifacts(self, folder: Path, artifact_path: str | None = None) -> None:
         """Logs the files of a folder.
