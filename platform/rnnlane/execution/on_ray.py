@@ -236,7 +236,8 @@ def _inbox(events: RunEvents) -> Iterator[Any]:
     finally:
         with contextlib.suppress(Exception):
             # Not inbox.put(): if Ray could not start the queue's actor, that waits for ever.
-            ray.wait([inbox.actor.put.remote(None)], timeout=10)
+            actor: Any = inbox.actor
+            ray.wait([actor.put.remote(None)], timeout=10)
             thread.join(timeout=10)
             inbox.shutdown(force=True)
 

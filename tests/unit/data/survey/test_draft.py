@@ -352,6 +352,7 @@ def test_what_holds_no_labeled_texts_is_refused(tmp_path, content, message, reme
         ({"label": "text"}, "a class must have several rows"),
         ({"encoding": "utf-9"}, "must be an encoding"),
         ({"delimiter": "||"}, "must be one character"),
+        ({"delimiter": "||", "encoding": "utf-9"}, "must be an encoding"),
         ({"delimiter": "tab"}, "no "),
     ],
 )
