@@ -10,9 +10,13 @@ from rnnlane.config import ExperimentConfig
 
 
 def schema(as_json: Json = False) -> None:
-    """Print the JSON schema of experiment files, for editors and for reference."""
+    """Print the JSON schema of experiment files, for editors and for reference.
+
+    Examples:
+        rnnlane schema > experiment.schema.json
+    """
     value = ExperimentConfig.model_json_schema()
     if as_json:
         output.write_json(value)
     else:
-        output.write(json.dumps(value, indent=2))
+        output.write_file(json.dumps(value, indent=2) + "\n")

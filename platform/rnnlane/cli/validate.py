@@ -26,7 +26,13 @@ def validate(
     config_only: ConfigOnly = False,
     as_json: Json = False,
 ) -> None:
-    """Check an experiment file and the first rows of its source without starting anything."""
+    """Check an experiment file and the first rows of its source without starting anything.
+
+    Examples:
+        rnnlane validate experiments/demo.yaml
+        rnnlane validate tickets.yaml --set training.epochs=3
+        rnnlane validate tickets.yaml --config-only
+    """
     config = load_experiment(experiment, overrides or ())
     if not config_only:
         _check_source(config)
