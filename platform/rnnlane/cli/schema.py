@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from rnnlane.cli import output
 from rnnlane.cli.options import Json
 from rnnlane.config import ExperimentConfig
+from rnnlane.config.schema import schema_text
 
 
 def schema(as_json: Json = False) -> None:
@@ -15,8 +14,7 @@ def schema(as_json: Json = False) -> None:
     Examples:
         rnnlane schema > experiment.schema.json
     """
-    value = ExperimentConfig.model_json_schema()
     if as_json:
-        output.write_json(value)
+        output.write_json(ExperimentConfig.model_json_schema())
     else:
-        output.write_file(json.dumps(value, indent=2) + "\n")
+        output.write_piece(schema_text())

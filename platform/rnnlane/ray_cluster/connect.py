@@ -13,7 +13,7 @@ from typing import Any
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import JobError, ResourceError, first_line
 from rnnlane.ray_cluster.address import check_address, cluster_to_join, unreachable
-from rnnlane.ray_cluster.capacity import capacity, fits, own_cpus
+from rnnlane.ray_cluster.capacity import capacity, fits, own_cpus, trials_within
 from rnnlane.ray_cluster.internals import (
     loopback_only,
     own_session,
@@ -59,13 +59,16 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> str | None:
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    if address is None:
-        dashboard = _start(config, options)
-    else:
-        try:
-            ray.init(address=address, **options)
-        except Exception as error:
-            raise unreachable(first_line(error), named=address) from error
+    try:
+        if address is None:
+            dashboard = _start(config, options)
+        else:
+            _join(address, options)
+    except SystemExit as error:
+        # What Ray's own handler does, from the time that Ray starts.
+        if error.code == signal.SIGTERM:
+            raise KeyboardInterrupt from None
+        raise
     if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
         # Ray's own handler aborts the process before it can record how the run ended.
         signal.signal(signal.SIGTERM, on_sigterm)
@@ -103,7 +106,7 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> str:
             remedy="it needs free memory, room in /dev/shm, and a temporary folder with room and a "
             "short path (RAY_TMPDIR, by default /tmp)",
         ) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         session = own_session()
         if session is not None and session.stat().st_mtime >= started_at:
             remove_at_exit(session)
@@ -118,6 +121,15 @@ def _token_hint() -> str:
         return ""
     file = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
     return f" (asks for the token in {file})"
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, **options)
+    except Exception as error:
+        raise unreachable(first_line(error), named=address) from error
 
 
 def use_gpu(config: RuntimeConfig) -> bool:
@@ -158,21 +170,7 @@ def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
         ResourceError: not even one fits; with the arithmetic.
     """
     have = capacity(worker_resources(cpus, gpus), num_workers)
-    fitting = []
-    for name, each in (("CPU", cpus), ("GPU", gpus)):
-        if each <= 0:
-            continue
-        needed, available = num_workers * each, have.get(name, 0.0)
-        if needed > available:
-            raise ResourceError(
-                f"a trial needs {num_workers} workers x {each:g} {name}s = {needed:g} {name}s, "
-                f"but Ray has {available:g}",
-                where="search.workers_per_trial",
-                remedy=f"lower search.workers_per_trial or search.{name.lower()}s_per_worker, "
-                "or add nodes",
-            )
-        fitting.append(int((available + 1e-9) // needed))
-    return min(fitting)
+    return trials_within(have, num_workers=num_workers, cpus=cpus, gpus=gpus)
 
 
 def alive_nodes() -> dict[str, str]:

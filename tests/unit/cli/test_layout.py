@@ -79,8 +79,13 @@ def test_what_does_not_fit_as_a_table_is_a_cell_a_line():
     table = layout.table(rows, width=17, header=["run", "long-title"])
     assert table.head == []
     assert table.rows == [
-        ["  run          12345678", "  long-title   a", "               long"]
-        + ["               name", ""],
+        [
+            "  run          12345678",
+            "  long-title   a",
+            "               long",
+            "               name",
+            "",
+        ],
         ["  run          2", "  long-title   b"],
     ]
 
