@@ -18,7 +18,11 @@ def baseline(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Fit TF-IDF and a logistic regression on the same data, as a baseline."""
+    """Fit TF-IDF and a logistic regression on the same data, as a baseline.
+
+    Examples:
+        rnnlane baseline experiments/demo.yaml
+    """
     config = load_experiment(experiment, overrides or ())
     open_store_and_import("rnnlane.execution.baseline", tracking_uri=config.tracking.uri)
     with events_for(verbose=verbose) as events:

@@ -44,7 +44,13 @@ def train(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Prepare the data, train on DDP workers, test, and log the run and its model."""
+    """Prepare the data, train on DDP workers, test, and log the run and its model.
+
+    Examples:
+        rnnlane train experiments/demo.yaml
+        rnnlane train tickets.yaml --set training.epochs=3 --workers 0
+        rnnlane train tickets.yaml --resume
+    """
     settings = list(overrides or ())
     if workers is not None:
         settings.append(f"runtime.num_workers={workers}")

@@ -1,7 +1,6 @@
 """The driver's side of Ray Train, with Ray replaced: attempts, notes, signals and messages."""
 
 import os
-import signal
 from types import SimpleNamespace
 
 import pytest
@@ -131,19 +130,6 @@ def test_messages_become_calls_in_order_until_the_last(caplog):
 
 def test_a_queue_that_is_gone_ends_the_thread():
     on_ray._listen(Inbox(RayActorError()), Notes())
-
-
-def test_ctrl_c_is_an_interrupt_and_the_handler_is_put_back():
-    handler = signal.getsignal(signal.SIGINT)
-
-    def interrupted():
-        with on_ray._keyboard_interrupt():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            raise SystemExit(0)
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.parametrize(
