@@ -18,6 +18,7 @@ from rnnlane.config.load import load_experiment
 from rnnlane.config.paths import check_writable, storage_root
 from rnnlane.config.space import data_variants, num_trials
 from rnnlane.errors import ConfigError
+from rnnlane.records.draft import ExperimentDraft, Hints
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, TrainResult
 from rnnlane.records.run_marker import marker_line
@@ -26,6 +27,50 @@ if TYPE_CHECKING:
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.execution.inventory import Inventory, Limits
     from rnnlane.tracking.store import RunSummary
+
+
+def init_experiment(
+    path: str,
+    *,
+    output: str | None = None,
+    name: str | None = None,
+    hints: Hints | None = None,
+    force: bool = False,
+) -> ExperimentDraft:
+    """Finds out what files of labeled texts are like, and writes an experiment for them.
+
+    Args:
+        path: a csv, tsv, jsonl or Parquet file, or a folder, a glob or a URI of such files.
+        output: the experiment to write; default: ``NAME.yaml`` in the working directory. The
+            schema for editors is written beside it.
+        name: of the experiment; default: that of the file.
+        hints: what is known of the files.
+        force: replace a file that is there already.
+
+    Raises:
+        DataError: the files cannot be read, or hold no labeled texts.
+        ConfigError: a hint or the name is not valid, or the file to write exists.
+    """
+    from rnnlane.config.new_files import check_is_new, write_experiment
+    from rnnlane.data.survey.draft import default_name, draft_experiment
+
+    name = name or default_name(path)
+    file = Path(output or f"{name}.yaml")
+    check_is_new(file, force=force)
+    draft = draft_experiment(path, name=name, hints=hints or Hints())
+    write_experiment(file, draft.yaml)
+    return replace(draft, path=str(file))
+
+
+def copy_examples(folder: str, *, force: bool = False) -> list[str]:
+    """Copies the experiments that come with rnnlane into a folder; returns the paths.
+
+    Raises:
+        ConfigError: an experiment of that name is there, with another content.
+    """
+    from rnnlane.config.new_files import write_examples
+
+    return write_examples(Path(folder), force=force)
 
 
 def prepare(
@@ -184,6 +229,7 @@ def tune(
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
+    from rnnlane.ray_cluster.capacity import check_own_trials
 
     if config.search is None:
         raise ConfigError(
@@ -193,6 +239,7 @@ def tune(
         )
     events = events or RunEvents()
     check_writable(config)
+    check_own_trials(config.search, config.runtime.device)
     _check_vectors(config, events)
     variants = data_variants(config)
     prepared = [prepare(variant, events=events, report=False) for variant in variants]
@@ -372,8 +419,9 @@ def predict(
 
     Returns:
         For each text ``text``, ``label``, ``probabilities`` by class name, and
-        ``num_known_tokens``: how many of the tokens that are read the model knows. Where it is 0,
-        the answer says nothing about the text.
+        ``num_known_tokens``: how many of the tokens that are read, ``num_tokens``, the model
+        knows. Where it is 0, the answer says nothing about the text. ``is_sure`` says whether the
+        answer is more than a guess; see :func:`rnnlane.inference.predictor.is_sure`.
 
     Raises:
         ConfigError: there is no such run, or what is given is one text or holds what is no text.

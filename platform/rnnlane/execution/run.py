@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
+from rnnlane.config.section import ValMetric
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
 from rnnlane.errors import redact
 from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.in_process import train_in_process
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.run_record import RunRecord
@@ -23,11 +25,17 @@ from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.records.results import TrainResult
-from rnnlane.reports.artifacts import clipped_fraction, write_inputs, write_results
+from rnnlane.reports.artifacts import (
+    clipped_fraction,
+    write_inputs,
+    write_predictions,
+    write_results,
+)
 from rnnlane.reports.classes import describe_classes
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.loop import Outcome, TrainingData
+from rnnlane.training.schedule import best_epoch
 
 
 def execute_run(
@@ -55,9 +63,11 @@ def execute_run(
     )
     store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
-        run.log_inputs(lambda folder: write_inputs(folder, config, prepared))
+        run.log_inputs(
+            lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
+        )
         events.stage("starting the workers")
-        tracked = _TrackedEvents(events, run.tracker)
+        tracked = _TrackedEvents(events, run.tracker, metric=config.training.metric)
         if on_ray:
             import ray
 
@@ -74,14 +84,16 @@ def execute_run(
 
 
 class _TrackedEvents(ForwardedEvents):
-    """Passes events on, and logs every epoch first."""
+    """Passes events on, and logs every epoch first, and which one is the best so far."""
 
-    def __init__(self, events: RunEvents, tracker: MlflowTracker):
+    def __init__(self, events: RunEvents, tracker: MlflowTracker, *, metric: ValMetric):
         super().__init__(events)
         self._tracker = tracker
+        self._metric = metric
 
     def epoch(self, history: list[dict[str, float]]) -> None:
-        self._tracker.log_history(history)
+        best = best_epoch(self._metric, history) + 1 if history else None
+        self._tracker.log_history(history, best)
         super().epoch(history)
 
 
@@ -103,6 +115,7 @@ def training_data(
         vocabulary_size=prepared.manifest.vocabulary_size,
         vectors=vectors,
         class_names=prepared.class_names,
+        row_keys=prepared.held_out_keys() if "test" in splits else {},
     )
 
 
@@ -139,7 +152,7 @@ def _log_outcome(
 ) -> TrainResult:
     """Logs the metrics, the figures and the model, and returns the result."""
     record, tracker = run.record, run.tracker
-    tracker.log_history(outcome.history)
+    tracker.log_history(outcome.history, outcome.best_epoch)
     bundle = record.folder / "model"
     save_bundle(
         bundle,
@@ -153,6 +166,7 @@ def _log_outcome(
     names = prepared.class_names
     sample = sample_answer(config, predictor, val=val, vocabulary=prepared.vocabulary())
     write_results(record.folder / "results", config, outcome, class_names=names, sample=sample)
+    write_predictions(record.folder / "results", outcome.predictions)
     tracker.log_artifacts(record.folder / "results")
     model_uri = tracker.log_model(bundle)
     tracker.set_tags(

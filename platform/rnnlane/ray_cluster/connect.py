@@ -13,7 +13,7 @@ from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.data.in_use import hold
 from rnnlane.errors import JobError, ResourceError, first_line
 from rnnlane.ray_cluster.address import check_address, cluster_to_join, unreachable
-from rnnlane.ray_cluster.capacity import capacity, fits, own_cpus
+from rnnlane.ray_cluster.capacity import capacity, fits, own_cpus, trials_within
 from rnnlane.ray_cluster.internals import loopback_only, startup_failure, without_startup_log
 from rnnlane.records.events import RunEvents
 from rnnlane.training.memory import use_huge_pages
@@ -49,13 +49,16 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    if address is None:
-        _start(config, options)
-    else:
-        try:
-            ray.init(address=address, **options)
-        except Exception as error:
-            raise unreachable(first_line(error), named=address) from error
+    try:
+        if address is None:
+            _start(config, options)
+        else:
+            _join(address, options)
+    except SystemExit as error:
+        # What Ray's own handler does, from the time that Ray starts.
+        if error.code == signal.SIGTERM:
+            raise KeyboardInterrupt from None
+        raise
     if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
         # Ray's own handler aborts the process before it can record how the run ended.
         signal.signal(signal.SIGTERM, on_sigterm)
@@ -93,6 +96,15 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
         ) from error
     # Tells `rnnlane clean` that the session's folder is ours, and when it is not needed.
     hold(Path(context.address_info["session_dir"]))
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, **options)
+    except Exception as error:
+        raise unreachable(first_line(error), named=address) from error
 
 
 def use_gpu(config: RuntimeConfig) -> bool:
@@ -133,21 +145,7 @@ def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
         ResourceError: not even one fits; with the arithmetic.
     """
     have = capacity(worker_resources(cpus, gpus), num_workers)
-    fitting = []
-    for name, each in (("CPU", cpus), ("GPU", gpus)):
-        if each <= 0:
-            continue
-        needed, available = num_workers * each, have.get(name, 0.0)
-        if needed > available:
-            raise ResourceError(
-                f"a trial needs {num_workers} workers x {each:g} {name}s = {needed:g} {name}s, "
-                f"but Ray has {available:g}",
-                where="search.workers_per_trial",
-                remedy=f"lower search.workers_per_trial or search.{name.lower()}s_per_worker, "
-                "or add nodes",
-            )
-        fitting.append(int((available + 1e-9) // needed))
-    return min(fitting)
+    return trials_within(have, num_workers=num_workers, cpus=cpus, gpus=gpus)
 
 
 def alive_nodes() -> dict[str, str]:

@@ -54,6 +54,7 @@ class Store:
             log_artifacts=lambda folder: self.artifacts.append(
                 sorted(file.name for file in folder.iterdir())
             ),
+            log_datasets=lambda _datasets: None,
             finish=lambda status, reason=None: self.finish(run_id, status, reason),
         )
 
@@ -393,8 +394,10 @@ def test_checkpoints_stay_until_the_store_has_the_model(store, notes, monkeypatc
     monkeypatch.setattr(
         lifecycle, "send_outbox", lambda _uri, outbox: (outbox / "outbox.db").unlink() or 1
     )
+    assert not only_record().result["is_tracked"]
     assert close_abandoned_runs(store.uri) == 1
     assert not checkpoint.exists()
+    assert only_record().result["is_tracked"]
 
 
 def test_a_resumed_search_is_tidied_again(store, notes):
