@@ -46,6 +46,10 @@ class RnnlaneError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.where, self.remedy)
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a traceback: the caller, not rnnlane, is at fault."""
+        return [f"{type(self).__name__}: {self}"]
+
     def as_dict(self) -> dict[str, Any]:
         """The error as ``--json`` prints it."""
         return {"message": self.message, "where": self.where, "remedy": self.remedy}

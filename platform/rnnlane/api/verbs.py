@@ -203,7 +203,9 @@ def run_and_store(run: Run, tracking_uri: str | None) -> tuple[str, str | None]:
         ConfigError: it is neither a result of a run nor a str.
     """
     if isinstance(run, TrainResult | BaselineResult):
-        return run.run_id, tracking_uri or run.tracking_uri
+        # A result keeps no password; its store is then the one that training took.
+        known = None if "***" in run.tracking_uri else run.tracking_uri
+        return run.run_id, tracking_uri or known
     if isinstance(run, str):
         return run, tracking_uri
     raise ConfigError(

@@ -44,7 +44,8 @@ class Model:
         """
         import pandas as pd
 
-        table = pd.DataFrame({"text": _checked(texts)}, index=getattr(texts, "index", None))
+        index = texts.index if isinstance(texts, pd.Series) else None
+        table = pd.DataFrame({"text": _checked(texts)}, index=index)
         answer = self._predictor.predict(table["text"].tolist())
         columns = answer.columns()
         table["label"] = columns.pop("predicted_label")
