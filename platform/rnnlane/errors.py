@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-# Where the authority is empty, as in sqlite:///path and file:///path, an @ belongs to the path.
-USER_INFO = re.compile(r"(?<=://)(?!/)[^\s'\"]*@")
+# Where the authority is empty, as in sqlite:///path and file:///path, an @ belongs to the path; over
+# HTTP it is never empty.
+USER_INFO = re.compile(r"(?:(?<=https://)|(?<=http://)|(?<=://)(?!/))[^\s'\"]*@")
 _QUERY_SECRET = re.compile(
     r"([?&;][\w.-]*(?:token|passw|pwd|secret|key|credential|signature|sig)[\w.-]*=)[^&;\s#'\"]+",
     re.IGNORECASE,
