@@ -7,8 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.vocabulary import Vocabulary
+from rnnlane.records.predictions import Predictions
 from support.tiny import VOCABULARY_SIZE, tiny_data
 
 IDENTITY = {"config_fingerprint": "c", "data_fingerprint": "d"}
@@ -25,9 +30,14 @@ def tiny_prepared() -> Any:
         class_names=("bad", "good"),
         manifest=SimpleNamespace(vocabulary_size=VOCABULARY_SIZE, model_dump_json=lambda **_: "{}"),
         split=lambda name: splits[name],
+        held_out_keys=lambda: {name: keys_of(splits[name]) for name in ("val", "test")},
         vocabulary=lambda: vocabulary,
         vocabulary_text=vocabulary.to_jsonl,
     )
+
+
+def keys_of(split: EncodedSplit) -> npt.NDArray[np.uint64]:
+    return np.arange(len(split)).astype(np.uint64) + np.uint64(2**63)
 
 
 class RememberedTracker:
@@ -40,6 +50,7 @@ class RememberedTracker:
         self.spec: Any = None
         self.history: list[dict[str, float]] = []
         self.files: set[str] = set()
+        self.predictions: dict[str, Predictions] = {}
         self.bundle: Path | None = None
         self.tags: dict[str, str] = {}
         self.status: str | None = None
@@ -53,6 +64,8 @@ class RememberedTracker:
         self.history = [dict(entry) for entry in history]
 
     def log_artifacts(self, folder: Path) -> None:
+        for file in folder.glob("predictions/*.parquet"):
+            self.predictions[file.stem] = Predictions.read(file)
         self.files |= {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
     def log_model(self, bundle: Path) -> str:

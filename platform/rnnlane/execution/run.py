@@ -23,7 +23,12 @@ from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.records.results import TrainResult
-from rnnlane.reports.artifacts import clipped_fraction, write_inputs, write_results
+from rnnlane.reports.artifacts import (
+    clipped_fraction,
+    write_inputs,
+    write_predictions,
+    write_results,
+)
 from rnnlane.reports.classes import describe_classes
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
@@ -103,6 +108,7 @@ def training_data(
         vocabulary_size=prepared.manifest.vocabulary_size,
         vectors=vectors,
         class_names=prepared.class_names,
+        row_keys=prepared.held_out_keys() if "test" in splits else {},
     )
 
 
@@ -153,6 +159,7 @@ def _log_outcome(
     names = prepared.class_names
     sample = sample_answer(config, predictor, val=val, vocabulary=prepared.vocabulary())
     write_results(record.folder / "results", config, outcome, class_names=names, sample=sample)
+    write_predictions(record.folder / "results", outcome.predictions)
     tracker.log_artifacts(record.folder / "results")
     model_uri = tracker.log_model(bundle)
     tracker.set_tags(

@@ -195,6 +195,10 @@ class PreparedData:
         keys[row_ids] = np.concatenate([table["row_key"].to_numpy() for table in tables])
         return keys
 
+    def held_out_keys(self) -> dict[str, npt.NDArray[np.uint64]]:
+        """The :meth:`row_keys` of val and of test."""
+        return {name: self.row_keys(name) for name in SPLITS if name != "train"}
+
     def texts(self, name: str, row_keys: Iterable[int]) -> dict[int, str]:
         """The texts of some rows of ``val`` or ``test``, by key; of long ones an excerpt.
 
