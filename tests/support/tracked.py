@@ -14,6 +14,7 @@ from rnnlane.config.experiment import VocabularyConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.records.predictions import Predictions
+from support.run_facts import manifest
 from support.tiny import VOCABULARY_SIZE, tiny_data
 
 IDENTITY = {"config_fingerprint": "c", "data_fingerprint": "d"}
@@ -28,9 +29,11 @@ def tiny_prepared() -> Any:
         path="/data/tiny",
         fingerprint="d",
         class_names=("bad", "good"),
-        manifest=SimpleNamespace(vocabulary_size=VOCABULARY_SIZE, model_dump_json=lambda **_: "{}"),
+        manifest=manifest(("bad", "good"), vocabulary_size=VOCABULARY_SIZE),
         split=lambda name: splits[name],
         held_out_keys=lambda: {name: keys_of(splits[name]) for name in ("val", "test")},
+        row_keys=lambda name: keys_of(splits[name]),
+        texts=lambda name, keys: {int(key): f"text of {name} {key}" for key in keys},
         vocabulary=lambda: vocabulary,
         vocabulary_text=vocabulary.to_jsonl,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnnlane.config.experiment import ExperimentConfig
@@ -15,6 +15,7 @@ from rnnlane.errors import redact
 from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.in_process import train_in_process
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
+from rnnlane.execution.reporting import calibrate, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.predictor import Predictor
@@ -23,13 +24,9 @@ from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.records.results import TrainResult
-from rnnlane.reports.artifacts import (
-    clipped_fraction,
-    write_inputs,
-    write_predictions,
-    write_results,
-)
+from rnnlane.reports.artifacts import clipped_fraction, write_inputs, write_results
 from rnnlane.reports.classes import describe_classes
+from rnnlane.reports.run_facts import RunFacts
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.loop import Outcome, TrainingData
@@ -74,7 +71,7 @@ def execute_run(
         else:
             outcome = train_in_process(config, data, store=store, events=tracked)
         events.stage("testing and logging the model")
-        result = _log_outcome(config, prepared, outcome, val=data.splits["val"], run=run)
+        result = _log_outcome(config, prepared, outcome, splits=data.splits, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
 
@@ -140,7 +137,7 @@ def _log_outcome(
     prepared: PreparedData,
     outcome: Outcome,
     *,
-    val: EncodedSplit,
+    splits: Mapping[str, EncodedSplit],
     run: TrackedRun[MlflowTracker],
 ) -> TrainResult:
     """Logs the metrics, the figures and the model, and returns the result."""
@@ -155,21 +152,36 @@ def _log_outcome(
         model=config.model.model_dump(mode="json"),
         class_names=prepared.class_names,
     )
+    temperature = calibrate(config, bundle, outcome.predictions)
     predictor = Predictor.load(bundle)
-    names = prepared.class_names
-    sample = sample_answer(config, predictor, val=val, vocabulary=prepared.vocabulary())
-    write_results(record.folder / "results", config, outcome, class_names=names, sample=sample)
-    write_predictions(record.folder / "results", outcome.predictions)
-    tracker.log_artifacts(record.folder / "results")
+    names, results = prepared.class_names, record.folder / "results"
+    sample = sample_answer(config, predictor, val=splits["val"], prepared=prepared)
+    write_results(results, config, outcome, class_names=names, sample=sample)
+    best = outcome.history[outcome.best_epoch - 1]
+    clip = {**outcome.clip, "clipped_fraction": clipped_fraction(outcome)}
+    facts = RunFacts(
+        config=config,
+        manifest=prepared.manifest,
+        metrics=best,
+        confusions=outcome.confusions,
+        predictions=outcome.predictions,
+        temperature=temperature,
+        history=outcome.history,
+        best_epoch=outcome.best_epoch,
+        clip=clip,
+        sample=sample,
+    )
+    report = write_answers_and_report(results, facts, prepared=prepared, splits=splits)
+    tracker.log_artifacts(results)
     model_uri = tracker.log_model(bundle)
     tracker.set_tags(
         {
             "rnnlane.best_epoch": str(outcome.best_epoch),
             "rnnlane.clip_norm": str(outcome.clip["max_norm"]),
             "rnnlane.clip_reason": outcome.clip["reason"],
+            "rnnlane.temperature": f"{temperature.used:.6g}",
         }
     )
-    best = outcome.history[outcome.best_epoch - 1]
     test = {key: value for key, value in best.items() if key.startswith("test/")}
     last = {**outcome.history[-1], **test}
     return TrainResult(
@@ -182,8 +194,11 @@ def _log_outcome(
         metrics={**last, "last": last, "best": best},
         epochs=len(outcome.history),
         best_epoch=outcome.best_epoch,
-        clip={**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
+        clip=clip,
         sample=sample,
         run_folder=str(record.folder),
+        report=str(report),
+        temperature=temperature.used,
+        verdict=facts.verdict,
         **describe_classes(outcome.confusions, names),
     )

@@ -150,6 +150,15 @@ class Predictor:
             num_tokens=np.concatenate(lengths),
         )
 
+    def predict_rows(self, split: EncodedSplit) -> Predictions:
+        """Classifies encoded rows, whose labels are not used."""
+        return Predictions(
+            self.class_names,
+            self._classify(split),
+            num_known_tokens=_num_known(split),
+            num_tokens=split.lengths,
+        )
+
     @torch.inference_mode()
     def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
         probabilities = np.zeros((len(split), len(self.class_names)))

@@ -37,6 +37,9 @@ class TrainResult(Result):
         classes: class, precision, recall, f1 and rows of each class on test.
         confused: true, predicted, rows and share of the most confused pairs of classes on test.
         notes: what to know before trusting the metrics, in sentences.
+        report: path of the report.
+        temperature: divides the model's logits; see ``inference.temperature``.
+        verdict: why nobody should use the model; None if there is no such reason.
     """
 
     run_id: str
@@ -55,6 +58,9 @@ class TrainResult(Result):
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
+    temperature: float = 1.0
+    verdict: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class BaselineResult(Result):
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
-        classes, confused, notes: see :class:`TrainResult`.
+        classes, confused, notes, report, temperature, verdict: see :class:`TrainResult`.
     """
 
     run_id: str
@@ -88,6 +94,9 @@ class BaselineResult(Result):
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
+    temperature: float = 1.0
+    verdict: str | None = None
 
 
 @dataclass(frozen=True)
