@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from rnnlane.config.experiment import VocabularyConfig
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.prepare.prepared import SourceInfo, SplitStats
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.records.predictions import Predictions
-from support.run_facts import manifest
+from rnnlane.tracking.datasets import DatasetInfo
+from support.run_facts import manifest, split_stats
 from support.tiny import VOCABULARY_SIZE, tiny_data
 
 IDENTITY = {"config_fingerprint": "c", "data_fingerprint": "d"}
@@ -29,7 +31,12 @@ def tiny_prepared() -> Any:
         path="/data/tiny",
         fingerprint="d",
         class_names=("bad", "good"),
-        manifest=manifest(("bad", "good"), vocabulary_size=VOCABULARY_SIZE),
+        manifest=manifest(
+            ("bad", "good"),
+            vocabulary_size=VOCABULARY_SIZE,
+            source=SourceInfo(kind="csv", fingerprint="f", location="/data/tiny.csv"),
+            splits={name: _stats(split) for name, split in splits.items()},
+        ),
         split=lambda name: splits[name],
         held_out_keys=lambda: {name: keys_of(splits[name]) for name in ("val", "test")},
         row_keys=lambda name: keys_of(splits[name]),
@@ -41,6 +48,11 @@ def tiny_prepared() -> Any:
 
 def keys_of(split: EncodedSplit) -> npt.NDArray[np.uint64]:
     return np.arange(len(split)).astype(np.uint64) + np.uint64(2**63)
+
+
+def _stats(split: EncodedSplit) -> SplitStats:
+    counts = np.bincount(split.labels, minlength=2).tolist()
+    return split_stats(counts, ("bad", "good"), num_tokens=len(split.token_ids))
 
 
 class RememberedTracker:
@@ -56,6 +68,9 @@ class RememberedTracker:
         self.predictions: dict[str, Predictions] = {}
         self.bundle: Path | None = None
         self.tags: dict[str, str] = {}
+        self.datasets: list[DatasetInfo] = []
+        self.best_epoch: int | None = None
+        self.summary: dict[str, float] = {}
         self.status: str | None = None
         self._is_away = is_away
 
@@ -63,8 +78,17 @@ class RememberedTracker:
         self.spec = spec
         return self
 
-    def log_history(self, history: Sequence[Mapping[str, float]]) -> None:
+    def log_history(
+        self, history: Sequence[Mapping[str, float]], best_epoch: int | None = None
+    ) -> None:
         self.history = [dict(entry) for entry in history]
+        self.best_epoch = best_epoch
+
+    def log_summary(self, values: Mapping[str, float]) -> None:
+        self.summary |= values
+
+    def log_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
+        self.datasets += datasets
 
     def log_artifacts(self, folder: Path) -> None:
         for file in folder.glob("predictions/*.parquet"):

@@ -19,6 +19,7 @@ from rnnlane.cli import (
     clean,
     doctor,
     evaluate,
+    init,
     jobs,
     manifest,
     output,
@@ -58,6 +59,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
+    init.init,
     validate.validate,
     prepare.prepare,
     train.train,

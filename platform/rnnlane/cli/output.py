@@ -10,42 +10,18 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rnnlane.errors import RnnlaneError
+from rnnlane.records import plain_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _stdout: TextIO | None = None
-
-# What a terminal obeys or a reader takes for a line end: control characters, Unicode's line and
-# paragraph separators and its marks of direction; and surrogates, which cannot be written.
-_ACTIVE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-# Beside them, what lines and columns are made of.
-_ACTIVE_BUT_LINES = re.compile(rf"(?![\n\t]){_ACTIVE.pattern}")
-
-
-def one_line(text: str) -> str:
-    """Text from outside as a part of a line: what would act on a terminal becomes an escape."""
-    return _ACTIVE.sub(_escape, text)
-
-
-def lines(text: str) -> str:
-    """Text from outside that may have several lines, and tabs; else as :func:`one_line`."""
-    return _ACTIVE_BUT_LINES.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    character = match.group()
-    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8, in an argument or a path
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
+one_line, lines = plain_text.one_line, plain_text.lines
 
 
 def claim_stdout() -> None:
@@ -83,7 +59,7 @@ def write_error_piece(text: str) -> None:
 def write_json(value: Mapping[str, Any]) -> None:
     """Writes one JSON object on a line of its own; numbers that JSON lacks become null."""
     text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
-    write_piece(_ACTIVE.sub(lambda match: f"\\u{ord(match.group()):04x}", text) + "\n")
+    write_piece(plain_text.ACTIVE.sub(lambda match: f"\\u{ord(match.group()):04x}", text) + "\n")
 
 
 def _finite(value: Any) -> Any:

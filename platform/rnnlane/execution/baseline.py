@@ -13,6 +13,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.errors import redact
+from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.reporting import calibrate, fit_on, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
@@ -53,7 +54,9 @@ def execute_baseline(
         events=events,
         is_resumable=False,
     ) as run:
-        run.log_inputs(lambda folder: write_inputs(folder, config, prepared))
+        run.log_inputs(
+            lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
+        )
         events.stage("fitting")
         result = _fit_and_log(config, prepared, splits, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
@@ -71,7 +74,7 @@ def _fit_and_log(
     model = fit_on(splits["train"], config, prepared)
     fit_s = time.perf_counter() - started
     metrics, confusions, predictions = _scores(model, splits, prepared)
-    tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}])
+    tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}], 1)
     num_ngrams = len(model.ngrams)
     bundle = record.folder / "model"
     save_bundle(

@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -40,6 +40,7 @@ from rnnlane.execution.run_record import RunRecord, RunState, all_records
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import Result
 from rnnlane.records.run_marker import marker_line
+from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.outbox import has_records, set_aside_if_damaged
 from rnnlane.tracking.run import MlflowTracker, RunSpec, RunStatus, send_outbox, terminate_run
 from rnnlane.tracking.search import SearchTracker
@@ -84,14 +85,22 @@ class TrackedRun(Generic[TrackerT]):
         self._events = events
         self._is_resumable = is_resumable
 
-    def log_inputs(self, write: Callable[[Path], None]) -> None:
-        """Logs the files that ``write`` puts into a folder, unless an earlier attempt has."""
+    def log_inputs(
+        self, write: Callable[[Path], None], datasets: Sequence[DatasetInfo] = ()
+    ) -> None:
+        """Logs what the run starts from, unless an earlier attempt has.
+
+        Args:
+            write: puts files into a folder.
+            datasets: what the run reads.
+        """
         if not self.record.has_inputs:
             folder = self.record.folder / "inputs"
             with disk_errors(folder):
                 folder.mkdir(exist_ok=True)
                 write(folder)
             self.tracker.log_artifacts(folder)
+            self.tracker.log_datasets(datasets)
             self.record = self.record.update(has_inputs=True)
 
     def conclude(self, describe: Callable[[bool], ResultT]) -> ResultT:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
+from rnnlane.config.section import ValMetric
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
 from rnnlane.errors import redact
 from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.in_process import train_in_process
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.reporting import calibrate, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
+from rnnlane.inference.calibration import TemperatureChoice
 from rnnlane.inference.predictor import Predictor
 from rnnlane.models.vector_files import VectorMatch, Vectors, check_match, load_vectors
 from rnnlane.ray_cluster import connect as cluster
@@ -30,6 +34,7 @@ from rnnlane.reports.run_facts import RunFacts
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.loop import Outcome, TrainingData
+from rnnlane.training.schedule import best_epoch
 
 
 def execute_run(
@@ -57,9 +62,11 @@ def execute_run(
     )
     store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
-        run.log_inputs(lambda folder: write_inputs(folder, config, prepared))
+        run.log_inputs(
+            lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
+        )
         events.stage("starting the workers")
-        tracked = _TrackedEvents(events, run.tracker)
+        tracked = _TrackedEvents(events, run.tracker, metric=config.training.metric)
         if on_ray:
             import ray
 
@@ -76,14 +83,16 @@ def execute_run(
 
 
 class _TrackedEvents(ForwardedEvents):
-    """Passes events on, and logs every epoch first."""
+    """Passes events on, and logs every epoch first, and which one is the best so far."""
 
-    def __init__(self, events: RunEvents, tracker: MlflowTracker):
+    def __init__(self, events: RunEvents, tracker: MlflowTracker, *, metric: ValMetric):
         super().__init__(events)
         self._tracker = tracker
+        self._metric = metric
 
     def epoch(self, history: list[dict[str, float]]) -> None:
-        self._tracker.log_history(history)
+        best = best_epoch(self._metric, history) + 1 if history else None
+        self._tracker.log_history(history, best)
         super().epoch(history)
 
 
@@ -142,7 +151,7 @@ def _log_outcome(
 ) -> TrainResult:
     """Logs the metrics, the figures and the model, and returns the result."""
     record, tracker = run.record, run.tracker
-    tracker.log_history(outcome.history)
+    tracker.log_history(outcome.history, outcome.best_epoch)
     bundle = record.folder / "model"
     save_bundle(
         bundle,
@@ -158,19 +167,7 @@ def _log_outcome(
     sample = sample_answer(config, predictor, val=splits["val"], prepared=prepared)
     write_results(results, config, outcome, class_names=names, sample=sample)
     best = outcome.history[outcome.best_epoch - 1]
-    clip = {**outcome.clip, "clipped_fraction": clipped_fraction(outcome)}
-    facts = RunFacts(
-        config=config,
-        manifest=prepared.manifest,
-        metrics=best,
-        confusions=outcome.confusions,
-        predictions=outcome.predictions,
-        temperature=temperature,
-        history=outcome.history,
-        best_epoch=outcome.best_epoch,
-        clip=clip,
-        sample=sample,
-    )
+    facts = _facts(config, prepared, outcome, temperature=temperature, sample=sample)
     report = write_answers_and_report(results, facts, prepared=prepared, splits=splits)
     tracker.log_artifacts(results)
     model_uri = tracker.log_model(bundle)
@@ -194,11 +191,35 @@ def _log_outcome(
         metrics={**last, "last": last, "best": best},
         epochs=len(outcome.history),
         best_epoch=outcome.best_epoch,
-        clip=clip,
+        clip=dict(facts.clip),
         sample=sample,
         run_folder=str(record.folder),
         report=str(report),
         temperature=temperature.used,
         verdict=facts.verdict,
+        metric=config.training.metric,
         **describe_classes(outcome.confusions, names),
+    )
+
+
+def _facts(
+    config: ExperimentConfig,
+    prepared: PreparedData,
+    outcome: Outcome,
+    *,
+    temperature: TemperatureChoice,
+    sample: Mapping[str, Any] | None,
+) -> RunFacts:
+    """What the report is about."""
+    return RunFacts(
+        config=config,
+        manifest=prepared.manifest,
+        metrics=outcome.history[outcome.best_epoch - 1],
+        confusions=outcome.confusions,
+        predictions=outcome.predictions,
+        temperature=temperature,
+        history=outcome.history,
+        best_epoch=outcome.best_epoch,
+        clip={**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
+        sample=sample,
     )

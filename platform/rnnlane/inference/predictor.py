@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,10 @@ from torch import Tensor
 
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.tensors import BatchMaker
-from rnnlane.data.prepare.vocabulary import UNKNOWN_ID
+from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, kept_tokens
 from rnnlane.inference.bundle import Bundle, load_bundle
+from rnnlane.inference.explain import token_shares
+from rnnlane.records.explanation import Explanation
 from rnnlane.training.metrics import length_batches
 
 TEXTS_PER_CHUNK = 2048
@@ -157,6 +160,34 @@ class Predictor:
             self._classify(split),
             num_known_tokens=_num_known(split),
             num_tokens=split.lengths,
+        )
+
+    def explain(self, text: str, *, label: str | None = None) -> Explanation:
+        """The share of each token in the log-odds of a label; see :mod:`rnnlane.inference.explain`.
+
+        Args:
+            text: any text.
+            label: one of the class names; default: the most probable one.
+        """
+        tokens = self._processor(text)
+        kept = kept_tokens(tokens, max_length=self._text.max_length, keep=self._text.keep)
+        encoded = self._encode([text])
+        if label is None:
+            label = self.class_names[int(self._classify(encoded)[0].argmax())]
+        index = self.class_names.index(label)
+        shares, base, log_odds = token_shares(self._model, encoded.token_ids, index)
+        if not kept:  # it was read as one unknown token, which is none of its own
+            shares, base = shares[:0], log_odds
+        return Explanation(
+            text=text,
+            label=label,
+            probability=1 / (1 + math.exp(-log_odds)),
+            tokens=tuple(kept),
+            known=tuple(bool(one != UNKNOWN_ID) for one in encoded.token_ids[: len(kept)]),
+            shares=tuple(shares.tolist()),
+            base=base,
+            log_odds=log_odds,
+            num_unread=len(tokens) - len(kept),
         )
 
     @torch.inference_mode()

@@ -49,13 +49,16 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    if address is None:
-        _start(config, options)
-    else:
-        try:
-            ray.init(address=address, **options)
-        except Exception as error:
-            raise unreachable(first_line(error), named=address) from error
+    try:
+        if address is None:
+            _start(config, options)
+        else:
+            _join(address, options)
+    except SystemExit as error:
+        # What Ray's own handler does, from the time that Ray starts.
+        if error.code == signal.SIGTERM:
+            raise KeyboardInterrupt from None
+        raise
     if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
         # Ray's own handler aborts the process before it can record how the run ended.
         signal.signal(signal.SIGTERM, on_sigterm)
@@ -93,6 +96,15 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
         ) from error
     # Tells `rnnlane clean` that the session's folder is ours, and when it is not needed.
     hold(Path(context.address_info["session_dir"]))
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, **options)
+    except Exception as error:
+        raise unreachable(first_line(error), named=address) from error
 
 
 def use_gpu(config: RuntimeConfig) -> bool:

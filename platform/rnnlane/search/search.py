@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.data.storage import joined
 from rnnlane.errors import DataError
 from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import describe_run, flattened, tracked_run
 from rnnlane.execution.run import training_data, vector_match
 from rnnlane.execution.run_record import RunRecord
@@ -26,15 +27,34 @@ from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import SearchResult
-from rnnlane.records.search import SearchRecord, TrialRecord
+from rnnlane.records.search import SearchRecord, TrialRecord, TrialState
 from rnnlane.reports.artifacts import resolved_yaml
+from rnnlane.reports.trials import format_value
 from rnnlane.search.dispatcher import TrialEvents
 from rnnlane.search.ray_tune import TrialResources, run_trials
 from rnnlane.search.results import describe_result, write_search_results
 from rnnlane.search.study import TrialSpec, TrialStudy, open_repeats, open_trials
 from rnnlane.search.trial_worker import TrialTask
-from rnnlane.tracking.run import RunSpec
+from rnnlane.tracking.datasets import DatasetInfo
+from rnnlane.tracking.history import summary_of
+from rnnlane.tracking.internals import NAME_TAG
+from rnnlane.tracking.run import RunSpec, RunStatus
 from rnnlane.tracking.search import SearchTracker, start_search
+
+# MLflow shows a trial that was cut short apart from those that trained all their epochs.
+_END_STATUS: dict[TrialState, RunStatus] = {
+    "finished": "FINISHED",
+    "pruned": "KILLED",
+    "cut": "KILLED",
+    "failed": "FAILED",
+}
+_END_REASONS: dict[TrialState, str] = {
+    "pruned": "pruned by the search's scheduler",
+    "cut": "the time budget was used up",
+}
+MAX_NAME_CHARS = 200
+# No trial reads the test split.
+_SPLITS = ("train", "val")
 
 
 def execute_search(
@@ -57,13 +77,20 @@ def execute_search(
     resources = trial_resources(config)
     check_storage(config)
     datasets = _shared_data(config, prepared, events)
+    inputs = {key: describe_datasets(data, _SPLITS) for key, data in prepared.items()}
     spec = _describe_search(config, record)
     with tracked_run(
         start_search, spec, config=config.tracking, record=record, events=events
     ) as run:
-        run.log_inputs(partial(_write_inputs, config))
+        every_input = [one for of_variant in inputs.values() for one in of_variant]
+        run.log_inputs(partial(_write_inputs, config), every_input)
         search = _Search(
-            config, record=run.record, tracker=run.tracker, events=events, resources=resources
+            config,
+            record=run.record,
+            tracker=run.tracker,
+            events=events,
+            resources=resources,
+            inputs=inputs,
         )
         outcome = search.run(datasets)
         if outcome.winner is None:
@@ -119,7 +146,7 @@ def _shared_data(
 
     references = {}
     for name, of_variant in prepared.items():
-        data = training_data(config, of_variant, splits=("train", "val"))
+        data = training_data(config, of_variant, splits=_SPLITS)
         if (match := vector_match(data, of_variant)) is not None:
             events.note(str(match))
         references[name] = ray.put(data)
@@ -150,6 +177,7 @@ class _Search(TrialEvents):
         tracker: SearchTracker,
         events: RunEvents,
         resources: TrialResources,
+        inputs: Mapping[str, Sequence[DatasetInfo]],
     ):
         assert config.search is not None
         self._config = config
@@ -158,6 +186,7 @@ class _Search(TrialEvents):
         self._tracker = tracker
         self._events = events
         self._resources = resources
+        self._inputs = inputs
         self._file = record.folder / "trials.sqlite"
         self._trials = open_trials(self._file, config, key=record.key)
         self._seeds: TrialStudy | None = None
@@ -210,7 +239,7 @@ class _Search(TrialEvents):
         self._delete_done_checkpoints()
         self._tracker.open_trial(
             spec.key,
-            name=spec.key,
+            name=trial_name(spec),
             params=flattened(
                 spec.config.model_dump(
                     mode="json", exclude={"tracking", "description", "runtime", "search"}
@@ -221,26 +250,32 @@ class _Search(TrialEvents):
                 "rnnlane.config_fingerprint": config_fingerprint(spec.config),
                 "rnnlane.search": self._record.key,
             },
+            datasets=self._inputs[data_key(spec.config)],
         )
         self._report()
 
     def trial_progressed(self, spec: TrialSpec, record: TrialRecord) -> None:
-        self._tracker.log_trial(spec.key, record.history)
+        self._tracker.log_trial(spec.key, record.history, record.best_epoch)
         self._report()
 
     def trial_ended(self, spec: TrialSpec, record: TrialRecord) -> None:
-        self._tracker.tag_trial(spec.key, {"rnnlane.trial_state": record.state})
-        self._tracker.close_trial(
-            spec.key,
-            "FAILED" if record.state == "failed" else "FINISHED",
-            reason=record.reason or None,
-        )
+        tags = {"rnnlane.trial_state": record.state, NAME_TAG: trial_name(spec, record.state)}
+        self._tracker.tag_trial(spec.key, tags)
+        reason = record.reason or _END_REASONS.get(record.state)
+        self._tracker.close_trial(spec.key, _END_STATUS[record.state], reason=reason)
         self._done_checkpoints.append(spec.key)
-        self._tracker.parent.log_history(_progression(self.snapshot()))
+        self._log_progress(self.snapshot())
         if self._seeds is not None:
             value = "failed" if record.value is None else f"{record.value:.4f}"
             self.note(f"{spec.key} with seed {spec.sample.seed}: {value}")
         self._report()
+
+    def _log_progress(self, search: SearchRecord) -> None:
+        """Logs how far the search is, and the metrics of the best trial so far as its own."""
+        self._tracker.parent.log_history(_progression(search))
+        if (winner := search.winner) is not None and winner.best_epoch is not None:
+            best = winner.history[winner.best_epoch - 1]
+            self._tracker.parent.log_summary(summary_of(best))
 
     def note(self, text: str) -> None:
         self._events.note(text)
@@ -309,6 +344,19 @@ class _Search(TrialEvents):
         while self._done_checkpoints:
             with contextlib.suppress(OSError, DataError):
                 CheckpointStore(self._checkpoints(self._done_checkpoints.pop())).delete()
+
+
+def trial_name(spec: TrialSpec, state: TrialState = "running") -> str:
+    """What a trial is called in MLflow: what differs comes first, because lists cut names off.
+
+    For example ``#12 learning_rate=2.3e-03 cell=lstm``, ``#12 pruned learning_rate=...``, or, of a
+    finalist with another seed, ``seed 3 learning_rate=...``.
+    """
+    sample = spec.sample
+    first = f"#{spec.number}" if sample.seed is None else f"seed {sample.seed}"
+    how = f" {state}" if state in _END_REASONS or state == "failed" else ""
+    values = [f"{key.split('.')[-1]}={format_value(v)}" for key, v in sample.params.items()]
+    return " ".join([f"{first}{how}", *values])[:MAX_NAME_CHARS]
 
 
 def _distinct(trials: list[TrialRecord]) -> list[TrialRecord]:

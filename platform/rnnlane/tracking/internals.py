@@ -7,7 +7,9 @@ from typing import Any
 DATABASE_LOGGER = "mlflow.store.db.utils"
 OLD_SCHEMA_MESSAGE = "out-of-date database schema"
 
+NAME_TAG = "mlflow.runName"
 PARENT_TAG = "mlflow.parentRunId"
+DATASET_CONTEXT_TAG = "mlflow.data.context"
 AUTHOR_TAGS = (
     "mlflow.user",
     "mlflow.source.name",

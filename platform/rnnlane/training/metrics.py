@@ -91,9 +91,9 @@ def score(
     split: EncodedSplit,
     *,
     group: WorkerGroup,
+    temperature: float = 1.0,
     kept: npt.NDArray[np.int64] | None = None,
     num_classes: int = 0,
-    temperature: float = 1.0,
 ) -> Scores:
     """Scores a split on all workers; every worker must call it and gets the same result.
 

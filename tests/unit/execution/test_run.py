@@ -40,6 +40,10 @@ def test_a_run_logs_its_epochs_files_and_model(tracker):
     assert {"tables/val_classes.csv", "tables/test_confused.csv"} <= tracker.files
     assert [one["rows"] for one in result.classes] == [20, 21]
     assert {"predictions/val.parquet", "predictions/test.parquet"} <= tracker.files
+    assert [(one.name, one.digest, one.context) for one in tracker.datasets] == [
+        (f"tiny-{split}", "d", split) for split in ("train", "val", "test")
+    ]
+    assert tracker.best_epoch == result.best_epoch
     assert tracker.status == "FINISHED"
     assert tracker.tags["rnnlane.best_epoch"] == str(result.best_epoch)
     assert Predictor.load(tracker.bundle).class_names == ("bad", "good")

@@ -1,6 +1,8 @@
 """Which Ray a driver starts or joins, and what it says of one that does not start."""
 
 import os
+import signal
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -79,3 +81,15 @@ def test_a_ray_that_does_not_start_names_the_cause_and_its_log(monkeypatch, tmp_
     native = failure(monkeypatch, TIMED_OUT)
     assert native.message == "Ray cannot be started: mmap failed: no memory"
     assert native.where.endswith(f"_{os.getpid()}/logs/raylet.err")
+
+
+@pytest.mark.usefixtures("inits")
+@pytest.mark.parametrize("address", [None, "head:6379"])
+def test_a_sigterm_while_ray_starts_is_an_interrupt_like_any_other(address, monkeypatch):
+    def terminated(**_):
+        sys.exit(signal.SIGTERM)  # as Ray's own handler does
+
+    monkeypatch.setattr(cluster, "cluster_to_join", lambda: address)
+    monkeypatch.setattr(ray, "init", terminated)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.connect(RUNTIME)

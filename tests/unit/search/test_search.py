@@ -10,9 +10,10 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.search import SearchRecord
 from rnnlane.search import search
 from rnnlane.search.dispatcher import TrialDispatcher
-from rnnlane.search.search import data_key, execute_search, trial_resources
+from rnnlane.search.search import data_key, execute_search, trial_name, trial_resources
+from rnnlane.search.study import Sample, TrialSpec
 from support.study import experiment, record_of
-from support.tracked import IDENTITY, RememberedTracker
+from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
 
 SPACE = {"model.num_layers": "choice(1, 2)", "training.learning_rate": "loguniform(1e-3, 1e-1)"}
 
@@ -26,12 +27,15 @@ class SearchTracker(RememberedTracker):
         self.ended: dict[str, str] = {}
         self.opened: dict[str, dict[str, str]] = {}
 
-    def open_trial(self, key: str, *, name: str, params: Any, tags: dict[str, str]) -> None:
-        assert name == key
+    def open_trial(
+        self, key: str, *, name: str, params: Any, tags: dict[str, str], datasets: Any
+    ) -> None:
+        assert [one.context for one in datasets] == ["train", "val"]
+        assert name.startswith(("#", "seed "))
         assert params["training.epochs"] == 4
         self.opened[key] = tags
 
-    def log_trial(self, key: str, history: Any) -> None: ...
+    def log_trial(self, key: str, history: Any, best_epoch: int | None = None) -> None: ...
 
     def tag_trial(self, key: str, tags: Any) -> None: ...
 
@@ -100,7 +104,9 @@ def execute(events: Notes, **settings: Any) -> Any:
     config = experiment(space=SPACE, **settings)
     record = RunRecord.create("x", **IDENTITY)
     with record.locked() as current:
-        return execute_search(config, {data_key(config): "data"}, record=current, events=events)
+        return execute_search(
+            config, {data_key(config): tiny_prepared()}, record=current, events=events
+        )
 
 
 def test_a_search_runs_all_trials_and_names_the_best(tracker):
@@ -119,6 +125,27 @@ def test_the_progression_has_the_best_value_after_each_trial(tracker):
     best = [entry["search/best_accuracy"] for entry in tracker.history]
     assert best == sorted(best)
     assert [entry["search/epochs_trained"] for entry in tracker.history] == [4, 8, 12, 16, 20, 24]
+
+
+def test_a_search_has_the_metrics_of_its_best_trial(tracker):
+    result = execute(Notes(), num_trials=6, scheduler="none")
+    assert tracker.summary["best/val/accuracy"] == result.best["value"]
+    assert tracker.summary["best_epoch"] == result.best["best_epoch"]
+
+
+@pytest.mark.parametrize(
+    ("seed", "state", "expected"),
+    [
+        (None, "running", "#12 num_layers=2 learning_rate=2.3e-03"),
+        (None, "finished", "#12 num_layers=2 learning_rate=2.3e-03"),
+        (None, "pruned", "#12 pruned num_layers=2 learning_rate=2.3e-03"),
+        (3, "failed", "seed 3 failed num_layers=2 learning_rate=2.3e-03"),
+    ],
+)
+def test_a_trial_s_name_begins_with_what_tells_it_from_others(seed, state, expected):
+    params = {"model.num_layers": 2, "training.learning_rate": 0.00234}
+    spec = TrialSpec(12, "key", Sample(params, seed=seed), experiment(space=SPACE))
+    assert trial_name(spec, state) == expected
 
 
 def test_finalists_are_repeated_with_other_seeds(tracker):
