@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-# Where the authority is empty, as in sqlite:///path and file:///path, an @ belongs to the path.
-USER_INFO = re.compile(r"(?<=://)(?!/)[^\s'\"]*@")
+# Where the authority is empty, as in sqlite:///path and file:///path, an @ belongs to the path; over
+# HTTP it is never empty.
+USER_INFO = re.compile(r"(?:(?<=https://)|(?<=http://)|(?<=://)(?!/))[^\s'\"]*@")
 _QUERY_SECRET = re.compile(
     r"([?&;][\w.-]*(?:token|passw|pwd|secret|key|credential|signature|sig)[\w.-]*=)[^&;\s#'\"]+",
     re.IGNORECASE,
@@ -45,6 +46,10 @@ class RnnlaneError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.where, self.remedy)
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a traceback: the caller, not rnnlane, is at fault."""
+        return [f"{type(self).__name__}: {self}"]
 
     def as_dict(self) -> dict[str, Any]:
         """The error as ``--json`` prints it."""

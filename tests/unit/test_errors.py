@@ -109,3 +109,10 @@ def test_other_errors_pass() -> None:
 )
 def test_what_a_person_has_to_see_to(error: Exception, is_one: bool) -> None:
     assert is_disk_error(error) is is_one
+
+
+def test_a_notebook_shows_an_error_without_the_traceback() -> None:
+    error = ConfigError("x must be 1, but got 2", where="a.yaml:3 x", remedy="set it to 1")
+    assert error._render_traceback_() == [
+        "ConfigError: a.yaml:3 x: x must be 1, but got 2 (set it to 1)"
+    ]

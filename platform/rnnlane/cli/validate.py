@@ -31,6 +31,11 @@ def validate(
     """Check an experiment file and the first rows of its source without starting anything.
 
     All mistakes are listed, each with its rule, its value and its line.
+
+    Examples:
+        rnnlane validate experiments/demo.yaml
+        rnnlane validate tickets.yaml --set training.epochs=3
+        rnnlane validate tickets.yaml --config-only
     """
     config = load_experiment(experiment, overrides or ())
     mistakes = [] if config_only else [*_mistakes(config)]

@@ -13,19 +13,21 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.errors import redact
+from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.predictor import Predictor
 from rnnlane.models.linear import LinearClassifier, fit_linear
 from rnnlane.records.events import RunEvents
+from rnnlane.records.predictions import Predictions
 from rnnlane.records.results import BaselineResult
-from rnnlane.reports.artifacts import write_answers, write_inputs
+from rnnlane.reports.artifacts import write_answers, write_inputs, write_predictions
 from rnnlane.reports.classes import describe_classes
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.group import in_process
-from rnnlane.training.metrics import confusion, score, summarize
+from rnnlane.training.metrics import confusion, score, score_and_keep, summarize
 
 # The last four do not affect the baseline.
 NOT_PARAMS = {"tracking", "description", "model", "training", "runtime", "search"}
@@ -50,8 +52,10 @@ def execute_baseline(
         events=events,
         is_resumable=False,
     ) as run:
-        run.log_inputs(lambda folder: write_inputs(folder, config, prepared))
-        events.stage("fitting")
+        run.log_inputs(
+            lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
+        )
+        run.events.stage("fitting")
         result = _fit_and_log(config, prepared, splits, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
@@ -76,8 +80,8 @@ def _fit_and_log(
         num_classes=num_classes,
     )
     fit_s = time.perf_counter() - started
-    metrics, confusions = _scores(model, splits, num_classes=num_classes)
-    tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}])
+    metrics, confusions, predictions = _scores(model, splits, prepared)
+    tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}], 1)
     num_ngrams = len(model.ngrams)
     bundle = record.folder / "model"
     save_bundle(
@@ -95,12 +99,15 @@ def _fit_and_log(
     sample = sample_answer(config, predictor, val=splits["val"], vocabulary=prepared.vocabulary())
     numbers = {"metrics": metrics, **write_answers(results, confusions, names, sample=sample)}
     (results / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+    write_predictions(results, predictions)
     tracker.log_artifacts(results)
-    model_uri = tracker.log_model(bundle)
+    model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
     tracker.set_tags({"rnnlane.model": "linear", "rnnlane.num_ngrams": str(num_ngrams)})
     return BaselineResult(
         run_id=tracker.run_id,
         tracking_uri=redact(tracker.tracking_uri),
+        run_url=tracker.pages.run,
+        runs_url=tracker.pages.runs,
         data_fingerprint=prepared.fingerprint,
         model_uri=model_uri,
         metrics=metrics,
@@ -113,11 +120,17 @@ def _fit_and_log(
 
 
 def _scores(
-    model: LinearClassifier, splits: dict[str, EncodedSplit], *, num_classes: int
-) -> tuple[dict[str, float], dict[str, npt.NDArray[np.int64]]]:
-    """Metrics of every split, and the confusion matrices of val and test: int64 [C, C]."""
-    group = in_process("cpu")
-    scores = {name: score(model, split, group=group) for name, split in splits.items()}
+    model: LinearClassifier, splits: dict[str, EncodedSplit], prepared: PreparedData
+) -> tuple[dict[str, float], dict[str, npt.NDArray[np.int64]], dict[str, Predictions]]:
+    """Metrics of every split; of val and test the confusion matrices and the predictions."""
+    group, names = in_process("cpu"), prepared.class_names
+    num_classes = len(names)
+    scores = {"train": score(model, splits["train"], group=group)}
+    predictions = {}
+    for name, keys in prepared.held_out_keys().items():
+        scores[name], predictions[name] = score_and_keep(
+            model, splits[name], row_keys=keys, class_names=names, group=group
+        )
     metrics = {
         f"{name}/{key}": value
         for name, of_split in scores.items()
@@ -126,4 +139,4 @@ def _scores(
     confusions = {
         name: confusion(scores[name], num_classes=num_classes) for name in ("val", "test")
     }
-    return metrics, confusions
+    return metrics, confusions, predictions

@@ -14,6 +14,8 @@ import yaml
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.errors import redact
 from rnnlane.inference.predictor import Predictor
+from rnnlane.records.predictions import FOLDER as PREDICTIONS
+from rnnlane.records.predictions import Predictions
 from rnnlane.reports.classes import write_class_tables
 from rnnlane.reports.figures import (
     save_confidence,
@@ -79,6 +81,12 @@ def write_results(
         **write_answers(folder, outcome.confusions, class_names, sample=sample),
     }
     (folder / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+
+
+def write_predictions(folder: Path, predictions: Mapping[str, Predictions]) -> None:
+    """Writes the probabilities of each split, as ``predictions/SPLIT.parquet``."""
+    for split, of_split in predictions.items():
+        of_split.write(folder / PREDICTIONS / f"{split}.parquet")
 
 
 def write_answers(

@@ -18,7 +18,13 @@ from rnnlane.data.prepare.keys import (
     split_key,
     token_key,
 )
-from rnnlane.data.prepare.prepared import SPLIT_SCHEMA, SPLITS, SplitStats
+from rnnlane.data.prepare.prepared import (
+    HELD_OUT,
+    HELD_OUT_SCHEMA,
+    SPLIT_SCHEMA,
+    SPLITS,
+    SplitStats,
+)
 from rnnlane.data.prepare.splits import TRAIN, VAL
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary, count_tokens, kept_tokens
@@ -26,11 +32,15 @@ from rnnlane.data.storage import StoragePath, readable_errors
 
 NULL_TEXT, NULL_LABEL, EMPTY_TEXT = "null_text", "null_label", "empty_text"
 
-# ``key`` decides the split and is made of the raw text alone; ``look`` is what the text settings
-# leave for the model to see, NULL where that is nothing.
+# Of a longer text the beginning and the end are kept for people to read.
+HEAD_CHARS, TAIL_CHARS = 600, 400
+
+# ``text`` is an :func:`excerpt`. ``key`` decides the split and is made of the raw text alone;
+# ``look`` is what the text settings leave for the model to see, NULL where that is nothing.
 TOKENS_SCHEMA = pa.schema(
     [
         ("tokens", pa.list_(pa.string())),
+        ("text", pa.string()),
         ("key", pa.binary(KEY_BYTES)),
         ("exact", pa.binary(KEY_BYTES)),
         ("look", pa.binary(KEY_BYTES)),
@@ -43,6 +53,9 @@ TOKENS_SCHEMA = pa.schema(
         ("cut_length", pa.bool_()),
     ]
 )
+
+# What the driver needs of each row: all but the bulk.
+ROWS_SCHEMA = pa.schema([field for field in TOKENS_SCHEMA if field.name not in {"tokens", "text"}])
 
 # The limits that cut a text, and where its row says so.
 CUT_COLUMNS = {"max_chars": "cut_chars", "max_length": "cut_length"}
@@ -58,17 +71,21 @@ class Assignment:
         split: int8 [N]: index in ``SPLITS``, or negative for a row that is left out.
         row_ids: int64 [N]: position in the split.
         labels: int64 [N].
+        row_keys: uint64 [N]: see :func:`keys.row_keys`; 0 for a row that is left out.
     """
 
     split: npt.NDArray[np.int8]
     row_ids: Ints
     labels: Ints
+    row_keys: npt.NDArray[np.uint64]
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, rows: slice | npt.NDArray[np.bool_]) -> Assignment:
-        return Assignment(self.split[rows], self.row_ids[rows], self.labels[rows])
+        return Assignment(
+            self.split[rows], self.row_ids[rows], self.labels[rows], self.row_keys[rows]
+        )
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,7 @@ class _TextColumns(NamedTuple):
     """The columns of TOKENS_SCHEMA that come from a row's text."""
 
     tokens: Sequence[str] | None = None
+    text: str | None = None
     key: bytes = bytes(KEY_BYTES)
     exact: bytes = bytes(KEY_BYTES)
     look: bytes | None = None
@@ -142,6 +160,7 @@ def _tokenize_text(text: bytes | None, has_label: bool, processor: TextProcessor
     tokens = kept_tokens(all_tokens, max_length=config.max_length, keep=config.keep)
     return _TextColumns(
         tokens=tokens or None,
+        text=excerpt(decoded),
         key=key,
         exact=exact_key(decoded),
         look=token_key(tokens) if tokens else None,
@@ -149,6 +168,13 @@ def _tokenize_text(text: bytes | None, has_label: bool, processor: TextProcessor
         cut_chars=len(decoded) > config.max_chars,
         cut_length=len(all_tokens) > config.max_length,
     )
+
+
+def excerpt(text: str) -> str:
+    """A text for people to read: of one longer than 1,000 characters the beginning and the end."""
+    if len(text) <= HEAD_CHARS + TAIL_CHARS:
+        return text
+    return f"{text[:HEAD_CHARS]} [...] {text[-TAIL_CHARS:]}"
 
 
 def _decode(text: bytes) -> tuple[str, bool]:
@@ -159,8 +185,8 @@ def _decode(text: bytes) -> tuple[str, bool]:
 
 
 def describe_rows(table: pa.Table) -> pa.Table:
-    """All but the tokens: what the driver needs of each row."""
-    return table.drop_columns(["tokens"])
+    """What the driver needs of each row: a table of ``ROWS_SCHEMA``."""
+    return table.select(ROWS_SCHEMA.names)
 
 
 def count_train_tokens(assignment: Assignment, *tables: pa.Table) -> pa.Table:
@@ -173,7 +199,7 @@ def count_train_tokens(assignment: Assignment, *tables: pa.Table) -> pa.Table:
     Returns:
         Columns token (string) and count (int64).
     """
-    return count_tokens(_tokens(tables, np.flatnonzero(assignment.split == TRAIN)))
+    return count_tokens(_column("tokens", tables, np.flatnonzero(assignment.split == TRAIN)))
 
 
 @dataclass(frozen=True)
@@ -181,7 +207,8 @@ class SplitWriter:
     """Encodes rows and writes them as Parquet.
 
     Attributes:
-        folder: holds one folder for each split.
+        folder: holds one folder for each split; and below ``rows`` those of val and test, with the
+            keys and the texts of their rows.
         vocabulary: fitted on train.
     """
 
@@ -189,7 +216,7 @@ class SplitWriter:
     vocabulary: Vocabulary
 
     def write(self, part: int, assignment: Assignment, *tables: pa.Table) -> list[PartStats]:
-        """Writes the rows of some tables, one file for each split that has any.
+        """Writes the rows of some tables, one or two files for each split that has any.
 
         Args:
             part: number of the files.
@@ -208,14 +235,18 @@ class SplitWriter:
         self, index: int, part: int, assignment: Assignment, tables: Sequence[pa.Table]
     ) -> PartStats:
         rows = np.flatnonzero(assignment.split == index)
-        tokens = _tokens(tables, rows)
+        tokens = _column("tokens", tables, rows)
         token_ids = self.vocabulary.encode_column(tokens)
         lengths = token_ids.value_lengths()
         labels = assignment.labels[rows]
         if len(rows):
             columns = [pa.array(assignment.row_ids[rows]), pa.array(labels), lengths, token_ids]
             table = pa.table(columns, names=SPLIT_SCHEMA.names).cast(SPLIT_SCHEMA)
-            _write(table, self.folder / SPLITS[index] / f"part-{part:06d}.parquet")
+            name = f"part-{part:06d}.parquet"
+            _write(table, self.folder / SPLITS[index] / name)
+            if index != TRAIN:
+                held_out = _held_out(tables, rows, assignment)
+                _write(held_out, self.folder / HELD_OUT / SPLITS[index] / name)
         is_unknown = pc.equal(token_ids.values, UNKNOWN_ID)
         num_words, num_unknown_words = _count_words(tokens, is_unknown) if index == VAL else (0, 0)
         return PartStats(
@@ -256,9 +287,15 @@ def summarize(parts: Sequence[PartStats], class_names: Sequence[str]) -> SplitSt
     )
 
 
-def _tokens(tables: Sequence[pa.Table], rows: Ints) -> pa.ListArray:
-    """The tokens of some rows, by their position in the tables together: list<string>."""
-    column = pa.chunked_array([chunk for table in tables for chunk in table["tokens"].chunks])
+def _held_out(tables: Sequence[pa.Table], rows: Ints, assignment: Assignment) -> pa.Table:
+    keys, texts = assignment.row_keys[rows], _column("text", tables, rows)
+    columns = [pa.array(assignment.row_ids[rows]), pa.array(keys), texts]
+    return pa.table(columns, names=HELD_OUT_SCHEMA.names).cast(HELD_OUT_SCHEMA)
+
+
+def _column(name: str, tables: Sequence[pa.Table], rows: Ints) -> pa.Array:
+    """A column of some rows, by their position in the tables together."""
+    column = pa.chunked_array([chunk for table in tables for chunk in table[name].chunks])
     taken = column.take(pa.array(rows))
     return taken.combine_chunks() if taken.num_chunks != 1 else taken.chunk(0)
 

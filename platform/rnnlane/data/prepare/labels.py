@@ -166,12 +166,13 @@ def regroup_rare_classes(
     )
 
 
-def too_small(sizes: Mapping[str, int], *, needed: int) -> DataError:
+def too_small(sizes: Mapping[str, int], *, needed: int, rare_classes: str = "error") -> DataError:
     """The error that names all classes with fewer texts than needed.
 
     Args:
         sizes: different texts by class name.
         needed: 2 where only train and val are dealt, else 3.
+        rare_classes: the policy, which does not help.
     """
     rare = {name: size for name, size in sizes.items() if size < needed}
     sides = "train and val" if needed == 2 else "train, val and test"
@@ -180,7 +181,8 @@ def too_small(sizes: Mapping[str, int], *, needed: int) -> DataError:
         f"texts, but {len(rare)} of {len(sizes)} classes {'has' if len(rare) == 1 else 'have'} "
         f"fewer: {counts_text(rare)}",
         where="data.source",
-        remedy="give more rows, or set data.rare_classes: drop or merge:other",
+        remedy="give more rows, or set data.rare_classes: drop"
+        + (" or merge:other" if rare_classes == "error" else ""),
     )
 
 

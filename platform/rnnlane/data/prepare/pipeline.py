@@ -23,7 +23,7 @@ from rnnlane.config import ExperimentConfig
 from rnnlane.data.prepare.address import Identity, identify, prepared_path
 from rnnlane.data.prepare.blocks import (
     CUT_COLUMNS,
-    TOKENS_SCHEMA,
+    ROWS_SCHEMA,
     Assignment,
     SplitWriter,
     count_train_tokens,
@@ -114,7 +114,9 @@ def prepare(
     started = time.monotonic()
     events = events or RunEvents()
     source = source_of(config.data)
-    source.fetch(lambda done, total: events.progress(Progress("download", done, total)))
+    source.fetch(
+        lambda done, total: events.progress(Progress("download", done, total, unit="bytes"))
+    )
     files = source.list_files()
     identity = identify(config)
     path = identity.path(storage)
@@ -171,7 +173,7 @@ def _build(config: ExperimentConfig, folder: StoragePath, events: RunEvents) -> 
     blocks = _tokenized_blocks(config, events)
     describe = ray.remote(describe_rows)
     described = ray.get([describe.remote(block.ref) for block in blocks])
-    rows = pa.concat_tables([TOKENS_SCHEMA.remove(0).empty_table(), *described])
+    rows = pa.concat_tables([ROWS_SCHEMA.empty_table(), *described])
     num_repaired = pc.sum(rows["invalid_utf8"]).as_py() or 0
     check_repaired(num_repaired, num_rows=rows.num_rows, config=config.data)
     selection = select_rows(rows, config=config.data, seed=config.seed)

@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 from pyarrow import fs as pafs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.prepare.labels import counts_text
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.data.storage import StoragePath, open_storage_path, readable_errors, storage_error
 from rnnlane.errors import DataError
+from rnnlane.records import html
 
 SPLITS = ("train", "val", "test")
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 VOCABULARY_NAME = "vocabulary.jsonl"
 
@@ -34,6 +37,13 @@ SPLIT_SCHEMA = pa.schema(
         ("length", pa.int32()),
         ("token_ids", pa.list_(pa.int32())),
     ]
+)
+
+
+# Of val and test, beside the encoded rows, which alone stay in memory.
+HELD_OUT = "rows"
+HELD_OUT_SCHEMA = pa.schema(
+    [("row_id", pa.int64()), ("row_key", pa.uint64()), ("text", pa.string())]
 )
 
 
@@ -135,6 +145,35 @@ class PreparedData:
         """By label."""
         return self.manifest.class_names
 
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name} {one.num_rows:,}" for name, one in self.manifest.splits.items())
+        return (
+            f"PreparedData({self.fingerprint[:8]}, {len(self.class_names)} classes, rows: {rows})"
+        )
+
+    def _repr_html_(self) -> str:
+        manifest = self.manifest
+        rows = [
+            [
+                name,
+                f"{one.num_rows:,}",
+                counts_text(one.class_counts),
+                f"{one.length_quantiles['p50']:.0f}",
+                f"{one.length_quantiles['max']:.0f}",
+                f"{one.unknown_token_rate:.2%}",
+            ]
+            for name, one in manifest.splits.items()
+        ]
+        header = ["split", "rows", "classes", "median tokens", "most", "unknown"]
+        used = sum(one.num_rows for one in manifest.splits.values())
+        notes = [
+            f"{manifest.num_rows_read:,} rows read, {used:,} used; "
+            f"vocabulary of {manifest.vocabulary_size:,} tokens",
+            *manifest.warnings,
+            self.path,
+        ]
+        return html.card("PreparedData", html.table(rows, header=header), html.paragraphs(notes))
+
     def vocabulary_text(self) -> str:
         """The vocabulary as JSON lines.
 
@@ -157,11 +196,10 @@ class PreparedData:
         Raises:
             DataError: a file cannot be read or is damaged, or rows are missing.
         """
-        tables = [self._read_part(part) for part in self._parts(name)]
+        tables = [self._read_part(part, SPLIT_SCHEMA) for part in self._parts(name)]
         row_ids = _joined(table["row_id"] for table in tables)
-        num_rows = self.manifest.splits[name].num_rows
-        if not np.array_equal(np.sort(row_ids), np.arange(num_rows)):
-            raise _damaged(self.path, f"the rows of {name} must be 0 to {num_rows - 1}")
+        self._check_all(row_ids, name)
+        num_rows = len(row_ids)
         order = np.argsort(row_ids)
         lengths = _joined(table["length"] for table in tables)
         offsets = np.zeros(num_rows + 1, dtype=np.int64)
@@ -172,13 +210,54 @@ class PreparedData:
         labels = _joined(table["label"] for table in tables)[order]
         return EncodedSplit(token_ids=token_ids, offsets=offsets, labels=labels)
 
+    def row_keys(self, name: str) -> npt.NDArray[np.uint64]:
+        """What names the rows of ``val`` or ``test`` in every run, by row id: uint64 [num_rows].
+
+        Raises:
+            DataError: a file cannot be read or is damaged, or rows are missing.
+        """
+        tables = [
+            self._read_part(part, HELD_OUT_SCHEMA).select(["row_id", "row_key"])
+            for part in self._parts(f"{HELD_OUT}/{name}")
+        ]
+        row_ids = _joined(table["row_id"] for table in tables)
+        self._check_all(row_ids, name)
+        keys = np.zeros(len(row_ids), dtype=np.uint64)
+        keys[row_ids] = np.concatenate([table["row_key"].to_numpy() for table in tables])
+        return keys
+
+    def held_out_keys(self) -> dict[str, npt.NDArray[np.uint64]]:
+        """The :meth:`row_keys` of val and of test."""
+        return {name: self.row_keys(name) for name in SPLITS if name != "train"}
+
+    def texts(self, name: str, row_keys: Iterable[int]) -> dict[int, str]:
+        """The texts of some rows of ``val`` or ``test``, by key; of long ones an excerpt.
+
+        Keys of no row are left out.
+
+        Raises:
+            DataError: a file cannot be read or is damaged.
+        """
+        wanted = pa.array(sorted({int(key) for key in row_keys}), pa.uint64())
+        texts: dict[int, str] = {}
+        for part in self._parts(f"{HELD_OUT}/{name}"):
+            table = self._read_part(part, HELD_OUT_SCHEMA)
+            table = table.filter(pc.is_in(table["row_key"], wanted))
+            texts |= zip(table["row_key"].to_pylist(), table["text"].to_pylist(), strict=True)
+        return texts
+
+    def _check_all(self, row_ids: Ints, name: str) -> None:
+        num_rows = self.manifest.splits[name].num_rows
+        if not np.array_equal(np.sort(row_ids), np.arange(num_rows)):
+            raise _damaged(self.path, f"the rows of {name} must be 0 to {num_rows - 1}")
+
     def _parts(self, name: str) -> list[str]:
         return [part for part in sorted(self.manifest.files) if part.startswith(f"{name}/")]
 
-    def _read_part(self, part: str) -> pa.Table:
+    def _read_part(self, part: str, schema: pa.Schema) -> pa.Table:
         content = self._read(part)
         with readable_errors(f"{self.path}: {part}"):
-            return pq.read_table(pa.BufferReader(content), schema=SPLIT_SCHEMA)
+            return pq.read_table(pa.BufferReader(content), schema=schema)
 
     def _read(self, name: str) -> bytes:
         """The content of a file, as it was written."""

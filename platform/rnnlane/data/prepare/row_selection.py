@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from rnnlane.config.class_names import near_duplicates
 from rnnlane.config.experiment import DataConfig
 from rnnlane.data.prepare.blocks import EMPTY_TEXT, Assignment
-from rnnlane.data.prepare.keys import key_array
+from rnnlane.data.prepare.keys import key_array, row_keys
 from rnnlane.data.prepare.labels import counts_text, regroup_rare_classes, resolve_labels, too_small
 from rnnlane.data.prepare.limits import check_dropped
 from rnnlane.data.prepare.prepared import SPLITS
@@ -56,6 +56,8 @@ class Selection:
             ``train_also_in_test``, whose text is in the official test.
         conflicts: rows by class whose text has other labels as well, duplicates merged.
         num_conflicts: the texts of these rows.
+        row_keys: uint64 [N]: names of the rows that have a split, 0 for others; see
+            :func:`keys.row_keys`.
         warnings: what a person should know of the labels, a sentence each.
     """
 
@@ -67,6 +69,7 @@ class Selection:
     merged: dict[str, int]
     conflicts: dict[str, int]
     num_conflicts: int
+    row_keys: npt.NDArray[np.uint64]
     warnings: tuple[str, ...] = ()
 
     @property
@@ -77,8 +80,9 @@ class Selection:
 
     @property
     def assignment(self) -> Assignment:
-        """Split, row id and label of all N rows."""
-        return Assignment(self.split, row_numbers(self.split, self.order), self.labels)
+        """Split, row id, label and key of all N rows."""
+        row_ids = row_numbers(self.split, self.order)
+        return Assignment(self.split, row_ids, self.labels, self.row_keys)
 
 
 def _counted(selection: Selection, before: Sides) -> Selection:
@@ -135,7 +139,7 @@ def select_rows(rows: pa.Table, *, config: DataConfig, seed: int) -> Selection:
     check_dropped(selection.dropped, num_rows=rows.num_rows, config=config)
     selection = _separated(selection, rows["look"])
     _check_splits(selection)
-    return selection
+    return replace(selection, row_keys=_row_keys(selection, rows["exact"]))
 
 
 def _without_empty(selection: Selection, is_empty: Bools) -> Selection:
@@ -151,6 +155,13 @@ def _separated(selection: Selection, looks: pa.ChunkedArray) -> Selection:
     """
     split = separate(selection.split, key_array(looks))
     return _counted(replace(selection, split=split), selection.split)
+
+
+def _row_keys(selection: Selection, exact: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    used = np.flatnonzero(selection.is_used)
+    keys = np.zeros(len(selection.split), dtype=np.uint64)
+    keys[used] = row_keys(key_array(exact)[used], selection.labels[used], selection.class_names)
+    return keys
 
 
 def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:
@@ -217,7 +228,7 @@ def _choose_texts(
         sizes = _class_sizes(texts, class_names, config)
     _check_class_count(labels, class_names)
     if any(size < needed for size in sizes.values()):
-        raise too_small(sizes, needed=needed)
+        raise too_small(sizes, needed=needed, rare_classes=config.rare_classes)
     conflicting, conflicts, num_conflicts = _conflicts(texts, class_names, config)
     used = ~conflicting | (config.conflicts == "keep")
     split = np.full(rows.num_rows, LEFT_OUT, dtype=np.int8)
@@ -241,6 +252,7 @@ def _choose_texts(
         merged={"duplicates": texts.num_duplicates, "train_also_in_test": texts.num_in_test},
         conflicts=conflicts,
         num_conflicts=num_conflicts,
+        row_keys=np.zeros(0, dtype=np.uint64),
         warnings=(
             *near_duplicates(class_names),
             *(() if regrouping is None else (regrouping.warning,)),

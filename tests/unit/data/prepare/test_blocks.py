@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlane.config.experiment import TextConfig
-from rnnlane.data.prepare.blocks import TOKENS_SCHEMA, describe_rows, tokenize_rows
+from rnnlane.data.prepare.blocks import (
+    ROWS_SCHEMA,
+    TOKENS_SCHEMA,
+    describe_rows,
+    excerpt,
+    tokenize_rows,
+)
 from rnnlane.data.prepare.keys import content_key, exact_key, split_key
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.sources.row_tables import tables_of
@@ -26,6 +32,7 @@ def test_a_row_gets_tokens_and_their_key() -> None:
     (row,) = tokenize(RawRow(b"A<br />fine  Film!", "pos", "7", True))
     assert row == {
         "tokens": ["a", "fine", "film", "!"],
+        "text": "A<br />fine  Film!",
         "key": split_key("A<br />fine  Film!"),
         "exact": exact_key("A<br />fine  Film!"),
         "look": content_key(b"a\0fine\0film\0!"),
@@ -111,6 +118,14 @@ def test_a_text_beyond_max_chars_is_cut_and_marked() -> None:
     assert (cut["cut_chars"], whole["cut_chars"]) == (True, False)
 
 
-def test_the_driver_gets_all_but_the_tokens() -> None:
+def test_the_driver_gets_all_but_the_tokens_and_the_text() -> None:
     table = TOKENS_SCHEMA.empty_table()
-    assert describe_rows(table).schema == pa.schema(list(TOKENS_SCHEMA)[1:])
+    assert describe_rows(table).schema == pa.schema(list(TOKENS_SCHEMA)[2:]) == ROWS_SCHEMA
+
+
+def test_of_a_long_text_the_beginning_and_the_end_can_be_read() -> None:
+    assert excerpt("x" * 1000) == "x" * 1000
+    long = excerpt("a" * 700 + "b" * 500)
+    assert long == "a" * 600 + " [...] " + "b" * 400
+    (row,) = tokenize(RawRow(b"a\xff" + b" b" * 5000, "p"), max_chars=10)
+    assert row["text"] == excerpt("a\ufffd" + " b" * 5000)

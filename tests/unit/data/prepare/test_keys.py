@@ -12,6 +12,7 @@ from rnnlane.data.prepare.keys import (
     exact_key,
     key_array,
     numbered,
+    row_keys,
     split_key,
     token_key,
 )
@@ -80,3 +81,26 @@ def test_equal_keys_have_equal_numbers(pairs: list[tuple[int, int]]) -> None:
     numbers = numbered(np.array(pairs, dtype=np.uint64).reshape(-1, 2)).tolist()
     assert len(set(zip(pairs, numbers, strict=True))) == len(set(pairs)) == len(set(numbers))
     assert sorted(set(numbers)) == list(range(len(set(pairs))))
+
+
+def keyed(rows: list[tuple[str, str]], class_names: tuple[str, ...]) -> list[int]:
+    digests = pa.array([exact_key(text) for text, _ in rows], pa.binary(KEY_BYTES))
+    exact = key_array(pa.chunked_array([digests]))
+    labels = np.array([class_names.index(name) for _, name in rows])
+    keys: list[int] = row_keys(exact, labels, class_names).tolist()
+    return keys
+
+
+def test_a_row_key_is_made_of_text_class_name_and_copy() -> None:
+    rows = [("a", "x"), ("a", "y"), ("b", "x"), ("a", "x"), ("a", "x")]
+    keys = keyed(rows, ("x", "y"))
+    assert len(set(keys)) == 5
+    # Neither the number of the class, nor the other rows or their order count.
+    assert sorted(keyed(rows[::-1], ("w", "y", "x"))) == sorted(keys)
+    assert keyed(rows[:3], ("x", "y")) == keys[:3]
+    # Known values: were they to change, no run could be compared with an earlier one.
+    assert keys[0] == 6_115_964_032_145_615_203
+
+
+def test_no_rows_have_no_keys() -> None:
+    assert row_keys(np.zeros((0, 2), np.uint64), np.zeros(0, int), ("x",)).tolist() == []

@@ -36,9 +36,16 @@ def tokens_table(rows: list[list[str]]) -> pa.Table:
     nulls = {
         name: pa.nulls(len(rows), TOKENS_SCHEMA.field(name).type) for name in TOKENS_SCHEMA.names
     }
-    return pa.table(
-        {**nulls, "tokens": pa.array(rows, pa.list_(pa.string()))}, schema=TOKENS_SCHEMA
-    )
+    columns = {"tokens": pa.array(rows, pa.list_(pa.string())), "text": [text_of(r) for r in rows]}
+    return pa.table({**nulls, **columns}, schema=TOKENS_SCHEMA)
+
+
+def text_of(tokens: list[str]) -> str:
+    return f"The text of {' '.join(tokens)}."
+
+
+def keys_of(num_rows: int) -> np.ndarray:
+    return np.arange(num_rows).astype(np.uint64) + np.uint64(2**63)
 
 
 def write_prepared(path: Path, *, num_rows: int = 60) -> list[list[str]]:
@@ -50,7 +57,8 @@ def write_prepared(path: Path, *, num_rows: int = 60) -> list[list[str]]:
     rng = np.random.default_rng(0)
     rows = [[f"w{word}" for word in rng.integers(0, 9, 1 + n % 8)] for n in range(num_rows)]
     split = (np.arange(num_rows) % 3).astype(np.int8)
-    assignment = Assignment(split, (num_rows - 1 - np.arange(num_rows)) // 3, split % 2)
+    row_ids = (num_rows - 1 - np.arange(num_rows)) // 3
+    assignment = Assignment(split, row_ids, split % 2, row_keys=keys_of(num_rows))
     halves = [slice(0, 25), slice(25, num_rows)]
     tables = [tokens_table(rows[half]) for half in halves]
     counts = [
@@ -158,7 +166,7 @@ def test_without_a_manifest_nothing_is_finished(tmp_path: Path) -> None:
         open_prepared(str(tmp_path))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format_version": 2}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format_version": 3}'])
 def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(DataError, match="damaged") as caught:
@@ -170,7 +178,7 @@ def test_another_format_version_is_refused(written: tuple[Path, list[list[str]]]
     path, _ = written
     values = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps({**values, "format_version": 99}))
-    with pytest.raises(DataError, match="format version must be 2, but got 99"):
+    with pytest.raises(DataError, match="format version must be 3, but got 99"):
         open_prepared(str(path))
 
 
@@ -224,12 +232,48 @@ def test_a_part_replaced_by_something_else_is_refused(
         prepared.split("test")
 
 
+def test_rows_of_val_and_test_have_keys_and_texts(
+    written: tuple[Path, list[list[str]]],
+) -> None:
+    path, rows = written
+    prepared = open_prepared(str(path))
+    for index, name in enumerate(SPLITS[1:], start=1):
+        keys = keys_of(60)[index::3][::-1]
+        assert prepared.row_keys(name).tolist() == keys.tolist()
+        texts = prepared.texts(name, [keys[3], keys[7], 5])
+        assert texts == {keys[n]: text_of(rows[index::3][::-1][n]) for n in (3, 7)}
+    assert not list(path.glob("data-*/rows/train"))
+    with pytest.raises(DataError, match="the rows of train must be"):
+        prepared.row_keys("train")
+
+
+def test_texts_that_are_not_as_they_were_written_are_refused(
+    written: tuple[Path, list[list[str]]],
+) -> None:
+    path, _ = written
+    prepared = open_prepared(str(path))
+    (target,) = path.glob("data-*/rows/test/part-000000.parquet")
+    target.write_bytes(target.read_bytes()[::-1])
+    with pytest.raises(DataError, match=r"rows/test/part-000000\.parquet is not as it was"):
+        prepared.texts("test", [1])
+
+
 def test_words_are_the_tokens_with_a_letter(tmp_path: Path) -> None:
     rows = [["\u4f60\u597d", "\uff0c", "a", "7", "b2"], ["a", "x"]]
-    assignment = Assignment(np.array([1, 0]), np.zeros(2, int), np.zeros(2, int))
+    assignment = Assignment(np.array([1, 0]), *np.zeros((2, 2), int), row_keys=keys_of(2))
     vocabulary = Vocabulary.fit({"a": 3, "\uff0c": 3}, VocabularyConfig())
     writer = SplitWriter(open_storage_path(str(tmp_path)), vocabulary)
     train, val, test = writer.write(0, assignment, tokens_table(rows))
     assert (val.num_unknown, val.num_words, val.num_unknown_words) == (3, 3, 2)
     assert (train.num_unknown, train.num_words) == (1, 0)
     assert (test.num_words, len(test.lengths)) == (0, 0)
+
+
+def test_it_shows_its_splits_and_classes(written: tuple[Path, list[list[str]]]) -> None:
+    prepared = open_prepared(str(written[0]))
+    rows = prepared.manifest.splits["train"].num_rows
+    assert repr(prepared).startswith(f"PreparedData({prepared.fingerprint[:8]}, ")
+    assert f"train {rows}" in repr(prepared)
+    page = prepared._repr_html_()
+    for name in (*prepared.manifest.splits, *prepared.class_names):
+        assert name in page

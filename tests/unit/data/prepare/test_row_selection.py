@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlane.config.experiment import DataConfig
-from rnnlane.data.prepare.blocks import TOKENS_SCHEMA
+from rnnlane.data.prepare.blocks import ROWS_SCHEMA
 from rnnlane.data.prepare.keys import content_key, exact_key, split_key
 from rnnlane.data.prepare.row_selection import Selection, select_rows
 from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
@@ -46,7 +46,7 @@ def select(rows: list[Row], **data: Any) -> Selection:
     if data.get("test") != "official":
         del source["test_path"]
     config = DataConfig.model_validate({"source": source, "max_dropped": 1, **data})
-    return select_rows(pa.Table.from_pylist(rows, TOKENS_SCHEMA.remove(0)), config=config, seed=0)
+    return select_rows(pa.Table.from_pylist(rows, ROWS_SCHEMA), config=config, seed=0)
 
 
 def test_classes_are_the_labels_found_sorted() -> None:
@@ -229,6 +229,9 @@ def test_rare_classes_are_dropped_or_merged_if_asked() -> None:
     assert configured.class_names == ("b", "0", "a")
     with pytest.raises(DataError, match="1 of 3 classes has fewer: 'other': 1"):
         select(rows[:-2], rare_classes="merge:other")
+    with pytest.raises(DataError, match="1 of 3 classes has fewer: 'other': 0") as caught:
+        select(rows[:-3], rare_classes="merge:other", classes=("a", "b", "other"))
+    assert caught.value.remedy == "give more rows, or set data.rare_classes: drop"
 
 
 def test_merging_rare_classes_merges_their_conflicts() -> None:
