@@ -21,7 +21,7 @@ def everything(group):
         "weighted": {step: weights_after_one_step(group, WEIGHTED, step) for step in STEPS},
         "losses": outcome.losses,
         "history": timeless(outcome.history),
-        "scores": {num_rows: scored(group, num_rows, 3) for num_rows in SPLIT_ROWS},
+        "scores": {count: scored(group, count, 3, kept=np.arange(count)) for count in SPLIT_ROWS},
     }
 
 
@@ -61,11 +61,12 @@ def test_every_rank_tells_the_same(by_rank):
 
 @pytest.mark.parametrize("num_rows", SPLIT_ROWS)
 def test_scores_agree(by_rank, num_rows):
-    alone = scored(ALONE, num_rows, 3)
+    alone = scored(ALONE, num_rows, 3, kept=np.arange(num_rows))
     for found in by_rank:
         scores = found["scores"][num_rows]
         np.testing.assert_array_equal(scores.predicted, alone.predicted)
         np.testing.assert_allclose(scores.losses, alone.losses, atol=1e-6)
+        np.testing.assert_allclose(scores.probabilities, alone.probabilities, atol=1e-6)
 
 
 SHARDED = (

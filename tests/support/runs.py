@@ -30,9 +30,10 @@ def timeless(history: list[dict[str, float]]) -> list[dict[str, float]]:
     ]
 
 
-def scored(group: WorkerGroup, num_rows: int, num_classes: int) -> Scores:
+def scored(group: WorkerGroup, num_rows: int, num_classes: int, *, kept=None) -> Scores:
     config = tiny_experiment()
     model = build_model(
         config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=num_classes, seed=0
     ).eval()
-    return score(model, tiny_split(num_rows, 5, num_classes), group=group)
+    split = tiny_split(num_rows, 5, num_classes)
+    return score(model, split, group=group, kept=kept, num_classes=num_classes)

@@ -102,7 +102,8 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
             checkpoint to resume from, or None), ``checkpoints`` (where those come from).
 
     Returns:
-        ``outcome`` without weights, which the last checkpoint has.
+        ``outcome`` without weights, which the last checkpoint has; its predictions come from the
+        first worker alone.
 
     Raises:
         RnnlaneError: what no restart can mend: the driver gives up.
@@ -130,7 +131,8 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
         start = _start_folder(setting["start"], scratch)
         with errors_name(setting["checkpoints"]):
             outcome = run_training(config, data, group=group, events=events, start=start)
-    return {"outcome": replace(outcome, weights={})}
+    predictions = outcome.predictions if group.is_first else {}
+    return {"outcome": replace(outcome, weights={}, predictions=predictions)}
 
 
 def _start_folder(files: Any, scratch: Path) -> Path | None:

@@ -6,7 +6,7 @@ Knows neither Ray nor MLflow: data comes in as arrays, and events go out through
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +22,14 @@ from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
+from rnnlane.records.predictions import Predictions
 from rnnlane.training.calibration import calibrate_clip
 from rnnlane.training.checkpoint import Checkpointer, contiguous_weights, load_checkpoint
 from rnnlane.training.class_weights import class_weights
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
-from rnnlane.training.metrics import Scores, confusion, score, summarize
+from rnnlane.training.metrics import Scores, confusion, score, score_and_keep, summarize
 from rnnlane.training.monitor import EpochMonitor
 from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
 from rnnlane.training.state import TrainState
@@ -45,6 +46,7 @@ class TrainingData:
         vocabulary_size: number of token ids.
         vectors: pretrained vectors float32 [V, E] and which tokens have one: bool [V].
         class_names: by label; without them classes cannot have weights.
+        row_keys: of val and test, uint64 [N] each; without them no predictions are kept.
     """
 
     splits: dict[str, EncodedSplit]
@@ -52,6 +54,7 @@ class TrainingData:
     vocabulary_size: int
     vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]] | None = None
     class_names: tuple[str, ...] = ()
+    row_keys: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Outcome:
         clip: max_norm, reason, and the calibration's statistics.
         confusions: of the best epoch on val and test, by split: int64 [C, C], rows true, columns
             predicted; empty if nothing was tested.
+        predictions: of the best epoch, by split; empty if nothing was tested or no row has a key.
+            A worker other than the first leaves them behind.
     """
 
     history: list[dict[str, float]]
@@ -76,6 +81,7 @@ class Outcome:
     norms: npt.NDArray[np.float64]
     clip: dict[str, Any]
     confusions: dict[str, npt.NDArray[np.int64]] = field(repr=False)
+    predictions: dict[str, Predictions] = field(default_factory=dict, repr=False)
 
 
 def run_training(
@@ -108,7 +114,7 @@ def run_training(
             state, best = load_checkpoint(start, model=model, optimizer=optimizer)
             events.epoch(state.history)
         if state.clip is None:
-            state.clip = calibrate_clip(config, model, feed, group=group)
+            state.clip = calibrate_clip(config, model, feed, group=group, events=events)
         stepper = Stepper(model, optimizer, training, group=group)
         checkpointer = Checkpointer(model, optimizer, events, every_s=training.checkpoint_every_s)
         total = training.epochs * feed.num_steps
@@ -197,18 +203,20 @@ def _validate(
 ) -> dict[str, float]:
     """Metrics of the validation split, and the seconds that they took."""
     started = time.perf_counter()
-    scores = _scores(model, data.splits["val"], group)
+    with _served(model):
+        scores = score(model, data.splits["val"], group=group)
     summary = summarize(scores, num_classes=data.num_classes)
     metrics = {f"val/{key}": value for key, value in summary.items()}
     return {**metrics, "time/validation_s": time.perf_counter() - started}
 
 
-def _scores(model: RecurrentClassifier, split: EncodedSplit, group: WorkerGroup) -> Scores:
+@contextmanager
+def _served(model: RecurrentClassifier) -> Iterator[None]:
+    """The model as it is served: without dropout, in float32."""
     model.eval()
     with served_precision():
-        scores = score(model, split, group=group)
+        yield
     model.train()
-    return scores
 
 
 @contextmanager
@@ -236,12 +244,14 @@ def _tested_outcome(
     index = best_epoch(config.training.metric, state.history)
     history = [dict(record) for record in state.history]
     num_classes = data.num_classes
-    confusions = {}
+    confusions, predictions = {}, {}
     if "test" in data.splits:
         model.load_state_dict(best)
         for split in ("val", "test"):
-            scores = _scores(model, data.splits[split], group)
+            scores, kept = _final_scores(model, data, split, group)
             confusions[split] = confusion(scores, num_classes=num_classes)
+            if kept is not None:
+                predictions[split] = kept
         summary = summarize(scores, num_classes=num_classes)
         history[index].update({f"test/{key}": value for key, value in summary.items()})
     return Outcome(
@@ -252,4 +262,15 @@ def _tested_outcome(
         norms=np.array(state.norms),
         clip=state.clip.as_dict(),
         confusions=confusions,
+        predictions=predictions,
     )
+
+
+def _final_scores(
+    model: RecurrentClassifier, data: TrainingData, split: str, group: WorkerGroup
+) -> tuple[Scores, Predictions | None]:
+    rows, keys = data.splits[split], data.row_keys.get(split)
+    with _served(model):
+        if keys is None:
+            return score(model, rows, group=group), None
+        return score_and_keep(model, rows, row_keys=keys, class_names=data.class_names, group=group)

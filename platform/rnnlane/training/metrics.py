@@ -18,10 +18,14 @@ from torch.nn import functional
 
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.tensors import BatchMaker, send
+from rnnlane.records.predictions import Predictions, kept_rows
 from rnnlane.training.group import WorkerGroup
 
 # On CPUs, batches four times as large take a fifth longer: the gates no longer fit the caches.
 TOKENS_PER_BATCH = 16_384
+
+
+LogitsOf = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,14 @@ class Scores:
         predicted: int64 [N].
         losses: float64 [N], cross-entropy.
         last_class: float64 [N], probability of the last class; the score of ROC AUC.
+        probabilities: float32 [M, C], of the rows that they were asked of; else None.
     """
 
     labels: npt.NDArray[np.int64]
     predicted: npt.NDArray[np.int64]
     losses: npt.NDArray[np.float64]
     last_class: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float32] | None = None
 
 
 def length_batches(lengths: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
@@ -52,13 +58,42 @@ def length_batches(lengths: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.in
         start = stop
 
 
+def score_and_keep(
+    logits_of: LogitsOf,
+    split: EncodedSplit,
+    *,
+    row_keys: npt.NDArray[np.uint64],
+    class_names: tuple[str, ...],
+    group: WorkerGroup,
+) -> tuple[Scores, Predictions]:
+    """As :func:`score`, with the predictions that a run keeps; both are of the same pass.
+
+    Args:
+        logits_of, split, group: see :func:`score`.
+        row_keys: uint64 [N].
+        class_names: by label.
+    """
+    kept = kept_rows(row_keys, num_classes=len(class_names))
+    scores = score(logits_of, split, group=group, kept=kept, num_classes=len(class_names))
+    assert scores.probabilities is not None
+    return scores, Predictions(
+        row_keys=row_keys[kept],
+        labels=split.labels[kept],
+        probabilities=scores.probabilities,
+        class_names=class_names,
+        num_split_rows=len(split),
+    )
+
+
 @torch.inference_mode()
 def score(
-    logits_of: Callable[[Tensor, Tensor], Tensor],
+    logits_of: LogitsOf,
     split: EncodedSplit,
     *,
     group: WorkerGroup,
     temperature: float = 1.0,
+    kept: npt.NDArray[np.int64] | None = None,
+    num_classes: int = 0,
 ) -> Scores:
     """Scores a split on all workers; every worker must call it and gets the same result.
 
@@ -66,9 +101,16 @@ def score(
         logits_of: token_ids [B, T] and lengths [B] -> logits [B, C].
         split: the rows, the same on every worker.
         group: the workers that take the batches in turn.
-        temperature: divides the logits before the softmax; the predicted classes are those of the
-            logits as they are.
+        kept: int64 [M], rows whose probabilities are wanted; None for none.
+        num_classes: C, if there are any.
+        temperature: divides the logits of losses and of ``last_class``; the predicted classes and
+            the probabilities that are kept are those of the logits as they are.
     """
+    table, slots = None, np.zeros(0, dtype=np.int64)
+    if kept is not None:
+        table = torch.zeros(len(kept), num_classes, device=group.device)
+        slots = np.full(len(split), -1, dtype=np.int64)
+        slots[kept] = np.arange(len(kept))
     scores = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
     make_batch = BatchMaker(split, group.device)
     for index, rows in enumerate(length_batches(split.lengths)):
@@ -80,10 +122,17 @@ def score(
         losses = functional.cross_entropy(scaled, batch.labels, reduction="none")
         positions = send(torch.from_numpy(rows.copy()), group.device)
         scores[0, positions] = losses.double()
-        scores[1, positions] = logits.argmax(dim=1).double()
+        probabilities = logits.softmax(dim=1)
+        # As in a served answer: of classes with equal probabilities the first.
+        scores[1, positions] = probabilities.argmax(dim=1).double()
         scores[2, positions] = scaled.softmax(dim=1)[:, -1].double()
+        if table is not None:
+            inside = np.flatnonzero(slots[rows] >= 0)
+            targets, sources = (torch.from_numpy(part) for part in (slots[rows[inside]], inside))
+            table[send(targets, group.device)] = probabilities[send(sources, group.device)]
     per_row, predicted, last_class = group.sum_(scores).cpu().numpy()
-    return Scores(split.labels, predicted.astype(np.int64), per_row, last_class)
+    summed = None if table is None else group.sum_(table).cpu().numpy()
+    return Scores(split.labels, predicted.astype(np.int64), per_row, last_class, summed)
 
 
 def summarize(scores: Scores, *, num_classes: int) -> dict[str, float]:

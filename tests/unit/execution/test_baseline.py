@@ -33,6 +33,10 @@ def test_a_baseline_is_fitted_scored_and_logged(monkeypatch, tmp_path):
     assert {"experiment.yaml", "results.json", "figures/confusion.png"} <= tracker.files
     assert {"tables/val_classes.csv", "tables/test_confused.csv"} <= tracker.files
     assert [one["rows"] for one in result.classes] == [20, 21]
+    for name, kept in tracker.predictions.items():
+        assert result.metrics[f"{name}/accuracy"] == kept.is_right.mean()
+        assert len(kept) == {"val": 37, "test": 41}[name]
+    assert len(tracker.predictions) == 2
     assert tracker.status == "FINISHED"
 
 

@@ -1,5 +1,6 @@
 """One training run in this process, with MLflow replaced."""
 
+import numpy as np
 import pytest
 
 from rnnlane.errors import DataError, TrainingError
@@ -7,9 +8,11 @@ from rnnlane.execution import run
 from rnnlane.execution.run import execute_run, training_data
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.predictor import Predictor
+from rnnlane.training.metrics import score
 from support.events import Remembered
-from support.tiny import tiny_experiment
-from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
+from support.runs import ALONE
+from support.tiny import tiny_data, tiny_experiment
+from support.tracked import IDENTITY, RememberedTracker, keys_of, tiny_prepared
 
 
 @pytest.fixture
@@ -36,11 +39,23 @@ def test_a_run_logs_its_epochs_files_and_model(tracker):
     assert {"experiment.yaml", "vocabulary.jsonl", "results.json"} <= tracker.files
     assert {"tables/val_classes.csv", "tables/test_confused.csv"} <= tracker.files
     assert [one["rows"] for one in result.classes] == [20, 21]
+    assert {"predictions/val.parquet", "predictions/test.parquet"} <= tracker.files
+    assert [(one.name, one.digest, one.context) for one in tracker.datasets] == [
+        (f"tiny-{split}", "d", split) for split in ("train", "val", "test")
+    ]
+    assert tracker.best_epoch == result.best_epoch
     assert tracker.status == "FINISHED"
     assert tracker.tags["rnnlane.best_epoch"] == str(result.best_epoch)
     assert Predictor.load(tracker.bundle).class_names == ("bad", "good")
     assert result.is_tracked
     assert result.tracking_uri == "http://***@host"
+
+
+def test_a_run_of_a_search_s_winner_is_linked_with_the_search(tracker):
+    execute(Remembered())
+    assert tracker.search_run_id is None
+    execute(Remembered(), "tracking.tags={rnnlane.search_run: abc}")
+    assert tracker.search_run_id == "abc"
 
 
 def test_the_metrics_of_the_last_and_the_best_epoch_have_the_test_s(tracker):
@@ -49,6 +64,20 @@ def test_the_metrics_of_the_last_and_the_best_epoch_have_the_test_s(tracker):
     assert last["epoch"] == 3.0
     assert best["val/accuracy"] == max(entry["val/accuracy"] for entry in tracker.history)
     assert best["test/accuracy"] == last["test/accuracy"] == metrics["test/accuracy"]
+
+
+def test_the_predictions_kept_are_those_that_the_metrics_were_computed_from(tracker):
+    best = execute(Remembered()).metrics["best"]
+    served = Predictor.load(tracker.bundle)
+    for name in ("val", "test"):
+        kept, split = tracker.predictions[name], tiny_data().splits[name]
+        assert kept.class_names == ("bad", "good")
+        assert kept.row_keys.tolist() == keys_of(split).tolist()
+        assert kept.labels.tolist() == split.labels.tolist()
+        assert best[f"{name}/accuracy"] == kept.is_right.mean()
+        assert best[f"{name}/loss"] == pytest.approx(-np.log(kept.of_truth).mean(), rel=1e-6)
+        scores = score(served.logits, split, group=ALONE)
+        np.testing.assert_array_equal(kept.probabilities[:, 1], scores.last_class)
 
 
 def test_a_run_that_raises_has_failed(tracker, monkeypatch):
@@ -66,6 +95,7 @@ def test_a_search_reads_only_the_splits_that_it_uses():
     data = training_data(tiny_experiment(), tiny_prepared(), splits=("train", "val"))
     assert set(data.splits) == {"train", "val"}
     assert (data.num_classes, data.vectors) == (2, None)
+    assert not data.row_keys
 
 
 def vectors(tmp_path, *words):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import (
     f1_score,
     log_loss,
@@ -14,9 +15,11 @@ from rnnlane.training.metrics import (
     length_batches,
     most_confused,
     per_class,
+    score_and_keep,
     summarize,
 )
 from support.runs import ALONE, scored
+from support.tiny import tiny_split
 
 
 def test_metrics_agree_with_scikit_learn():
@@ -46,6 +49,39 @@ def test_macro_f1_is_over_the_classes_that_have_a_row():
 def test_confusion_has_truth_in_rows():
     scores = Scores(np.array([0, 0, 1]), np.array([0, 1, 1]), np.zeros(3), np.zeros(3))
     assert confusion(scores, num_classes=3).tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_the_probabilities_kept_are_those_of_the_rows_asked_for():
+    kept = np.array([3, 40, 82])
+    scores = scored(ALONE, 83, 3, kept=kept)
+    whole = scored(ALONE, 83, 3, kept=np.arange(83))
+    assert scored(ALONE, 83, 3).probabilities is None
+    assert scores.probabilities.dtype == np.float32
+    np.testing.assert_array_equal(scores.probabilities, whole.probabilities[kept])
+    np.testing.assert_array_equal(whole.probabilities.argmax(axis=1), whole.predicted)
+    np.testing.assert_array_equal(whole.probabilities[:, -1], whole.last_class)
+    of_truth = whole.probabilities[np.arange(83), whole.labels]
+    np.testing.assert_allclose(-np.log(of_truth), whole.losses, rtol=1e-5)
+
+
+def test_of_a_split_with_too_many_probabilities_the_rows_of_the_smallest_keys_are_kept(monkeypatch):
+    monkeypatch.setattr("rnnlane.records.predictions.MAX_VALUES", 20)
+    keys = np.random.default_rng(0).permutation(30).astype(np.uint64)
+    split = tiny_split(30, 5)
+    _, kept = score_and_keep(
+        lambda tokens, _: torch.nn.functional.one_hot(tokens[:, 0] % 2, 2).float(),
+        split,
+        row_keys=keys,
+        class_names=("a", "b"),
+        group=ALONE,
+    )
+    assert sorted(kept.row_keys) == list(range(10))
+    assert kept.num_split_rows == 30
+    rows = {int(key): row for row, key in enumerate(keys)}
+    for key, label, predicted in zip(kept.row_keys, kept.labels, kept.predicted, strict=True):
+        row = rows[int(key)]
+        assert label == split.labels[row]
+        assert predicted == split.token_ids[split.offsets[row]] % 2
 
 
 def test_batches_hold_every_row_once_and_bound_the_memory():
