@@ -24,6 +24,7 @@ from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, Tr
 from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
+    from rnnlane.config.runtime import RuntimeConfig
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.execution.inventory import Inventory, Limits
     from rnnlane.tracking.store import RunSummary
@@ -97,7 +98,6 @@ def prepare(
 
 def _prepared(config: ExperimentConfig, events: RunEvents) -> PreparedData:
     from rnnlane.data.prepare.pipeline import check_source, find_prepared
-    from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.address import check_address
 
     check_address()
@@ -111,13 +111,23 @@ def _prepared(config: ExperimentConfig, events: RunEvents) -> PreparedData:
     from rnnlane.execution.preparation import prepare_on_ray
     from rnnlane.ray_cluster.storage_check import check_storage
 
-    events.stage("starting Ray")
-    cluster.connect(config.runtime, verbose=events.verbose)
+    _start_ray(config.runtime, events)
     check_storage(config)
     events.stage("preparing")
     prepared = prepare_on_ray(config, storage=storage, events=events)
     _hold(prepared)
     return prepared
+
+
+def _start_ray(config: RuntimeConfig, events: RunEvents) -> None:
+    """Connects to Ray, and says where the dashboard of one is that is started."""
+    from rnnlane.ray_cluster.address import starts_own_ray
+    from rnnlane.ray_cluster.connect import connect
+
+    events.stage("starting Ray" if starts_own_ray() else "connecting to Ray")
+    dashboard = connect(config, verbose=events.verbose)
+    if dashboard is not None:
+        events.note(f"Ray's dashboard until this command ends: {dashboard}")
 
 
 def _hold(prepared: PreparedData) -> bool:
@@ -149,7 +159,6 @@ def train(
     from rnnlane.execution.attempt import record_of_attempt, run_to_continue
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
-    from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.capacity import check_own
 
     events = events or RunEvents()
@@ -170,8 +179,7 @@ def train(
             _note_finished(finished, "the run has already finished", events)
             return finished
         if config.runtime.max_workers > 0:
-            events.stage("starting Ray")
-            cluster.connect(config.runtime, verbose=events.verbose)
+            _start_ray(config.runtime, events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, [prepared])
         # Not before all checks: what is refused is told in one line.
@@ -227,7 +235,6 @@ def tune(
     from rnnlane.execution.attempt import record_of_attempt, run_to_continue
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
-    from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.capacity import check_own_trials
 
     if config.search is None:
@@ -260,10 +267,9 @@ def tune(
             if finished.num_trials >= num_trials(config):
                 _note_finished(finished, "the search has already finished", events)
                 return finished
-        events.stage("starting Ray")
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
         no_workers = config.runtime.model_copy(update={"num_workers": 0})
-        cluster.connect(no_workers, verbose=events.verbose)
+        _start_ray(no_workers, events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, prepared)
         _report(variants, prepared, events)
@@ -422,8 +428,9 @@ def predict(
 
     Returns:
         For each text ``text``, ``label``, ``probabilities`` by class name, and
-        ``num_known_tokens``: how many of the tokens that are read the model knows. Where it is 0,
-        the answer says nothing about the text.
+        ``num_known_tokens``: how many of the tokens that are read, ``num_tokens``, the model
+        knows. Where it is 0, the answer says nothing about the text. ``is_sure`` says whether the
+        answer is more than a guess; see :func:`rnnlane.inference.predictor.is_sure`.
 
     Raises:
         ConfigError: there is no such run, or what is given is one text or holds what is no text.

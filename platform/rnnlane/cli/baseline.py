@@ -18,7 +18,11 @@ def baseline(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Fit TF-IDF and a logistic regression on the same data, as a baseline."""
+    """Fit TF-IDF and a logistic regression on the same data, as a baseline.
+
+    Examples:
+        rnnlane baseline experiments/demo.yaml
+    """
     config = load_experiment(experiment, overrides or ())
     open_store_and_import("rnnlane.execution.baseline", tracking_uri=config.tracking.uri)
     with events_for(verbose=verbose) as events:
@@ -34,8 +38,9 @@ def baseline(
         ["accuracy", accuracy],
         ["macro F1", f"test {result.metrics['test/macro_f1']:.4f}"],
         ["fit", f"{result.num_ngrams:,} words and pairs in {result.fit_s:.1f} s"],
-        *sample_rows(result.sample),
+        *sample_rows(result.sample, verdict=result.verdict),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
+        *([["report", result.report]] if result.report else []),
         *browse_rows(result, store=store),
         ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
     ]

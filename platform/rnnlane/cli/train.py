@@ -44,7 +44,13 @@ def train(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Prepare the data, train on DDP workers, test, and log the run and its model."""
+    """Prepare the data, train on DDP workers, test, and log the run and its model.
+
+    Examples:
+        rnnlane train experiments/demo.yaml
+        rnnlane train tickets.yaml --set training.epochs=3 --workers 0
+        rnnlane train tickets.yaml --resume
+    """
     settings = list(overrides or ())
     if workers is not None:
         settings.append(f"runtime.num_workers={workers}")
@@ -78,8 +84,9 @@ def _show(result: TrainResult, *, name: str, store: str) -> None:
             if max_norm is not None
             else "none",
         ],
-        *sample_rows(result.sample),
+        *sample_rows(result.sample, verdict=result.verdict),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
+        *([["report", result.report]] if result.report else []),
         ["files", result.run_folder],
         *browse_rows(result, store=store),
         ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],

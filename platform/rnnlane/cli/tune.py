@@ -42,7 +42,12 @@ def tune(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Search the space of the experiment's `search` section for the best settings."""
+    """Search the space of the experiment's `search` section for the best settings.
+
+    Examples:
+        rnnlane tune experiments/search-quick.yaml --output best.yaml
+        rnnlane tune tickets-search.yaml --set search.num_trials=40 --resume
+    """
     config = load_experiment(experiment, list(overrides or ()))
     if best is not None:
         _check_writable(best)

@@ -43,7 +43,13 @@ def ui(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Open MLflow's web pages; an embedded store is served on loopback until Ctrl-C."""
+    """Open MLflow's web pages; an embedded store is served on loopback until Ctrl-C.
+
+    Examples:
+        rnnlane ui
+        rnnlane ui --port 5001
+        rnnlane ui --tracking-uri http://HOST:5000
+    """
     from rnnlane.errors import redact
     from rnnlane.tracking.links import is_server
     from rnnlane.tracking.ui import page_address, serve_store

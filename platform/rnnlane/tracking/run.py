@@ -31,7 +31,7 @@ from rnnlane.tracking.outbox import (
     OutboxUnavailableError,
     RecordKind,
 )
-from rnnlane.tracking.packaging import MODEL_PATH, save_model
+from rnnlane.tracking.packaging import DEFAULT_EXAMPLE, MODEL_PATH, Served, save_model
 from rnnlane.tracking.sender import Sender, send_all
 from rnnlane.tracking.system_metrics import SystemMetrics
 from rnnlane.tracking.uris import resolve_uri, store_identity
@@ -148,8 +148,17 @@ def send_outbox(uri: str, outbox: Path) -> int:
         box.close()
 
 
-def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> None:
+def terminate_run(
+    uri: str, run_id: str, status: RunStatus, *, reason: str, log_folder: Path | None = None
+) -> None:
     """Ends a run whose driver died, and its trials, where they are still RUNNING.
+
+    Args:
+        uri: the store.
+        run_id: the run.
+        status: how it ended.
+        reason: why, for a person to read.
+        log_folder: the driver's log, whose files become artifacts of the run; it may not exist.
 
     Raises:
         TrackingError: the store is away, or has no such run.
@@ -157,6 +166,8 @@ def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> N
     client = open_client(uri)
     with store_errors(uri, f"cannot end the run {run_id}"):
         parent = client.get_run(run_id)
+        if parent.info.status == "RUNNING" and log_folder is not None and log_folder.is_dir():
+            client.log_artifacts(run_id, str(log_folder))
         # The parent comes last, so that an interrupted call can be repeated.
         for run in [*child_runs(client, parent), parent]:
             if run.info.status == "RUNNING":
@@ -242,6 +253,10 @@ class MlflowTracker:
         if datasets:
             self._write("datasets", {"datasets": as_contents(datasets)})
 
+    def link_search(self, search_run_id: str) -> None:
+        """Links the run and the search that found its experiment, if the store has that."""
+        self._write("search", {"run_id": search_run_id})
+
     def log_artifacts(self, folder: Path, artifact_path: str | None = None) -> None:
         """Logs the files of a folder.
 
@@ -252,24 +267,22 @@ class MlflowTracker:
         """
         self._write("artifacts", {"folder": str(folder.absolute()), "path": artifact_path})
 
-    def log_model(self, bundle: Path) -> str:
+    def log_model(self, bundle: Path, *, best_epoch: int, example: str | None = None) -> str:
         """Packages a trained model for serving and logs it.
 
         Args:
             bundle: folder that the run's predictor can load; copied before this returns.
+            best_epoch: the epoch whose weights it has.
+            example: a text that shows what goes in; default: some sentence.
 
         Returns:
             The model's MLflow address, ``runs:/<run id>/model``.
         """
         folder = self.sender.outbox.files / MODEL_PATH
         shutil.rmtree(folder, ignore_errors=True)
-        save_model(
-            bundle,
-            folder,
-            predictor=self._spec.predictor,
-            class_names=self._spec.class_names,
-        )
-        self.log_artifacts(folder, MODEL_PATH)
+        served = Served(self._spec.predictor, self._spec.class_names, example or DEFAULT_EXAMPLE)
+        save_model(bundle, folder, served)
+        self._write("model", {"folder": str(folder.absolute()), "best_epoch": best_epoch})
         return f"runs:/{self.run_id}/{MODEL_PATH}"
 
     def set_tags(self, tags: Mapping[str, str]) -> None:

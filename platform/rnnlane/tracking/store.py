@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from rnnlane.errors import ConfigError, RnnlaneError, TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
+from rnnlane.tracking.history import BEST_EPOCH_METRIC, BEST_PREFIX, is_summary
 from rnnlane.tracking.internals import PARENT_TAG
-from rnnlane.tracking.packaging import BUNDLE_PATH
+from rnnlane.tracking.logged_model import model_ids
+from rnnlane.tracking.packaging import BUNDLE_PATH, MODEL_PATH
 from rnnlane.tracking.uris import sqlite_file
 
 if TYPE_CHECKING:
@@ -49,8 +51,9 @@ class RunSummary:
         started_at: in seconds since 1970.
         duration_s: None while the run lasts.
         metrics: the last value of each.
-        best: of a finished run of training, the ``epoch`` whose weights its model has, and the
-            :data:`EPOCH_METRICS` and test metrics of that epoch; filled by :func:`list_runs` only.
+        best: the best ``epoch`` so far, whose weights a model has in the end, and the val metrics,
+            the :data:`EPOCH_METRICS` and the test metrics of that epoch; of a search those of its
+            best trial. Filled by :func:`list_runs` only.
         experiment_id: MLflow's id of its experiment.
     """
 
@@ -134,16 +137,19 @@ def list_runs(
 
 
 def _with_best(client: MlflowClient, run: RunSummary) -> RunSummary:
+    # Runs of version 0.3 and earlier have only the tag, and that only once they have finished.
     tag = run.tags.get(BEST_EPOCH_TAG, "")
-    if not tag.isdecimal():
+    epoch = run.metrics.get(BEST_EPOCH_METRIC, float(tag) if tag.isdecimal() else None)
+    if epoch is None:
         return run
-    best = {"epoch": float(tag)}
-    for key in EPOCH_METRICS:
+    of_run = {k.removeprefix(BEST_PREFIX): v for k, v in run.metrics.items() if is_summary(k)}
+    of_run.pop(BEST_EPOCH_METRIC, None)
+    best = {"epoch": epoch, **of_run}
+    # A search has none of these: they are those of its trials.
+    for key in (key for key in EPOCH_METRICS if key in run.metrics and key not in best):
         for point in client.get_metric_history(run.run_id, key):
-            if point.step == int(tag):
+            if point.step == epoch:
                 best[key] = point.value
-    # Logged once, at the best epoch.
-    best |= {key: value for key, value in run.metrics.items() if key.startswith("test/")}
     return replace(run, best=best)
 
 
@@ -256,7 +262,20 @@ def download_model(uri: str, run_id: str, destination: Path) -> Path:
     Raises:
         TrackingError: the store or its artifacts cannot be read, or the run has no model.
     """
-    return download_artifacts(uri, run_id, BUNDLE_PATH, destination)
+    client = open_client(uri)
+    with store_errors(uri, f"cannot read the model of run {run_id}"):
+        models = model_ids(client.get_run(run_id))
+        if models:
+            from mlflow.artifacts import download_artifacts as download
+
+            # MLflow's address of a model, models:/ID, takes no path within it.
+            location = client.get_logged_model(models[-1]).artifact_location
+            copied = download(
+                f"{location}/{BUNDLE_PATH}", dst_path=str(destination), tracking_uri=uri
+            )
+            return Path(copied)
+    # A model of rnnlane 0.3.
+    return download_artifacts(uri, run_id, f"{MODEL_PATH}/{BUNDLE_PATH}", destination)
 
 
 def _by_id(client: MlflowClient, reference: str) -> list[RunSummary]:

@@ -107,6 +107,7 @@ def test_the_winners_experiment_loads_as_the_one_that_its_trial_trained(tmp_path
     assert loaded.name == "n" * 75 + "-best"
     assert loaded.search is None
     assert (loaded.training.epochs, loaded.training.metric) == (3, "val/macro_f1")
+    assert loaded.tracking.tags == {"rnnlane.search_run": "abc"}
     untouched = {"name": "x", "tracking": trained.tracking}
     assert loaded.model_copy(update=untouched) == trained.model_copy(update=untouched)
 

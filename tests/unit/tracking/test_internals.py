@@ -21,6 +21,7 @@ def test_the_tags_have_mlflows_names() -> None:
 
     assert mlflow_tags.MLFLOW_PARENT_RUN_ID == internals.PARENT_TAG
     assert mlflow_tags.MLFLOW_RUN_NAME == internals.NAME_TAG
+    assert mlflow_tags.MLFLOW_RUN_NOTE == internals.NOTE_TAG
     assert mlflow_tags.MLFLOW_DATASET_CONTEXT == internals.DATASET_CONTEXT_TAG
     assert internals.AUTHOR_TAGS == (
         mlflow_tags.MLFLOW_USER,
