@@ -1,7 +1,7 @@
 """The README's pictures of MLflow's pages: `make pictures`.
 
 Trains four models on the demo's generated reviews, and a small search, in a home of its own; then
-opens the addresses that `rnnlane ui` prints in a headless Chromium. About five minutes on two cores.
+opens the addresses that `rnnlane ui` prints in a headless Chromium. Five minutes on two cores.
 """
 
 from __future__ import annotations
