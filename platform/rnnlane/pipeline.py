@@ -184,6 +184,7 @@ def tune(
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster import connect as cluster
+    from rnnlane.ray_cluster.capacity import check_own_trials
 
     if config.search is None:
         raise ConfigError(
@@ -193,6 +194,7 @@ def tune(
         )
     events = events or RunEvents()
     check_writable(config)
+    check_own_trials(config.search, config.runtime.device)
     _check_vectors(config, events)
     variants = data_variants(config)
     prepared = [prepare(variant, events=events, report=False) for variant in variants]

@@ -32,7 +32,7 @@ from benchmarks.predicting import predicting_rows  # noqa: E402
 from benchmarks.preparing import cold_rows, memory_rows, speed_rows  # noqa: E402
 from benchmarks.review_texts import NAMES, kind  # noqa: E402
 from benchmarks.starting import starting_rows  # noqa: E402
-from benchmarks.steps import bytes_rows, limit_rows, scaling_rows  # noqa: E402
+from benchmarks.steps import bytes_rows, limit_rows, scaling_rows, shards_rows  # noqa: E402
 from benchmarks.training import training_rows  # noqa: E402
 from rnnlane.execution.environment import describe_environment  # noqa: E402
 
@@ -47,6 +47,8 @@ def _all_rows() -> dict[str, Measure]:
         for name in NAMES
     }
     measures["scaling/bilstm-3"] = functools.partial(scaling_rows, "bilstm-3")
+    for name in ("lstm-1", "bilstm-3"):
+        measures[f"shards/{name}"] = functools.partial(shards_rows, name)
     measures["start"] = starting_rows
     measures["predict/lstm-1"] = functools.partial(predicting_rows, "lstm-1")
     measures["gpu/bilstm-3"] = functools.partial(gpu_rows, "bilstm-3")

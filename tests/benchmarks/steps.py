@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from benchmarks.measure import ROOT, ROUNDS, Row, alternate, medians, row
@@ -62,6 +63,30 @@ def scaling_rows(name: str, _: Path) -> list[Row]:
             )
         )
     return rows
+
+
+def shards_rows(name: str, _: Path) -> list[Row]:
+    """Steps of two workers that sum the gradients of shards, against steps that do not."""
+    counts = (None, 4, 8)
+    configs = [
+        _experiment(name, *([f"training.reduction_shards={count}"] if count else []))
+        for count in counts
+    ]
+
+    def speed(config: ExperimentConfig) -> float:
+        return float(in_worker_group(2, our_rows_per_s, config, NUM_STEPS[name])[0])
+
+    rounds = alternate(*(functools.partial(speed, config) for config in configs))
+    return [
+        row(
+            f"{name}, 2 workers: {count} shards against none",
+            [speeds[index] / speeds[0] for speeds in rounds],
+            goal=0.8,
+            details={"rows/s": medians(rounds)[index], "none": medians(rounds)[0]},
+        )
+        for index, count in enumerate(counts)
+        if count
+    ]
 
 
 def bytes_rows(name: str, _: Path) -> list[Row]:

@@ -6,7 +6,6 @@ is fast.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -16,6 +15,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from rnnlane.config.baseline import BaselineConfig
 from rnnlane.config.class_names import ClassName, class_name, normal_form
 from rnnlane.config.encoders import EncoderName
+from rnnlane.config.inference import InferenceConfig
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
 from rnnlane.config.section import (
@@ -306,8 +306,11 @@ def _checked_weights(value: Any) -> Any:
     weights: dict[str, float] = {}
     for key, weight in value.items():
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not 0 < weight < math.inf:
-            raise ValueError(f"a weight must be a number above 0, but got {key}: {weight!r}")
+        # Smaller ones are 0 in float32, and a batch whose weights sum to 0 has no mean.
+        if not is_number or not 1e-6 <= weight <= 1e6:
+            raise ValueError(
+                f"a weight must be a number from 1e-6 to 1e6, but got {key}: {weight!r}"
+            )
         name = class_name(key)
         if name in weights:
             raise ValueError(f"a class has one weight, but {name!r} got several")
@@ -418,6 +421,7 @@ class ExperimentConfig(Section):
     training: TrainingConfig = TrainingConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
+    inference: InferenceConfig = InferenceConfig()
     baseline: BaselineConfig = BaselineConfig()
     search: SearchConfig | None = Field(
         None, description="What `rnnlane tune` varies; other verbs ignore it."

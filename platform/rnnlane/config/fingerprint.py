@@ -38,7 +38,7 @@ def config_fingerprint(config: ExperimentConfig) -> str:
 
 def baseline_fingerprint(config: ExperimentConfig) -> str:
     """Identity of an experiment's baseline; does not depend on model or training settings."""
-    fitted = {"name", "seed", "data", "text", "baseline", "sample_text"}
+    fitted = {"name", "seed", "data", "text", "inference", "baseline", "sample_text"}
     return fingerprint(config.model_dump(mode="json", include=fitted))
 
 

@@ -175,7 +175,10 @@ def _csv_rows(
     rows = []
     try:
         first = next(filter(None, reader), [])
-        columns = tuple(name.strip() for name in first)
+        # Spreadsheets write columns of nothing at the end, all without a name.
+        columns = tuple(
+            name.strip() or f"Unnamed: {number}" for number, name in enumerate(first, start=1)
+        )
         if not layout.has_header:
             columns = tuple(str(number) for number in range(1, len(first) + 1))
         _check_differ(columns, where=where)

@@ -256,7 +256,9 @@ def _prepared(named: set[str], limits: Limits) -> Iterator[Leftover | Kept]:
         if not manifest.exists():
             yield from _drafts(folder, used=None)
         elif _is_named(folder.name, named):
-            yield from _drafts(folder, used=_data_folder(manifest))
+            # A manifest that cannot be read does not tell which of the folders is the data.
+            if (used := _data_folder(manifest)) is not None:
+                yield from _drafts(folder, used=used)
         else:
             size = folder_bytes(folder)
             used_at = last_used(folder) or manifest.stat().st_mtime

@@ -295,7 +295,14 @@ def _send_rest(uri: str, record: RunRecord) -> int:
         sound = _without_damaged_outbox(current)
         num_sent = send_outbox(uri, sound.outbox)
         _close_abandoned(uri, sound)
+        _note_delivery(sound.reread())
     return num_sent
+
+
+def _note_delivery(record: RunRecord) -> None:
+    """The result of a run whose outbox is empty by now says that everything was delivered."""
+    if record.result is not None and not has_records(record.outbox):
+        record.update(result={**record.result, "is_tracked": True})
 
 
 def _without_damaged_outbox(record: RunRecord) -> RunRecord:

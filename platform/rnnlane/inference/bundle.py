@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,9 @@ from rnnlane.models.classifier import build_model
 from rnnlane.models.linear import LinearClassifier
 
 WEIGHTS, VOCABULARY, CLASSIFIER = "weights.safetensors", "vocabulary.jsonl", "classifier.json"
-FORMAT = 1
+# A release that knows only format 1 would ignore a temperature, so a bundle that has one is of
+# format 2.
+PLAIN_FORMAT, TEMPERED_FORMAT = 1, 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Bundle:
         processor: texts to tokens.
         text: the settings of the processing.
         class_names: by label.
+        temperature: divides the logits before the softmax.
     """
 
     model: nn.Module
@@ -40,6 +44,7 @@ class Bundle:
     processor: TextProcessor
     text: TextConfig
     class_names: tuple[str, ...]
+    temperature: float = 1.0
 
 
 def save_bundle(
@@ -65,12 +70,27 @@ def save_bundle(
     save_file(dict(weights), folder / WEIGHTS)
     (folder / VOCABULARY).write_text(vocabulary, encoding="utf-8")
     description = {
-        "format": FORMAT,
+        "format": PLAIN_FORMAT,
         "class_names": list(class_names),
         "text": text.model_dump(mode="json"),
         "stop_words": sorted(load_stop_words(text.stop_words)),
         "model": dict(model),
     }
+    _write_description(folder, description)
+
+
+def set_temperature(folder: Path, temperature: float) -> None:
+    """Gives a bundle the temperature that its logits are divided by."""
+    description = json.loads((folder / CLASSIFIER).read_text(encoding="utf-8"))
+    if temperature == 1.0:
+        description.pop("temperature", None)
+        description["format"] = PLAIN_FORMAT
+    else:
+        description |= {"format": TEMPERED_FORMAT, "temperature": temperature}
+    _write_description(folder, description)
+
+
+def _write_description(folder: Path, description: Mapping[str, Any]) -> None:
     (folder / CLASSIFIER).write_text(
         json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8"
     )
@@ -84,11 +104,15 @@ def load_bundle(folder: Path) -> Bundle:
     """
     try:
         description = json.loads((folder / CLASSIFIER).read_text(encoding="utf-8"))
-        if description["format"] != FORMAT:
+        if description["format"] not in {PLAIN_FORMAT, TEMPERED_FORMAT}:
             raise DataError(
-                f"a model bundle must be of format {FORMAT}, but got {description['format']}",
+                f"a model bundle must be of format {PLAIN_FORMAT} or {TEMPERED_FORMAT}, "
+                f"but got {description['format']}",
                 where=str(folder),
             )
+        temperature = float(description.get("temperature", 1.0))
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"a temperature must be a number above 0, but got {temperature}")
         vocabulary = Vocabulary.from_jsonl((folder / VOCABULARY).read_text(encoding="utf-8"))
         text = TextConfig.model_validate(description["text"])
         class_names = tuple(description["class_names"])
@@ -97,13 +121,13 @@ def load_bundle(folder: Path) -> Bundle:
         )
         model.load_state_dict(load_file(folder / WEIGHTS))
         processor = TextProcessor(text, frozenset(description["stop_words"]))
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"not a usable model bundle: {first_line(error)}",
             where=str(folder),
             remedy="give the id of a finished run",
         ) from error
-    return Bundle(model, vocabulary, processor, text, class_names)
+    return Bundle(model, vocabulary, processor, text, class_names, temperature)
 
 
 def _untrained_model(

@@ -56,7 +56,7 @@ def evaluate_split(run_id: str, split: str, rows: EncodedSplit, predictor: Predi
     num_classes = len(predictor.class_names)
     group = in_process("cpu")
     with cpu_settings(group):
-        scores = score(predictor.logits, rows, group=group)
+        scores = score(predictor.logits, rows, group=group, temperature=predictor.temperature)
     return Evaluation(
         run_id=run_id,
         split=split,

@@ -77,10 +77,12 @@ class Predictor:
 
     Attributes:
         class_names: the classes, in the order of the probabilities.
+        temperature: divides the logits before the softmax.
     """
 
     def __init__(self, bundle: Bundle):
         self.class_names = bundle.class_names
+        self.temperature = bundle.temperature
         self._model = bundle.model.eval()
         self._vocabulary = bundle.vocabulary
         self._processor = bundle.processor
@@ -121,12 +123,32 @@ class Predictor:
         make_batch = BatchMaker(split, torch.device("cpu"))
         for rows in length_batches(split.lengths):
             batch = make_batch(rows)
-            logits = self.logits(batch.token_ids, batch.lengths)
-            probabilities[rows] = logits.double().softmax(dim=1).numpy()
+            logits = self.logits(batch.token_ids, batch.lengths).double() / self.temperature
+            probabilities[rows] = logits.softmax(dim=1).numpy()
         return probabilities
 
+    def split_logits(self, split: EncodedSplit) -> npt.NDArray[np.float32]:
+        """Logits of all rows of a split, before the temperature: float32 [N, C]."""
+        found = np.zeros((len(split), len(self.class_names)), dtype=np.float32)
+        make_batch = BatchMaker(split, torch.device("cpu"))
+
+        @torch.inference_mode()
+        def fill(rows: npt.NDArray[np.int64]) -> None:
+            batch = make_batch(rows)
+            found[rows] = self.logits(batch.token_ids, batch.lengths).float().numpy()
+
+        with ThreadPoolExecutor(os.cpu_count(), initializer=_use_one_fast_thread) as executor:
+            for _ in executor.map(fill, length_batches(split.lengths)):
+                pass
+        return found
+
     def logits(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits [B, C] of encoded rows; token_ids int64 [B, T], lengths int64 [B]."""
+        """Logits [B, C] of encoded rows, before the temperature.
+
+        Args:
+            token_ids: int64 [B, T], padded on the right.
+            lengths: int64 [B].
+        """
         logits: Tensor = self._model(token_ids, lengths)
         return logits
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from rnnlane.config.runtime import RuntimeConfig
+from rnnlane.config.search import SearchConfig
 from rnnlane.errors import ConfigError, ResourceError
 from rnnlane.ray_cluster.address import starts_own_ray
 
@@ -62,6 +63,56 @@ def check_own(config: RuntimeConfig) -> None:
             remedy="set runtime.device to auto or cpu, lower runtime.num_workers, or name a "
             "cluster in RAY_ADDRESS",
         )
+
+
+def check_own_trials(search: SearchConfig, device: str) -> None:
+    """Refuses trials that a Ray of this machine's own cannot hold; passes where one is joined.
+
+    Raises:
+        ResourceError: not even one fits; with the arithmetic.
+    """
+    if not starts_own_ray():
+        return
+    gpus = search.gpus_per_worker
+    if gpus is None:
+        gpus = float(device == "gpu")
+    have = {"CPU": float(os.cpu_count() or 1)}
+    if gpus:
+        import torch
+
+        have["GPU"] = float(torch.cuda.device_count())
+    trials_within(
+        have, num_workers=search.workers_per_trial, cpus=search.cpus_per_worker, gpus=gpus
+    )
+
+
+def trials_within(have: Mapping[str, float], *, num_workers: int, cpus: float, gpus: float) -> int:
+    """Number of trials that fit the amounts of ``have`` at once.
+
+    Args:
+        have: amounts by name, CPU and GPU.
+        num_workers: of a trial.
+        cpus: of a worker.
+        gpus: of a worker; may be a fraction.
+
+    Raises:
+        ResourceError: not even one fits; with the arithmetic.
+    """
+    fitting = []
+    for name, each in (("CPU", cpus), ("GPU", gpus)):
+        if each <= 0:
+            continue
+        needed, available = num_workers * each, have.get(name, 0.0)
+        if needed > available:
+            raise ResourceError(
+                f"a trial needs {num_workers} workers x {each:g} {name}s = {needed:g} {name}s, "
+                f"but Ray has {available:g}",
+                where="search.workers_per_trial",
+                remedy=f"lower search.workers_per_trial or search.{name.lower()}s_per_worker, "
+                "or add nodes",
+            )
+        fitting.append(int((available + 1e-9) // needed))
+    return min(fitting)
 
 
 def capacity(bundle: Mapping[str, float], count: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.data.in_use import hold
 from rnnlane.errors import JobError, ResourceError, first_line
 from rnnlane.ray_cluster.address import check_address, cluster_to_join, unreachable
-from rnnlane.ray_cluster.capacity import capacity, fits, own_cpus
+from rnnlane.ray_cluster.capacity import capacity, fits, own_cpus, trials_within
 from rnnlane.ray_cluster.internals import loopback_only, startup_failure, without_startup_log
 from rnnlane.records.events import RunEvents
 from rnnlane.training.memory import use_huge_pages
@@ -133,21 +133,7 @@ def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
         ResourceError: not even one fits; with the arithmetic.
     """
     have = capacity(worker_resources(cpus, gpus), num_workers)
-    fitting = []
-    for name, each in (("CPU", cpus), ("GPU", gpus)):
-        if each <= 0:
-            continue
-        needed, available = num_workers * each, have.get(name, 0.0)
-        if needed > available:
-            raise ResourceError(
-                f"a trial needs {num_workers} workers x {each:g} {name}s = {needed:g} {name}s, "
-                f"but Ray has {available:g}",
-                where="search.workers_per_trial",
-                remedy=f"lower search.workers_per_trial or search.{name.lower()}s_per_worker, "
-                "or add nodes",
-            )
-        fitting.append(int((available + 1e-9) // needed))
-    return min(fitting)
+    return trials_within(have, num_workers=num_workers, cpus=cpus, gpus=gpus)
 
 
 def alive_nodes() -> dict[str, str]:

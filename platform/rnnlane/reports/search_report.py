@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import statistics
@@ -14,6 +13,7 @@ from typing import Any
 from rnnlane.records.search import SearchRecord
 from rnnlane.reports.clip_layers import LAYERS, Group, clip_groups, is_clip_varied, layer_groups
 from rnnlane.reports.importance import FEW_TRIALS, importances
+from rnnlane.reports.page import counted, duration, render_page
 from rnnlane.reports.scales import range_end
 from rnnlane.reports.trials import best_of, format_value, measured, value_of, varied_keys
 
@@ -57,26 +57,18 @@ def report_html(search: SearchRecord, pictures: Sequence[Path], *, best_yaml: st
         pictures: PNG files with the names that ``write_pictures`` gives; embedded in the page.
         best_yaml: text of the experiment that trains the winner; "" if there is none.
     """
-    # It takes a tenth of a second to import, which the start of a search should not wait for.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["counted"] = _counted
-    return environment.get_template("search_report.html.j2").render(
+    return render_page(
+        "search_report.html.j2",
+        kind="Hyperparameter search",
+        name=search.name,
+        facts=_facts(search),
+        pictures=pictures,
         search=search,
         findings=findings(search),
-        facts=_facts(search),
         space=list(search.space.items()),
         trials=_trial_table(search),
         clip_settings=_group_rows(search, clip_groups(search)),
         layer_settings=_group_rows(search, layer_groups(search)),
-        pictures={path.stem: base64.b64encode(path.read_bytes()).decode() for path in pictures},
         best_yaml=best_yaml,
     )
 
@@ -103,12 +95,12 @@ def _searched(search: SearchRecord) -> list[str]:
     outcome = ", ".join(f"{states[state]} {state}" for state in sorted(states))
     direction = "higher" if search.is_larger_better else "lower"
     return [
-        f"{_counted(len(search.space), 'key')} varied, chosen by {_ALGORITHMS[search.algorithm]}; "
+        f"{counted(len(search.space), 'key')} varied, chosen by {_ALGORITHMS[search.algorithm]}; "
         f"the objective is {search.metric}, where {direction} is better.",
-        f"{_counted(len(search.trials), 'trial')} ({outcome or 'none yet'}) of at most "
-        f"{_counted(search.max_epochs, 'epoch')} each; {_SCHEDULERS[search.scheduler]}.",
-        f"The search took {_duration(search.elapsed_s)} and trained "
-        f"{_counted(search.epochs_trained, 'epoch')}.",
+        f"{counted(len(search.trials), 'trial')} ({outcome or 'none yet'}) of at most "
+        f"{counted(search.max_epochs, 'epoch')} each; {_SCHEDULERS[search.scheduler]}.",
+        f"The search took {duration(search.elapsed_s)} and trained "
+        f"{counted(search.epochs_trained, 'epoch')}.",
     ]
 
 
@@ -133,7 +125,7 @@ def _won(search: SearchRecord) -> list[str]:
         f"Its {search.metric} was {best.value:.4f}, at epoch {best.best_epoch} of "
         f"{best.num_epochs}{end}.",
         clip,
-        f"This is the best of {_counted(len(measured(search)), 'trial')} on the validation "
+        f"This is the best of {counted(len(measured(search)), 'trial')} on the validation "
         "split, by which it was chosen: expect a little less on the test split.",
     ]
 
@@ -187,7 +179,7 @@ def _clip(search: SearchRecord) -> list[str]:
         gain = (best - without) * (1 if search.is_larger_better else -1)
         verdict = f"{abs(gain):.4f} {'better' if gain > 0 else 'worse'}" if gain else "no better"
         sentences.append(
-            f"The best of {_counted(len(clipped), 'clipped trial')} reached {best:.4f}, that of "
+            f"The best of {counted(len(clipped), 'clipped trial')} reached {best:.4f}, that of "
             f"{len(unclipped)} without clipping {without:.4f}: clipping was {verdict}."
         )
     return sentences
@@ -227,7 +219,7 @@ def _stopping(search: SearchRecord) -> list[str]:
         f"{search.count('cut')} cut by the time budget."
     ]
     if search.epochs_trained > trained:
-        extra = _counted(search.epochs_trained - trained, "further epoch")
+        extra = counted(search.epochs_trained - trained, "further epoch")
         sentences.append(f"{extra} went into other seeds of finalists and repeated work.")
     return sentences
 
@@ -271,8 +263,8 @@ def _next_steps(search: SearchRecord) -> list[str]:
     wanted = max(FEW_TRIALS, 5 * num_keys)
     if search.algorithm != "grid" and num_measured < wanted:
         steps.append(
-            f"Raise search.num_trials to {wanted} or more: {_counted(num_measured, 'trial')} with "
-            f"a value tell little about {_counted(num_keys, 'key')}."
+            f"Raise search.num_trials to {wanted} or more: {counted(num_measured, 'trial')} with "
+            f"a value tell little about {counted(num_keys, 'key')}."
         )
     if len(best.seed_values) < 2:
         steps.append("Set search.repeats to 3 or more, to learn whether the lead is chance.")
@@ -333,16 +325,5 @@ def _facts(search: SearchRecord) -> dict[str, str]:
         f"{search.metric} of the winner{seeds}": score,
         "trials": str(len(search.trials)),
         "epochs trained": f"{search.epochs_trained:,}",
-        "time": _duration(search.elapsed_s),
+        "time": duration(search.elapsed_s),
     }
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -17,6 +17,7 @@ from rnnlane.config.search import SearchConfig
 from rnnlane.config.space import objective
 from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.data.storage import joined
+from rnnlane.errors import DataError
 from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.lifecycle import describe_run, flattened, tracked_run
 from rnnlane.execution.run import training_data, vector_match
@@ -306,7 +307,7 @@ class _Search(TrialEvents):
     def _delete_done_checkpoints(self) -> None:
         """Deletes the checkpoints of trials that have ended."""
         while self._done_checkpoints:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, DataError):
                 CheckpointStore(self._checkpoints(self._done_checkpoints.pop())).delete()
 
 

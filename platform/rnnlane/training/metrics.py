@@ -91,6 +91,7 @@ def score(
     split: EncodedSplit,
     *,
     group: WorkerGroup,
+    temperature: float = 1.0,
     kept: npt.NDArray[np.int64] | None = None,
     num_classes: int = 0,
 ) -> Scores:
@@ -100,7 +101,9 @@ def score(
         logits_of: token_ids [B, T] and lengths [B] -> logits [B, C].
         split: the rows, the same on every worker.
         group: the workers that take the batches in turn.
-        kept: int64 [M], rows whose probabilities are wanted; None for none.
+        temperature: divides the logits before the softmax; the predicted classes are those of the
+            logits as they are.
+        kept: int64 [M], rows whose probabilities, with temperature 1, are wanted; None for none.
         num_classes: C, if there are any.
     """
     table, slots = None, np.zeros(0, dtype=np.int64)
@@ -115,13 +118,14 @@ def score(
             continue
         batch = make_batch(rows)
         logits = logits_of(batch.token_ids, batch.lengths).float()
-        losses = functional.cross_entropy(logits, batch.labels, reduction="none")
+        scaled = logits / temperature
+        losses = functional.cross_entropy(scaled, batch.labels, reduction="none")
         positions = send(torch.from_numpy(rows.copy()), group.device)
         scores[0, positions] = losses.double()
         probabilities = logits.softmax(dim=1)
         # As in a served answer: of classes with equal probabilities the first.
         scores[1, positions] = probabilities.argmax(dim=1).double()
-        scores[2, positions] = probabilities[:, -1].double()
+        scores[2, positions] = scaled.softmax(dim=1)[:, -1].double()
         if table is not None:
             inside = np.flatnonzero(slots[rows] >= 0)
             targets, sources = (torch.from_numpy(part) for part in (slots[rows[inside]], inside))

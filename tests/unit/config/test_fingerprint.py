@@ -23,6 +23,7 @@ def test_a_fingerprint_is_that_of_the_value_not_of_its_order():
         ("training.epochs=3", True, False),
         ("baseline.num_words=1", False, True),
         ("text.lowercase=false", True, True),
+        ("inference.temperature=fit", True, True),
         ("runtime.max_restarts=9", False, False),
         ("tracking.run_name=other", False, False),
         ("description=other", False, False),

@@ -200,6 +200,7 @@ def laid_out(text="text", **source):
         (b'n|text\n1|"a film\n2|my 15"\n', {"quoting": "none"}, ['"a film', 'my 15"']),
         (b'n|text\n1| "a | b"\n', {}, ["a | b"]),
         (b"pos|a film\nneg|dull\n", {"header": False, "text": "2"}, ["a film", "dull"]),
+        (b"text|n||\na film|1||\n", {}, ["a film"]),
         (b"title|body|text\na|film|\nb||\n||\n", {"text": ("title", "body")}, ["a\nfilm", "b", ""]),
     ],
 )

@@ -193,6 +193,9 @@ def test_drafts_go_a_day_later_and_the_data_they_stand_beside_stays(home):
     assert remove_all() == [True, True]
     assert (data / "manifest.json").exists()
     assert [path.exists() for path in (beside, alone.parent, young)] == [False, False, True]
+    (data / "manifest.json").write_text("{")
+    beside.mkdir()
+    assert listed() == {}, "a damaged manifest does not tell which folder is the data"
 
 
 def test_what_an_outbox_leaves_goes_once_everything_was_sent():

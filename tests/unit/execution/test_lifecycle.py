@@ -393,8 +393,10 @@ def test_checkpoints_stay_until_the_store_has_the_model(store, notes, monkeypatc
     monkeypatch.setattr(
         lifecycle, "send_outbox", lambda _uri, outbox: (outbox / "outbox.db").unlink() or 1
     )
+    assert not only_record().result["is_tracked"]
     assert close_abandoned_runs(store.uri) == 1
     assert not checkpoint.exists()
+    assert only_record().result["is_tracked"]
 
 
 def test_a_resumed_search_is_tidied_again(store, notes):

@@ -7,7 +7,7 @@ from rnnlane.config.baseline import BaselineConfig
 from rnnlane.config.experiment import VocabularyConfig
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.errors import DataError
-from rnnlane.inference.bundle import load_bundle, save_bundle
+from rnnlane.inference.bundle import load_bundle, save_bundle, set_temperature
 from rnnlane.inference.predictor import Predictor
 from rnnlane.models.linear import fit_linear
 from support.tiny import tiny_experiment
@@ -28,6 +28,32 @@ def test_a_bundle_of_another_format_is_refused(bundle):
     file = bundle / "classifier.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
     with pytest.raises(DataError, match="format"):
+        load_bundle(bundle)
+
+
+def described(bundle, **changes):
+    file = bundle / "classifier.json"
+    description = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps(description))
+    return description
+
+
+def test_a_temperature_is_part_of_the_bundle_and_older_releases_refuse_it(bundle):
+    plain = described(bundle)
+    assert plain["format"] == 1
+    assert "temperature" not in plain
+    assert load_bundle(bundle).temperature == 1.0
+    set_temperature(bundle, 2.5)
+    assert described(bundle)["format"] == 2
+    assert load_bundle(bundle).temperature == 2.5
+    set_temperature(bundle, 1.0)
+    assert described(bundle) == plain
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, "nan", "hot", None])
+def test_a_damaged_temperature_is_refused(bundle, temperature):
+    described(bundle, format=2, temperature=temperature)
+    with pytest.raises(DataError, match="not a usable model bundle"):
         load_bundle(bundle)
 
 

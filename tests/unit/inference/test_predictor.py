@@ -2,8 +2,10 @@ import pkgutil
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
-from rnnlane.inference.predictor import Predictor
+from rnnlane.inference.bundle import set_temperature
+from rnnlane.inference.predictor import Predictor, encoded_split
 
 TEXTS = ["a fine film", "a dull film <br /> indeed", "", "zzz", "A FINE FILM", "a " * 1000]
 
@@ -42,3 +44,26 @@ def test_no_texts_get_no_answers(bundle):
 
 def test_served_models_find_the_predictor_at_its_stable_address():
     assert pkgutil.resolve_name("rnnlane.inference:Predictor") is Predictor
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.5, 3.0, 100.0])
+def test_a_temperature_changes_how_certain_answers_are_but_no_label(bundle, temperature):
+    plain = Predictor.load(bundle)
+    set_temperature(bundle, temperature)
+    tempered = Predictor.load(bundle)
+    rows = encoded_split(plain.token_ids(TEXTS[:2]), np.zeros(2, dtype=np.int64))
+    logits = plain.split_logits(rows)
+    np.testing.assert_array_equal(tempered.split_logits(rows), logits)
+    expected = softmax(logits.astype(np.float64) / temperature, axis=1)
+    found = tempered.predict(TEXTS)
+    np.testing.assert_allclose(found.probabilities[:2], expected, rtol=1e-6, atol=1e-12)
+    assert found.labels == plain.predict(TEXTS).labels
+    assert not np.allclose(found.probabilities[:2], plain.predict(TEXTS[:2]).probabilities)
+
+
+def test_the_logits_of_a_split_are_in_the_order_of_its_rows(bundle):
+    predictor = Predictor.load(bundle)
+    texts = ["a dull film", "fine", "a fine fine fine film", "dull"] * 3
+    rows = encoded_split(predictor.token_ids(texts), np.zeros(12, dtype=np.int64))
+    found = softmax(predictor.split_logits(rows), axis=1)
+    np.testing.assert_allclose(found, predictor.probabilities(texts), atol=1e-6)

@@ -5,9 +5,10 @@ import ray
 import ray.autoscaler.sdk
 
 from rnnlane.config.runtime import RuntimeConfig
+from rnnlane.config.search import SearchConfig
 from rnnlane.errors import ConfigError, ResourceError
 from rnnlane.ray_cluster import capacity
-from rnnlane.ray_cluster.capacity import check_own, own_cpus
+from rnnlane.ray_cluster.capacity import check_own, check_own_trials, own_cpus
 from rnnlane.ray_cluster.connect import num_fitting, use_gpu
 from support.tiny import tiny_experiment
 
@@ -122,3 +123,22 @@ def test_what_a_ray_of_our_own_cannot_hold_is_refused_with_the_arithmetic(
     assert refused.value.message.startswith(arithmetic)
     two_cpus.setenv("RAY_ADDRESS", "head:6379")
     check_own(config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "device", "arithmetic"),
+    [
+        ({"workers_per_trial": 3}, "auto", "a trial needs 3 workers x 1 CPUs = 3 CPUs, but Ray "),
+        ({}, "gpu", "a trial needs 1 workers x 1 GPUs = 1 GPUs, but Ray has 0"),
+        ({"gpus_per_worker": 0.5}, "auto", "a trial needs 1 workers x 0.5 GPUs = 0.5 GPUs"),
+    ],
+)
+def test_trials_that_a_ray_of_our_own_cannot_hold_are_refused_before_the_data_is_prepared(
+    two_cpus, settings, device, arithmetic
+):
+    search = SearchConfig(space={"model.hidden_size": "choice(1, 2)"}, **settings)
+    with pytest.raises(ResourceError) as refused:
+        check_own_trials(search, device)
+    assert refused.value.message.startswith(arithmetic)
+    two_cpus.setenv("RAY_ADDRESS", "head:6379")
+    check_own_trials(search, device)

@@ -24,12 +24,17 @@ def check_repaired(num_repaired: int, *, num_rows: int, config: DataConfig) -> N
         DataError: a larger share than ``data.max_repaired`` of the texts is not UTF-8.
     """
     if num_repaired > config.max_repaired * num_rows:
+        has_encoding = hasattr(config.source, "encoding")
+        remedy = (
+            "name the encoding of the files in data.source.encoding, such as cp1252, gbk or utf-16"
+            if has_encoding
+            else "make the files again, with their texts as UTF-8"
+        )
         raise DataError(
             f"at most {config.max_repaired:.1%} of the texts may hold bytes that cannot be "
             f"decoded, but {_share(num_repaired, num_rows)} do",
             where="data.source",
-            remedy="name the encoding of the files in data.source.encoding, such as cp1252, gbk or "
-            "utf-16; or raise data.max_repaired",
+            remedy=f"{remedy}; or raise data.max_repaired",
         )
 
 

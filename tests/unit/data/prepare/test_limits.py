@@ -12,10 +12,17 @@ CONFIG = DataConfig.model_validate({"source": {"kind": "generated"}})
 
 
 def test_many_texts_that_cannot_be_decoded_are_refused_naming_the_encoding() -> None:
-    check_repaired(50, num_rows=1000, config=CONFIG)
+    config = DataConfig.model_validate({"source": {"kind": "csv", "path": "x.csv"}})
+    check_repaired(50, num_rows=1000, config=config)
     with pytest.raises(DataError, match=r"5\.0% of the texts .* 51 of 1,000 \(5\.1%\)") as caught:
-        check_repaired(51, num_rows=1000, config=CONFIG)
+        check_repaired(51, num_rows=1000, config=config)
     assert "data.source.encoding" in str(caught.value.remedy)
+    parquet = DataConfig.model_validate({"source": {"kind": "parquet", "path": "x.parquet"}})
+    with pytest.raises(DataError) as caught:
+        check_repaired(51, num_rows=1000, config=parquet)
+    assert caught.value.remedy == (
+        "make the files again, with their texts as UTF-8; or raise data.max_repaired"
+    )
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,9 @@ def test_rare_classes_are_dropped_or_merged_if_asked() -> None:
     assert configured.class_names == ("b", "0", "a")
     with pytest.raises(DataError, match="1 of 3 classes has fewer: 'other': 1"):
         select(rows[:-2], rare_classes="merge:other")
+    with pytest.raises(DataError, match="1 of 3 classes has fewer: 'other': 0") as caught:
+        select(rows[:-3], rare_classes="merge:other", classes=("a", "b", "other"))
+    assert caught.value.remedy == "give more rows, or set data.rare_classes: drop"
 
 
 def test_merging_rare_classes_merges_their_conflicts() -> None:

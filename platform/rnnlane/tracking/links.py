@@ -1,0 +1,42 @@
+"""Addresses of MLflow's pages, for people to click."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from rnnlane.tracking.uris import without_secrets
+
+# Without the type, MLflow 3 can show an experiment as one of language models.
+_TYPE = {"workflowType": "machine_learning"}
+
+
+def is_server(uri: str) -> bool:
+    """Whether a store has pages of its own; of any other, `rnnlane ui` shows them."""
+    return uri.startswith(("http://", "https://"))
+
+
+def run_link(uri: str, experiment_id: str, run_id: str) -> str | None:
+    """Address of a run's page, never with credentials; None if the store is no server.
+
+    Args:
+        uri: the store.
+        experiment_id: MLflow's id of the run's experiment.
+        run_id: MLflow's id of the run.
+    """
+    return _link(uri, f"experiments/{quote(experiment_id)}/runs/{quote(run_id)}", _TYPE)
+
+
+def runs_link(uri: str, experiment_id: str, *, view: str | None = None) -> str | None:
+    """Address of the page of an experiment's runs; None if the store is no server.
+
+    Args:
+        uri: the store.
+        experiment_id: MLflow's id of the experiment.
+        view: key of a shared view that the experiment has; MLflow shows an error for any other.
+    """
+    query = _TYPE if view is None else {**_TYPE, "viewStateShareKey": view}
+    return _link(uri, f"experiments/{quote(experiment_id)}/runs", query)
+
+
+def _link(uri: str, page: str, query: dict[str, str]) -> str | None:
+    return f"{without_secrets(uri)}/#/{page}?{urlencode(query)}" if is_server(uri) else None
