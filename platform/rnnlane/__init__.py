@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
 from rnnlane.errors import RnnlaneError
-from rnnlane.pipeline import baseline, evaluate, list_runs, predict, prepare, train, tune
+from rnnlane.pipeline import (
+    baseline,
+    compare,
+    evaluate,
+    list_runs,
+    predict,
+    prepare,
+    train,
+    tune,
+)
 from rnnlane.records.events import RunEvents
 
 __all__ = [
@@ -17,6 +26,7 @@ __all__ = [
     "RnnlaneError",
     "RunEvents",
     "baseline",
+    "compare",
     "evaluate",
     "experiment_from_mapping",
     "list_runs",

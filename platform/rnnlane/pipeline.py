@@ -1,4 +1,4 @@
-"""The verbs, read from top to bottom: prepare, train, baseline, tune, evaluate, predict.
+"""The verbs, read from top to bottom: prepare, train, baseline, tune, evaluate, predict, compare.
 
 Each function is a verb of the command line, and can be called from a notebook. torch, Ray and
 MLflow take seconds to import, so each function imports what it needs where it needs it.
@@ -19,7 +19,13 @@ from rnnlane.config.paths import check_writable, storage_root
 from rnnlane.config.space import data_variants, num_trials
 from rnnlane.errors import ConfigError
 from rnnlane.records.events import RunEvents
-from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, TrainResult
+from rnnlane.records.results import (
+    BaselineResult,
+    Comparison,
+    Evaluation,
+    SearchResult,
+    TrainResult,
+)
 from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
@@ -399,6 +405,40 @@ def predict(
 
         predictor = Predictor.load(bundle)
     return predictor.predict(texts).answers(texts)
+
+
+def compare(
+    runs: Sequence[str],
+    *,
+    split: Literal["val", "test"] = "test",
+    num_texts: int = 5,
+    plot: Path | None = None,
+    tracking_uri: str | None = None,
+) -> Comparison:
+    """Compares two or more finished runs on the same rows, each with the first.
+
+    Args:
+        runs: of each an id, the unique prefix of an id, a name, or "latest".
+        split: the rows.
+        num_texts: texts on which they disagree most, at most.
+        plot: also draw the comparison to this PNG file.
+        tracking_uri: the MLflow store; default: as for training.
+
+    Raises:
+        ConfigError: a run is not finished, keeps no predictions, is named twice, or has other rows
+            or classes than the first.
+        TrackingError: the store cannot be read.
+    """
+    from rnnlane.inference.comparison import compare_in_store
+    from rnnlane.tracking.uris import resolve_uri
+
+    uri = resolve_uri(tracking_uri)
+    comparison, predictions = compare_in_store(uri, runs, split=split, num_texts=num_texts)
+    if plot is not None:
+        from rnnlane.reports.comparison_figure import save_comparison
+
+        save_comparison(comparison, predictions, plot)
+    return comparison
 
 
 def list_runs(

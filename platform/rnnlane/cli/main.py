@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from rnnlane.cli import (
     baseline,
     clean,
+    compare,
     doctor,
     evaluate,
     jobs,
@@ -64,6 +65,7 @@ for verb in (
     baseline.baseline,
     tune.tune,
     evaluate.evaluate,
+    compare.compare,
     predict.predict,
     submit.submit,
     manifest.manifest,

@@ -154,3 +154,31 @@ class Evaluation(Result):
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Comparison(Result):
+    """Two or more runs on the same rows; lists have one entry for each run, in the order asked.
+
+    Attributes:
+        split: val or test.
+        tracking_uri: the MLflow store, without passwords.
+        runs: run_id, name, model (``rnn`` or ``linear``), epoch (the best one, whose weights the
+            model has; None for a baseline) and num_rows (whose probabilities the run keeps).
+        config: the settings that differ, by dotted key; None where a run has no such setting.
+        metrics: of the best epoch by key; None where a run has no such metric.
+        tests: of each run but the first against the first: run_id, verdict (``better``, ``worse``
+            or ``no difference shown``), and what :class:`rnnlane.inference.paired.PairedTest` has.
+        texts: rows that the runs answer most differently: row_key, text (None if it is not on this
+            disk), label, and under answers each run's label and its probability of the true class.
+        notes: what to know before trusting the comparison, in sentences.
+    """
+
+    split: str
+    tracking_uri: str
+    runs: list[dict[str, Any]]
+    config: dict[str, list[str | None]]
+    metrics: dict[str, list[float | None]]
+    tests: list[dict[str, Any]]
+    texts: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
