@@ -14,6 +14,7 @@ from rnnlane.config.space import trial_experiment
 from rnnlane.errors import DataError
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.search import search as search_module
+from rnnlane.tracking.history import is_summary
 from support.command import rnnlane, rnnlane_json
 from support.runs import timeless
 from support.search import (
@@ -65,14 +66,18 @@ def train_alone(experiment: Path, *overrides: str) -> dict:
 
 
 def mlflow_curve(tracking_uri: str, run_id: str) -> dict[str, list[float]]:
-    """Values by metric and epoch, without times and the test's."""
+    """Values by metric and epoch, without times and those of the whole run."""
     client = MlflowClient(tracking_uri)
-    names = client.get_run(run_id).data.metrics
+    names = [name for name in client.get_run(run_id).data.metrics if not is_summary(name)]
     return {
         name: [point.value for point in client.get_metric_history(run_id, name)]
         for name in sorted(names)
-        if not name.startswith(("time/", "test/", "system/")) and not name.endswith("_per_s")
+        if not name.startswith(("time/", "system/")) and not name.endswith("_per_s")
     }
+
+
+def mlflow_params(result: dict, run_id: str) -> dict[str, str]:
+    return MlflowClient(result["tracking_uri"]).get_run(run_id).data.params
 
 
 def test_tune_answers_with_what_a_program_needs(found):
@@ -112,7 +117,9 @@ def test_the_winner_is_an_experiment_that_train_takes(found):
     winner = load_experiment(Path(result["best_config"]))
     search = load_experiment(experiment)
     expected = trial_experiment(search, result["best"]["params"])
-    assert winner.model_copy(update={"name": search.name}) == expected
+    assert winner.tracking.tags == {"rnnlane.search_run": result["run_id"]}
+    changes = {"name": search.name, "tracking": search.tracking}
+    assert winner.model_copy(update=changes) == expected
     assert result["run_id"] in Path(result["best_config"]).read_text()
 
 
@@ -163,7 +170,7 @@ def test_a_trial_has_the_curve_of_train_bit_for_bit(home, tmp_path):
     trained = train_alone(Path(result["best_config"]))
     curve = mlflow_curve(result["tracking_uri"], result["best"]["run_id"])
     assert len(curve["val/loss"]) == 3
-    assert "clip/calibration_norm_mean" in curve
+    assert "clip/calibration_norm_mean" in mlflow_params(result, result["best"]["run_id"])
     assert curve == mlflow_curve(trained["tracking_uri"], trained["run_id"])
     winner = stored_trials(result["run_folder"])[result["best"]["number"]]
     assert [record["val/loss"] for record in winner.history] == curve["val/loss"]

@@ -145,7 +145,7 @@ def test_an_interrupted_search_says_killed_and_can_be_resumed(
     assert parent.info.status == "KILLED"
     ends = [trial.end for trial in stored_trials(run_folder(home))]
     statuses = [children[key].info.status for key in sorted(children)]
-    assert statuses == ["KILLED" if end == "running" else "FINISHED" for end in ends]
+    assert statuses == ["FINISHED" if end == "finished" else "KILLED" for end in ends]
     resume_and_compare(home, experiment, uninterrupted)
 
 

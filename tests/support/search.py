@@ -157,7 +157,8 @@ def assert_mlflow_tells_the_truth(result: dict[str, Any]) -> None:
     for key, trial in trials.items():
         run = children[key]
         assert trial.end != "running"
-        assert run.info.status == ("FAILED" if trial.end == "failed" else "FINISHED"), key
+        status = {"failed": "FAILED", "finished": "FINISHED"}.get(trial.end, "KILLED")
+        assert run.info.status == status, key
         assert run.data.tags["rnnlane.trial_state"] == trial.end
         for name, value in trial.params.items():
             assert run.data.params[name] == str(value)

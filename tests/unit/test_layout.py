@@ -25,6 +25,7 @@ LAYERS = [
     {"pipeline", "jobs"},
     {"doctor"},
     {"cli"},
+    {"api"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # The package's public face imports what it shows; __main__ runs the command line.

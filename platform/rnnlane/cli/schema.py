@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 from rnnlane.cli import output
 from rnnlane.cli.options import Json
 from rnnlane.config import ExperimentConfig
+from rnnlane.config.schema import schema_text
 
 
 def schema(as_json: Json = False) -> None:
-    """Print the JSON schema of experiment files, for editors and for reference."""
-    value = ExperimentConfig.model_json_schema()
+    """Print the JSON schema of experiment files, for editors and for reference.
+
+    Examples:
+        rnnlane schema > experiment.schema.json
+    """
     if as_json:
-        output.write_json(value)
+        output.write_json(ExperimentConfig.model_json_schema())
     else:
-        output.write(json.dumps(value, indent=2))
+        output.write_piece(schema_text())

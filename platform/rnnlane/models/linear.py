@@ -74,6 +74,32 @@ class LinearClassifier(nn.Module):
         features = _tfidf(self.idf.numpy()).transform(counts)
         return torch.from_numpy(features @ self.weight.numpy().T + self.bias.numpy())
 
+    def contributions(self, token_ids: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """What each token of one row adds to the logits: float64 [T, C]; with the bias, their sum.
+
+        An n-gram's contribution belongs to its occurrences, and a pair's to its two words, in equal
+        parts.
+
+        Args:
+            token_ids: of the row, [T], T at least 1.
+        """
+        num_tokens, selected = len(token_ids), self.ngrams.numpy()
+        offsets = np.array([0, num_tokens])
+        rows, ngrams = ngrams_of(
+            token_ids, offsets, vocabulary_size=self._vocabulary_size, num_words=self._num_words
+        )
+        counts = _counts(rows, ngrams, selected=selected, num_rows=1)
+        values = _tfidf(self.idf.numpy()).transform(counts).toarray()[0]
+        columns = np.minimum(np.searchsorted(selected, ngrams), len(selected) - 1)
+        is_feature = selected[columns] == ngrams
+        each = values[columns] / np.maximum(counts.toarray()[0][columns], 1) * is_feature
+        parts: npt.NDArray[np.float64] = each[:, None] * self.weight.numpy()[:, columns].T  # [M, C]
+        words, pairs = parts[:num_tokens], parts[num_tokens:] / 2
+        if len(pairs):
+            words[:-1] += pairs
+            words[1:] += pairs
+        return words
+
 
 def fit_linear(
     tokens: npt.NDArray[np.int32],

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import io
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnlane.errors import DataError
+from rnnlane.records import html
+from rnnlane.records.pictures import drawn
+from rnnlane.records.plain_text import one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_NUM_IN_REPR = 4
+_MAX_CLASSES_SHOWN, _MAX_PAIRS_SHOWN = 12, 5
+_CLASS_METRICS = ("precision", "recall", "f1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """What a verb returns."""
+    """What a verb returns. A notebook shows it as a table."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as ``--json`` prints them."""
         return asdict(self)
 
+    def _facts(self) -> list[tuple[str, str]]:
+        """What a person wants to know, by name; the first few are enough for a line."""
+        raise NotImplementedError
 
-@dataclass(frozen=True)
+    def _details(self) -> list[str]:
+        """Further pieces of HTML."""
+        return []
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{name} {value}" for name, value in self._facts()[:_NUM_IN_REPR])
+        return f"{type(self).__name__}({one_line(facts)})"
+
+    def _repr_html_(self) -> str:
+        return html.card(type(self).__name__, html.table(self._facts()), *self._details())
+
+
+@dataclass(frozen=True, repr=False)
 class TrainResult(Result):
     """A finished run.
 
@@ -34,9 +66,15 @@ class TrainResult(Result):
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
         classes: class, precision, recall, f1 and rows of each class on test.
         confused: true, predicted, rows and share of the most confused pairs of classes on test.
         notes: what to know before trusting the metrics, in sentences.
+        metric: what chose the best epoch.
+        report: path of the report.
+        temperature: divides the model's logits; see ``inference.temperature``.
+        verdict: why nobody should use the model; None if there is no such reason.
     """
 
     run_id: str
@@ -52,12 +90,57 @@ class TrainResult(Result):
     sample: dict[str, Any] | None
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
+    temperature: float = 1.0
+    verdict: str | None = None
+    metric: str = "val/accuracy"
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The metrics of each epoch: a row an epoch, a column a metric; the index is the epoch.
+
+        Raises:
+            DataError: the file of the results is no longer there.
+        """
+        import pandas as pd
+
+        table = pd.DataFrame(self._epochs())
+        return table.astype({"epoch": int}).set_index("epoch")
+
+    def plot(self) -> Figure:
+        """Accuracy, macro F1 and loss over the epochs, as a matplotlib figure.
+
+        Raises:
+            DataError: the file of the results is no longer there.
+        """
+        return drawn("training_curves", self._epochs(), metric=self.metric)
+
+    def _epochs(self) -> list[dict[str, float]]:
+        """The metrics of each epoch, from the run's files: a long run has many."""
+        content = _read(Path(self.run_folder) / "results" / "results.json")
+        epochs: list[dict[str, float]] = json.loads(content)["history"]
+        return epochs
+
+    def _facts(self) -> list[tuple[str, str]]:
+        best = self.metrics.get("best", self.metrics)
+        return [
+            ("run", self.run_id[:8]),
+            ("best epoch", f"{self.best_epoch} of {self.epochs} (by {self.metric})"),
+            *_scores(best),
+            ("clipping", _clipping(self.clip)),
+            ("store", self.tracking_uri),
+        ]
+
+    def _details(self) -> list[str]:
+        return [_classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BaselineResult(Result):
     """A finished baseline.
 
@@ -72,7 +155,9 @@ class BaselineResult(Result):
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
-        classes, confused, notes: see :class:`TrainResult`.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
+        classes, confused, notes, report, temperature, verdict: see :class:`TrainResult`.
     """
 
     run_id: str
@@ -85,12 +170,28 @@ class BaselineResult(Result):
     sample: dict[str, Any] | None
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
+    temperature: float = 1.0
+    verdict: str | None = None
+
+    def _facts(self) -> list[tuple[str, str]]:
+        return [
+            ("run", self.run_id[:8]),
+            *_scores(self.metrics),
+            ("features", f"{self.num_ngrams:,} words and pairs, fitted in {self.fit_s:.1f} s"),
+            ("store", self.tracking_uri),
+        ]
+
+    def _details(self) -> list[str]:
+        return [_classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult(Result):
     """A finished search.
 
@@ -109,6 +210,8 @@ class SearchResult(Result):
         report: path of the report.
         run_folder: the search's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
     """
 
     run_id: str
@@ -125,9 +228,51 @@ class SearchResult(Result):
     report: str
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """The trials, a row each, as ``trials.csv`` has them; the index is their number.
+
+        Raises:
+            DataError: the file is no longer there.
+        """
+        import pandas as pd
+
+        content = _read(Path(self.report).with_name("trials.csv"))
+        return pd.read_csv(io.StringIO(content), index_col="number")
+
+    def plot(self) -> Figure:
+        """The score of each trial, with the winner marked, as a matplotlib figure.
+
+        Raises:
+            DataError: the file of the trials is no longer there.
+        """
+        trials = self.trials
+        winner = None if self.best is None else self.best["number"]
+        return drawn("trial_scores", trials.index.tolist(), trials["score"].tolist(), winner=winner)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        ended = [("pruned", self.num_pruned), ("cut", self.num_cut), ("failed", self.num_failed)]
+        counts = [f"{self.num_trials}", *(f"{number} {what}" for what, number in ended if number)]
+        facts = [
+            ("run", self.run_id[:8]),
+            ("trials", f"{', '.join(counts)}; {self.epochs_trained} epochs"),
+            ("took", f"{self.elapsed_s:,.0f} s"),
+        ]
+        if self.best is None:
+            return [*facts, ("winner", "none, every trial failed")]
+        params = ", ".join(f"{key}={_short(v)}" for key, v in self.best["params"].items())
+        return [
+            *facts,
+            ("winner", f"trial {self.best['number']} with {self.best['value']:.4f}"),
+            ("with", params),
+            ("its experiment", str(self.best_config)),
+        ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation(Result):
     """The scores of a run's model on labeled rows.
 
@@ -155,8 +300,25 @@ class Evaluation(Result):
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def plot(self) -> Figure:
+        """The confusion matrix, as a matplotlib figure."""
+        return drawn("confusion", self.confusion, self.class_names)
 
-@dataclass(frozen=True)
+    def _facts(self) -> list[tuple[str, str]]:
+        scores = [(name.replace("_", " "), f"{value:.4f}") for name, value in self.metrics.items()]
+        skipped = sum(self.skipped.values())
+        return [
+            ("run", self.run_id[:8]),
+            ("split", self.split),
+            ("rows", f"{self.num_rows:,}" + (f", {skipped:,} not scored" if skipped else "")),
+            *scores,
+        ]
+
+    def _details(self) -> list[str]:
+        return [_classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
+
+
+@dataclass(frozen=True, repr=False)
 class Comparison(Result):
     """Two or more runs on the same rows; lists have one entry for each run, in the order asked.
 
@@ -182,3 +344,89 @@ class Comparison(Result):
     tests: list[dict[str, Any]]
     texts: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        names = {run["run_id"]: run["name"] for run in self.runs}
+        first = self.runs[0]["name"]
+        tests = [
+            (
+                names[test["run_id"]],
+                f"{test['verdict']}: {100 * test['difference']:+.2f} percentage points "
+                f"({100 * test['low']:+.2f} to {100 * test['high']:+.2f}), p {test['p_value']:.3f}",
+            )
+            for test in self.tests
+        ]
+        return [("split", self.split), ("compared with", first), *tests]
+
+    def _details(self) -> list[str]:
+        header = ["", *(run["name"] for run in self.runs)]
+        metrics = [
+            [key, *("-" if value is None else _short(value) for value in row)]
+            for key, row in self.metrics.items()
+        ]
+        config = [[key, *(value or "-" for value in row)] for key, row in self.config.items()]
+        return [
+            html.table(metrics, header=header),
+            html.table(config, header=header) if config else "",
+            html.paragraphs(self.notes),
+        ]
+
+
+def _read(file: Path) -> str:
+    """A file of the results, which stay on disk until `rnnlane clean` takes them."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"cannot read the results: {error.strerror}",
+            where=str(file),
+            remedy="the run in the tracking store has the file among its artifacts",
+        ) from None
+
+
+def _scores(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Of each metric its value on every split that has one."""
+    facts = []
+    for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro F1")):
+        values = [
+            f"{split} {metrics[f'{split}/{key}']:.4f}"
+            for split in ("train", "val", "test")
+            if f"{split}/{key}" in metrics
+        ]
+        facts.append((name, ", ".join(values)))
+    return facts
+
+
+def _clipping(clip: Mapping[str, Any]) -> str:
+    max_norm = clip.get("max_norm")
+    if max_norm is None:
+        return "none"
+    return f"{clip['clipped_fraction']:.1%} of steps at {max_norm:.4g}"
+
+
+def _classes_html(
+    classes: Sequence[Mapping[str, Any]], confused: Sequence[Mapping[str, Any]]
+) -> str:
+    """A table of the classes; of many, the worst, and the pairs that are confused most."""
+    shown = list(classes)
+    if len(shown) > _MAX_CLASSES_SHOWN:
+        with_rows = [one for one in shown if one["rows"]]
+        shown = sorted(with_rows, key=lambda one: (one["f1"], -one["rows"]))[:_MAX_CLASSES_SHOWN]
+    rows = [
+        [
+            one["class"],
+            *("-" if one[key] is None else f"{one[key]:.4f}" for key in _CLASS_METRICS),
+            f"{one['rows']:,}",
+        ]
+        for one in shown
+    ]
+    pairs = [[pair["true"], pair["predicted"], f"{pair['rows']:,}"] for pair in confused]
+    return html.table(rows, header=["class", *_CLASS_METRICS, "rows"]) + (
+        html.table(pairs[:_MAX_PAIRS_SHOWN], header=["true", "predicted", "rows"])
+        if len(classes) > _MAX_CLASSES_SHOWN
+        else ""
+    )
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

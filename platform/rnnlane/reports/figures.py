@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rnnlane.reports.lettering import drawable, fonts_for, short_names
+from rnnlane.reports.lettering import drawable, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+    from rnnlane.inference.calibration import Bin
+    from rnnlane.reports.shown import ShownFigure
 
 DPI = 120
 MAX_SIDE = 13.4  # inches
@@ -31,38 +32,20 @@ MAX_TEXTS, MAX_BARS, MIN_BARS = 8, 10, 3
 # Okabe and Ito's palette, which color-blind people can tell apart.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GRAY, PALE = "#595959", "#B8C4CC"
-_STYLE: dict[Any, Any] = {
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "figure.constrained_layout.use": True,
-    "font.size": 9.5,
-    "grid.alpha": 0.25,
-    "legend.edgecolor": "none",
-    "legend.framealpha": 0.85,
-    "lines.linewidth": 1.8,
-    # A review or a class name may hold dollar signs.
-    "text.parse_math": False,
-    "text.usetex": False,
-}
 # How scores are written beside accuracy: macro F1 always, another one if it chooses the epoch.
 _SCORES = {"val/macro_f1": "macro F1", "val/roc_auc": "ROC AUC"}
 
 
 def save_curves(
-    history: Sequence[Mapping[str, float]], path: Path, *, metric: str = "val/accuracy"
-) -> None:
+    history: Sequence[Mapping[str, float]], path: Path | None, *, metric: str = "val/accuracy"
+) -> ShownFigure:
     """Draws accuracy, macro F1 and loss over the epochs, with the best epoch marked.
 
     Args:
         history: one mapping per epoch, with ``epoch`` and any of ``train/accuracy``,
             ``val/accuracy``, ``val/macro_f1``, ``train/loss``, ``val/loss`` and ``metric``; values
             may be missing or NaN.
-        path: the PNG file.
+        path: the PNG file; None: the figure is only returned.
         metric: chooses the best epoch; the lowest value if its name ends in ``loss``, else the
             highest. It is drawn whatever it is.
     """
@@ -94,6 +77,7 @@ def save_curves(
             whole_number_ticks(axes)
         # Beside the panels, where it cannot cover a curve.
         figure.legend(loc="outside lower center", ncols=5)
+    return figure
 
 
 def save_gradient_norms(
@@ -138,7 +122,9 @@ def save_gradient_norms(
         figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=GRAY)
 
 
-def save_confusion(matrix: npt.NDArray[np.integer], class_names: Sequence[str], path: Path) -> None:
+def save_confusion(
+    matrix: npt.NDArray[np.integer], class_names: Sequence[str], path: Path | None
+) -> ShownFigure:
     """Draws the confusion matrix: shares of each true class as color, and up to 40 classes counts.
 
     Size and memory are bounded: above 100 classes only some are named, and above 300 a cell stands
@@ -147,7 +133,7 @@ def save_confusion(matrix: npt.NDArray[np.integer], class_names: Sequence[str], 
     Args:
         matrix: int [C, C]; rows are the true classes, columns the predicted ones.
         class_names: C names.
-        path: the PNG file.
+        path: the PNG file; None: the figure is only returned.
     """
     from matplotlib.colors import PowerNorm
 
@@ -174,21 +160,22 @@ def save_confusion(matrix: npt.NDArray[np.integer], class_names: Sequence[str], 
         bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format="{x:.0%}")
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
+    return figure
 
 
 def save_confidence(
     texts: Sequence[str],
     probabilities: npt.NDArray[np.floating],
     class_names: Sequence[str],
-    path: Path,
-) -> None:
+    path: Path | None,
+) -> ShownFigure:
     """Draws the probabilities of the most probable classes, a panel per text.
 
     Args:
         texts: N texts, 1 to ``MAX_TEXTS``; long ones are wrapped, and cut after 3 lines.
         probabilities: [N, C], in [0, 1].
         class_names: C names.
-        path: the PNG file.
+        path: the PNG file; None: the figure is only returned.
     """
     probabilities = np.asarray(probabilities)
     num_texts, num_classes = probabilities.shape
@@ -207,26 +194,56 @@ def save_confidence(
             _draw_bars(axes, names[chosen], row[chosen], others=num_classes - num_bars)
             lines = textwrap.wrap(text, width=84, max_lines=3, placeholder=" ...")
             axes.set_title("\n".join(lines), fontweight="normal")
+    return figure
+
+
+def save_calibration(curves: Mapping[str, Sequence[Bin]], path: Path) -> None:
+    """Draws accuracy over confidence, and how many rows have that confidence.
+
+    Args:
+        curves: for each kind of probability, such as those before and after a temperature, its
+            bins; the first one's rows are drawn below. At most four.
+        path: the PNG file.
+    """
+    looks = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", ":"), (VERMILION, "D", "-."))
+    with picture(path, width=6.4, height=4.8) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        upper.plot([0, 1], [0, 1], color=GRAY, linewidth=1.2, linestyle="--", label="as it says")
+        for (label, bins), (color, marker, line) in zip(curves.items(), looks, strict=False):
+            xs, ys = [one.confidence for one in bins], [one.accuracy for one in bins]
+            look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": line}
+            upper.plot(xs, ys, linewidth=1, markersize=4, label=label, **look)
+            # Large dots are of many rows; a dot of a few rows says little.
+            total = sum(one.num_rows for one in bins)
+            areas = [12 + 250 * one.num_rows / total for one in bins]
+            upper.scatter(xs, ys, areas, color=color, marker=marker, alpha=0.85)
+        shown = next(iter(curves.values()))
+        edges = [one.lower for one in shown], [one.upper - one.lower for one in shown]
+        heights = [one.num_rows for one in shown]
+        lower.bar(edges[0], heights, edges[1], align="edge", color=PALE, edgecolor="white")
+        start = max(0.0, math.floor(10 * min((one.lower for one in shown), default=0)) / 10)
+        upper.set(ylabel="share classified correctly", ylim=(-0.03, 1.03), xlim=(start, 1.01))
+        upper.set_title("Confidence and accuracy; a large dot is of many rows")
+        lower.set(xlabel="probability of the predicted class", ylabel="rows")
+        figure.legend(loc="outside lower center", ncols=3)
 
 
 @contextmanager
 def picture(
-    path: Path, *, width: float, height: float, texts: Iterable[str] = ()
-) -> Iterator[Figure]:
-    """A figure, sized in inches and not registered with pyplot; written when the block ends.
+    path: Path | None, *, width: float, height: float, texts: Iterable[str] = ()
+) -> Iterator[ShownFigure]:
+    """A figure, sized in inches and not registered with pyplot.
 
-    ``texts`` come from outside, so the main font may lack their script.
+    Written when the block ends, unless ``path`` is None. ``texts`` come from outside, so the main
+    font may lack their script.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    from rnnlane.reports.shown import ShownFigure
 
-    style = {**_STYLE, "font.family": fonts_for(texts)}
-    with rc_context(style), warnings.catch_warnings():
-        # Characters that no font has are drawn as boxes; users need no warning of that.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=(width, height))
+    figure = ShownFigure(width=width, height=height, texts=texts)
+    with figure.in_style():
         yield figure
-        figure.savefig(path, dpi=DPI, format="png", bbox_inches="tight", pad_inches=0.12)
+        if path is not None:
+            figure.write_png(path)
 
 
 def _series(history: Sequence[Mapping[str, float]], key: str) -> tuple[list[int], list[float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.data.storage import joined
 from rnnlane.errors import DataError
 from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import describe_run, flattened, tracked_run
 from rnnlane.execution.run import training_data, vector_match
 from rnnlane.execution.run_record import RunRecord
@@ -26,15 +27,33 @@ from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import SearchResult
-from rnnlane.records.search import SearchRecord, TrialRecord
+from rnnlane.records.search import SearchRecord, TrialRecord, TrialState
 from rnnlane.reports.artifacts import resolved_yaml
+from rnnlane.reports.trials import trial_name
 from rnnlane.search.dispatcher import TrialEvents
 from rnnlane.search.ray_tune import TrialResources, run_trials
 from rnnlane.search.results import describe_result, write_search_results
-from rnnlane.search.study import TrialSpec, TrialStudy, open_repeats, open_trials
+from rnnlane.search.study import Sample, TrialSpec, TrialStudy, open_repeats, open_trials
 from rnnlane.search.trial_worker import TrialTask
-from rnnlane.tracking.run import RunSpec
+from rnnlane.tracking.datasets import DatasetInfo
+from rnnlane.tracking.history import summary_of
+from rnnlane.tracking.internals import NAME_TAG
+from rnnlane.tracking.run import RunSpec, RunStatus
 from rnnlane.tracking.search import SearchTracker, start_search
+
+# MLflow shows a trial that was cut short apart from those that trained all their epochs.
+_END_STATUS: dict[TrialState, RunStatus] = {
+    "finished": "FINISHED",
+    "pruned": "KILLED",
+    "cut": "KILLED",
+    "failed": "FAILED",
+}
+_END_REASONS: dict[TrialState, str] = {
+    "pruned": "pruned by the search's scheduler",
+    "cut": "the time budget was used up",
+}
+# No trial reads the test split.
+_SPLITS = ("train", "val")
 
 
 def execute_search(
@@ -57,18 +76,30 @@ def execute_search(
     resources = trial_resources(config)
     check_storage(config)
     datasets = _shared_data(config, prepared, events)
+    inputs = {key: describe_datasets(data, _SPLITS) for key, data in prepared.items()}
     spec = _describe_search(config, record)
     with tracked_run(
         start_search, spec, config=config.tracking, record=record, events=events
     ) as run:
-        run.log_inputs(partial(_write_inputs, config))
+        every_input = [one for of_variant in inputs.values() for one in of_variant]
+        run.log_inputs(partial(_write_inputs, config), every_input)
         search = _Search(
-            config, record=run.record, tracker=run.tracker, events=events, resources=resources
+            config,
+            record=run.record,
+            tracker=run.tracker,
+            events=run.events,
+            resources=resources,
+            inputs=inputs,
         )
         outcome = search.run(datasets)
         if outcome.winner is None:
-            events.note(f"none of the {len(outcome.trials)} trials succeeded; there is no winner")
-        events.stage("writing the report")
+            run.events.note(
+                f"none of the {len(outcome.trials)} trials succeeded; there is no winner"
+            )
+        else:
+            best = trial_name(outcome.winner.number, outcome.winner.params)
+            run.tracker.parent.set_tags({"rnnlane.best_trial": best})
+        run.events.stage("writing the report")
         results = record.folder / "results"
         files = write_search_results(results, config, outcome, record=run.record)
         run.tracker.log_artifacts(results)
@@ -119,7 +150,7 @@ def _shared_data(
 
     references = {}
     for name, of_variant in prepared.items():
-        data = training_data(config, of_variant, splits=("train", "val"))
+        data = training_data(config, of_variant, splits=_SPLITS)
         if (match := vector_match(data, of_variant)) is not None:
             events.note(str(match))
         references[name] = ray.put(data)
@@ -150,6 +181,7 @@ class _Search(TrialEvents):
         tracker: SearchTracker,
         events: RunEvents,
         resources: TrialResources,
+        inputs: Mapping[str, Sequence[DatasetInfo]],
     ):
         assert config.search is not None
         self._config = config
@@ -158,6 +190,7 @@ class _Search(TrialEvents):
         self._tracker = tracker
         self._events = events
         self._resources = resources
+        self._inputs = inputs
         self._file = record.folder / "trials.sqlite"
         self._trials = open_trials(self._file, config, key=record.key)
         self._seeds: TrialStudy | None = None
@@ -203,6 +236,7 @@ class _Search(TrialEvents):
             started_at=self._record.created_at,
             elapsed_s=self._elapsed_s(),
             epochs_trained=sum(trial.num_epochs for trial in (*trials, *seeds)),
+            repeats=self._repeats(seeds),
         )
         return search.with_best()
 
@@ -210,7 +244,7 @@ class _Search(TrialEvents):
         self._delete_done_checkpoints()
         self._tracker.open_trial(
             spec.key,
-            name=spec.key,
+            name=_name(spec),
             params=flattened(
                 spec.config.model_dump(
                     mode="json", exclude={"tracking", "description", "runtime", "search"}
@@ -221,29 +255,51 @@ class _Search(TrialEvents):
                 "rnnlane.config_fingerprint": config_fingerprint(spec.config),
                 "rnnlane.search": self._record.key,
             },
+            datasets=self._inputs[data_key(spec.config)],
         )
         self._report()
 
     def trial_progressed(self, spec: TrialSpec, record: TrialRecord) -> None:
-        self._tracker.log_trial(spec.key, record.history)
+        self._tracker.log_trial(spec.key, record.history, record.best_epoch)
         self._report()
 
     def trial_ended(self, spec: TrialSpec, record: TrialRecord) -> None:
-        self._tracker.tag_trial(spec.key, {"rnnlane.trial_state": record.state})
-        self._tracker.close_trial(
-            spec.key,
-            "FAILED" if record.state == "failed" else "FINISHED",
-            reason=record.reason or None,
-        )
+        tags = {"rnnlane.trial_state": record.state, NAME_TAG: _name(spec, record.state)}
+        self._tracker.tag_trial(spec.key, tags)
+        reason = record.reason or _END_REASONS.get(record.state)
+        self._tracker.close_trial(spec.key, _END_STATUS[record.state], reason=reason)
         self._done_checkpoints.append(spec.key)
-        self._tracker.parent.log_history(_progression(self.snapshot()))
+        self._log_progress(self.snapshot())
         if self._seeds is not None:
             value = "failed" if record.value is None else f"{record.value:.4f}"
-            self.note(f"{spec.key} with seed {spec.sample.seed}: {value}")
+            self.note(f"{self._repeat(spec.sample)}: {value}")
         self._report()
+
+    def _log_progress(self, search: SearchRecord) -> None:
+        """Logs how far the search is, and the metrics of the best trial so far as its own."""
+        self._tracker.parent.log_history(_progression(search))
+        if (winner := search.winner) is not None and winner.best_epoch is not None:
+            best = winner.history[winner.best_epoch - 1]
+            self._tracker.parent.log_summary(summary_of(best))
 
     def note(self, text: str) -> None:
         self._events.note(text)
+
+    def _repeat(self, sample: Sample) -> str:
+        """What a repeat of a finalist is, for people."""
+        trials = self._trials.records()
+        number = next(trial.number for trial in trials if trial.params == sample.params)
+        return f"trial {number} with seed {sample.seed}"
+
+    def _repeats(self, seeds: Sequence[TrialRecord]) -> str:
+        if self._seeds is None or self._seeds.num_trials == 0:
+            return ""
+        running = [
+            self._repeat(self._seeds.sample(one.number)) for one in seeds if not one.ended_at
+        ]
+        ended = len(seeds) - len(running)
+        under_way = f" ({', '.join(running)})" if running else ""
+        return f"{ended}/{self._seeds.num_trials} repeats of the best trials{under_way}"
 
     def _report_earlier_trials(self) -> None:
         trials = self._trials.records()
@@ -309,6 +365,10 @@ class _Search(TrialEvents):
         while self._done_checkpoints:
             with contextlib.suppress(OSError, DataError):
                 CheckpointStore(self._checkpoints(self._done_checkpoints.pop())).delete()
+
+
+def _name(spec: TrialSpec, state: TrialState = "running") -> str:
+    return trial_name(spec.number, spec.sample.params, seed=spec.sample.seed, state=state)
 
 
 def _distinct(trials: list[TrialRecord]) -> list[TrialRecord]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from rnnlane.errors import TrackingError
+from rnnlane.tracking.datasets import as_inputs
 from rnnlane.tracking.internals import AUTHOR_TAGS, PARENT_TAG
+from rnnlane.tracking.logged_model import log_model
 from rnnlane.tracking.outbox import Record
+from rnnlane.tracking.run_links import link_search
+from rnnlane.tracking.uploads import check_arrived
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,12 +48,14 @@ class _TrialRun:
 
     Attributes:
         is_new: created by this process, so that the store has nothing that ``steps`` lacks.
+        params: keys of the params that it has.
         steps: the steps that the run has, by metric.
     """
 
     run_id: str
     is_running: bool
     is_new: bool
+    params: set[str] = field(default_factory=set)
     steps: dict[str, set[int]] = field(default_factory=dict)
 
 
@@ -74,7 +80,8 @@ class MlflowDestination:
             if KEY_TAG in run.data.tags:
                 address = trial_address(parent_run_id, run.data.tags[KEY_TAG])
                 is_running = run.info.status == "RUNNING"
-                self._trials.setdefault(address, _TrialRun(run.info.run_id, is_running, False))
+                found = _TrialRun(run.info.run_id, is_running, False, set(run.data.params))
+                self._trials.setdefault(address, found)
         self._parents[parent_run_id] = parent
 
     def trial_ids(self, parent_run_id: str, *, only_running: bool = False) -> dict[str, str]:
@@ -109,11 +116,19 @@ class MlflowDestination:
         if record.kind == "metrics":
             self._deliver_metrics(record, run_id=run_id, trial=trial, again=again)
         elif record.kind == "params":
-            _log_params(client, run_id, content)
+            known = set() if trial is None else trial.params
+            self._deliver_params(run_id, content, known=known)
         elif record.kind == "tags":
             _log_tags(client, run_id, content)
+        elif record.kind == "datasets":
+            client.log_inputs(run_id, datasets=as_inputs(content["datasets"]))
+        elif record.kind == "search":
+            link_search(client, run_id, content["run_id"])
         elif record.kind == "artifacts":
             _log_artifacts(client, run_id, Path(content["folder"]), path=content["path"])
+        elif record.kind == "model":
+            folder, best_epoch = Path(content["folder"]), content["best_epoch"]
+            log_model(client, run_id, folder, best_epoch=best_epoch)
         else:
             client.set_terminated(run_id, content["status"], end_time=record.time_ms)
             if trial is not None:
@@ -150,17 +165,30 @@ class MlflowDestination:
             tags={**inherited, **content["tags"], PARENT_TAG: parent_run_id, KEY_TAG: key},
             run_name=content["name"],
         )
-        self._trials[record.run_id] = _TrialRun(run.info.run_id, is_running=True, is_new=True)
-        _log_params(self._client, run.info.run_id, content["params"])
+        trial = _TrialRun(run.info.run_id, is_running=True, is_new=True)
+        self._trials[record.run_id] = trial
+        self._describe(trial, record)
 
     def _reopen(self, trial: _TrialRun, record: Record) -> None:
         run = self._client.get_run(trial.run_id)
         reopen_run(self._client, run)
         trial.is_running = True
-        # MLflow refuses all params of a call if one of them has another value than before.
-        params = {k: v for k, v in record.content["params"].items() if k not in run.data.params}
-        _log_params(self._client, trial.run_id, params)
+        trial.params |= run.data.params.keys()
+        self._describe(trial, record)
         _log_tags(self._client, trial.run_id, record.content["tags"])
+
+    def _describe(self, trial: _TrialRun, record: Record) -> None:
+        """Logs the params and data sets that the record of a trial's creation has."""
+        self._deliver_params(trial.run_id, record.content["params"], known=trial.params)
+        # Records of an earlier version have none. MLflow takes the same ones twice.
+        if datasets := record.content.get("datasets"):
+            self._client.log_inputs(trial.run_id, datasets=as_inputs(datasets))
+
+    def _deliver_params(self, run_id: str, params: Mapping[str, str], *, known: set[str]) -> None:
+        """Logs the params that a run lacks, and adds them to the ``known`` ones."""
+        # MLflow refuses all params of a call if one of them has another value than before.
+        _log_params(self._client, run_id, {k: v for k, v in params.items() if k not in known})
+        known.update(params)
 
     def _deliver_metrics(
         self, record: Record, *, run_id: str, trial: _TrialRun | None, again: bool
@@ -168,7 +196,9 @@ class MlflowDestination:
         from mlflow.entities import Metric
 
         step, values = record.content["step"], record.content["values"]
-        if trial is not None or again:
+        # One more value of a whole run's metric does no harm: the newest counts.
+        is_once = not record.content.get("replaces", False)
+        if is_once and (trial is not None or again):
             values = {
                 key: value
                 for key, value in values.items()
@@ -177,7 +207,7 @@ class MlflowDestination:
         metrics = [Metric(key, value, record.time_ms, step) for key, value in values.items()]
         for part in _parts(metrics, MAX_METRICS):
             self._client.log_batch(run_id, metrics=part)
-        if trial is not None:
+        if is_once and trial is not None:
             for key in values:
                 trial.steps[key].add(step)
 
@@ -220,25 +250,9 @@ def logged_steps(client: MlflowClient, run_id: str, *, key: str) -> set[int]:
 
 
 def _log_artifacts(client: MlflowClient, run_id: str, folder: Path, *, path: str | None) -> None:
-    """Sends the files of a folder, and looks whether they have arrived.
-
-    MLflow takes any answer 200 to an upload for success, also the login page of a gateway.
-    """
+    """Sends the files of a folder, and looks whether they have arrived."""
     client.log_artifacts(run_id, str(folder), artifact_path=path)
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    for parent in sorted({file.parent for file in files}):
-        parts = [path or "", *parent.relative_to(folder).parts]
-        place = "/".join(part for part in parts if part)
-        stored = {
-            info.path: info.file_size for info in client.list_artifacts(run_id, place or None)
-        }
-        for file in files:
-            name = f"{place}/{file.name}".lstrip("/")
-            if file.parent == parent and stored.get(name, -1) not in {file.stat().st_size, None}:
-                raise TrackingError(
-                    f"the store took the artifact {name}, but does not have it",
-                    where=f"run {run_id}",
-                )
+    check_arrived(folder, partial(client.list_artifacts, run_id), path=path, where=f"run {run_id}")
 
 
 def _log_params(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
+from rnnlane.tracking.datasets import DatasetInfo, as_contents
 from rnnlane.tracking.delivery import (
     REASON_TAG,
     MlflowDestination,
@@ -20,7 +21,9 @@ from rnnlane.tracking.delivery import (
     logged_steps,
     reopen_run,
 )
+from rnnlane.tracking.history import HistoryLog, is_summary
 from rnnlane.tracking.internals import with_context_tags
+from rnnlane.tracking.links import Pages, run_link, runs_link
 from rnnlane.tracking.outbox import (
     DATABASE_NAME,
     OLD_JOURNAL_NAME,
@@ -28,10 +31,11 @@ from rnnlane.tracking.outbox import (
     OutboxUnavailableError,
     RecordKind,
 )
-from rnnlane.tracking.packaging import MODEL_PATH, save_model
+from rnnlane.tracking.packaging import DEFAULT_EXAMPLE, MODEL_PATH, Served, save_model
 from rnnlane.tracking.sender import Sender, send_all
 from rnnlane.tracking.system_metrics import SystemMetrics
 from rnnlane.tracking.uris import resolve_uri, store_identity
+from rnnlane.tracking.views import prepare_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,8 +45,6 @@ logger = logging.getLogger(__name__)
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 ParamValue = str | int | float | bool | None
-MetricStep = tuple[str, int]
-"""Key of a metric and a step at which it has a value."""
 
 MAX_VALUE_CHARS = 6000
 
@@ -91,18 +93,25 @@ def start_run(
         destination = MlflowDestination(client)
         with store_errors(uri, "cannot send what an earlier process left"):
             send_all(box, destination)
-        logged: set[MetricStep] = set()
+        log = HistoryLog()
         if resume_run_id is None:
             run = _create_run(client, uri, config=config, spec=spec)
         else:
-            run, logged = _reopen_run(client, uri, run_id=resume_run_id)
+            run, log = _reopen_run(client, uri, run_id=resume_run_id)
             with store_errors(uri, "cannot list the trials of the run"):
                 destination.find_trials(resume_run_id)
     except BaseException:
         box.close()
         raise
     sender = Sender(box, destination)
-    tracker = MlflowTracker(run.info.run_id, config=config, spec=spec, sender=sender, logged=logged)
+    tracker = MlflowTracker(
+        run.info.run_id,
+        config=config,
+        spec=spec,
+        sender=sender,
+        log=log,
+        pages=_pages(client, uri, run),
+    )
     tracker.log_params({k: v for k, v in spec.params.items() if k not in run.data.params})
     return tracker
 
@@ -139,8 +148,17 @@ def send_outbox(uri: str, outbox: Path) -> int:
         box.close()
 
 
-def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> None:
+def terminate_run(
+    uri: str, run_id: str, status: RunStatus, *, reason: str, log_folder: Path | None = None
+) -> None:
     """Ends a run whose driver died, and its trials, where they are still RUNNING.
+
+    Args:
+        uri: the store.
+        run_id: the run.
+        status: how it ended.
+        reason: why, for a person to read.
+        log_folder: the driver's log, whose files become artifacts of the run; it may not exist.
 
     Raises:
         TrackingError: the store is away, or has no such run.
@@ -148,6 +166,8 @@ def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> N
     client = open_client(uri)
     with store_errors(uri, f"cannot end the run {run_id}"):
         parent = client.get_run(run_id)
+        if parent.info.status == "RUNNING" and log_folder is not None and log_folder.is_dir():
+            client.log_artifacts(run_id, str(log_folder))
         # The parent comes last, so that an interrupted call can be repeated.
         for run in [*child_runs(client, parent), parent]:
             if run.info.status == "RUNNING":
@@ -162,6 +182,7 @@ class MlflowTracker:
         run_id: MLflow's id of the run.
         tracking_uri: the store's address; may hold a password, so redact it before showing it.
         sender: sends the records of the run, and of others that use the same outbox.
+        pages: MLflow's pages of the run.
     """
 
     def __init__(
@@ -171,7 +192,8 @@ class MlflowTracker:
         config: TrackingConfig,
         spec: RunSpec,
         sender: Sender,
-        logged: set[MetricStep],
+        log: HistoryLog,
+        pages: Pages,
     ):
         """Starts to sample the machine, if the configuration asks for it.
 
@@ -180,19 +202,21 @@ class MlflowTracker:
             config: the tracking section.
             spec: for packaging the model.
             sender: sends the run's records; :meth:`finish` stops it and closes its outbox.
-            logged: the metrics that the run has already.
+            log: knows which metrics and params the run has already.
+            pages: MLflow's pages of the run.
         """
         self.run_id = run_id
         self.tracking_uri = resolve_uri(config.uri)
         self._config = config
         self._spec = spec
         self.sender = sender
-        self._logged = logged
+        self.pages = pages
+        self._log = log
         self._history_lock = threading.Lock()
         self._is_complete: bool | None = None
         self._system_metrics = None
         if config.system_metrics:
-            steps = [step for key, step in logged if key.startswith("system/")]
+            steps = [step for key, step in log.logged if key.startswith("system/")]
             self._system_metrics = SystemMetrics(
                 self._log_metrics, first_step=max(steps, default=-1) + 1
             )
@@ -202,17 +226,36 @@ class MlflowTracker:
         if params:
             self._write("params", as_texts(params))
 
-    def log_history(self, history: Sequence[Mapping[str, float]]) -> None:
+    def log_history(
+        self, history: Sequence[Mapping[str, float]], best_epoch: int | None = None
+    ) -> None:
         """Logs what is not logged yet. The first call with a value sets the value's time.
 
         Args:
             history: the whole run so far, one mapping an epoch, each with its number from 1 under
                 the key ``epoch``. Given whole each time, so that a resumed run has neither gaps nor
                 duplicates.
+            best_epoch: the number of the best one so far, whose metrics are logged as those of the
+                run; see :func:`rnnlane.tracking.history.summary_of`.
         """
         with self._history_lock:
-            for step, values in new_values(history, self._logged):
-                self._log_metrics(values, step)
+            for kind, content in self._log.new_records(history, best_epoch):
+                self._write(kind, content)
+
+    def log_summary(self, values: Mapping[str, float]) -> None:
+        """Logs metrics of the whole run, which replace those of an earlier call."""
+        with self._history_lock:
+            for kind, content in self._log.new_summary(values):
+                self._write(kind, content)
+
+    def log_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
+        """Logs what the run reads; the same data set may be logged again."""
+        if datasets:
+            self._write("datasets", {"datasets": as_contents(datasets)})
+
+    def link_search(self, search_run_id: str) -> None:
+        """Links the run and the search that found its experiment, if the store has that."""
+        self._write("search", {"run_id": search_run_id})
 
     def log_artifacts(self, folder: Path, artifact_path: str | None = None) -> None:
         """Logs the files of a folder.
@@ -224,24 +267,22 @@ class MlflowTracker:
         """
         self._write("artifacts", {"folder": str(folder.absolute()), "path": artifact_path})
 
-    def log_model(self, bundle: Path) -> str:
+    def log_model(self, bundle: Path, *, best_epoch: int, example: str | None = None) -> str:
         """Packages a trained model for serving and logs it.
 
         Args:
             bundle: folder that the run's predictor can load; copied before this returns.
+            best_epoch: the epoch whose weights it has.
+            example: a text that shows what goes in; default: some sentence.
 
         Returns:
             The model's MLflow address, ``runs:/<run id>/model``.
         """
         folder = self.sender.outbox.files / MODEL_PATH
         shutil.rmtree(folder, ignore_errors=True)
-        save_model(
-            bundle,
-            folder,
-            predictor=self._spec.predictor,
-            class_names=self._spec.class_names,
-        )
-        self.log_artifacts(folder, MODEL_PATH)
+        served = Served(self._spec.predictor, self._spec.class_names, example or DEFAULT_EXAMPLE)
+        save_model(bundle, folder, served)
+        self._write("model", {"folder": str(folder.absolute()), "best_epoch": best_epoch})
         return f"runs:/{self.run_id}/{MODEL_PATH}"
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -299,7 +340,13 @@ def _create_run(client: MlflowClient, uri: str, *, config: TrackingConfig, spec:
         return client.create_run(experiment, tags=tags, run_name=spec.name)
 
 
-def _reopen_run(client: MlflowClient, uri: str, *, run_id: str) -> tuple[Run, set[MetricStep]]:
+def _pages(client: MlflowClient, uri: str, run: Run) -> Pages:
+    experiment, run_id = run.info.experiment_id, run.info.run_id
+    view = prepare_experiment(client, experiment)
+    return Pages(run_link(uri, experiment, run_id), runs_link(uri, experiment, view=view))
+
+
+def _reopen_run(client: MlflowClient, uri: str, *, run_id: str) -> tuple[Run, HistoryLog]:
     with store_errors(uri, f"cannot resume the run {run_id}"):
         run = client.get_run(run_id)
         if run.info.lifecycle_stage != "active":
@@ -311,33 +358,14 @@ def _reopen_run(client: MlflowClient, uri: str, *, run_id: str) -> tuple[Run, se
         logged = {
             (key, step)
             for key in sorted(run.data.metrics)
+            if not is_summary(key)
             for step in logged_steps(client, run_id, key=key)
         }
         reopen_run(client, run)
-    return run, logged
+    summary = {key: value for key, value in run.data.metrics.items() if is_summary(key)}
+    return run, HistoryLog(logged, summary=summary, params=run.data.params)
 
 
 def as_texts(values: Mapping[str, ParamValue]) -> dict[str, str]:
     """Values of params or tags as text, without secrets, cut to ``MAX_VALUE_CHARS``."""
     return {key: redact(str(value))[:MAX_VALUE_CHARS] for key, value in values.items()}
-
-
-def new_values(
-    history: Sequence[Mapping[str, float]], logged: set[MetricStep]
-) -> Iterator[tuple[int, dict[str, float]]]:
-    """Step and values of the epochs that have a value that is not logged yet.
-
-    Args:
-        history: see :meth:`MlflowTracker.log_history`.
-        logged: what was logged before; the values are added once the caller has written them.
-    """
-    for entry in history:
-        step = int(entry["epoch"])
-        values = {
-            key: float(value)
-            for key, value in entry.items()
-            if key != "epoch" and (key, step) not in logged
-        }
-        if values:
-            yield step, values
-            logged.update((key, step) for key in values)

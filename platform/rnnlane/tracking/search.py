@@ -7,16 +7,17 @@ from pathlib import Path
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import redact
+from rnnlane.tracking.datasets import DatasetInfo, as_contents
 from rnnlane.tracking.delivery import REASON_TAG, trial_address
+from rnnlane.tracking.history import HistoryLog
+from rnnlane.tracking.links import Pages
 from rnnlane.tracking.outbox import RecordKind
 from rnnlane.tracking.run import (
-    MetricStep,
     MlflowTracker,
     ParamValue,
     RunSpec,
     RunStatus,
     as_texts,
-    new_values,
     start_run,
 )
 
@@ -48,7 +49,7 @@ class SearchTracker:
         self._opened: set[str] = set()
         # Includes the trials that an earlier process left behind: they end with the search.
         self._running = set(self._destination.trial_ids(parent.run_id, only_running=True))
-        self._logged: dict[str, set[MetricStep]] = {}
+        self._logs: dict[str, HistoryLog] = {}
 
     @property
     def run_id(self) -> str:
@@ -60,12 +61,27 @@ class SearchTracker:
         """Address of the store; may contain a password."""
         return self.parent.tracking_uri
 
+    @property
+    def pages(self) -> Pages:
+        """MLflow's pages of the search's own run."""
+        return self.parent.pages
+
     def log_artifacts(self, folder: Path) -> None:
         """Logs the files of a folder to the search's own run."""
         self.parent.log_artifacts(folder)
 
+    def log_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
+        """Logs what the trials read to the search's own run."""
+        self.parent.log_datasets(datasets)
+
     def open_trial(
-        self, key: str, *, name: str, params: Mapping[str, ParamValue], tags: Mapping[str, str]
+        self,
+        key: str,
+        *,
+        name: str,
+        params: Mapping[str, ParamValue],
+        tags: Mapping[str, str],
+        datasets: Sequence[DatasetInfo] = (),
     ) -> None:
         """Creates the run of a trial, or sets its existing run to RUNNING.
 
@@ -76,6 +92,7 @@ class SearchTracker:
             name: shown in MLflow; an existing run keeps its own.
             params: flat; logged as text, cut to 6,000 characters. Those logged before stay.
             tags: added to those of the tracking section; they replace existing ones.
+            datasets: what the trial reads.
         """
         if key in self._opened:
             return
@@ -85,19 +102,23 @@ class SearchTracker:
             "name": redact(name),
             "params": as_texts(params),
             "tags": as_texts({**self._tags, **tags}),
+            "datasets": as_contents(datasets),
         }
         self._write(key, "create", content)
 
-    def log_trial(self, key: str, history: Sequence[Mapping[str, float]]) -> None:
+    def log_trial(
+        self, key: str, history: Sequence[Mapping[str, float]], best_epoch: int | None = None
+    ) -> None:
         """Logs what the run does not have yet, from this or an earlier process.
 
         Args:
             key: of a trial that was opened.
             history: the whole trial so far, see :meth:`MlflowTracker.log_history`.
+            best_epoch: the number of the best epoch so far.
         """
-        logged = self._logged.setdefault(key, set())
-        for step, values in new_values(history, logged):
-            self._write(key, "metrics", {"step": step, "values": values})
+        log = self._logs.setdefault(key, HistoryLog())
+        for kind, content in log.new_records(history, best_epoch):
+            self._write(key, kind, content)
 
     def tag_trial(self, key: str, tags: Mapping[str, str]) -> None:
         """Sets or replaces tags of a trial that was opened before; it may have ended."""

@@ -101,10 +101,10 @@ def score(
         logits_of: token_ids [B, T] and lengths [B] -> logits [B, C].
         split: the rows, the same on every worker.
         group: the workers that take the batches in turn.
-        temperature: divides the logits before the softmax; the predicted classes are those of the
-            logits as they are.
-        kept: int64 [M], rows whose probabilities, with temperature 1, are wanted; None for none.
+        kept: int64 [M], rows whose probabilities are wanted; None for none.
         num_classes: C, if there are any.
+        temperature: divides the logits of losses and of ``last_class``; the predicted classes and
+            the probabilities that are kept are those of the logits as they are.
     """
     table, slots = None, np.zeros(0, dtype=np.int64)
     if kept is not None:

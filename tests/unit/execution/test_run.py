@@ -40,11 +40,22 @@ def test_a_run_logs_its_epochs_files_and_model(tracker):
     assert {"tables/val_classes.csv", "tables/test_confused.csv"} <= tracker.files
     assert [one["rows"] for one in result.classes] == [20, 21]
     assert {"predictions/val.parquet", "predictions/test.parquet"} <= tracker.files
+    assert [(one.name, one.digest, one.context) for one in tracker.datasets] == [
+        (f"tiny-{split}", "d", split) for split in ("train", "val", "test")
+    ]
+    assert tracker.best_epoch == result.best_epoch
     assert tracker.status == "FINISHED"
     assert tracker.tags["rnnlane.best_epoch"] == str(result.best_epoch)
     assert Predictor.load(tracker.bundle).class_names == ("bad", "good")
     assert result.is_tracked
     assert result.tracking_uri == "http://***@host"
+
+
+def test_a_run_of_a_search_s_winner_is_linked_with_the_search(tracker):
+    execute(Remembered())
+    assert tracker.search_run_id is None
+    execute(Remembered(), "tracking.tags={rnnlane.search_run: abc}")
+    assert tracker.search_run_id == "abc"
 
 
 def test_the_metrics_of_the_last_and_the_best_epoch_have_the_test_s(tracker):

@@ -110,3 +110,16 @@ def test_metrics_stand_side_by_side_those_of_val_first():
     assert list(table) == ["val/loss", "test/loss", "train/loss", "time/epoch_s"]
     assert table["val/loss"] == [0.2, 0.4]
     assert table["train/loss"] == [0.1, None]
+
+
+def test_a_notebook_shows_the_tests_the_metrics_and_the_settings():
+    runs = [
+        kept_run("a", WORSE, params={"model.cell": "rnn"}),
+        kept_run("<b>", FIRST, params={"model.cell": "<gru>"}),
+    ]
+    comparison = compare_runs(runs, split="test", num_texts=1)
+    assert repr(comparison).startswith("Comparison(split test, compared with a, <b> better: +10.00")
+    page = comparison._repr_html_()
+    assert "&lt;b&gt;" in page
+    assert "&lt;gru&gt;" in page
+    assert "<b>" not in page.replace("<b>Comparison</b>", "")

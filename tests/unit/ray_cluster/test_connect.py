@@ -1,6 +1,8 @@
 """Which Ray a driver starts or joins, and what it says of one that does not start."""
 
 import os
+import signal
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -29,10 +31,13 @@ RUNTIME = tiny_experiment().runtime
 def inits(monkeypatch, tmp_path):
     """What ``ray.init()`` is called with."""
     calls = []
-    started = SimpleNamespace(address_info={"session_dir": str(tmp_path)})
+    started = SimpleNamespace(
+        address_info={"session_dir": str(tmp_path)}, dashboard_url="127.0.0.1:8265"
+    )
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **options: calls.append(options) or started)
     monkeypatch.setattr(cluster.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(cluster, "remove_at_exit", lambda _folder: None)
     for name in ("RAY_ADDRESS", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -79,3 +84,15 @@ def test_a_ray_that_does_not_start_names_the_cause_and_its_log(monkeypatch, tmp_
     native = failure(monkeypatch, TIMED_OUT)
     assert native.message == "Ray cannot be started: mmap failed: no memory"
     assert native.where.endswith(f"_{os.getpid()}/logs/raylet.err")
+
+
+@pytest.mark.usefixtures("inits")
+@pytest.mark.parametrize("address", [None, "head:6379"])
+def test_a_sigterm_while_ray_starts_is_an_interrupt_like_any_other(address, monkeypatch):
+    def terminated(**_):
+        sys.exit(signal.SIGTERM)  # as Ray's own handler does
+
+    monkeypatch.setattr(cluster, "cluster_to_join", lambda: address)
+    monkeypatch.setattr(ray, "init", terminated)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.connect(RUNTIME)

@@ -12,7 +12,7 @@ from rnnlane.search import search
 from rnnlane.search.dispatcher import TrialDispatcher
 from rnnlane.search.search import data_key, execute_search, trial_resources
 from support.study import experiment, record_of
-from support.tracked import IDENTITY, RememberedTracker
+from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
 
 SPACE = {"model.num_layers": "choice(1, 2)", "training.learning_rate": "loguniform(1e-3, 1e-1)"}
 
@@ -26,12 +26,15 @@ class SearchTracker(RememberedTracker):
         self.ended: dict[str, str] = {}
         self.opened: dict[str, dict[str, str]] = {}
 
-    def open_trial(self, key: str, *, name: str, params: Any, tags: dict[str, str]) -> None:
-        assert name == key
+    def open_trial(
+        self, key: str, *, name: str, params: Any, tags: dict[str, str], datasets: Any
+    ) -> None:
+        assert [one.context for one in datasets] == ["train", "val"]
+        assert name.startswith(("#", "seed "))
         assert params["training.epochs"] == 4
         self.opened[key] = tags
 
-    def log_trial(self, key: str, history: Any) -> None: ...
+    def log_trial(self, key: str, history: Any, best_epoch: int | None = None) -> None: ...
 
     def tag_trial(self, key: str, tags: Any) -> None: ...
 
@@ -100,7 +103,9 @@ def execute(events: Notes, **settings: Any) -> Any:
     config = experiment(space=SPACE, **settings)
     record = RunRecord.create("x", **IDENTITY)
     with record.locked() as current:
-        return execute_search(config, {data_key(config): "data"}, record=current, events=events)
+        return execute_search(
+            config, {data_key(config): tiny_prepared()}, record=current, events=events
+        )
 
 
 def test_a_search_runs_all_trials_and_names_the_best(tracker):
@@ -119,6 +124,13 @@ def test_the_progression_has_the_best_value_after_each_trial(tracker):
     best = [entry["search/best_accuracy"] for entry in tracker.history]
     assert best == sorted(best)
     assert [entry["search/epochs_trained"] for entry in tracker.history] == [4, 8, 12, 16, 20, 24]
+
+
+def test_a_search_has_the_metrics_of_its_best_trial(tracker):
+    result = execute(Notes(), num_trials=6, scheduler="none")
+    assert tracker.summary["best/val/accuracy"] == result.best["value"]
+    assert tracker.tags["rnnlane.best_trial"].startswith(f"#{result.best['number']} layers=2 lr=")
+    assert tracker.summary["best_epoch"] == result.best["best_epoch"]
 
 
 def test_finalists_are_repeated_with_other_seeds(tracker):

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from rnnlane.config.experiment import TrackingConfig
+from rnnlane.tracking.datasets import DatasetInfo
+from rnnlane.tracking.history import HistoryLog
+from rnnlane.tracking.links import Pages
 from rnnlane.tracking.outbox import Outbox, Record
 from rnnlane.tracking.run import MlflowTracker, RunSpec, send_outbox
 from rnnlane.tracking.sender import Sender
@@ -44,7 +47,14 @@ def start(tmp_path: Path) -> Callable[..., MlflowTracker]:
     def start(memory: Memory, logged: frozenset[tuple[str, int]] = frozenset()) -> MlflowTracker:
         config = TrackingConfig(uri="http://h", system_metrics=False, flush_timeout_s=0.05)
         sender = Sender(Outbox(tmp_path / "outbox", store="http://h"), memory)
-        return MlflowTracker("id", config=config, spec=SPEC, sender=sender, logged=set(logged))
+        return MlflowTracker(
+            "id",
+            config=config,
+            spec=SPEC,
+            sender=sender,
+            log=HistoryLog(logged),
+            pages=Pages(),
+        )
 
     return start
 
@@ -100,6 +110,16 @@ def test_no_password_reaches_params_tags_or_reason(start: Callable[..., MlflowTr
     tracker.finish("FAILED", reason=f"cannot reach {secret}")
     assert "hunter2" not in repr(memory.records)
     assert memory.records[-2].content == {"rnnlane.reason": "cannot reach http://***@host"}
+
+
+def test_no_password_reaches_the_source_of_a_data_set(start: Callable[..., MlflowTracker]) -> None:
+    memory = Memory()
+    tracker = start(memory)
+    tracker.log_datasets([])
+    tracker.log_datasets([DatasetInfo("x-val", "f", "val", "s3://me:hunter2@x", {"num_rows": 3})])
+    tracker.finish("FINISHED")
+    assert [record.kind for record in memory.records] == ["datasets", "finish"]
+    assert "hunter2" not in repr(memory.records)
 
 
 def test_writes_do_not_wait_for_a_store_that_is_away(start: Callable[..., MlflowTracker]) -> None:

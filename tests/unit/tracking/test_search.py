@@ -15,6 +15,7 @@ from rnnlane.config.experiment import TrackingConfig
 from rnnlane.tracking import run as mlflow_tracker
 from rnnlane.tracking import sender as sender_module
 from rnnlane.tracking.client import open_client
+from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.delivery import MlflowDestination, child_runs, trial_address
 from rnnlane.tracking.outbox import Outbox
 from rnnlane.tracking.run import RunSpec, send_outbox, terminate_run
@@ -22,6 +23,7 @@ from rnnlane.tracking.search import SearchTracker, start_search
 from rnnlane.tracking.sender import send_all
 from rnnlane.tracking.uris import store_identity
 
+DATA = DatasetInfo("reviews-val", "0123", "val", "/data/reviews.csv", {"num_rows": 3})
 SPEC = RunSpec(name="search", predictor="module:Class", class_names=("neg", "pos"))
 
 
@@ -40,6 +42,8 @@ class Unsteady:
         self.threads: set[str] = set()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
         return lambda *args, **options: self._call(name, *args, **options)
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
@@ -114,7 +118,9 @@ def steps(client: Unsteady, run: Any, key: str = "val/loss") -> list[int]:
 
 
 def open_trial(search: SearchTracker, key: str, **params: Any) -> None:
-    search.open_trial(key, name=f"trial {key}", params=params, tags={"kind": "sample"})
+    search.open_trial(
+        key, name=f"trial {key}", params=params, tags={"kind": "sample"}, datasets=[DATA]
+    )
 
 
 def test_each_trial_is_a_child_run_with_everything_that_was_logged(
@@ -150,6 +156,8 @@ def test_each_trial_is_a_child_run_with_everything_that_was_logged(
         assert run.data.tags.items() >= expected.items()
         assert run.data.params == {"cell": "lstm", "clip": "None"}
         assert steps(client, run) == steps(client, run, "train/loss") == [1, 2]
+        (used,) = run.inputs.dataset_inputs
+        assert (used.dataset.name, used.dataset.digest) == ("reviews-val", "0123")
 
 
 def test_the_thread_of_the_trials_makes_no_call_to_the_store(
@@ -175,7 +183,7 @@ def test_what_a_new_trial_has_is_known_without_asking(
         search.log_trial(key, history(2))
     assert search._sender.drain(10.0)
     # The first two are asked once a search.
-    assert client.calls == {"get_run", "search_runs", "create_run", "log_batch"}
+    assert client.calls == {"get_run", "search_runs", "create_run", "log_inputs", "log_batch"}
 
 
 def test_no_password_reaches_the_name_the_params_or_the_tags(
@@ -370,12 +378,17 @@ def _fill(outbox: Outbox, address: str) -> None:
     def metrics(step: int) -> Mapping[str, Any]:
         return {"step": step, "values": {"val/loss": 1.0, "train/loss": 2.0}}
 
+    def best(value: float) -> Mapping[str, Any]:
+        return {"step": 0, "values": {"best/val/loss": value}, "replaces": True}
+
     create = {"name": address, "params": {"a": "1"}, "tags": {}}
     writes: list[tuple[Any, Mapping[str, Any]]] = [
         *(("create", create), ("metrics", metrics(1)), ("metrics", metrics(2))),
+        *(("params", {"clip": "0.5"}), ("metrics", best(0.75))),
         *(("tags", {"rnnlane.reason": "lost"}), ("finish", {"status": "FAILED"})),
         *(("create", create), ("metrics", metrics(2)), ("metrics", metrics(3))),
-        ("finish", {"status": "FINISHED"}),
+        *(("params", {"clip": "0.6"}), ("metrics", best(0.25)), ("metrics", best(0.5))),
+        *(("tags", {"mlflow.runName": "pruned"}), ("finish", {"status": "FINISHED"})),
     ]
     for time_ms, (kind, content) in enumerate(writes, start=1):
         outbox.append(kind, content, run_id=address, time_ms=time_ms)
@@ -413,7 +426,9 @@ def test_no_order_of_outages_and_kills_doubles_a_run_or_a_point(
         assert outbox.counts() == (0, 0)
         outbox.close()
     (run,) = child_runs(client.real, parent)
-    assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", 1, 9)
+    assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", 1, 15)
+    assert run.info.run_name == "pruned"
     assert "rnnlane.reason" not in run.data.tags
-    assert run.data.params == {"a": "1"}
+    assert run.data.params == {"a": "1", "clip": "0.5"}
+    assert run.data.metrics["best/val/loss"] == 0.5
     assert steps(client, run) == steps(client, run, "train/loss") == [1, 2, 3]

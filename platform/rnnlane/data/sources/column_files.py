@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -47,6 +47,10 @@ class ColumnFileSource(FileSource):
     def rows_of(self, file: StoragePath, columns: Columns) -> Iterator[RawRow]:
         """The rows of one file, without ``official_test``."""
 
+    @abstractmethod
+    def records_of(self, file: StoragePath) -> Iterator[Mapping[str, Any]]:
+        """The rows of one file with the values of all columns by name; some may be missing."""
+
     @property
     def has_official_test(self) -> bool:
         """Whether there is a ``test_path``."""
@@ -78,6 +82,15 @@ class ColumnFileSource(FileSource):
             if file.official_test:
                 rows = (row._replace(official_test=True) for row in rows)
             yield from rows
+
+    def read_records(self, file: SourceFile) -> Iterator[Mapping[str, Any]]:
+        """The rows of one file with all their columns, as :meth:`records_of`.
+
+        Raises:
+            DataError: the file is empty, damaged, missing or of another format.
+        """
+        with _readable_errors(str(file.path), kind=self.kind):
+            yield from self.records_of(file.path)
 
 
 @contextmanager

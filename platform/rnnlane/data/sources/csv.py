@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -67,27 +67,46 @@ class CsvSource(TextFileSource):
         values may be in the wrong columns.
         """
         where = str(file)
+        records = self._records(file)
+        first = next(records)
+        positions = self._positions(first[0], columns, where=where)
+        swallowed = SwallowedRows(self.delimiter, len(first[0]), label=positions.label)
+        for fields, line, num_lines in records if self.header else chain([first], records):
+            swallowed.see(fields, line=line, num_lines=num_lines)
+            yield _row(fields, positions, where=f"{where}:{line}")
+        swallowed.check(where=where, remedy=f"close the quote; {_NO_QUOTING}")
+
+    def records_of(self, file: StoragePath) -> Iterator[Mapping[str, Any]]:
+        """See :meth:`ColumnFileSource.records_of`; of columns of one name, the last counts."""
+        records = self._records(file)
+        first = next(records)
+        names = self._names(first[0])
+        for fields, _, _ in records if self.header else chain([first], records):
+            yield dict(zip(names, fields, strict=True))
+
+    def _records(self, file: StoragePath) -> Iterator[tuple[list[Any], int, int]]:
+        """The records of a file, the header too: fields, the first line, the number of lines.
+
+        Raises:
+            DataError: there is none, one is not valid, or has more fields than the first.
+        """
+        where = str(file)
         reader = self._reader(_not_json(self.lines(file), where=where))
-        line = 1  # where the record begins that is read
+        line, width = 1, 0  # where the record begins that is read
         try:
-            first = next(filter(None, reader), None)
-            if first is None:
-                raise DataError("a csv file must hold at least one line, but is empty", where=where)
-            positions = self._positions(first, columns, where=where)
-            swallowed = SwallowedRows(self.delimiter, len(first), label=positions.label)
-            if self.header:
-                line = reader.line_num + 1
-            for record in reader if self.header else chain([first], reader):
+            for record in reader:
                 fields = record
-                if len(fields) != len(first) and fields:
-                    fields = _padded(fields, len(first), where=f"{where}:{line}")
+                if fields and not width:
+                    width = len(fields)
+                elif fields and len(fields) != width:
+                    fields = _padded(fields, width, where=f"{where}:{line}")
                 if fields:
-                    swallowed.see(fields, line=line, num_lines=reader.line_num + 1 - line)
-                    yield _row(fields, positions, where=f"{where}:{line}")
+                    yield fields, line, reader.line_num + 1 - line
                 line = reader.line_num + 1
         except csv.Error as error:
             raise _not_csv(error, where=f"{where}:{line}") from None
-        swallowed.check(where=where, remedy=f"close the quote; {_NO_QUOTING}")
+        if not width:
+            raise DataError("a csv file must hold at least one line, but is empty", where=where)
 
     def _reader(self, lines: Iterator[str]) -> Any:
         csv.field_size_limit(sys.maxsize)
@@ -102,14 +121,18 @@ class CsvSource(TextFileSource):
 
     def _positions(self, first: Sequence[str], columns: Columns, *, where: str) -> Positions:
         """Where the columns to read are, by the first record."""
-        names = [name.strip() for name in first]
-        if not self.header:
-            names = [str(number) for number in range(1, len(first) + 1)]
+        hint = _hint(first, self.header)
         try:
-            return positions_of(columns, names, where=where, hint=_hint(first, self.header))
+            return positions_of(columns, self._names(first), where=where, hint=hint)
         except DataError:
             self._check_delimiter(first, columns, where=where)
             raise
+
+    def _names(self, first: Sequence[str]) -> list[str]:
+        """The names of the columns, by the first record."""
+        if self.header:
+            return [name.strip() for name in first]
+        return [str(number) for number in range(1, len(first) + 1)]
 
     def _check_delimiter(self, first: Sequence[str], columns: Columns, *, where: str) -> None:
         """Refuses a first record in which another delimiter separates the fields.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from rnnlane.config.experiment import Columns
@@ -36,6 +36,11 @@ class JsonlSource(TextFileSource):
             label = class_name_of(value_at(record, name), where=f"{where} {name}")
             row_id = _id(record, columns.id, where=where) if columns.id is not None else None
             yield RawRow(encoded(text), label, row_id)
+
+    def records_of(self, file: StoragePath) -> Iterator[Mapping[str, Any]]:
+        """See :meth:`ColumnFileSource.records_of`; ``body.text`` names a key of an object."""
+        for _, record in self._records(file):
+            yield _flat(record)
 
     def check_file(self, file: SourceFile, columns: Columns, *, max_repaired: float) -> int:
         """Also finds each key in some line: in a row, a missing key is NULL."""
@@ -77,6 +82,14 @@ def value_at(record: dict[str, Any], name: str) -> Any:
     outer, _, inner = name.partition(".")
     value = record.get(outer)
     return value_at(value, inner) if isinstance(value, dict) else None
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        inner = _flat(value) if isinstance(value, dict) else {}
+        flat |= {f"{key}.{name}": each for name, each in inner.items()} if inner else {key: value}
+    return flat
 
 
 def _text(record: dict[str, Any], names: Sequence[str], *, where: str) -> str | None:

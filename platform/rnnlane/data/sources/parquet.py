@@ -57,6 +57,18 @@ class ParquetSource(ColumnFileSource):
                     else _names(read[present[row_id]], id_of, where=f"{where} {columns.id}"),
                 )
 
+    def records_of(self, file: StoragePath) -> Iterator[Mapping[str, Any]]:
+        """See :meth:`ColumnFileSource.records_of`."""
+        import pyarrow.parquet as pq
+
+        partitions = _partitions(file)
+        with (
+            file.filesystem.open_input_file(file.path) as stream,
+            pq.ParquetFile(stream) as parquet,
+        ):
+            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS):
+                yield from ({**partitions, **row} for row in batch.to_pylist())
+
 
 def _partitions(file: StoragePath) -> dict[str, str | None]:
     """The columns that the folders of a path stand for: ``label=neg/part-0.parquet``."""

@@ -166,7 +166,7 @@ def _check_is_text(head: bytes, encoding: str, *, where: str) -> None:
             raise DataError(f"the file must be text, but is {what}", where=where, remedy=remedy)
     if b"\0" not in head or encoding.startswith(("utf-16", "utf-32")):
         return
-    if actual := _utf16_without_mark(head):
+    if actual := utf16_without_mark(head):
         raise DataError(
             f"the file must be {encoding}, but looks like UTF-16 without a byte order mark",
             where=where,
@@ -180,7 +180,7 @@ def _check_is_text(head: bytes, encoding: str, *, where: str) -> None:
         )
 
 
-def _utf16_without_mark(head: bytes) -> str | None:
+def utf16_without_mark(head: bytes) -> str | None:
     """The encoding, if the bytes look like UTF-16.
 
     Its ASCII characters have a NUL as their first or second byte; line ends are among them, even

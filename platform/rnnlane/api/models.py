@@ -1,0 +1,37 @@
+"""Loading the model of a run."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnlane.api.progress import shown
+from rnnlane.api.verbs import Run, run_and_store
+
+if TYPE_CHECKING:
+    from rnnlane.inference.model import Model
+
+
+def load_model(run: Run = "latest", *, tracking_uri: str | None = None) -> Model:
+    """The model of a run, in memory: with ``predict(texts)`` and ``explain(text)``.
+
+    Args:
+        run: a run's id, the unique prefix of an id, a name, "latest", or a result.
+        tracking_uri: the MLflow store; default: the result's, else as for training.
+
+    Raises:
+        RnnlaneError: there is no such run, it has no model, or the store cannot be read.
+    """
+    from rnnlane.tracking.store import download_model, find_run
+    from rnnlane.tracking.uris import resolve_uri
+
+    name, store = run_and_store(run, tracking_uri)
+    with shown(None), tempfile.TemporaryDirectory() as scratch:
+        uri = resolve_uri(store)
+        run_id = find_run(uri, name, with_model=True).run_id
+        bundle = download_model(uri, run_id, Path(scratch))
+        from rnnlane.inference.model import Model
+        from rnnlane.inference.predictor import Predictor
+
+        return Model(Predictor.load(bundle), run_id=run_id)

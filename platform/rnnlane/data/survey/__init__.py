@@ -1,0 +1,1 @@
+"""What files of labeled texts are like, by their content: to draft an experiment for them."""

@@ -1,0 +1,102 @@
+"""How much each token of a text adds to a model's answer: integrated gradients.
+
+Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017: the gradient of
+the label's log-odds, averaged over the way from a text that says nothing (every vector zero, as
+``model.token_dropout`` leaves it) to the text, times the token's vector. The shares add up to what
+the text changes. Leaving tokens out one at a time would take as many passes as a text has tokens,
+and would give nothing to evidence that a text has twice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from rnnlane.models.classifier import RecurrentClassifier
+from rnnlane.models.linear import LinearClassifier
+
+# Doubled until the sum is right to within this, in log-odds.
+_TOLERANCE = 0.02
+_FEWEST_STEPS, _MOST_STEPS = 32, 1024
+_TOKENS_AT_ONCE = 16_384
+
+Floats = npt.NDArray[np.float64]
+
+
+def token_shares(
+    model: nn.Module, token_ids: npt.NDArray[np.integer], label: int
+) -> tuple[Floats, float, float]:
+    """Each token's share in the log-odds of a label.
+
+    Args:
+        model: as a bundle has it.
+        token_ids: of one text, [T], T at least 1.
+        label: index of the class, in [0, C).
+
+    Returns:
+        The shares float64 [T]; the log-odds where no token says anything; those of the text.
+    """
+    if isinstance(model, LinearClassifier):
+        return _of_linear(model, token_ids, label)
+    assert isinstance(model, RecurrentClassifier)
+    return _of_recurrent(model, token_ids, label)
+
+
+def _of_recurrent(
+    model: RecurrentClassifier, token_ids: npt.NDArray[np.integer], label: int
+) -> tuple[Floats, float, float]:
+    ids = torch.from_numpy(token_ids.astype(np.int64))
+    embedded = model.embedding(ids).detach()  # [T, E]
+    ends = torch.stack([torch.zeros_like(embedded), embedded])
+    with torch.no_grad():
+        base, whole = _log_odds(model.body(ends, _lengths(ends)), label).tolist()
+    num_steps = _FEWEST_STEPS
+    while True:
+        shares = _integral(model, embedded, label, num_steps)
+        is_good = abs(whole - base - shares.sum()) <= _TOLERANCE
+        if is_good or num_steps >= _MOST_STEPS:
+            return shares, base, whole
+        num_steps *= 2
+
+
+def _integral(model: RecurrentClassifier, embedded: Tensor, label: int, num_steps: int) -> Floats:
+    """The shares [T], with the gradient at the middle of each of ``num_steps`` equal steps."""
+    summed = torch.zeros_like(embedded, dtype=torch.float64)
+    middles = (torch.arange(num_steps, dtype=embedded.dtype) + 0.5) / num_steps
+    for some in torch.split(middles, max(1, _TOKENS_AT_ONCE // len(embedded))):
+        points = (some[:, None, None] * embedded).requires_grad_()
+        log_odds = _log_odds(model.body(points, _lengths(points)), label).sum()
+        (gradient,) = torch.autograd.grad(log_odds, points)
+        summed += gradient.double().sum(dim=0)
+    shares: Floats = (summed / num_steps * embedded).sum(dim=1).numpy()
+    return shares
+
+
+def _of_linear(
+    model: LinearClassifier, token_ids: npt.NDArray[np.integer], label: int
+) -> tuple[Floats, float, float]:
+    """The same in the space of the features, where each n-gram's contribution is known.
+
+    A pair's contribution belongs to its two words, half and half.
+    """
+    contributions = torch.from_numpy(model.contributions(token_ids))  # [T, C]
+    change, bias = contributions.sum(dim=0), model.bias
+    middles = (torch.arange(_MOST_STEPS, dtype=torch.float64) + 0.5) / _MOST_STEPS
+    logits = (bias + middles[:, None] * change).requires_grad_()
+    (gradient,) = torch.autograd.grad(_log_odds(logits, label).sum(), logits)
+    shares: Floats = (contributions @ gradient.mean(dim=0).nan_to_num()).numpy()
+    base, whole = _log_odds(torch.stack([bias, bias + change]), label).tolist()
+    return shares, base, whole
+
+
+def _log_odds(logits: Tensor, label: int) -> Tensor:
+    """ln(p / (1 - p)) of a class: float [B] of logits [B, C]."""
+    others = torch.ones(logits.shape[1], dtype=torch.bool)
+    others[label] = False
+    return logits[:, label] - logits[:, others].logsumexp(dim=1)
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    return torch.full((len(rows),), rows.shape[1], dtype=torch.int64)
