@@ -17,6 +17,7 @@ import typer
 from rnnlane.cli import (
     baseline,
     clean,
+    compare,
     doctor,
     evaluate,
     init,
@@ -67,6 +68,7 @@ for verb in (
     baseline.baseline,
     tune.tune,
     evaluate.evaluate,
+    compare.compare,
     predict.predict,
     submit.submit,
     manifest.manifest,
