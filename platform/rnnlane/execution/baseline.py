@@ -57,7 +57,7 @@ def execute_baseline(
         run.log_inputs(
             lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
         )
-        events.stage("fitting")
+        run.events.stage("fitting")
         result = _fit_and_log(config, prepared, splits, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
@@ -104,11 +104,13 @@ def _fit_and_log(
     )
     report = write_answers_and_report(results, facts, prepared=prepared, splits=splits)
     tracker.log_artifacts(results)
-    model_uri = tracker.log_model(bundle)
+    model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
     tracker.set_tags({"rnnlane.model": "linear", "rnnlane.num_ngrams": str(num_ngrams)})
     return BaselineResult(
         run_id=tracker.run_id,
         tracking_uri=redact(tracker.tracking_uri),
+        run_url=tracker.pages.run,
+        runs_url=tracker.pages.runs,
         data_fingerprint=prepared.fingerprint,
         model_uri=model_uri,
         metrics=metrics,

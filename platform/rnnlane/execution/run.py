@@ -33,6 +33,7 @@ from rnnlane.reports.classes import describe_classes
 from rnnlane.reports.run_facts import RunFacts
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
+from rnnlane.tracking.run_links import SEARCH_RUN_TAG
 from rnnlane.training.loop import Outcome, TrainingData
 from rnnlane.training.schedule import best_epoch
 
@@ -65,8 +66,10 @@ def execute_run(
         run.log_inputs(
             lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
         )
-        events.stage("starting the workers")
-        tracked = _TrackedEvents(events, run.tracker, metric=config.training.metric)
+        if (search_run_id := config.tracking.tags.get(SEARCH_RUN_TAG)) is not None:
+            run.tracker.link_search(search_run_id)
+        run.events.stage("starting the workers")
+        tracked = _TrackedEvents(run.events, run.tracker, metric=config.training.metric)
         if on_ray:
             import ray
 
@@ -77,7 +80,7 @@ def execute_run(
             )
         else:
             outcome = train_in_process(config, data, store=store, events=tracked)
-        events.stage("testing and logging the model")
+        run.events.stage("testing and logging the model")
         result = _log_outcome(config, prepared, outcome, splits=data.splits, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
@@ -170,7 +173,8 @@ def _log_outcome(
     facts = _facts(config, prepared, outcome, temperature=temperature, sample=sample)
     report = write_answers_and_report(results, facts, prepared=prepared, splits=splits)
     tracker.log_artifacts(results)
-    model_uri = tracker.log_model(bundle)
+    example = sample["text"] if sample else None
+    model_uri = tracker.log_model(bundle, best_epoch=outcome.best_epoch, example=example)
     tracker.set_tags(
         {
             "rnnlane.best_epoch": str(outcome.best_epoch),
@@ -184,6 +188,8 @@ def _log_outcome(
     return TrainResult(
         run_id=tracker.run_id,
         tracking_uri=redact(tracker.tracking_uri),
+        run_url=tracker.pages.run,
+        runs_url=tracker.pages.runs,
         config_fingerprint=record.config_fingerprint,
         data_fingerprint=record.data_fingerprint,
         prepared_path=prepared.path,
