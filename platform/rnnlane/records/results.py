@@ -66,10 +66,15 @@ class TrainResult(Result):
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
         classes: class, precision, recall, f1 and rows of each class on test.
         confused: true, predicted, rows and share of the most confused pairs of classes on test.
         notes: what to know before trusting the metrics, in sentences.
         metric: what chose the best epoch.
+        report: path of the report.
+        temperature: divides the model's logits; see ``inference.temperature``.
+        verdict: why nobody should use the model; None if there is no such reason.
     """
 
     run_id: str
@@ -85,9 +90,14 @@ class TrainResult(Result):
     sample: dict[str, Any] | None
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
+    temperature: float = 1.0
+    verdict: str | None = None
     metric: str = "val/accuracy"
 
     @property
@@ -145,7 +155,9 @@ class BaselineResult(Result):
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
-        classes, confused, notes: see :class:`TrainResult`.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
+        classes, confused, notes, report, temperature, verdict: see :class:`TrainResult`.
     """
 
     run_id: str
@@ -158,9 +170,14 @@ class BaselineResult(Result):
     sample: dict[str, Any] | None
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
+    temperature: float = 1.0
+    verdict: str | None = None
 
     def _facts(self) -> list[tuple[str, str]]:
         return [
@@ -193,6 +210,8 @@ class SearchResult(Result):
         report: path of the report.
         run_folder: the search's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
     """
 
     run_id: str
@@ -209,6 +228,8 @@ class SearchResult(Result):
     report: str
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
 
     @property
     def trials(self) -> pd.DataFrame:
