@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-# Where the authority is empty, as in sqlite:///path and file:///path, an @ belongs to the path; over
+# Where the authority is empty, as in sqlite:///path, an @ belongs to the path; over
 # HTTP it is never empty.
 USER_INFO = re.compile(r"(?:(?<=https://)|(?<=http://)|(?<=://)(?!/))[^\s'\"]*@")
 _QUERY_SECRET = re.compile(

@@ -38,8 +38,9 @@ def baseline(
         ["accuracy", accuracy],
         ["macro F1", f"test {result.metrics['test/macro_f1']:.4f}"],
         ["fit", f"{result.num_ngrams:,} words and pairs in {result.fit_s:.1f} s"],
-        *sample_rows(result.sample),
+        *sample_rows(result.sample, verdict=result.verdict),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
+        *([["report", result.report]] if result.report else []),
         *browse_rows(result, store=store),
         ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
     ]

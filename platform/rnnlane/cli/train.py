@@ -84,8 +84,9 @@ def _show(result: TrainResult, *, name: str, store: str) -> None:
             if max_norm is not None
             else "none",
         ],
-        *sample_rows(result.sample),
+        *sample_rows(result.sample, verdict=result.verdict),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
+        *([["report", result.report]] if result.report else []),
         ["files", result.run_folder],
         *browse_rows(result, store=store),
         ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],

@@ -72,6 +72,9 @@ class TrainResult(Result):
         confused: true, predicted, rows and share of the most confused pairs of classes on test.
         notes: what to know before trusting the metrics, in sentences.
         metric: what chose the best epoch.
+        report: path of the report.
+        temperature: divides the model's logits; see ``inference.temperature``.
+        verdict: why nobody should use the model; None if there is no such reason.
     """
 
     run_id: str
@@ -92,6 +95,9 @@ class TrainResult(Result):
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
+    temperature: float = 1.0
+    verdict: str | None = None
     metric: str = "val/accuracy"
 
     @property
@@ -151,7 +157,7 @@ class BaselineResult(Result):
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
         run_url: MLflow's page of the run; None if the store is no server.
         runs_url: that of all runs of its experiment.
-        classes, confused, notes: see :class:`TrainResult`.
+        classes, confused, notes, report, temperature, verdict: see :class:`TrainResult`.
     """
 
     run_id: str
@@ -169,6 +175,9 @@ class BaselineResult(Result):
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
+    temperature: float = 1.0
+    verdict: str | None = None
 
     def _facts(self) -> list[tuple[str, str]]:
         return [

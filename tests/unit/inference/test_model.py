@@ -59,6 +59,14 @@ def test_another_class_can_be_explained(model):
         model.explain("a film", label="fine")
 
 
+def test_the_answers_to_a_few_texts_are_a_picture(model):
+    figure = model.plot(["a fine film", "dull\x1b"])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["a fine film", "dull\\x1b"]
+    for texts in ([], ["a"] * 9):
+        with pytest.raises(ConfigError, match=f"1 to 8 texts, but got {len(texts)}"):
+            model.plot(texts)
+
+
 def test_a_text_without_tokens_has_no_shares(model):
     explanation = model.explain(" ")
     assert explanation.tokens == explanation.shares == ()
