@@ -308,6 +308,16 @@ def test_long_texts_are_cut_where_few_are_longer(tmp_path):
     assert drafted(tmp_path, lines(table, header=HEADER)).config.text.max_length == 20
 
 
+def test_long_texts_of_which_many_are_cut_are_said(tmp_path):
+    table = [(f"{text} " * 60, label) for text, label in rows()]
+    assert "text.max_length decides" in doubts(drafted(tmp_path, lines(table, header=HEADER)))
+
+
+def test_classes_that_may_be_one_are_said(tmp_path):
+    draft = drafted(tmp_path, lines(rows(classes="spam Spam ham"), header=HEADER))
+    assert "the classes 'Spam', 'spam' may be one" in doubts(draft)
+
+
 def test_unbalanced_classes_get_weights(tmp_path):
     draft = drafted(tmp_path, lines(rows(classes="a a a a b"), header=HEADER))
     assert draft.config.training.class_weights == "balanced"
