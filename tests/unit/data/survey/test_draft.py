@@ -353,6 +353,11 @@ def test_a_thousand_classes(tmp_path):
         (bytes(range(256)) * 40, "must", None),
         (b"\x89PNG" + bytes(600), "must be text, but has many zero bytes", "--encoding"),
         (b"PK\x03\x04" + bytes(26), "is a zip archive", None),
+        (
+            "".join(f"__label__{label} {text}, yes\n" for text, label in rows()),
+            "it is fastText's",
+            "put a tab behind each label",
+        ),
         ("sep=;\n" + PLAIN.replace(",", ";"), "is a note for Excel", "remove the line"),
         ("<!DOCTYPE html><html></html>", "is a web page", None),
         ("\n".join(text for text, _ in rows()), "no comma, tab, semicolon or pipe", "--delimiter"),
