@@ -12,6 +12,7 @@ from rnnlane.cli.options import Experiment, Json, Overrides, Verbose, whole_numb
 from rnnlane.cli.progress import events_for
 from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
+from rnnlane.config.paths import is_job
 from rnnlane.pipeline import train as train_experiment
 
 if TYPE_CHECKING:
@@ -87,10 +88,13 @@ def _show(result: TrainResult, *, name: str, store: str) -> None:
         ],
         *sample_rows(result.sample),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
-        ["files", result.run_folder],
-        ["browse", f"rnnlane ui{store}"],
-        ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
     ]
+    if not is_job():  # else `rnnlane submit` names the commands that work where its user is
+        rows += [
+            ["files", result.run_folder],
+            ["browse", f"rnnlane ui{store}"],
+            ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
+        ]
     output.write_table(rows, title=f"{name}: finished")
     write_classes(result.classes, result.confused)
     for note in result.notes:
