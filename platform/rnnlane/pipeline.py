@@ -176,8 +176,7 @@ def train(
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = TrainResult(**current.result)
-            events.note(marker_line(finished.run_id, finished.tracking_uri))
-            events.note("the run has already finished")
+            _note_finished(finished, "the run has already finished", events)
             return finished
         if config.runtime.max_workers > 0:
             _start_ray(config.runtime, events)
@@ -266,8 +265,7 @@ def tune(
         if current.state == "finished" and current.result is not None:
             finished = SearchResult(**current.result)
             if finished.num_trials >= num_trials(config):
-                events.note(marker_line(finished.run_id, finished.tracking_uri))
-                events.note("the search has already finished")
+                _note_finished(finished, "the search has already finished", events)
                 return finished
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
         no_workers = config.runtime.model_copy(update={"num_workers": 0})
@@ -301,6 +299,11 @@ def _open_store(configured: str | None) -> None:
     uri = resolve_uri(configured)
     check_store(uri)
     close_abandoned_runs(uri)
+
+
+def _note_finished(result: TrainResult | SearchResult, note: str, events: RunEvents) -> None:
+    events.note(marker_line(result.run_id, result.tracking_uri, page=result.run_url))
+    events.note(note)
 
 
 def _check_vectors(config: ExperimentConfig, events: RunEvents) -> None:

@@ -354,7 +354,7 @@ def test_what_a_run_leaves_behind_can_be_sent_later(
     assert tracker.sender.drain(10.0)
     server.kill()
     tracker.log_history(history(2))
-    tracker.log_model(bundle)
+    tracker.log_model(bundle, best_epoch=1)
     (bundle / "word.txt").unlink()
     assert not tracker.finish("FAILED", reason="no disk")
     ended_at = time.time()
@@ -398,7 +398,7 @@ def test_a_model_answers_in_a_clean_process(
     server: Server, tmp_path: Path, bundle: Path, predictor_path: Path
 ) -> None:
     tracker = start_run(config(server.uri), SPEC, outbox=tmp_path / "outbox")
-    uri = tracker.log_model(bundle)
+    uri = tracker.log_model(bundle, best_epoch=1)
     assert uri == f"runs:/{tracker.run_id}/model"
     assert tracker.finish("FINISHED")
     program = """
@@ -440,7 +440,7 @@ def test_a_model_answers_over_http(
     sqlite: str, tmp_path: Path, bundle: Path, predictor_path: Path
 ) -> None:
     tracker = start_run(config(sqlite), SPEC, outbox=tmp_path / "outbox")
-    uri = tracker.log_model(bundle)
+    uri = tracker.log_model(bundle, best_epoch=1)
     assert tracker.finish("FINISHED")
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
@@ -455,8 +455,7 @@ def test_a_model_answers_over_http(
     try:
         wait_for(f"http://127.0.0.1:{port}/ping", process, timeout_s=120)
         for body in (
-            {"dataframe_split": {"columns": ["text"], "data": [["good"], ["bad"]]}},
-            {"dataframe_records": [{"text": "good"}, {"text": "bad"}]},
+            {"inputs": [{"text": "good"}, {"text": "bad"}]},
             {"inputs": {"text": ["good", "bad"]}},
             {"inputs": ["good", "bad"]},
         ):

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rnnlane.cli import layout
-from rnnlane.errors import RnnlaneError
+from rnnlane.errors import MistakesError, RnnlaneError
 from rnnlane.records import plain_text
 
 if TYPE_CHECKING:
@@ -172,9 +172,14 @@ def console(target: TextIO, *, width: int | None = None) -> Console:
 
 
 def write_error(error: RnnlaneError, *, as_json: bool) -> None:
-    """Writes an error: one line on stderr, or one JSON object on stdout."""
+    """Writes an error: a line for each mistake on stderr, or one JSON object on stdout."""
     if as_json:
         write_json({"error": error.as_dict()})
+        return
+    if isinstance(error, MistakesError):
+        for each in error.errors:
+            write_error(each, as_json=False)
+        note(f"error: {len(error.errors)} mistakes")
         return
     line = f"error: {error.where}: {error.message}" if error.where else f"error: {error.message}"
     if error.remedy:

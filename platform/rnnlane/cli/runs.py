@@ -29,8 +29,8 @@ Trials = Annotated[bool, typer.Option("--trials", help="Also show the trials of 
 ACCURACIES = ("train/accuracy", "val/accuracy", "test/accuracy")
 DROPPABLE = ("rows/s", "took", "train", "started")
 TITLE = (
-    "train, val and test: accuracy of one epoch, the best one, whose weights the model has; "
-    "of a run that has not finished, the newest one"
+    "epoch: the best one so far, whose weights the model has in the end; train, val and test: its "
+    "accuracies; of a search, those of its best trial"
 )
 
 
@@ -69,7 +69,8 @@ def runs(
 
 def _row(run: RunSummary) -> list[str]:
     figures = run.best or run.metrics
-    epoch = f"best: {run.best['epoch']:.0f}" if run.best else "newest"
+    # Runs that earlier versions did not finish do not say which epoch was the best.
+    epoch = f"{run.best['epoch']:.0f}" if run.best else "newest"
     if run.tags.get("rnnlane.model") == "linear" or not set(ACCURACIES) & set(figures):
         epoch = ""  # a baseline has no epochs, and another tool's run may have no such figures
     accuracies = [f"{figures[key]:.4f}" if key in figures else "" for key in ACCURACIES]

@@ -11,6 +11,7 @@ import typer
 from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
 from rnnlane.cli.progress import events_for
+from rnnlane.cli.run_pages import browse_rows, store_option, write_pages
 from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
 from rnnlane.config.paths import is_job
@@ -60,7 +61,7 @@ def tune(
     if as_json:
         output.write_json(result.as_dict())
     else:
-        _show(result, name=config.name, best=best)
+        _show(result, name=config.name, best=best, store=store_option(config, result))
     if result.best is None:
         raise typer.Exit(1)
 
@@ -77,7 +78,7 @@ def _check_writable(file: Path) -> None:
         )
 
 
-def _show(result: SearchResult, *, name: str, best: Path | None) -> None:
+def _show(result: SearchResult, *, name: str, best: Path | None, store: str) -> None:
     trials = (
         f"{result.num_trials}: {result.num_pruned} pruned, {result.num_cut} cut by the time "
         f"budget, {result.num_failed} failed; {result.epochs_trained} epochs in "
@@ -96,8 +97,10 @@ def _show(result: SearchResult, *, name: str, best: Path | None) -> None:
         rows.append(["report", result.report])
     rows += [
         ["run", f"{result.run_id} in {result.tracking_uri}"],
+        *browse_rows(result, store=store),
     ]
     output.write_table(rows, title=f"{name}: finished")
+    write_pages(result)
 
 
 def _clipping(result: SearchResult) -> str:

@@ -226,7 +226,9 @@ def _inbox(events: RunEvents) -> Iterator[Any]:
         yield inbox
     finally:
         with contextlib.suppress(Exception):
-            inbox.put(None)
+            # Not inbox.put(): if Ray could not start the queue's actor, that waits for ever.
+            actor: Any = inbox.actor
+            ray.wait([actor.put.remote(None)], timeout=10)
             thread.join(timeout=10)
             inbox.shutdown(force=True)
 

@@ -6,19 +6,21 @@ of all its processes, so ``rnnlane`` is importable there without being installed
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import yaml
 
-import rnnlane
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.sources.base import source_of
 from rnnlane.errors import ConfigError
+from rnnlane.tracking.wheel import DISTRIBUTION, installed_metadata, package_files
 
 LIMIT_BYTES = 64 << 20
 _NUM_NAMED = 10
@@ -111,11 +113,13 @@ def experiment_file(config: ExperimentConfig) -> str:
 
 
 def _package_files() -> Iterator[PackedFile]:
-    root = Path(rnnlane.__file__).parent
-    for path in root.rglob("*"):
-        if path.is_file() and "__pycache__" not in path.parts:
-            target = f"{root.name}/{path.relative_to(root).as_posix()}"
-            yield PackedFile(path, target, path.stat().st_size)
+    for name, path in package_files():
+        yield PackedFile(path, f"{DISTRIBUTION}/{name}", path.stat().st_size)
+    with contextlib.suppress(PackageNotFoundError):
+        # It names what rnnlane needs, for the wheel that a model gets.
+        folder = installed_metadata()
+        path = folder / "METADATA"
+        yield PackedFile(path, f"{folder.name}/{path.name}", path.stat().st_size)
 
 
 def _named_files(config: ExperimentConfig) -> Iterator[PackedFile]:

@@ -29,7 +29,7 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord, TrialState
 from rnnlane.reports.artifacts import resolved_yaml
-from rnnlane.reports.trials import format_value
+from rnnlane.reports.trials import trial_name
 from rnnlane.search.dispatcher import TrialEvents
 from rnnlane.search.ray_tune import TrialResources, run_trials
 from rnnlane.search.results import describe_result, write_search_results
@@ -52,7 +52,6 @@ _END_REASONS: dict[TrialState, str] = {
     "pruned": "pruned by the search's scheduler",
     "cut": "the time budget was used up",
 }
-MAX_NAME_CHARS = 200
 # No trial reads the test split.
 _SPLITS = ("train", "val")
 
@@ -88,14 +87,19 @@ def execute_search(
             config,
             record=run.record,
             tracker=run.tracker,
-            events=events,
+            events=run.events,
             resources=resources,
             inputs=inputs,
         )
         outcome = search.run(datasets)
         if outcome.winner is None:
-            events.note(f"none of the {len(outcome.trials)} trials succeeded; there is no winner")
-        events.stage("writing the report")
+            run.events.note(
+                f"none of the {len(outcome.trials)} trials succeeded; there is no winner"
+            )
+        else:
+            best = trial_name(outcome.winner.number, outcome.winner.params)
+            run.tracker.parent.set_tags({"rnnlane.best_trial": best})
+        run.events.stage("writing the report")
         results = record.folder / "results"
         files = write_search_results(results, config, outcome, record=run.record)
         run.tracker.log_artifacts(results)
@@ -240,7 +244,7 @@ class _Search(TrialEvents):
         self._delete_done_checkpoints()
         self._tracker.open_trial(
             spec.key,
-            name=trial_name(spec),
+            name=_name(spec),
             params=flattened(
                 spec.config.model_dump(
                     mode="json", exclude={"tracking", "description", "runtime", "search"}
@@ -260,7 +264,7 @@ class _Search(TrialEvents):
         self._report()
 
     def trial_ended(self, spec: TrialSpec, record: TrialRecord) -> None:
-        tags = {"rnnlane.trial_state": record.state, NAME_TAG: trial_name(spec, record.state)}
+        tags = {"rnnlane.trial_state": record.state, NAME_TAG: _name(spec, record.state)}
         self._tracker.tag_trial(spec.key, tags)
         reason = record.reason or _END_REASONS.get(record.state)
         self._tracker.close_trial(spec.key, _END_STATUS[record.state], reason=reason)
@@ -363,17 +367,8 @@ class _Search(TrialEvents):
                 CheckpointStore(self._checkpoints(self._done_checkpoints.pop())).delete()
 
 
-def trial_name(spec: TrialSpec, state: TrialState = "running") -> str:
-    """What a trial is called in MLflow: what differs comes first, because lists cut names off.
-
-    For example ``#12 learning_rate=2.3e-03 cell=lstm``, ``#12 pruned learning_rate=...``, or, of a
-    finalist with another seed, ``seed 3 learning_rate=...``.
-    """
-    sample = spec.sample
-    first = f"#{spec.number}" if sample.seed is None else f"seed {sample.seed}"
-    how = f" {state}" if state in _END_REASONS or state == "failed" else ""
-    values = [f"{key.split('.')[-1]}={format_value(v)}" for key, v in sample.params.items()]
-    return " ".join([f"{first}{how}", *values])[:MAX_NAME_CHARS]
+def _name(spec: TrialSpec, state: TrialState = "running") -> str:
+    return trial_name(spec.number, spec.sample.params, seed=spec.sample.seed, state=state)
 
 
 def _distinct(trials: list[TrialRecord]) -> list[TrialRecord]:

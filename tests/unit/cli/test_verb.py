@@ -60,25 +60,21 @@ def test_without_a_verb_the_help_is_printed_and_that_is_no_error(arguments):
     assert "Commands" in done.stdout
 
 
-def test_a_shell_completes_verbs_and_options():
-    for words, expected in (
-        (["rnnlane", "tr"], "train"),
-        (["rnnlane", "train", "--w"], "--workers"),
-    ):
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "import sys; sys.argv[0] = 'rnnlane'; from rnnlane.cli.main import main; main()",
-            ],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={
-                "PYTHONPATH": ":".join(sys.path),
-                "_RNNLANE_COMPLETE": "complete_bash",
-                "COMP_WORDS": " ".join(words),
-                "COMP_CWORD": str(len(words) - 1),
-            },
-        )
-        assert done.stdout.split() == [expected], done.stderr
+@pytest.mark.parametrize(
+    ("words", "completed"), [("rnnlane tr", "train"), ("rnnlane train --w", "--workers")]
+)
+def test_a_shell_completes_verbs_and_options(words, completed):
+    program = "import sys; sys.argv[0] = 'rnnlane'; from rnnlane.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={
+            "PYTHONPATH": ":".join(sys.path),
+            "_RNNLANE_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        },
+    )
+    assert done.stdout.split() == [completed], done.stderr

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 import yaml
@@ -41,14 +42,16 @@ def folder(tmp_path, monkeypatch):
 
 def data_files(config, **keywords):
     files = files_for(config, **keywords)
-    return [file.target for file in files if not file.target.startswith("rnnlane/")]
+    return [file.target for file in files if not file.target.startswith(("rnnlane/", "rnnlane-"))]
 
 
 def test_the_package_is_sent():
     targets = [file.target for file in files_for(experiment())]
     assert {"rnnlane/__main__.py", "rnnlane/cli/submit.py", "rnnlane/py.typed"} <= set(targets)
     assert "rnnlane/reports/search_report.html.j2" in targets
-    assert all(target.startswith("rnnlane/") for target in targets)
+    others = [target for target in targets if not target.startswith("rnnlane/")]
+    # With it the package knows its version and what it needs.
+    assert others == [f"rnnlane-{version('rnnlane')}.dist-info/METADATA"]
 
 
 def test_compiled_files_are_not_sent(tmp_path, monkeypatch):
@@ -58,7 +61,7 @@ def test_compiled_files_are_not_sent(tmp_path, monkeypatch):
         (package / name).touch()
     monkeypatch.setattr("rnnlane.__file__", str(package / "__init__.py"))
     targets = [file.target for file in files_for(experiment())]
-    assert targets == ["rnnlane/__init__.py", "rnnlane/cli/submit.py"]
+    assert targets[1:] == ["rnnlane/__init__.py", "rnnlane/cli/submit.py"]
 
 
 def test_what_is_written_runs_without_an_installation(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ def test_the_tags_have_mlflows_names() -> None:
 
     assert mlflow_tags.MLFLOW_PARENT_RUN_ID == internals.PARENT_TAG
     assert mlflow_tags.MLFLOW_RUN_NAME == internals.NAME_TAG
+    assert mlflow_tags.MLFLOW_RUN_NOTE == internals.NOTE_TAG
     assert mlflow_tags.MLFLOW_DATASET_CONTEXT == internals.DATASET_CONTEXT_TAG
     assert internals.AUTHOR_TAGS == (
         mlflow_tags.MLFLOW_USER,
@@ -27,6 +29,15 @@ def test_the_tags_have_mlflows_names() -> None:
         mlflow_tags.MLFLOW_SOURCE_TYPE,
         mlflow_tags.MLFLOW_GIT_COMMIT,
     )
+
+
+def test_mlflows_pages_read_the_tags_of_an_experiment() -> None:
+    import mlflow.server
+
+    scripts = Path(mlflow.server.__file__).parent / "js" / "build" / "static" / "js"
+    script = "".join(file.read_text() for file in scripts.glob("main.*.js"))
+    for name in (internals.KIND_TAG, internals.TRAINING_KIND, internals.VIEW_TAG_PREFIX):
+        assert f'"{name}"' in script
 
 
 def test_the_machines_monitors_collect_aggregate_and_clear() -> None:
