@@ -81,9 +81,9 @@ def init(  # noqa: PLR0913, PLR0917 - one for each option
     """Write an experiment for a file of labeled texts; it says what it found in it.
 
     Examples:
-      rnnlane init tickets.csv
-      rnnlane init tickets.csv --text subject --text body --label queue
-      rnnlane init --examples
+        rnnlane init tickets.csv
+        rnnlane init tickets.csv --text Title --text Body --label Queue
+        rnnlane init --examples
     """
     if examples:
         _copy_examples(path, force=force, as_json=as_json)
