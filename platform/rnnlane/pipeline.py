@@ -26,6 +26,7 @@ from rnnlane.records.run_marker import marker_line
 if TYPE_CHECKING:
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.execution.inventory import Inventory, Limits
+    from rnnlane.records.results import Promotion
     from rnnlane.tracking.store import RunSummary
 
 
@@ -445,6 +446,16 @@ def predict(
 
         predictor = Predictor.load(bundle)
     return predictor.predict(texts).answers(texts)
+
+
+def promote(
+    run: str, *, name: str, alias: str, force: str | None = None, tracking_uri: str | None = None
+) -> Promotion:
+    """Registers a run's model, and gives it an alias if it is better; see `promote_in_store`."""
+    from rnnlane.inference.promotion import promote_in_store
+    from rnnlane.tracking.uris import resolve_uri
+
+    return promote_in_store(resolve_uri(tracking_uri), run, name=name, alias=alias, force=force)
 
 
 def list_runs(

@@ -13,6 +13,7 @@ OLD_SCHEMA_MESSAGE = "out-of-date database schema"
 NAME_TAG = "mlflow.runName"
 PARENT_TAG = "mlflow.parentRunId"
 DATASET_CONTEXT_TAG = "mlflow.data.context"
+MODEL_VERSIONS_TAG = "mlflow.modelVersions"
 AUTHOR_TAGS = (
     "mlflow.user",
     "mlflow.source.name",
