@@ -64,7 +64,11 @@ def promote_in_store(
     test = None if present is None else _test(uri, run, present, alias, force=force)
     reason = force or ("better on the test rows" if test else "the first to have the alias")
     tags = _tags(alias, reason, present=present, test=test, is_forced=force is not None)
-    version = register(uri, run.run_id, name, tags=tags)
+    description = f"{alias}: {reason}"
+    if present is not None:
+        compared = difference_text(test) if test else "not compared"
+        description += f"; against {present}: {compared}"
+    version = register(uri, run.run_id, name, tags=tags, description=description)
     move_alias(uri, version, alias, expected=present)
     return promotion(
         version=version.number,

@@ -94,7 +94,9 @@ def holder(uri: str, name: str, alias: str) -> Version | None:
         return _holder(client, name, alias)
 
 
-def register(uri: str, run_id: str, name: str, *, tags: Mapping[str, str]) -> Version:
+def register(
+    uri: str, run_id: str, name: str, *, tags: Mapping[str, str], description: str
+) -> Version:
     """Makes the model of a run a version of a registered model, which it creates if it is missing.
 
     A model that is a version already stays that one.
@@ -104,6 +106,7 @@ def register(uri: str, run_id: str, name: str, *, tags: Mapping[str, str]) -> Ve
         run_id: of a run with a model.
         name: of the registered model.
         tags: of the version.
+        description: of a version that is new; one that a person has edited stays.
 
     Raises:
         TrackingError: the store cannot be read or written.
@@ -126,7 +129,12 @@ def register(uri: str, run_id: str, name: str, *, tags: Mapping[str, str]) -> Ve
             source = model.artifact_location if model else f"{run.info.artifact_uri}/{MODEL_PATH}"
             model_id = model.model_id if model else None
             version = client.create_model_version(
-                name, source, run_id, tags=dict(tags), model_id=model_id
+                name,
+                source,
+                run_id,
+                tags=dict(tags),
+                description=description,
+                model_id=model_id,
             )
         if model is not None:
             _show_on_page(client, model, version)

@@ -87,6 +87,10 @@ def test_an_alias_moves_to_a_better_model_only_and_says_why(uri: str, new_run: A
         "rnnlane.champion.p_value": f"{moved.test['p_value']:.4g}",
         "rnnlane.champion.num_test_rows": "400",
     }
+    described = open_client(uri).get_model_version("reviews", "2").description
+    assert described.startswith(
+        "champion: better on the test rows; against version 1 of 'reviews': +12.50 points (95% "
+    )
     again = promote(better)
     assert (again.version, again.is_moved) == (2, False)
     for run in (same, first):
