@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from rnnlane.api.jobs import SubmittedJob, submit
     from rnnlane.api.models import load_model
     from rnnlane.api.progress import SILENT
-    from rnnlane.api.verbs import baseline, evaluate, list_runs, predict, prepare, train, tune
+    from rnnlane.api.verbs import (
+        baseline,
+        evaluate,
+        init_experiment,
+        list_runs,
+        predict,
+        prepare,
+        train,
+        tune,
+    )
     from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
     from rnnlane.errors import RnnlaneError
     from rnnlane.inference.model import Model
@@ -37,6 +46,7 @@ __all__ = [
     "baseline",
     "evaluate",
     "experiment_from_mapping",
+    "init_experiment",
     "list_runs",
     "load_experiment",
     "load_model",
@@ -54,6 +64,7 @@ _MODULES = {
     "rnnlane.api.verbs": (
         "baseline",
         "evaluate",
+        "init_experiment",
         "list_runs",
         "predict",
         "prepare",

@@ -24,6 +24,7 @@ from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, Tr
 from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
+    from rnnlane.config.runtime import RuntimeConfig
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.execution.inventory import Inventory, Limits
     from rnnlane.records.results import Promotion
@@ -98,7 +99,6 @@ def prepare(
 
 def _prepared(config: ExperimentConfig, events: RunEvents) -> PreparedData:
     from rnnlane.data.prepare.pipeline import check_source, find_prepared
-    from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.address import check_address
 
     check_address()
@@ -112,13 +112,23 @@ def _prepared(config: ExperimentConfig, events: RunEvents) -> PreparedData:
     from rnnlane.execution.preparation import prepare_on_ray
     from rnnlane.ray_cluster.storage_check import check_storage
 
-    events.stage("starting Ray")
-    cluster.connect(config.runtime, verbose=events.verbose)
+    _start_ray(config.runtime, events)
     check_storage(config)
     events.stage("preparing")
     prepared = prepare_on_ray(config, storage=storage, events=events)
     _hold(prepared)
     return prepared
+
+
+def _start_ray(config: RuntimeConfig, events: RunEvents) -> None:
+    """Connects to Ray, and says where the dashboard of one is that is started."""
+    from rnnlane.ray_cluster.address import starts_own_ray
+    from rnnlane.ray_cluster.connect import connect
+
+    events.stage("starting Ray" if starts_own_ray() else "connecting to Ray")
+    dashboard = connect(config, verbose=events.verbose)
+    if dashboard is not None:
+        events.note(f"Ray's dashboard until this command ends: {dashboard}")
 
 
 def _hold(prepared: PreparedData) -> bool:
@@ -150,7 +160,6 @@ def train(
     from rnnlane.execution.attempt import record_of_attempt, run_to_continue
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
-    from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.capacity import check_own
 
     events = events or RunEvents()
@@ -168,12 +177,10 @@ def train(
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = TrainResult(**current.result)
-            events.note(marker_line(finished.run_id, finished.tracking_uri))
-            events.note("the run has already finished")
+            _note_finished(finished, "the run has already finished", events)
             return finished
         if config.runtime.max_workers > 0:
-            events.stage("starting Ray")
-            cluster.connect(config.runtime, verbose=events.verbose)
+            _start_ray(config.runtime, events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, [prepared])
         # Not before all checks: what is refused is told in one line.
@@ -229,7 +236,6 @@ def tune(
     from rnnlane.execution.attempt import record_of_attempt, run_to_continue
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
-    from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.capacity import check_own_trials
 
     if config.search is None:
@@ -260,13 +266,11 @@ def tune(
         if current.state == "finished" and current.result is not None:
             finished = SearchResult(**current.result)
             if finished.num_trials >= num_trials(config):
-                events.note(marker_line(finished.run_id, finished.tracking_uri))
-                events.note("the search has already finished")
+                _note_finished(finished, "the search has already finished", events)
                 return finished
-        events.stage("starting Ray")
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
         no_workers = config.runtime.model_copy(update={"num_workers": 0})
-        cluster.connect(no_workers, verbose=events.verbose)
+        _start_ray(no_workers, events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, prepared)
         _report(variants, prepared, events)
@@ -296,6 +300,11 @@ def _open_store(configured: str | None) -> None:
     uri = resolve_uri(configured)
     check_store(uri)
     close_abandoned_runs(uri)
+
+
+def _note_finished(result: TrainResult | SearchResult, note: str, events: RunEvents) -> None:
+    events.note(marker_line(result.run_id, result.tracking_uri, page=result.run_url))
+    events.note(note)
 
 
 def _check_vectors(config: ExperimentConfig, events: RunEvents) -> None:

@@ -13,7 +13,7 @@ from rnnlane.config.experiment import TrackingConfig
 from rnnlane.reports.figures import save_confusion, save_curves
 from rnnlane.tracking.run import RunSpec, start_run
 from rnnlane.tracking.store import list_runs
-from rnnlane.tracking.ui import experiment_page
+from rnnlane.tracking.ui import page_address
 from support.runs import trained
 from support.team_server import TeamServer, log_in
 
@@ -122,7 +122,7 @@ def test_a_person_finds_four_runs_their_curves_and_pictures_and_compares_two(
     log_in(monkeypatch, team.environment())
     runs = {run.name: run for run in list_runs(team.url, mlflow_experiment=None, limit=10)}
     assert runs.keys() == MODELS.keys()
-    runs_page = experiment_page(team.url, MLFLOW_EXPERIMENT)
+    runs_page = page_address(team.url, served_at="", mlflow_experiment=MLFLOW_EXPERIMENT)
     page.goto(runs_page)
     for name in MODELS:
         page.get_by_role("link", name=name, exact=True).first.wait_for()

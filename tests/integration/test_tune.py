@@ -117,7 +117,9 @@ def test_the_winner_is_an_experiment_that_train_takes(found):
     winner = load_experiment(Path(result["best_config"]))
     search = load_experiment(experiment)
     expected = trial_experiment(search, result["best"]["params"])
-    assert winner.model_copy(update={"name": search.name}) == expected
+    assert winner.tracking.tags == {"rnnlane.search_run": result["run_id"]}
+    changes = {"name": search.name, "tracking": search.tracking}
+    assert winner.model_copy(update=changes) == expected
     assert result["run_id"] in Path(result["best_config"]).read_text()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnnlane.config import experiment_from_mapping
 from rnnlane.data.prepare.prepared import Manifest, SourceInfo, SplitStats
-from rnnlane.inference.calibration import at_temperature, fit_temperature
+from rnnlane.inference.calibration import at_temperature, choose_temperature
 from rnnlane.records.predictions import Predictions
 from rnnlane.reports.run_facts import LinearScores, Mistake, RunFacts
 
@@ -100,14 +100,13 @@ def run_facts(*overrides: str, names: tuple[str, ...] = NAMES, **changes: Any) -
         confusions[split] = np.zeros((len(names), len(names)), dtype=np.int64)
         np.add.at(confusions[split], (one.labels, one.predicted), 1)
     accuracies = {f"{split}/accuracy": float(one.is_right.mean()) for split, one in of.items()}
-    found = np.log(of["val"].probabilities)
     values: dict[str, Any] = {
         "config": experiment(*overrides),
         "manifest": manifest(names),
         "metrics": {**accuracies, "test/macro_f1": accuracies["test/accuracy"]},
         "confusions": confusions,
         "predictions": of,
-        "fitted_temperature": fit_temperature(found, of["val"].labels),
+        "temperature": choose_temperature(None, of["val"]),
         "mistakes": [Mistake("a <b>dull</b> film", "bad", "good", 0.99)],
         "history": [epoch(1, 0.6, 0.6), epoch(2, 0.5, 0.5, 0.9), epoch(3, 0.49, 0.5)],
         "best_epoch": 2,

@@ -20,6 +20,7 @@ from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, Tr
 
 if TYPE_CHECKING:
     from rnnlane.data.prepare.prepared import PreparedData
+    from rnnlane.records.draft import ExperimentDraft
     from rnnlane.tracking.store import RunSummary
 
 Experiment: TypeAlias = ExperimentConfig | str | Path
@@ -157,6 +158,24 @@ def predict(
         return pipeline.predict(texts, run=run_id, tracking_uri=uri)
 
 
+def init_experiment(
+    path: str | Path, *, output: str | Path | None = None, force: bool = False
+) -> ExperimentDraft:
+    """Finds out what files of labeled texts are like, and writes an experiment for them.
+
+    Args:
+        path: a csv, tsv, jsonl or Parquet file, or a folder, a glob or a URI of such files.
+        output: the experiment to write; default: named as the file, in the working directory.
+        force: replace a file that is there already.
+
+    Raises:
+        RnnlaneError: the files cannot be read or hold no labeled texts, or ``output`` exists.
+    """
+    with shown(None):
+        written = None if output is None else str(output)
+        return pipeline.init_experiment(str(path), output=written, force=force)
+
+
 def list_runs(
     *,
     tracking_uri: str | None = None,
@@ -203,7 +222,9 @@ def run_and_store(run: Run, tracking_uri: str | None) -> tuple[str, str | None]:
         ConfigError: it is neither a result of a run nor a str.
     """
     if isinstance(run, TrainResult | BaselineResult):
-        return run.run_id, tracking_uri or run.tracking_uri
+        # A result keeps no password; its store is then the one that training took.
+        known = None if "***" in run.tracking_uri else run.tracking_uri
+        return run.run_id, tracking_uri or known
     if isinstance(run, str):
         return run, tracking_uri
     raise ConfigError(

@@ -72,7 +72,13 @@ def predict(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Classify texts with the model of a run: label and confidence for each."""
+    """Classify texts with the model of a run: label and confidence for each.
+
+    Examples:
+        rnnlane predict --run latest "The parcel never arrived."
+        rnnlane predict --run 1a2b3c4d --file texts.csv --output answers.csv
+        cat texts.txt | rnnlane predict --json
+    """
     target = None if output_file is None else _target(output_file, file)
     asked = _asked(texts, file)
     table, predictions = _classify(asked, run=run, tracking_uri=tracking_uri)

@@ -13,7 +13,8 @@ from rnnlane.execution.run_record import RunRecord
 from rnnlane.tracking.outbox import has_records
 
 # Copies of what the store has, the folder of Ray Tune, and the outbox.
-TIDIED_FOLDERS = ("inputs", "model", "ray-tune", "outbox")
+LOG_FOLDER = "log"
+TIDIED_FOLDERS = ("inputs", "model", "ray-tune", "outbox", LOG_FOLDER)
 
 
 def can_tidy(record: RunRecord) -> bool:

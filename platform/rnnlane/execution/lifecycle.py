@@ -34,8 +34,9 @@ from rnnlane.errors import (
     disk_errors,
     is_disk_full,
 )
+from rnnlane.execution.driver_log import DriverLog
 from rnnlane.execution.environment import describe_environment
-from rnnlane.execution.leftovers import can_tidy, tidy
+from rnnlane.execution.leftovers import LOG_FOLDER, can_tidy, tidy
 from rnnlane.execution.run_record import RunRecord, RunState, all_records
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import Result
@@ -75,14 +76,15 @@ class TrackedRun(Generic[TrackerT]):
     Attributes:
         record: as it is on disk.
         tracker: takes what is to be logged.
+        events: takes what happens, for whoever waits for the run and for its log.
     """
 
     def __init__(
-        self, record: RunRecord, tracker: TrackerT, *, events: RunEvents, is_resumable: bool
+        self, record: RunRecord, tracker: TrackerT, *, events: DriverLog, is_resumable: bool
     ):
         self.record = record
         self.tracker = tracker
-        self._events = events
+        self.events = events
         self._is_resumable = is_resumable
 
     def log_inputs(
@@ -120,7 +122,7 @@ class TrackedRun(Generic[TrackerT]):
         result = describe(is_tracked)
         self.record = tidy(self.record.update(result=result.as_dict()))
         if not is_tracked:
-            self._events.note(
+            self.events.note(
                 f"the tracking store has not received everything; the rest is in "
                 f"{self.record.folder} and will be sent by the next `rnnlane train` or "
                 "`rnnlane runs`"
@@ -134,18 +136,24 @@ class TrackedRun(Generic[TrackerT]):
         self.record = self.record.reread()
         if self.record.state == "finished":
             return
+        self.events.error(error)
         is_interrupted = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if is_interrupted else str(error) or type(error).__name__
+        self.events.stage("recording the end of the run")
         try:
             self.record = self.record.update(state="killed" if is_interrupted else "failed")
             self._close(reason=reason)
         except ResourceError as full:
-            self._events.note(f"the end of the run is not recorded yet: {full.message}")
+            self.events.note(f"the end of the run is not recorded yet: {full.message}")
         if is_interrupted:
             hint = "; continue with --resume" if self._is_resumable else ""
-            self._events.note(f"run {self.tracker.run_id} was interrupted{hint}")
+            self.events.note(f"run {self.tracker.run_id} was interrupted{hint}")
 
     def _close(self, *, reason: str | None = None) -> bool:
+        # It must not grow while it is sent.
+        self.events.close()
+        if self.events.has_file:
+            self.tracker.log_artifacts(self.events.folder)
         is_tracked = self.tracker.finish(_STATUS[self.record.state], reason=reason)
         self.record = self.record.update(is_closed=True)
         return is_tracked
@@ -192,10 +200,13 @@ def tracked_run(
     record = record.update(
         tracking_uri=store, run_id=tracker.run_id, state="running", is_tidy=False
     )
-    run = TrackedRun(record, tracker, events=events, is_resumable=is_resumable)
+    log = DriverLog(events, record.folder / LOG_FOLDER)
+    run = TrackedRun(record, tracker, events=log, is_resumable=is_resumable)
     try:
+        log.open()
         _write_reserve(record)
-        events.note(marker_line(tracker.run_id, tracker.tracking_uri))
+        page = tracker.pages.run
+        log.note(marker_line(tracker.run_id, tracker.tracking_uri, page=page))
         yield run
     except BaseException as error:
         if isinstance(error, RnnlaneError) or not is_disk_full(error):
@@ -204,6 +215,8 @@ def tracked_run(
         full = disk_error(error, getattr(error, "filename", None) or record.folder)
         run.abort(full)
         raise full from error
+    finally:
+        log.close()
 
 
 def _write_reserve(record: RunRecord) -> None:
@@ -336,6 +349,12 @@ def _close_abandoned(uri: str, record: RunRecord) -> None:
     if run_id is None:
         record.update(tracking_uri=None).discard_unstarted()
         return
-    terminate_run(uri, run_id, _STATUS[record.state], reason="its driver died")
+    terminate_run(
+        uri,
+        run_id,
+        _STATUS[record.state],
+        reason="its driver died",
+        log_folder=record.folder / LOG_FOLDER,
+    )
     state: RunState = "killed" if record.state == "running" else record.state
     record.update(run_id=run_id, state=state, is_closed=True)

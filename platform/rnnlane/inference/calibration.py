@@ -6,7 +6,7 @@ Guo et al., "On calibration of modern neural networks", ICML 2017.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,32 @@ def tempered(predictions: Predictions, temperature: float) -> Predictions:
     ahead = rows, predictions.predicted[rows]
     probabilities[ahead] = np.nextafter(probabilities[ahead], np.float32(2))
     return replace(predictions, probabilities=probabilities)
+
+
+class TemperatureChoice(NamedTuple):
+    """The temperature of a model.
+
+    Attributes:
+        used: divides the model's logits.
+        fitted: the one with the least log loss on val; None if none can be fitted.
+    """
+
+    used: float = 1.0
+    fitted: float | None = None
+
+
+def choose_temperature(
+    setting: Literal["fit"] | float | None, predictions: Predictions
+) -> TemperatureChoice:
+    """The temperature that a model gets, and the one that val suggests.
+
+    Args:
+        setting: ``inference.temperature``.
+        predictions: on val, with temperature 1.
+    """
+    fitted = fit_temperature(log_probabilities(predictions.probabilities), predictions.labels)
+    wanted = fitted if setting == "fit" else setting
+    return TemperatureChoice(1.0 if wanted is None else wanted, fitted)
 
 
 def fit_temperature(logits: Floats, labels: Ints) -> float | None:

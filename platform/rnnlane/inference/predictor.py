@@ -153,6 +153,15 @@ class Predictor:
             num_tokens=np.concatenate(lengths),
         )
 
+    def predict_rows(self, split: EncodedSplit) -> Predictions:
+        """Classifies encoded rows, whose labels are not used."""
+        return Predictions(
+            self.class_names,
+            self._classify(split),
+            num_known_tokens=_num_known(split),
+            num_tokens=split.lengths,
+        )
+
     def explain(self, text: str, *, label: str | None = None) -> Explanation:
         """The share of each token in the log-odds of a label; see :mod:`rnnlane.inference.explain`.
 

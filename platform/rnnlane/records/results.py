@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+_NUM_IN_REPR = 4
 _MAX_CLASSES_SHOWN, _MAX_PAIRS_SHOWN = 12, 5
 _CLASS_METRICS = ("precision", "recall", "f1")
 
@@ -31,7 +32,7 @@ class Result:
         return asdict(self)
 
     def _facts(self) -> list[tuple[str, str]]:
-        """What a person wants to know first, by name."""
+        """What a person wants to know, by name; the first few are enough for a line."""
         raise NotImplementedError
 
     def _details(self) -> list[str]:
@@ -39,7 +40,7 @@ class Result:
         return []
 
     def __repr__(self) -> str:
-        facts = ", ".join(f"{name} {value}" for name, value in self._facts() if value)
+        facts = ", ".join(f"{name} {value}" for name, value in self._facts()[:_NUM_IN_REPR])
         return f"{type(self).__name__}({one_line(facts)})"
 
     def _repr_html_(self) -> str:
@@ -65,10 +66,15 @@ class TrainResult(Result):
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
         classes: class, precision, recall, f1 and rows of each class on test.
         confused: true, predicted, rows and share of the most confused pairs of classes on test.
         notes: what to know before trusting the metrics, in sentences.
         metric: what chose the best epoch.
+        report: path of the report.
+        temperature: divides the model's logits; see ``inference.temperature``.
+        verdict: why nobody should use the model; None if there is no such reason.
     """
 
     run_id: str
@@ -84,9 +90,14 @@ class TrainResult(Result):
     sample: dict[str, Any] | None
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
+    temperature: float = 1.0
+    verdict: str | None = None
     metric: str = "val/accuracy"
 
     @property
@@ -120,7 +131,7 @@ class TrainResult(Result):
         return [
             ("run", self.run_id[:8]),
             ("best epoch", f"{self.best_epoch} of {self.epochs} (by {self.metric})"),
-            *_scores(best, ("accuracy", "macro_f1"), ("train", "val", "test")),
+            *_scores(best),
             ("clipping", _clipping(self.clip)),
             ("store", self.tracking_uri),
         ]
@@ -144,7 +155,9 @@ class BaselineResult(Result):
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
-        classes, confused, notes: see :class:`TrainResult`.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
+        classes, confused, notes, report, temperature, verdict: see :class:`TrainResult`.
     """
 
     run_id: str
@@ -157,14 +170,19 @@ class BaselineResult(Result):
     sample: dict[str, Any] | None
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
     classes: list[dict[str, Any]] = field(default_factory=list)
     confused: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
+    temperature: float = 1.0
+    verdict: str | None = None
 
     def _facts(self) -> list[tuple[str, str]]:
         return [
             ("run", self.run_id[:8]),
-            *_scores(self.metrics, ("accuracy", "macro_f1"), ("train", "val", "test")),
+            *_scores(self.metrics),
             ("features", f"{self.num_ngrams:,} words and pairs, fitted in {self.fit_s:.1f} s"),
             ("store", self.tracking_uri),
         ]
@@ -192,6 +210,8 @@ class SearchResult(Result):
         report: path of the report.
         run_folder: the search's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
+        run_url: MLflow's page of the run; None if the store is no server.
+        runs_url: that of all runs of its experiment.
     """
 
     run_id: str
@@ -208,6 +228,8 @@ class SearchResult(Result):
     report: str
     run_folder: str
     is_tracked: bool = True
+    run_url: str | None = None
+    runs_url: str | None = None
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -308,18 +330,16 @@ def _read(file: Path) -> str:
         ) from None
 
 
-def _scores(
-    metrics: Mapping[str, Any], names: Sequence[str], splits: Sequence[str]
-) -> list[tuple[str, str]]:
+def _scores(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Of each metric its value on every split that has one."""
     facts = []
-    for name in names:
+    for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro F1")):
         values = [
-            f"{split} {metrics[f'{split}/{name}']:.4f}"
-            for split in splits
-            if f"{split}/{name}" in metrics
+            f"{split} {metrics[f'{split}/{key}']:.4f}"
+            for split in ("train", "val", "test")
+            if f"{split}/{key}" in metrics
         ]
-        facts.append((name.replace("_", " "), ", ".join(values)))
+        facts.append((name, ", ".join(values)))
     return facts
 
 

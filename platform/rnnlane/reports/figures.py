@@ -167,15 +167,15 @@ def save_confidence(
     texts: Sequence[str],
     probabilities: npt.NDArray[np.floating],
     class_names: Sequence[str],
-    path: Path,
-) -> None:
+    path: Path | None,
+) -> ShownFigure:
     """Draws the probabilities of the most probable classes, a panel per text.
 
     Args:
         texts: N texts, 1 to ``MAX_TEXTS``; long ones are wrapped, and cut after 3 lines.
         probabilities: [N, C], in [0, 1].
         class_names: C names.
-        path: the PNG file.
+        path: the PNG file; None: the figure is only returned.
     """
     probabilities = np.asarray(probabilities)
     num_texts, num_classes = probabilities.shape
@@ -194,6 +194,7 @@ def save_confidence(
             _draw_bars(axes, names[chosen], row[chosen], others=num_classes - num_bars)
             lines = textwrap.wrap(text, width=84, max_lines=3, placeholder=" ...")
             axes.set_title("\n".join(lines), fontweight="normal")
+    return figure
 
 
 def save_calibration(curves: Mapping[str, Sequence[Bin]], path: Path) -> None:

@@ -14,6 +14,8 @@ MAX_STEPS = 8
 # Of the lowest val loss: how far it must rise again to count as overfitting.
 _RISE = 1.05
 _NEVER, _ALWAYS = 0.01, 0.9
+# What a temperature must take off the calibration error to be worth it.
+WORTHWHILE = 0.01
 _LONG_TEXT = 100
 _FEW_ROWS = 500
 
@@ -136,9 +138,10 @@ def _clipping(facts: RunFacts) -> Iterator[str]:
     if limit is None:
         return
     if share >= _ALWAYS:
+        key = "of_mean" if facts.config.training.clip.policy == "auto" else "max_norm"
         yield (
-            f"Raise the clip value ({limit:.4g}) or lower the learning rate: {share:.0%} of the "
-            "steps were clipped, so only the direction of the gradients counted."
+            f"Raise training.clip.{key} or lower training.learning_rate: {share:.0%} of the steps "
+            f"were clipped, to {limit:.4g}, so only the direction of the gradients counted."
         )
     elif share <= _NEVER and facts.config.training.clip.policy == "fixed" and facts.verdict is None:
         yield (
@@ -193,11 +196,11 @@ def _imbalance(facts: RunFacts) -> Iterator[str]:
 
 
 def _calibration(facts: RunFacts) -> Iterator[str]:
-    fitted = facts.fitted_temperature
+    fitted = facts.temperature.fitted
     if facts.verdict or fitted is None or facts.config.inference.temperature is not None:
         return
     before, after = calibration_errors(facts, "test", 1.0, fitted)
-    if before - after >= 0.02:
+    if before - after >= WORTHWHILE:
         yield (
             "Set inference.temperature to fit if you use the probabilities: it divides the logits "
             f"by {fitted:.2f}, which takes the calibration error on test from {before:.1%} to "

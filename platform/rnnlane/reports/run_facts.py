@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.prepare.prepared import Manifest
+from rnnlane.inference.calibration import TemperatureChoice
 from rnnlane.records.predictions import Predictions
+from rnnlane.reports.verdict import verdict
 
 MAX_MISTAKES = 10
 
@@ -56,15 +58,13 @@ class RunFacts:
         metrics: of the model: ``val/accuracy``, ``test/accuracy``, ``test/macro_f1`` and others.
         confusions: counts of (true, predicted) on val and test, by split: int64 [C, C].
         predictions: on val and test, by split, with temperature 1.
-        temperature: divides the logits of the model that was saved.
-        fitted_temperature: the one with the least log loss on val; None if none can be fitted.
+        temperature: the one of the model, and the one that fits val best.
         mistakes: on val, the most confident ones first.
         history: a record for each epoch; empty for a model that is not trained by epochs.
         best_epoch: the epoch, from 1, that the model is of.
         clip: max_norm, reason and clipped_fraction; empty without training by epochs.
         linear: what the linear baseline reaches; None if that is not known.
         sample: the answer to the sample text; None if the experiment has none.
-        verdict: why nobody should use the model; None if there is no such reason.
     """
 
     config: ExperimentConfig
@@ -72,20 +72,28 @@ class RunFacts:
     metrics: Mapping[str, float]
     confusions: Mapping[str, npt.NDArray[np.int64]]
     predictions: Mapping[str, Predictions]
-    temperature: float = 1.0
-    fitted_temperature: float | None = None
+    temperature: TemperatureChoice
     mistakes: Sequence[Mistake] = ()
     history: Sequence[Mapping[str, float]] = ()
     best_epoch: int = 1
     clip: Mapping[str, Any] = field(default_factory=dict)
     linear: LinearScores | None = None
     sample: Mapping[str, Any] | None = None
-    verdict: str | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """By label."""
         return self.manifest.class_names
+
+    @property
+    def verdict(self) -> str | None:
+        """Why nobody should use the model; None if there is no such reason."""
+        return verdict(
+            self.history,
+            best_epoch=self.best_epoch,
+            confusion=self.confusions["test"],
+            class_names=self.class_names,
+        )
 
 
 def most_confident_mistakes(predictions: Predictions) -> npt.NDArray[np.int64]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from rnnlane.data.prepare.report import report_lines
+from rnnlane.inference.calibration import Bin, reliability, tempered
+from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.classes import class_metrics, confused_pairs, metric_notes
+from rnnlane.reports.figures import save_calibration
 from rnnlane.reports.page import counted, duration, render_page
-from rnnlane.reports.run_advice import calibration_errors, next_steps, overfit_after
+from rnnlane.reports.run_advice import WORTHWHILE, calibration_errors, next_steps, overfit_after
 from rnnlane.reports.run_facts import RunFacts
 from rnnlane.reports.verdict import divergence, majority_share
 
@@ -18,13 +22,35 @@ MAX_CLASSES, NUM_WORST, NUM_PAIRS = 20, 10, 10
 _MAX_SAMPLE_CHARS = 300
 
 
-def run_report_html(facts: RunFacts, pictures: Sequence[Path], *, experiment: str) -> str:
+def write_report(folder: Path, facts: RunFacts) -> Path:
+    """Draws the calibration, and writes its numbers and ``report.html``.
+
+    Args:
+        folder: of the run's results, with its pictures in ``figures``.
+        facts: the run.
+
+    Returns:
+        The file of the report.
+    """
+    curves = _calibration_curves(facts)
+    save_calibration(curves, folder / "figures" / "calibration.png")
+    with (folder / "tables" / "test_calibration.csv").open("w", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["probabilities", *Bin._fields])
+        for label, bins in curves.items():
+            writer.writerows([label, *one] for one in bins)
+    pictures = sorted((folder / "figures").glob("*.png"))
+    report = folder / "report.html"
+    report.write_text(run_report_html(facts, pictures), encoding="utf-8")
+    return report
+
+
+def run_report_html(facts: RunFacts, pictures: Sequence[Path]) -> str:
     """One HTML page that needs no other file, no script and no network.
 
     Args:
         facts: the run.
         pictures: PNG files, embedded in the page; see the template for their names.
-        experiment: the experiment as YAML.
     """
     shown = [path for path in pictures if path.stem != "confusion" or _has_matrix(facts)]
     return render_page(
@@ -42,7 +68,7 @@ def run_report_html(facts: RunFacts, pictures: Sequence[Path], *, experiment: st
         classes=_class_table(facts),
         pairs=_pair_table(facts),
         mistakes=facts.mistakes,
-        experiment=experiment,
+        experiment=resolved_yaml(facts.config),
     )
 
 
@@ -67,11 +93,11 @@ def findings(facts: RunFacts) -> dict[str, list[str]]:
 
 def _figures(facts: RunFacts) -> dict[str, str]:
     """The figures at the top of the page, by what they are."""
-    (error,) = calibration_errors(facts, "test", facts.temperature)
+    (error,) = calibration_errors(facts, "test", facts.temperature.used)
     figures = {
         "test accuracy": f"{facts.metrics['test/accuracy']:.4f}",
         "test macro F1": f"{facts.metrics['test/macro_f1']:.4f}",
-        "accuracy of the most frequent class": f"{majority_share(facts.confusions['test']):.4f}",
+        "always the most frequent class": f"{majority_share(facts.confusions['test']):.4f}",
         "calibration error on test": "–" if math.isnan(error) else f"{error:.1%}",
     }
     if facts.history:
@@ -282,7 +308,7 @@ def _pair_table(facts: RunFacts) -> list[list[str]]:
 
 
 def _calibration(facts: RunFacts) -> list[str]:
-    fitted, used = facts.fitted_temperature, facts.temperature
+    used, fitted = facts.temperature
     plain, own = calibration_errors(facts, "test", 1.0, used)
     if math.isnan(plain):
         return []
@@ -295,22 +321,42 @@ def _calibration(facts: RunFacts) -> list[str]:
     (after,) = calibration_errors(facts, "test", fitted)
     setting = facts.config.inference.temperature
     certain = "too certain" if fitted > 1 else "too hesitant"
+    key = "inference.temperature: fit"
     if setting == "fit":
         sentences.append(
-            f"Its temperature is {used:.3f}, fitted on val (inference.temperature: fit): without "
-            f"it, the model would be {certain} and the error {plain:.1%}."
+            f"Its temperature is {used:.3f}, fitted on val ({key}): without it, the model would be "
+            f"{certain} and the error {plain:.1%}."
         )
     elif setting is not None:
         sentences.append(
             f"Its temperature is {used:g}, as given: with 1 the error would be {plain:.1%}, and "
             f"with {fitted:.3f}, which fits val best, {after:.1%}."
         )
+    elif own - after >= WORTHWHILE:
+        sentences.append(
+            f"As it is, the model is {certain}: with a temperature of {fitted:.3f}, which fits val "
+            f"best ({key}), the error would be {after:.1%}."
+        )
     else:
         sentences.append(
-            f"A temperature of {fitted:.3f}, which fits val best, would make it {after:.1%} "
-            f"(inference.temperature: fit): as it is, the model is {certain}."
+            f"A temperature would not help: with {fitted:.3f}, which fits val best ({key}), the "
+            f"error would be {after:.1%}."
         )
     return sentences
+
+
+def _calibration_curves(facts: RunFacts) -> dict[str, list[Bin]]:
+    """The bins on test: of the model as it is, and with other temperatures."""
+    of_test, (used, fitted) = facts.predictions["test"], facts.temperature
+    temperatures = {"as it answers": used}
+    if used != 1.0:
+        temperatures["without its temperature"] = 1.0
+    if fitted is not None and fitted != used:
+        temperatures[f"with the temperature {fitted:.3g}"] = fitted
+    return {
+        label: reliability(tempered(of_test, value).probabilities, of_test.labels)
+        for label, value in temperatures.items()
+    }
 
 
 def _mistakes(facts: RunFacts) -> list[str]:

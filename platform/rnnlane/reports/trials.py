@@ -8,10 +8,12 @@ lucky seed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rnnlane.records.search import SearchRecord, TrialRecord
+from rnnlane.records.search import SearchRecord, TrialRecord, TrialState
+
+MAX_NAME_CHARS = 200
 
 
 def format_value(value: Any) -> str:
@@ -23,6 +25,30 @@ def format_value(value: Any) -> str:
     if 0 < abs(value) < 0.01 or abs(value) >= 1e6:
         return f"{value:.1e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def trial_name(
+    number: int,
+    params: Mapping[str, Any],
+    *,
+    seed: int | None = None,
+    state: TrialState = "running",
+) -> str:
+    """What a trial is called in MLflow: what differs comes first, because lists cut names off.
+
+    For example ``#12 lr=2.3e-03 cell=lstm``, ``#12 pruned lr=...``, or, of a finalist with another
+    seed, ``seed 3 lr=...``.
+    """
+    how = f" {state}" if state in {"pruned", "cut", "failed"} else ""
+    values = [f"{_short_key(key)}={format_value(value)}" for key, value in params.items()]
+    first = f"#{number}" if seed is None else f"seed {seed}"
+    return " ".join([f"{first}{how}", *values])[:MAX_NAME_CHARS]
+
+
+def _short_key(key: str) -> str:
+    """The last part of a dotted key, shorter where that says the same."""
+    name = key.rpartition(".")[2]
+    return "lr" if name == "learning_rate" else name.removeprefix("num_").removesuffix("_size")
 
 
 def is_number(value: Any) -> bool:

@@ -31,7 +31,7 @@ def verdict(
     diverged = divergence(history, num_classes=len(class_names))
     record = history[best_epoch - 1] if history else {}
     if not math.isfinite(record.get("val/loss", 0.0)):
-        return f"its answers are no numbers: {diverged}"
+        return f"without an answer, as no probability is a number: {diverged}"
     if not learned_nothing(confusion):
         return None
     majority = class_names[int(confusion.sum(axis=1).argmax())]

@@ -17,6 +17,7 @@ from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.search_figures import write_pictures
 from rnnlane.reports.search_report import report_html, trials_csv
+from rnnlane.tracking.run_links import SEARCH_RUN_TAG
 from rnnlane.tracking.search import SearchTracker
 
 
@@ -51,7 +52,12 @@ def best_yaml(config: ExperimentConfig, search: SearchRecord, *, run_id: str | N
     winner = search.winner
     assert winner is not None
     experiment = trial_experiment(config, dict(winner.params))
-    experiment = experiment.model_copy(update={"name": f"{config.name[:75]}-best"})
+    tracking = experiment.tracking
+    if run_id is not None:
+        tags = {**tracking.tags, SEARCH_RUN_TAG: run_id}
+        tracking = tracking.model_copy(update={"tags": tags})
+    changes = {"name": f"{config.name[:75]}-best", "tracking": tracking}
+    experiment = experiment.model_copy(update=changes)
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     lines = [
         f"Found by `rnnlane tune` on {when}: the winner of the search {config.name}, MLflow run "
@@ -79,6 +85,8 @@ def describe_result(
     return SearchResult(
         run_id=tracker.run_id,
         tracking_uri=redact(tracker.tracking_uri),
+        run_url=tracker.pages.run,
+        runs_url=tracker.pages.runs,
         best=None if winner is None else _describe(winner, tracker),
         num_trials=len(search.trials),
         num_pruned=search.count("pruned"),

@@ -29,11 +29,11 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord, TrialState
 from rnnlane.reports.artifacts import resolved_yaml
-from rnnlane.reports.trials import format_value
+from rnnlane.reports.trials import trial_name
 from rnnlane.search.dispatcher import TrialEvents
 from rnnlane.search.ray_tune import TrialResources, run_trials
 from rnnlane.search.results import describe_result, write_search_results
-from rnnlane.search.study import TrialSpec, TrialStudy, open_repeats, open_trials
+from rnnlane.search.study import Sample, TrialSpec, TrialStudy, open_repeats, open_trials
 from rnnlane.search.trial_worker import TrialTask
 from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.history import summary_of
@@ -52,7 +52,6 @@ _END_REASONS: dict[TrialState, str] = {
     "pruned": "pruned by the search's scheduler",
     "cut": "the time budget was used up",
 }
-MAX_NAME_CHARS = 200
 # No trial reads the test split.
 _SPLITS = ("train", "val")
 
@@ -88,14 +87,19 @@ def execute_search(
             config,
             record=run.record,
             tracker=run.tracker,
-            events=events,
+            events=run.events,
             resources=resources,
             inputs=inputs,
         )
         outcome = search.run(datasets)
         if outcome.winner is None:
-            events.note(f"none of the {len(outcome.trials)} trials succeeded; there is no winner")
-        events.stage("writing the report")
+            run.events.note(
+                f"none of the {len(outcome.trials)} trials succeeded; there is no winner"
+            )
+        else:
+            best = trial_name(outcome.winner.number, outcome.winner.params)
+            run.tracker.parent.set_tags({"rnnlane.best_trial": best})
+        run.events.stage("writing the report")
         results = record.folder / "results"
         files = write_search_results(results, config, outcome, record=run.record)
         run.tracker.log_artifacts(results)
@@ -232,6 +236,7 @@ class _Search(TrialEvents):
             started_at=self._record.created_at,
             elapsed_s=self._elapsed_s(),
             epochs_trained=sum(trial.num_epochs for trial in (*trials, *seeds)),
+            repeats=self._repeats(seeds),
         )
         return search.with_best()
 
@@ -239,7 +244,7 @@ class _Search(TrialEvents):
         self._delete_done_checkpoints()
         self._tracker.open_trial(
             spec.key,
-            name=trial_name(spec),
+            name=_name(spec),
             params=flattened(
                 spec.config.model_dump(
                     mode="json", exclude={"tracking", "description", "runtime", "search"}
@@ -259,7 +264,7 @@ class _Search(TrialEvents):
         self._report()
 
     def trial_ended(self, spec: TrialSpec, record: TrialRecord) -> None:
-        tags = {"rnnlane.trial_state": record.state, NAME_TAG: trial_name(spec, record.state)}
+        tags = {"rnnlane.trial_state": record.state, NAME_TAG: _name(spec, record.state)}
         self._tracker.tag_trial(spec.key, tags)
         reason = record.reason or _END_REASONS.get(record.state)
         self._tracker.close_trial(spec.key, _END_STATUS[record.state], reason=reason)
@@ -267,7 +272,7 @@ class _Search(TrialEvents):
         self._log_progress(self.snapshot())
         if self._seeds is not None:
             value = "failed" if record.value is None else f"{record.value:.4f}"
-            self.note(f"{spec.key} with seed {spec.sample.seed}: {value}")
+            self.note(f"{self._repeat(spec.sample)}: {value}")
         self._report()
 
     def _log_progress(self, search: SearchRecord) -> None:
@@ -279,6 +284,22 @@ class _Search(TrialEvents):
 
     def note(self, text: str) -> None:
         self._events.note(text)
+
+    def _repeat(self, sample: Sample) -> str:
+        """What a repeat of a finalist is, for people."""
+        trials = self._trials.records()
+        number = next(trial.number for trial in trials if trial.params == sample.params)
+        return f"trial {number} with seed {sample.seed}"
+
+    def _repeats(self, seeds: Sequence[TrialRecord]) -> str:
+        if self._seeds is None or self._seeds.num_trials == 0:
+            return ""
+        running = [
+            self._repeat(self._seeds.sample(one.number)) for one in seeds if not one.ended_at
+        ]
+        ended = len(seeds) - len(running)
+        under_way = f" ({', '.join(running)})" if running else ""
+        return f"{ended}/{self._seeds.num_trials} repeats of the best trials{under_way}"
 
     def _report_earlier_trials(self) -> None:
         trials = self._trials.records()
@@ -346,17 +367,8 @@ class _Search(TrialEvents):
                 CheckpointStore(self._checkpoints(self._done_checkpoints.pop())).delete()
 
 
-def trial_name(spec: TrialSpec, state: TrialState = "running") -> str:
-    """What a trial is called in MLflow: what differs comes first, because lists cut names off.
-
-    For example ``#12 learning_rate=2.3e-03 cell=lstm``, ``#12 pruned learning_rate=...``, or, of a
-    finalist with another seed, ``seed 3 learning_rate=...``.
-    """
-    sample = spec.sample
-    first = f"#{spec.number}" if sample.seed is None else f"seed {sample.seed}"
-    how = f" {state}" if state in _END_REASONS or state == "failed" else ""
-    values = [f"{key.split('.')[-1]}={format_value(v)}" for key, v in sample.params.items()]
-    return " ".join([f"{first}{how}", *values])[:MAX_NAME_CHARS]
+def _name(spec: TrialSpec, state: TrialState = "running") -> str:
+    return trial_name(spec.number, spec.sample.params, seed=spec.sample.seed, state=state)
 
 
 def _distinct(trials: list[TrialRecord]) -> list[TrialRecord]:

@@ -19,7 +19,7 @@ SUMMARY_STEP = 0
 _CONSTANT = "clip/"
 # Measured once, at the end, with the weights of the best epoch.
 _TESTED = "test/"
-_OF_BEST = ("val/", "train/")
+_VALIDATED = "val/"
 
 
 def is_summary(key: str) -> bool:
@@ -35,9 +35,9 @@ def summary_of(record: Mapping[str, float]) -> dict[str, float]:
             metrics.
 
     Returns:
-        ``best/val/...``, ``best/train/...`` and ``best_epoch``, and the test's under their keys.
+        ``best/val/...`` and ``best_epoch``, and the test's under their keys.
     """
-    of_best = {f"{BEST_PREFIX}{k}": float(v) for k, v in record.items() if k.startswith(_OF_BEST)}
+    of_best = {f"{BEST_PREFIX}{k}": float(v) for k, v in record.items() if k.startswith(_VALIDATED)}
     tested = {key: float(value) for key, value in record.items() if key.startswith(_TESTED)}
     return {**of_best, BEST_EPOCH_METRIC: float(record["epoch"]), **tested}
 

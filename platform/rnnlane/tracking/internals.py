@@ -11,6 +11,7 @@ DATABASE_LOGGER = "mlflow.store.db.utils"
 OLD_SCHEMA_MESSAGE = "out-of-date database schema"
 
 NAME_TAG = "mlflow.runName"
+NOTE_TAG = "mlflow.note.content"
 PARENT_TAG = "mlflow.parentRunId"
 DATASET_CONTEXT_TAG = "mlflow.data.context"
 MODEL_VERSIONS_TAG = "mlflow.modelVersions"
@@ -20,6 +21,10 @@ AUTHOR_TAGS = (
     "mlflow.source.type",
     "mlflow.source.git.commit",
 )
+
+# Tags of an experiment: which pages MLflow shows first, and its shared views.
+KIND_TAG, TRAINING_KIND = "mlflow.experimentKind", "custom_model_development"
+VIEW_TAG_PREFIX = "mlflow.sharedViewState."
 
 
 def with_context_tags(tags: dict[str, str]) -> dict[str, str]:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from rnnlane.tracking.uris import without_secrets
 
 # Without the type, MLflow 3 can show an experiment as one of language models.
 _TYPE = {"workflowType": "machine_learning"}
+
+
+@dataclass(frozen=True)
+class Pages:
+    """MLflow's pages of a run; None if the store is no server.
+
+    Attributes:
+        run: the run's page.
+        runs: the page of all runs of its experiment.
+    """
+
+    run: str | None = None
+    runs: str | None = None
 
 
 def is_server(uri: str) -> bool:

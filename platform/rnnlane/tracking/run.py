@@ -23,6 +23,7 @@ from rnnlane.tracking.delivery import (
 )
 from rnnlane.tracking.history import HistoryLog, is_summary
 from rnnlane.tracking.internals import with_context_tags
+from rnnlane.tracking.links import Pages, run_link, runs_link
 from rnnlane.tracking.outbox import (
     DATABASE_NAME,
     OLD_JOURNAL_NAME,
@@ -34,6 +35,7 @@ from rnnlane.tracking.packaging import DEFAULT_EXAMPLE, MODEL_PATH, Served, save
 from rnnlane.tracking.sender import Sender, send_all
 from rnnlane.tracking.system_metrics import SystemMetrics
 from rnnlane.tracking.uris import resolve_uri, store_identity
+from rnnlane.tracking.views import prepare_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,7 +104,14 @@ def start_run(
         box.close()
         raise
     sender = Sender(box, destination)
-    tracker = MlflowTracker(run.info.run_id, config=config, spec=spec, sender=sender, log=log)
+    tracker = MlflowTracker(
+        run.info.run_id,
+        config=config,
+        spec=spec,
+        sender=sender,
+        log=log,
+        pages=_pages(client, uri, run),
+    )
     tracker.log_params({k: v for k, v in spec.params.items() if k not in run.data.params})
     return tracker
 
@@ -139,8 +148,17 @@ def send_outbox(uri: str, outbox: Path) -> int:
         box.close()
 
 
-def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> None:
+def terminate_run(
+    uri: str, run_id: str, status: RunStatus, *, reason: str, log_folder: Path | None = None
+) -> None:
     """Ends a run whose driver died, and its trials, where they are still RUNNING.
+
+    Args:
+        uri: the store.
+        run_id: the run.
+        status: how it ended.
+        reason: why, for a person to read.
+        log_folder: the driver's log, whose files become artifacts of the run; it may not exist.
 
     Raises:
         TrackingError: the store is away, or has no such run.
@@ -148,6 +166,8 @@ def terminate_run(uri: str, run_id: str, status: RunStatus, *, reason: str) -> N
     client = open_client(uri)
     with store_errors(uri, f"cannot end the run {run_id}"):
         parent = client.get_run(run_id)
+        if parent.info.status == "RUNNING" and log_folder is not None and log_folder.is_dir():
+            client.log_artifacts(run_id, str(log_folder))
         # The parent comes last, so that an interrupted call can be repeated.
         for run in [*child_runs(client, parent), parent]:
             if run.info.status == "RUNNING":
@@ -162,6 +182,7 @@ class MlflowTracker:
         run_id: MLflow's id of the run.
         tracking_uri: the store's address; may hold a password, so redact it before showing it.
         sender: sends the records of the run, and of others that use the same outbox.
+        pages: MLflow's pages of the run.
     """
 
     def __init__(
@@ -172,6 +193,7 @@ class MlflowTracker:
         spec: RunSpec,
         sender: Sender,
         log: HistoryLog,
+        pages: Pages,
     ):
         """Starts to sample the machine, if the configuration asks for it.
 
@@ -181,12 +203,14 @@ class MlflowTracker:
             spec: for packaging the model.
             sender: sends the run's records; :meth:`finish` stops it and closes its outbox.
             log: knows which metrics and params the run has already.
+            pages: MLflow's pages of the run.
         """
         self.run_id = run_id
         self.tracking_uri = resolve_uri(config.uri)
         self._config = config
         self._spec = spec
         self.sender = sender
+        self.pages = pages
         self._log = log
         self._history_lock = threading.Lock()
         self._is_complete: bool | None = None
@@ -228,6 +252,10 @@ class MlflowTracker:
         """Logs what the run reads; the same data set may be logged again."""
         if datasets:
             self._write("datasets", {"datasets": as_contents(datasets)})
+
+    def link_search(self, search_run_id: str) -> None:
+        """Links the run and the search that found its experiment, if the store has that."""
+        self._write("search", {"run_id": search_run_id})
 
     def log_artifacts(self, folder: Path, artifact_path: str | None = None) -> None:
         """Logs the files of a folder.
@@ -310,6 +338,12 @@ def _create_run(client: MlflowClient, uri: str, *, config: TrackingConfig, spec:
     with store_errors(uri, "cannot create a run"):
         tags = with_context_tags(as_texts({**config.tags, **spec.tags}))
         return client.create_run(experiment, tags=tags, run_name=spec.name)
+
+
+def _pages(client: MlflowClient, uri: str, run: Run) -> Pages:
+    experiment, run_id = run.info.experiment_id, run.info.run_id
+    view = prepare_experiment(client, experiment)
+    return Pages(run_link(uri, experiment, run_id), runs_link(uri, experiment, view=view))
 
 
 def _reopen_run(client: MlflowClient, uri: str, *, run_id: str) -> tuple[Run, HistoryLog]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rnnlane.errors import ConfigError, RnnlaneError, TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
+from rnnlane.tracking.history import BEST_EPOCH_METRIC, BEST_PREFIX, is_summary
 from rnnlane.tracking.internals import PARENT_TAG
 from rnnlane.tracking.logged_model import model_ids
 from rnnlane.tracking.packaging import BUNDLE_PATH, MODEL_PATH
@@ -51,8 +52,10 @@ class RunSummary:
         started_at: in seconds since 1970.
         duration_s: None while the run lasts.
         metrics: the last value of each.
-        best: of a finished run of training, the ``epoch`` whose weights its model has, and the
-            :data:`EPOCH_METRICS` and test metrics of that epoch; filled by :func:`list_runs` only.
+        best: the best ``epoch`` so far, whose weights a model has in the end, and the val metrics,
+            the :data:`EPOCH_METRICS` and the test metrics of that epoch; of a search those of its
+            best trial. Filled by :func:`list_runs` only.
+        experiment_id: MLflow's id of its experiment.
     """
 
     run_id: str
@@ -65,6 +68,7 @@ class RunSummary:
     tags: Mapping[str, str]
     artifact_uri: str
     best: Mapping[str, float] = field(default_factory=dict)
+    experiment_id: str = ""
 
 
 def check_store(uri: str, *, mlflow_experiment: str | None = None) -> None:
@@ -116,7 +120,7 @@ def list_runs(
     Raises:
         TrackingError: the store cannot be read, or has no such experiment.
     """
-    if _is_missing(uri):
+    if is_missing(uri):
         return []
     client = open_client(uri)
     with store_errors(uri, "cannot list the runs"):
@@ -134,16 +138,19 @@ def list_runs(
 
 
 def _with_best(client: MlflowClient, run: RunSummary) -> RunSummary:
+    # Runs of version 0.3 and earlier have only the tag, and that only once they have finished.
     tag = run.tags.get(BEST_EPOCH_TAG, "")
-    if not tag.isdecimal():
+    epoch = run.metrics.get(BEST_EPOCH_METRIC, float(tag) if tag.isdecimal() else None)
+    if epoch is None:
         return run
-    best = {"epoch": float(tag)}
-    for key in EPOCH_METRICS:
+    of_run = {k.removeprefix(BEST_PREFIX): v for k, v in run.metrics.items() if is_summary(k)}
+    of_run.pop(BEST_EPOCH_METRIC, None)
+    best = {"epoch": epoch, **of_run}
+    # A search has none of these: they are those of its trials.
+    for key in (key for key in EPOCH_METRICS if key in run.metrics and key not in best):
         for point in client.get_metric_history(run.run_id, key):
-            if point.step == int(tag):
+            if point.step == epoch:
                 best[key] = point.value
-    # Logged once, at the best epoch.
-    best |= {key: value for key, value in run.metrics.items() if key.startswith("test/")}
     return replace(run, best=best)
 
 
@@ -162,7 +169,7 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
         ConfigError: no run matches, or several, or the one that does has no model.
         TrackingError: the store cannot be read.
     """
-    if _is_missing(uri):
+    if is_missing(uri):
         raise ConfigError(
             f"a run must exist to be used, but the store is empty (got {reference!r})",
             where=redact(uri),
@@ -205,13 +212,21 @@ def _check_has_model(uri: str, run: RunSummary) -> None:
     )
 
 
+def newest_run(client: MlflowClient, *, experiment: str | None = None) -> RunSummary | None:
+    """The newest run of rnnlane, of all experiments or of the one with an id."""
+    where = f"tags.`{RUN_KEY_TAG}` IS NOT NULL"
+    experiments = None if experiment is None else [experiment]
+    found = _search(client, where, limit=1, experiments=experiments)
+    return found[0] if found else None
+
+
 def find_tagged(uri: str, key: str, value: str) -> str | None:
     """Id of the newest run with that tag; None if no run has it.
 
     Raises:
         TrackingError: the store cannot be read.
     """
-    if _is_missing(uri):
+    if is_missing(uri):
         return None
     client = open_client(uri)
     with store_errors(uri, "cannot look for the run"):
@@ -316,6 +331,7 @@ def _summary(run: Run) -> RunSummary:
         params=dict(run.data.params),
         tags=dict(run.data.tags),
         artifact_uri=info.artifact_uri,
+        experiment_id=info.experiment_id,
     )
 
 
@@ -351,6 +367,7 @@ def _quoted(name: str) -> str:
     return f"{quote}{name}{quote}"
 
 
-def _is_missing(uri: str) -> bool:
+def is_missing(uri: str) -> bool:
+    """Whether the store is a file that does not exist yet."""
     database = sqlite_file(uri)
     return database is not None and not database.exists()

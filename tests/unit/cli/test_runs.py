@@ -36,11 +36,19 @@ def test_a_finished_run_shows_the_figures_of_its_best_epoch_and_no_others(call, 
     (header,) = [line for line in lines if line[:1] == ["run"]]
     assert header[-5:] == ["epoch", "train", "val", "test", "rows/s"]
     (row,) = [line for line in lines if line[:1] == ["01234567"]]
-    assert row[-5:] == ["best:", "3", "0.9100", "0.8200", "0.8000"]
+    assert row[-5:] == ["s", "3", "0.9100", "0.8200", "0.8000"]
     (row,) = [line for line in lines if line[:1] == ["bbbbbbbb"]]
     assert row[-5:] == ["61", "s", "0.9900", "0.7900", "0.8000"]
     (found, _) = json.loads(call("runs", "--json").stdout)["runs"]
     assert (found["metrics"], found["best"]) == (last, best)
+
+
+def test_a_search_shows_the_value_of_its_best_trial(call, replaced):
+    best = {"epoch": 4.0, "val/accuracy": 0.7083}
+    search = replace(RUN, tags={"rnnlane.kind": "search"}, best=best)
+    replaced(TARGET, ([search], 0))
+    (row,) = [line for line in call("runs").stdout.splitlines() if "01234567" in line]
+    assert row.split()[-2:] == ["4", "0.7083"]
 
 
 def test_an_empty_store_says_how_to_make_a_run(call, replaced):

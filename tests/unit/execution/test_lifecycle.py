@@ -12,6 +12,7 @@ from rnnlane.execution.lifecycle import close_abandoned_runs, flattened, tracked
 from rnnlane.execution.run_record import RunRecord, all_records
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import Result
+from rnnlane.tracking.links import Pages
 from rnnlane.tracking.run import RunSpec
 from support.leftovers import checkpoint_of
 
@@ -51,6 +52,7 @@ class Store:
         return SimpleNamespace(
             run_id=run_id,
             tracking_uri=self.uri,
+            pages=Pages(),
             log_artifacts=lambda folder: self.artifacts.append(
                 sorted(file.name for file in folder.iterdir())
             ),
@@ -66,10 +68,11 @@ class Store:
             self.status[run_id] = status
         return not self.is_away
 
-    def terminate(self, _uri, run_id, status, *, reason):
+    def terminate(self, _uri, run_id, status, *, reason, log_folder):
         if self.is_away:
             raise TrackingError("away")
         if self.status[run_id] == "RUNNING":
+            self.logs = [file.read_text() for file in log_folder.glob("*")]
             self.status[run_id] = status
             self.reason = reason
 
@@ -172,6 +175,40 @@ def test_a_store_that_is_away_at_the_end_leaves_a_finished_run(store, notes):
     assert (only_record().state, only_record().is_closed) == ("finished", True)
 
 
+def test_a_failed_run_s_log_is_an_artifact_with_the_traceback_and_no_secret(store, notes):
+    def body(tracked):
+        tracked.events.stage("reading s3://me:hunter2@bucket")
+        raise ValueError("cannot read s3://me:hunter2@bucket")
+
+    with pytest.raises(ValueError, match="cannot read"):
+        run(store, notes, RunRecord.create("x", **IDENTITY), body)
+    assert store.artifacts == [["driver.log"]]
+    [log] = (file.read_text() for file in (only_record().folder / "log").iterdir())
+    assert "INFO rnnlane: reading s3://***@bucket ..." in log
+    assert "Traceback (most recent call last):" in log
+    assert log.endswith("ValueError: cannot read s3://***@bucket\n")
+    assert "hunter2" not in log
+
+
+def test_the_log_of_a_driver_that_was_killed_is_logged_by_the_next_command(store, notes):
+    def body(tracked):
+        tracked.events.note("epoch 1 was worth it")
+        raise Killed
+
+    store.in_finish = Killed()
+    with pytest.raises(Killed):
+        run(store, notes, RunRecord.create("x", **IDENTITY), body)
+    close_abandoned_runs(store.uri)
+    [log] = store.logs
+    assert "epoch 1 was worth it" in log
+
+
+def test_the_log_of_a_finished_run_goes_with_the_other_copies_of_what_was_logged(store, notes):
+    run(store, notes, RunRecord.create("x", **IDENTITY), conclude)
+    assert store.artifacts == [["driver.log"]]
+    assert not (only_record().folder / "log").exists()
+
+
 @pytest.mark.parametrize("error", [Killed(), OSError("disk full")])
 def test_a_result_that_is_written_stays_whatever_happens_in_delivery(store, notes, error):
     store.in_finish = error
@@ -262,7 +299,7 @@ def test_inputs_count_as_logged_only_when_they_were(store, notes):
 
     with pytest.raises(Killed):
         run(store, notes, RunRecord.create("x", **IDENTITY), die_half_way)
-    assert store.artifacts == []
+    assert store.artifacts == [["driver.log"]]
 
     def body(tracked):
         tracked.log_inputs(write)
@@ -272,7 +309,7 @@ def test_inputs_count_as_logged_only_when_they_were(store, notes):
         return conclude(tracked)
 
     run(store, notes, only_record(), body)
-    assert store.artifacts == [["experiment.yaml"]]
+    assert store.artifacts[1:-1] == [["experiment.yaml"]]
 
 
 def test_params_are_flat():

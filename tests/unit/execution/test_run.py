@@ -51,6 +51,13 @@ def test_a_run_logs_its_epochs_files_and_model(tracker):
     assert result.tracking_uri == "http://***@host"
 
 
+def test_a_run_of_a_search_s_winner_is_linked_with_the_search(tracker):
+    execute(Remembered())
+    assert tracker.search_run_id is None
+    execute(Remembered(), "tracking.tags={rnnlane.search_run: abc}")
+    assert tracker.search_run_id == "abc"
+
+
 def test_the_metrics_of_the_last_and_the_best_epoch_have_the_test_s(tracker):
     metrics = execute(Remembered(), "training.epochs=3").metrics
     best, last = metrics["best"], metrics["last"]

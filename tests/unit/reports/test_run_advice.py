@@ -3,11 +3,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnnlane.inference.calibration import TemperatureChoice
 from rnnlane.reports.run_advice import MAX_STEPS, next_steps, overfit_after
 from rnnlane.reports.run_facts import LinearScores, RunFacts
 from support.run_facts import epoch, manifest, run_facts, split_stats
 
-QUIET = {"fitted_temperature": None}
+QUIET = {"temperature": TemperatureChoice()}
+MAJORITY = np.array([[0, 392], [0, 408]])
 CLIP = {"max_norm": 3.0, "reason": "as given", "clipped_fraction": 0.2}
 OVERFIT = [epoch(1, 0.6, 0.6), epoch(2, 0.4, 0.5), epoch(3, 0.1, 0.9)]
 LOST = [epoch(1, 0.6, 0.6), epoch(2, 9.0, 9.0), epoch(3, 12.0, 11.0)]
@@ -36,7 +38,11 @@ def test_a_run_without_faults_is_said_to_be_one() -> None:
             {"history": LOST, "clip": {**CLIP, "max_norm": None}},
             "or set training.clip.policy to auto: training diverged in epoch 2",
         ),
-        ((), {"verdict": "no better than"}, "Check that the labels belong to the texts"),
+        (
+            (),
+            {"confusions": {"val": MAJORITY, "test": MAJORITY}},
+            "Check that the labels belong to the texts",
+        ),
         (
             (),
             {"linear": LinearScores({"test/accuracy": 0.99, "val/accuracy": 1.0}, "run 1")},
@@ -61,7 +67,11 @@ def test_a_run_without_faults_is_said_to_be_one() -> None:
             {"history": [epoch(i, 0.5, 0.5, 0.9) for i in (1, 2, 3)]},
             "Try a larger model",
         ),
-        ((), {"clip": {**CLIP, "clipped_fraction": 0.95}}, "Raise the clip value (3) or lower"),
+        (
+            (),
+            {"clip": {**CLIP, "clipped_fraction": 0.95}},
+            "Raise training.clip.max_norm or lower training.l",
+        ),
         ((), {"clip": {**CLIP, "clipped_fraction": 0.0}}, "Leave out clipping, or try a smaller"),
         (
             (),
@@ -100,10 +110,10 @@ def test_many_cut_texts_and_few_val_rows_are_told() -> None:
 
 def test_a_temperature_is_advised_where_it_helps_and_is_not_set() -> None:
     made = run_facts()
-    assert "Set inference.temperature to fit" in said(fitted_temperature=made.fitted_temperature)
-    assert "temperature" not in said(fitted_temperature=1.01)
+    assert "Set inference.temperature to fit" in said(temperature=made.temperature)
+    assert "temperature" not in said(temperature=TemperatureChoice(1.0, 1.01))
     set_already = "inference.temperature=fit"
-    assert "temperature" not in said(set_already, fitted_temperature=made.fitted_temperature)
+    assert "temperature" not in said(set_already, temperature=made.temperature)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +149,6 @@ def test_the_steps_are_few() -> None:
                 for name in ("train", "val", "test")
             },
         ),
-        fitted_temperature=2.0,
+        temperature=TemperatureChoice(1.0, 2.0),
     )
     assert len(next_steps(made)) == MAX_STEPS

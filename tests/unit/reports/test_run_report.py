@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from rnnlane.inference.calibration import at_temperature, reliability, tempered
+from rnnlane.inference.calibration import TemperatureChoice, at_temperature, reliability, tempered
 from rnnlane.reports.figures import save_calibration
 from rnnlane.reports.run_facts import Mistake, RunFacts, most_confident_mistakes
 from rnnlane.reports.run_report import findings, run_report_html
 from support.pages import checked_page
 from support.run_facts import epoch, predictions, run_facts
 
+NOT_FITTED = TemperatureChoice()
 EVIL = "<script>alert('&')</script>"
 
 
@@ -50,7 +51,7 @@ def test_what_happened_in_training_is_said(history: list[Any], sentence: str) ->
 def test_simpler_models_are_compared_with() -> None:
     made = run_facts()
     assert "have one test accuracy" in said(made, "comparison")
-    page = run_report_html(made, [], experiment="")
+    page = run_report_html(made, [])
     row = r"<td>always bad</td><td>0\.5012</td><td>0\.4900</td><td>0\.3289</td>"
     assert re.search(row, page)
     ahead = {**made.metrics, "test/accuracy": made.metrics["test/accuracy"] + 0.09}
@@ -63,13 +64,15 @@ def test_simpler_models_are_compared_with() -> None:
 @pytest.mark.parametrize(
     ("setting", "used", "sentence"),
     [
-        ("null", 1.0, "which fits val best, would make it"),
+        ("null", 1.0, "As it is, the model is too certain: with a temperature of 4"),
         ("fit", 2.5, "Its temperature is 2.500, fitted on val"),
         ("3", 3.0, "Its temperature is 3, as given: with 1 the error would be"),
     ],
 )
 def test_calibration_is_told_before_and_after(setting: str, used: float, sentence: str) -> None:
-    made = run_facts(f"inference.temperature={setting}", temperature=used)
+    fitted = run_facts().temperature.fitted
+    choice = TemperatureChoice(used, fitted)
+    made = run_facts(f"inference.temperature={setting}", temperature=choice)
     text = said(made, "calibration")
     assert sentence in text
     of_test = made.predictions["test"]
@@ -78,7 +81,10 @@ def test_calibration_is_told_before_and_after(setting: str, used: float, sentenc
         bins = reliability(probabilities, of_test.labels)
         error = sum(b.num_rows * abs(b.accuracy - b.confidence) for b in bins) / 800
         assert f"{error:.1%}" in text
-    assert "No temperature can be fitted" in said(run_facts(fitted_temperature=None), "calibration")
+    assert "A temperature would not help: with 1.001," in said(
+        run_facts(temperature=TemperatureChoice(1.0, 1.001)), "calibration"
+    )
+    assert "No temperature can be fitted" in said(run_facts(temperature=NOT_FITTED), "calibration")
 
 
 def test_the_most_confident_mistakes_come_first() -> None:
@@ -102,22 +108,23 @@ def test_a_temperature_changes_no_label_of_predictions() -> None:
 
 
 def test_a_run_that_learned_nothing_says_so_first_and_shows_off_no_sample(tmp_path: Path) -> None:
-    made = run_facts(verdict="no better than always answering 'good'")
-    page = run_report_html(made, [], experiment="")
+    majority = np.array([[0, 392], [0, 408]])
+    made = run_facts(confusions={"val": majority, "test": majority})
+    page = run_report_html(made, [])
     verdict = page.index("Do not use this model.")
     assert verdict < page.index("<h2>The result</h2>")
     assert "The sample text" not in page
-    assert "The sample text" in run_report_html(run_facts(), [], experiment="")
+    assert "The sample text" in run_report_html(run_facts(), [])
 
 
 def test_many_classes_have_their_worst_and_the_confused_pairs(tmp_path: Path) -> None:
     names = tuple(f"class {i:02d}" for i in range(40))
     (picture := tmp_path / "confusion.png").write_bytes(b"\x89PNG")
-    page = run_report_html(run_facts(names=names), [picture], experiment="")
+    page = run_report_html(run_facts(names=names), [picture])
     assert "The 10 of 40 classes with the lowest F1 on test." in page
     assert "What is most often taken for what" in page
     assert "data:image/png" not in page
-    few = run_report_html(run_facts(names=names[:3]), [picture], experiment="")
+    few = run_report_html(run_facts(names=names[:3]), [picture])
     assert "data:image/png" in few
     assert "lowest F1" not in few
 
@@ -130,9 +137,8 @@ def test_page_is_well_formed_escaped_and_needs_no_other_file(tmp_path: Path) -> 
         mistakes=[Mistake(EVIL, EVIL, "good", 0.9)],
         sample={"text": EVIL, "label": EVIL, "probabilities": {EVIL: 0.9}},
         clip={"max_norm": 1.0, "reason": EVIL, "clipped_fraction": 0.5},
-        verdict=None,
     )
-    page = run_report_html(made, [picture], experiment=f"# {EVIL}")
+    page = run_report_html(made, [picture])
     assert page.count("&lt;script&gt;") >= 8
     checked_page(page, links=["data:image/png;base64,iVBORw=="])
 
@@ -141,13 +147,13 @@ def test_page_is_well_formed_escaped_and_needs_no_other_file(tmp_path: Path) -> 
     "changes",
     [
         {"history": [], "clip": {}, "linear": None, "sample": None, "mistakes": []},
-        {"history": [epoch(1, math.nan, math.nan)], "best_epoch": 1, "fitted_temperature": None},
+        {"history": [epoch(1, math.nan, math.nan)], "best_epoch": 1, "temperature": NOT_FITTED},
         {"linear": None, "sample": None, "mistakes": []},
     ],
     ids=["baseline", "not finite", "bare"],
 )
 def test_any_run_has_a_report(changes: dict[str, Any]) -> None:
-    page = run_report_html(run_facts(**changes), [], experiment="name: x")
+    page = run_report_html(run_facts(**changes), [])
     checked_page(page, links=[])
     assert "<h2>What to try next</h2>" in page
 
@@ -155,9 +161,9 @@ def test_any_run_has_a_report(changes: dict[str, Any]) -> None:
 def test_answers_that_are_no_numbers_have_a_report() -> None:
     broken = predictions(("bad", "good"), 800)
     broken.probabilities[:] = np.nan
-    made = run_facts(predictions={"val": broken, "test": broken}, fitted_temperature=None)
+    made = run_facts(predictions={"val": broken, "test": broken}, temperature=NOT_FITTED)
     assert findings(made)["calibration"] == []
-    checked_page(run_report_html(made, [], experiment=""), links=[])
+    checked_page(run_report_html(made, []), links=[])
 
 
 def test_calibration_is_drawn(tmp_path: Path) -> None:

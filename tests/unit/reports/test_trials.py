@@ -12,6 +12,7 @@ from rnnlane.reports.trials import (
     mean_grad_norm,
     measured,
     sorted_values,
+    trial_name,
     varied_keys,
 )
 from support.search_records import LAYERS, POLICY, RATE, search, trial
@@ -33,6 +34,23 @@ from support.search_records import LAYERS, POLICY, RATE, search, trial
 )
 def test_values_are_written_as_people_write_them(value: Any, text: str) -> None:
     assert format_value(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seed", "state", "expected"),
+    [
+        (None, "running", "#12 layers=2 hidden=64 lr=2.3e-03 cell=lstm"),
+        (None, "finished", "#12 layers=2 hidden=64 lr=2.3e-03 cell=lstm"),
+        (None, "pruned", "#12 pruned layers=2 hidden=64 lr=2.3e-03 cell=lstm"),
+        (3, "failed", "seed 3 failed layers=2 hidden=64 lr=2.3e-03 cell=lstm"),
+    ],
+)
+def test_a_trial_s_name_begins_with_what_tells_it_from_others(
+    seed: int | None, state: Any, expected: str
+) -> None:
+    sizes = {"model.num_layers": 2, "model.hidden_size": 64}
+    params = {**sizes, "training.learning_rate": 0.00234, "model.cell": "lstm"}
+    assert trial_name(12, params, seed=seed, state=state) == expected
 
 
 def test_values_are_sorted_numbers_first_and_once_each() -> None:

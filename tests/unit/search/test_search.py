@@ -10,8 +10,7 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.search import SearchRecord
 from rnnlane.search import search
 from rnnlane.search.dispatcher import TrialDispatcher
-from rnnlane.search.search import data_key, execute_search, trial_name, trial_resources
-from rnnlane.search.study import Sample, TrialSpec
+from rnnlane.search.search import data_key, execute_search, trial_resources
 from support.study import experiment, record_of
 from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
 
@@ -130,22 +129,8 @@ def test_the_progression_has_the_best_value_after_each_trial(tracker):
 def test_a_search_has_the_metrics_of_its_best_trial(tracker):
     result = execute(Notes(), num_trials=6, scheduler="none")
     assert tracker.summary["best/val/accuracy"] == result.best["value"]
+    assert tracker.tags["rnnlane.best_trial"].startswith(f"#{result.best['number']} layers=2 lr=")
     assert tracker.summary["best_epoch"] == result.best["best_epoch"]
-
-
-@pytest.mark.parametrize(
-    ("seed", "state", "expected"),
-    [
-        (None, "running", "#12 num_layers=2 learning_rate=2.3e-03"),
-        (None, "finished", "#12 num_layers=2 learning_rate=2.3e-03"),
-        (None, "pruned", "#12 pruned num_layers=2 learning_rate=2.3e-03"),
-        (3, "failed", "seed 3 failed num_layers=2 learning_rate=2.3e-03"),
-    ],
-)
-def test_a_trial_s_name_begins_with_what_tells_it_from_others(seed, state, expected):
-    params = {"model.num_layers": 2, "training.learning_rate": 0.00234}
-    spec = TrialSpec(12, "key", Sample(params, seed=seed), experiment(space=SPACE))
-    assert trial_name(spec, state) == expected
 
 
 def test_finalists_are_repeated_with_other_seeds(tracker):

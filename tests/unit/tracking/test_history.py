@@ -30,7 +30,6 @@ def test_what_varies_is_a_metric_what_is_constant_a_param_and_the_best_is_of_the
         2: {"train/loss": 0.8, "val/accuracy": 0.7},
         3: {"train/loss": 0.7, "val/accuracy": 0.65},
         0: {
-            "best/train/loss": 0.8,
             "best/val/accuracy": 0.7,
             "best_epoch": 2.0,
             "test/accuracy": 0.68,
@@ -48,7 +47,7 @@ def test_each_epoch_brings_only_what_is_new() -> None:
     list(log.new_records(EPOCHS[:1], best_epoch=1))
     assert metrics(list(log.new_records(EPOCHS[:2], best_epoch=2))) == {
         2: {"train/loss": 0.8, "val/accuracy": 0.7},
-        0: {"best/train/loss": 0.8, "best/val/accuracy": 0.7, "best_epoch": 2.0},
+        0: {"best/val/accuracy": 0.7, "best_epoch": 2.0},
     }
     assert metrics(list(log.new_records(EPOCHS, best_epoch=2))).keys() == {3}
     assert list(log.new_records(EPOCHS, best_epoch=2)) == []

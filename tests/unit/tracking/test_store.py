@@ -66,6 +66,25 @@ def test_a_listed_run_has_the_figures_of_its_best_epoch(uri: str) -> None:
     assert newest.best == {}
 
 
+def test_a_run_and_a_search_have_their_best_figures_before_they_have_finished(
+    tmp_path: Path,
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = open_client(uri)
+    run = client.create_run("0", start_time=2000)
+    for epoch, value in enumerate((0.7, 0.9, 0.8), start=1):
+        client.log_metric(run.info.run_id, "train/accuracy", value, step=epoch)
+    search = client.create_run("0", start_time=1000, tags={"rnnlane.kind": "search"})
+    for run_id, epoch in ((run.info.run_id, 2), (search.info.run_id, 3)):
+        client.log_metric(run_id, "best/val/accuracy", 0.6)
+        client.log_metric(run_id, "best_epoch", epoch)
+    found = [run.best for run in list_runs(uri, mlflow_experiment=None, limit=10)]
+    assert found == [
+        {"epoch": 2, "val/accuracy": 0.6, "train/accuracy": 0.9},
+        {"epoch": 3, "val/accuracy": 0.6},
+    ]
+
+
 def test_latest_is_the_newest_finished_run_with_a_model(uri: str) -> None:
     assert find_run(uri, "latest").name == OLD
 

@@ -21,7 +21,8 @@ def findings_of(survey: Survey) -> Iterator[Finding]:
     yield from _of_columns(survey)
     yield from _of_rows(survey)
     text = survey.text
-    cut = f"{1 - text.cut:.0%} of the texts are not longer; the longest has {text.longest:,}"
+    kept = f"{1 - text.cut:.1%} of the texts are" if text.cut else "no text is"
+    cut = f"{kept} {'not ' if text.cut else ''}longer; the longest has {text.longest:,}"
     yield Finding(
         "tokens",
         f"{text.tokenizer}{f', because {text.reason}' if text.reason else ''}; at most "
@@ -35,7 +36,8 @@ def findings_of(survey: Survey) -> Iterator[Finding]:
 
 def _of_files(survey: Survey) -> Iterator[Finding]:
     num_files = len(survey.files)
-    yield Finding("file" if num_files == 1 else "files", f"{num_files:,} {survey.source.kind}")
+    several = "" if num_files == 1 else f"{num_files:,} of "
+    yield Finding("files" if several else "file", f"{several}{survey.source.kind}")
     tests = [file.name for file in survey.files if _TEST_FILE.search(file.name)]
     if tests and len(tests) < num_files:
         yield Finding(
@@ -63,8 +65,8 @@ def _of_files(survey: Survey) -> Iterator[Finding]:
             others = " or ".join(encoding.others)
             may_be = f", and {others} is possible too" if others else ""
             doubt = f"a guess by the letters{may_be}; --encoding decides"
-        name = encoding.name
-        yield Finding("encoding", f"{name}, or as a byte order mark says", doubt)
+        marked = f"{encoding.marked}, by its byte order mark" if encoding.marked else None
+        yield Finding("encoding", marked or encoding.name, doubt)
 
 
 def _of_columns(survey: Survey) -> Iterator[Finding]:

@@ -90,6 +90,7 @@ def layouts_of(
         for quoting in ("standard", "none")
         for each in tried
     ]
+    _check_first_line(attempts, where=str(file.path))
     fitting = sorted((a for a in attempts if a.fits), key=lambda a: round(a.share_short, 1))
     if not fitting:
         raise _no_layout(attempts, where=str(file.path))
@@ -106,6 +107,21 @@ def _attempt(file: SourceFile, layout: Layout, *, encoding: str) -> _Attempt:
     except DataError as error:
         return _Attempt(layout, rows, error)
     return _Attempt(layout, rows, None)
+
+
+def _check_first_line(attempts: Sequence[_Attempt], *, where: str) -> None:
+    """Refuses a line that only Excel takes for a setting.
+
+    Raises:
+        DataError: the file begins with ``sep=;`` or the like.
+    """
+    first = next((str(attempt.rows[0]["1"]) for attempt in attempts if attempt.rows), "")
+    if first.startswith("sep="):
+        raise DataError(
+            "the first line must name the columns or be a row, but 'sep=...' is a note for Excel",
+            where=f"{where}:1",
+            remedy="remove the line",
+        )
 
 
 def _no_layout(attempts: Sequence[_Attempt], *, where: str) -> DataError:

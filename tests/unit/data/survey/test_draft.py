@@ -226,6 +226,15 @@ def test_two_columns_that_may_be_the_label_are_said_with_the_flag_that_decides(t
     assert "--label" not in doubts(draft)
 
 
+def test_of_columns_whose_names_say_nothing_the_label_has_few_values(tmp_path):
+    table = [(n % 2, n, f"user{n % 30}", text) for n, (text, _) in enumerate(rows(300))]
+    draft = drafted(tmp_path, lines(table))
+    assert data_of(draft)["columns"] == {"text": "4", "label": "1", "id": None}
+    table = [(text, label, ord(label[0])) for text, label in rows()]
+    draft = drafted(tmp_path, lines(table, header=["text", "label", "label_id"]))
+    assert data_of(draft)["columns"]["label"] == "label"
+
+
 def test_several_text_columns(tmp_path):
     table = [
         (f"about {label}, no {n}", text, f"a longer note {n} " * 9, label)
@@ -313,6 +322,7 @@ def test_a_thousand_classes(tmp_path):
         (bytes(range(256)) * 40, "must", None),
         (b"\x89PNG" + bytes(600), "must be text, but has many zero bytes", "--encoding"),
         (b"PK\x03\x04" + bytes(26), "is a zip archive", None),
+        ("sep=;\n" + PLAIN.replace(",", ";"), "is a note for Excel", "remove the line"),
         ("<!DOCTYPE html><html></html>", "is a web page", None),
         ("\n".join(text for text, _ in rows()), "no comma, tab, semicolon or pipe", "--delimiter"),
         (
@@ -352,6 +362,7 @@ def test_what_holds_no_labeled_texts_is_refused(tmp_path, content, message, reme
         ({"label": "text"}, "a class must have several rows"),
         ({"encoding": "utf-9"}, "must be an encoding"),
         ({"delimiter": "||"}, "must be one character"),
+        ({"delimiter": "||", "encoding": "utf-9"}, "must be an encoding"),
         ({"delimiter": "tab"}, "no "),
     ],
 )

@@ -1,0 +1,55 @@
+"""Links between a search and the runs of its winner's experiment, in their descriptions."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rnnlane.tracking.internals import NOTE_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+SEARCH_RUN_TAG = "rnnlane.search_run"
+"""Of a run whose experiment a search has found: the search's run id."""
+BEST_RUN_TAG = "rnnlane.best_run"
+"""Of a search: the run that was last trained from its ``best.yaml``."""
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+.!|~-])")
+
+
+def link_search(client: MlflowClient, run_id: str, search_run_id: str) -> None:
+    """Links a run with the search that found its experiment; twice has the effect of once.
+
+    Does nothing if the store has no such search: its ``best.yaml`` may come from another store.
+
+    Raises:
+        Exception: whatever MLflow raises.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        search = client.get_run(search_run_id)
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            raise
+        return
+    if search.info.lifecycle_stage != "active":
+        return
+    run = client.get_run(run_id)
+    _add_note(client, run, f"Trained from the `best.yaml` of the search {_link(search)}.")
+    _add_note(client, search, f"Its `best.yaml` was trained as {_link(run)}.")
+    client.set_tag(search_run_id, BEST_RUN_TAG, run_id)
+
+
+def _add_note(client: MlflowClient, run: Run, line: str) -> None:
+    note = run.data.tags.get(NOTE_TAG, "")
+    if line not in note:
+        client.set_tag(run.info.run_id, NOTE_TAG, f"{note}\n\n{line}".strip())
+
+
+def _link(run: Run) -> str:
+    """A link in Markdown to the page of a run, whatever the server's address is."""
+    name = _MARKDOWN.sub(r"\\\1", " ".join(run.info.run_name.split()))
+    return f"[{name}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
