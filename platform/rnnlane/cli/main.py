@@ -17,6 +17,7 @@ import typer
 from rnnlane.cli import (
     baseline,
     clean,
+    compare,
     doctor,
     evaluate,
     init,
@@ -69,6 +70,7 @@ for verb in (
     tune.tune,
     evaluate.evaluate,
     promote.promote,
+    compare.compare,
     predict.predict,
     submit.submit,
     manifest.manifest,

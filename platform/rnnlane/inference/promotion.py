@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
 
 from rnnlane.errors import ConfigError, DataError, TrackingError, redact
+from rnnlane.inference.comparison import verdict
+from rnnlane.inference.kept import read_predictions
 from rnnlane.inference.paired import LEVEL, PairedTest, paired_test
-from rnnlane.records.predictions import FOLDER, Predictions
 from rnnlane.records.results import Promotion
 from rnnlane.tracking.registry import (
     SCHEME,
@@ -20,9 +19,9 @@ from rnnlane.tracking.registry import (
     move_alias,
     register,
 )
-from rnnlane.tracking.store import RunSummary, download_artifacts, find_run
+from rnnlane.tracking.store import RunSummary, find_run
 
-SIGNIFICANT = 1 - LEVEL
+_SPLIT = "test"
 MAX_REASON_CHARS = 1000
 _FORCE = "or move the alias all the same with --force REASON"
 
@@ -80,11 +79,6 @@ def promote_in_store(
     )
 
 
-def is_better(test: PairedTest) -> bool:
-    """Whether the second run of a test is better, by more than chance explains."""
-    return test.difference > 0 and test.p_value < SIGNIFICANT
-
-
 def _check_reason(reason: str) -> None:
     if not reason.strip() or len(reason) > MAX_REASON_CHARS:
         raise ConfigError(
@@ -109,7 +103,7 @@ def _test(
             where=error.where,
             remedy=f"{error.remedy}; {_FORCE}" if error.remedy else _FORCE,
         ) from None
-    if force is None and not is_better(test):
+    if force is None and verdict(test) != "better":
         raise ConfigError(
             f"a model must be better than the one at {present.name}@{alias} to take its place, "
             f"but on {test.num_rows:,} test rows its accuracy differs from that of {present} by "
@@ -127,13 +121,8 @@ def _compare(uri: str, run: RunSummary, present: Version) -> PairedTest:
             where=redact(uri),
         )
     theirs = find_run(uri, present.run_id, with_model=True)
-    return paired_test(_predictions(uri, theirs), _predictions(uri, run))
-
-
-def _predictions(uri: str, run: RunSummary) -> Predictions:
-    path = f"{FOLDER}/test.parquet"
-    with tempfile.TemporaryDirectory() as scratch:
-        return Predictions.read(download_artifacts(uri, run.run_id, path, Path(scratch)))
+    first = read_predictions(uri, theirs, _SPLIT)
+    return paired_test(first, read_predictions(uri, run, _SPLIT))
 
 
 def difference_text(test: PairedTest) -> str:

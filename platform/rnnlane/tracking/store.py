@@ -260,6 +260,18 @@ def download_artifacts(uri: str, run_id: str, path: str, destination: Path) -> P
     return Path(copied)
 
 
+def has_artifact(uri: str, run_id: str, path: str) -> bool:
+    """Whether a run has an artifact file or folder of that path.
+
+    Raises:
+        TrackingError: the store or its artifacts cannot be read.
+    """
+    client = open_client(uri)
+    folder = path.rpartition("/")[0] or None
+    with store_errors(uri, f"cannot list the artifacts of run {run_id}"):
+        return any(item.path == path for item in client.list_artifacts(run_id, folder))
+
+
 def download_model(uri: str, run_id: str, destination: Path) -> Path:
     """Copies the bundle of the model that a run logged, and returns its folder.
 
