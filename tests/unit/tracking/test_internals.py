@@ -31,12 +31,17 @@ def test_the_tags_have_mlflows_names() -> None:
     )
 
 
-def test_mlflows_pages_read_the_tags_of_an_experiment() -> None:
+def test_mlflows_pages_read_the_tags_of_runs_and_experiments() -> None:
     import mlflow.server
 
     scripts = Path(mlflow.server.__file__).parent / "js" / "build" / "static" / "js"
     script = "".join(file.read_text() for file in scripts.glob("main.*.js"))
-    for name in (internals.KIND_TAG, internals.TRAINING_KIND, internals.VIEW_TAG_PREFIX):
+    for name in (
+        internals.KIND_TAG,
+        internals.TRAINING_KIND,
+        internals.VIEW_TAG_PREFIX,
+        internals.COLOR_TAG,
+    ):
         assert f'"{name}"' in script
 
 
