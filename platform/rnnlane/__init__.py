@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from rnnlane.api.jobs import SubmittedJob, submit
     from rnnlane.api.models import load_model
     from rnnlane.api.progress import SILENT
-    from rnnlane.api.verbs import baseline, evaluate, list_runs, predict, prepare, train, tune
+    from rnnlane.api.verbs import (
+        baseline,
+        compare,
+        evaluate,
+        init_experiment,
+        list_runs,
+        predict,
+        prepare,
+        train,
+        tune,
+    )
     from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
     from rnnlane.errors import RnnlaneError
     from rnnlane.inference.model import Model
@@ -35,8 +45,10 @@ __all__ = [
     "SubmittedJob",
     "__version__",
     "baseline",
+    "compare",
     "evaluate",
     "experiment_from_mapping",
+    "init_experiment",
     "list_runs",
     "load_experiment",
     "load_model",
@@ -53,7 +65,9 @@ _MODULES = {
     "rnnlane.api.progress": ("SILENT",),
     "rnnlane.api.verbs": (
         "baseline",
+        "compare",
         "evaluate",
+        "init_experiment",
         "list_runs",
         "predict",
         "prepare",

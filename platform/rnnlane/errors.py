@@ -10,11 +10,13 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-# Where the authority is empty, as in sqlite:///path and file:///path, an @ belongs to the path.
-USER_INFO = re.compile(r"(?<=://)(?!/)[^\s'\"]*@")
+# Where the authority is empty, as in sqlite:///path, an @ belongs to the path; over
+# HTTP it is never empty.
+USER_INFO = re.compile(r"(?:(?<=https://)|(?<=http://)|(?<=://)(?!/))[^\s'\"]*@")
 _QUERY_SECRET = re.compile(
     r"([?&;][\w.-]*(?:token|passw|pwd|secret|key|credential|signature|sig)[\w.-]*=)[^&;\s#'\"]+",
     re.IGNORECASE,
@@ -45,7 +47,11 @@ class RnnlaneError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.where, self.remedy)
 
-    def as_dict(self) -> dict[str, str | None]:
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a traceback: the caller, not rnnlane, is at fault."""
+        return [f"{type(self).__name__}: {self}"]
+
+    def as_dict(self) -> dict[str, Any]:
         """The error as ``--json`` prints it."""
         return {"message": self.message, "where": self.where, "remedy": self.remedy}
 
@@ -61,6 +67,34 @@ class ConfigError(RnnlaneError):
     """The experiment, a flag or an argument is wrong; nothing was started."""
 
     exit_code = 2
+
+
+class MistakesError(ConfigError):
+    """Several mistakes of one input; reads like the first of them.
+
+    Attributes:
+        errors: all of them, in the order of the input.
+    """
+
+    def __init__(self, errors: Sequence[RnnlaneError]):
+        first = errors[0]
+        super().__init__(first.message, where=first.where, remedy=first.remedy)
+        self.errors = tuple(errors)
+
+    @staticmethod
+    def of(errors: Sequence[RnnlaneError]) -> RnnlaneError:
+        """The error of some mistakes: if there is one, that; at least one is needed."""
+        return errors[0] if len(errors) == 1 else MistakesError(errors)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.errors))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return MistakesError, (self.errors,)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The first mistake, and the list of all."""
+        return {**super().as_dict(), "mistakes": [error.as_dict() for error in self.errors]}
 
 
 class DataError(RnnlaneError):

@@ -1,4 +1,4 @@
-"""The verbs, read from top to bottom: prepare, train, baseline, tune, evaluate, predict.
+"""The verbs, read from top to bottom: prepare, train, baseline, tune, evaluate, predict, compare.
 
 Each function is a verb of the command line, and can be called from a notebook. torch, Ray and
 MLflow take seconds to import, so each function imports what it needs where it needs it.
@@ -20,12 +20,20 @@ from rnnlane.config.space import data_variants, num_trials
 from rnnlane.errors import ConfigError
 from rnnlane.records.draft import ExperimentDraft, Hints
 from rnnlane.records.events import RunEvents
-from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, TrainResult
+from rnnlane.records.results import (
+    BaselineResult,
+    Comparison,
+    Evaluation,
+    SearchResult,
+    TrainResult,
+)
 from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
+    from rnnlane.config.runtime import RuntimeConfig
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.execution.inventory import Inventory, Limits
+    from rnnlane.records.results import Promotion
     from rnnlane.tracking.store import RunSummary
 
 
@@ -97,7 +105,6 @@ def prepare(
 
 def _prepared(config: ExperimentConfig, events: RunEvents) -> PreparedData:
     from rnnlane.data.prepare.pipeline import check_source, find_prepared
-    from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.address import check_address
 
     check_address()
@@ -111,13 +118,23 @@ def _prepared(config: ExperimentConfig, events: RunEvents) -> PreparedData:
     from rnnlane.execution.preparation import prepare_on_ray
     from rnnlane.ray_cluster.storage_check import check_storage
 
-    events.stage("starting Ray")
-    cluster.connect(config.runtime, verbose=events.verbose)
+    _start_ray(config.runtime, events)
     check_storage(config)
     events.stage("preparing")
     prepared = prepare_on_ray(config, storage=storage, events=events)
     _hold(prepared)
     return prepared
+
+
+def _start_ray(config: RuntimeConfig, events: RunEvents) -> None:
+    """Connects to Ray, and says where the dashboard of one is that is started."""
+    from rnnlane.ray_cluster.address import starts_own_ray
+    from rnnlane.ray_cluster.connect import connect
+
+    events.stage("starting Ray" if starts_own_ray() else "connecting to Ray")
+    dashboard = connect(config, verbose=events.verbose)
+    if dashboard is not None:
+        events.note(f"Ray's dashboard until this command ends: {dashboard}")
 
 
 def _hold(prepared: PreparedData) -> bool:
@@ -147,17 +164,17 @@ def train(
         RnnlaneError: bad input, too few resources, or training that cannot continue.
     """
     from rnnlane.execution.attempt import record_of_attempt, run_to_continue
+    from rnnlane.execution.data_checks import check_classes, check_word_vectors
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
-    from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.capacity import check_own
 
     events = events or RunEvents()
     check_writable(config)
     check_own(config.runtime)
-    _check_vectors(config, events)
+    check_word_vectors(config, events)
     prepared = prepare(config, events=events, report=False)
-    _check_classes(config, prepared)
+    check_classes(config, prepared)
     identity = {
         "config_fingerprint": computed_fingerprint(config.model_copy(update={"search": None})),
         "data_fingerprint": prepared.fingerprint,
@@ -167,12 +184,10 @@ def train(
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = TrainResult(**current.result)
-            events.note(marker_line(finished.run_id, finished.tracking_uri))
-            events.note("the run has already finished")
+            _note_finished(finished, "the run has already finished", events)
             return finished
         if config.runtime.max_workers > 0:
-            events.stage("starting Ray")
-            cluster.connect(config.runtime, verbose=events.verbose)
+            _start_ray(config.runtime, events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, [prepared])
         # Not before all checks: what is refused is told in one line.
@@ -226,9 +241,9 @@ def tune(
         RnnlaneError: bad input, too few resources, or a search that cannot continue.
     """
     from rnnlane.execution.attempt import record_of_attempt, run_to_continue
+    from rnnlane.execution.data_checks import check_classes, check_word_vectors
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
-    from rnnlane.ray_cluster import connect as cluster
     from rnnlane.ray_cluster.capacity import check_own_trials
 
     if config.search is None:
@@ -240,11 +255,11 @@ def tune(
     events = events or RunEvents()
     check_writable(config)
     check_own_trials(config.search, config.runtime.device)
-    _check_vectors(config, events)
+    check_word_vectors(config, events)
     variants = data_variants(config)
     prepared = [prepare(variant, events=events, report=False) for variant in variants]
     for variant, data in zip(variants, prepared, strict=True):
-        _check_classes(variant, data)
+        check_classes(variant, data)
     identity = {
         "config_fingerprint": computed_fingerprint(config),
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
@@ -259,13 +274,11 @@ def tune(
         if current.state == "finished" and current.result is not None:
             finished = SearchResult(**current.result)
             if finished.num_trials >= num_trials(config):
-                events.note(marker_line(finished.run_id, finished.tracking_uri))
-                events.note("the search has already finished")
+                _note_finished(finished, "the search has already finished", events)
                 return finished
-        events.stage("starting Ray")
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
         no_workers = config.runtime.model_copy(update={"num_workers": 0})
-        cluster.connect(no_workers, verbose=events.verbose)
+        _start_ray(no_workers, events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, prepared)
         _report(variants, prepared, events)
@@ -297,41 +310,9 @@ def _open_store(configured: str | None) -> None:
     close_abandoned_runs(uri)
 
 
-def _check_vectors(config: ExperimentConfig, events: RunEvents) -> None:
-    """Refuses a file of word vectors that cannot be used, before anything is started."""
-    if config.model.pretrained_vectors is not None:
-        from rnnlane.models.vector_files import check_vectors
-
-        events.stage("checking the word vectors")
-        check_vectors(config.model.pretrained_vectors, embedding_dim=config.model.embedding_dim)
-
-
-def _check_classes(config: ExperimentConfig, prepared: PreparedData) -> None:
-    """Refuses a metric or weights that do not fit the classes of the data."""
-    from rnnlane.training.class_weights import check_class_weights
-
-    num_classes = len(prepared.class_names)
-    if config.training.metric == "val/roc_auc" and num_classes != 2:
-        raise ConfigError(
-            f"val/roc_auc is measured for two classes, but the data has {num_classes}",
-            where="training.metric",
-            remedy="choose val/accuracy or val/macro_f1",
-        )
-    if config.training.metric == "val/roc_auc":
-        _check_both_in_val(prepared)
-    check_class_weights(config.training.class_weights, prepared.class_names)
-
-
-def _check_both_in_val(prepared: PreparedData) -> None:
-    """Refuses a val split of one class: rows equal to test rows, once cut, are taken out of it."""
-    counts = prepared.manifest.splits["val"].class_counts
-    missing = [name for name, count in counts.items() if not count]
-    if missing:
-        raise ConfigError(
-            f"val/roc_auc needs val rows of both classes, but there is none of {missing[0]!r}",
-            where="training.metric",
-            remedy="choose val/loss or val/accuracy; or give more rows, or raise data.val",
-        )
+def _note_finished(result: TrainResult | SearchResult, note: str, events: RunEvents) -> None:
+    events.note(marker_line(result.run_id, result.tracking_uri, page=result.run_url))
+    events.note(note)
 
 
 def evaluate(
@@ -360,6 +341,7 @@ def evaluate(
         DataError: the data cannot be read, or none of its rows can be scored.
         TrackingError: the store cannot be read, or the run has no model.
     """
+    from rnnlane.execution.data_checks import check_same_data
     from rnnlane.tracking.store import (
         EXPERIMENT_PATH,
         download_artifacts,
@@ -378,7 +360,7 @@ def evaluate(
         prepared = None
         if data is None:
             prepared = prepare(config, events=events, report=False)
-            _check_same_data(prepared, summary)
+            check_same_data(prepared, summary)
         import numpy as np
 
         from rnnlane.inference.evaluation import evaluate_file, evaluate_split
@@ -396,17 +378,6 @@ def evaluate(
     return replace(scores, **described)
 
 
-def _check_same_data(prepared: PreparedData, run: RunSummary) -> None:
-    expected = run.tags.get("rnnlane.data_fingerprint")
-    if prepared.fingerprint != expected:
-        raise ConfigError(
-            f"a model is scored on the data it was trained on ({expected}), "
-            f"but this experiment's data is {prepared.fingerprint}",
-            where=f"run {run.run_id}",
-            remedy="name the run's own experiment; for other labeled texts use --data FILE",
-        )
-
-
 def predict(
     texts: Sequence[str], *, run: str = "latest", tracking_uri: str | None = None
 ) -> list[dict[str, Any]]:
@@ -419,8 +390,9 @@ def predict(
 
     Returns:
         For each text ``text``, ``label``, ``probabilities`` by class name, and
-        ``num_known_tokens``: how many of the tokens that are read the model knows. Where it is 0,
-        the answer says nothing about the text.
+        ``num_known_tokens``: how many of the tokens that are read, ``num_tokens``, the model
+        knows. Where it is 0, the answer says nothing about the text. ``is_sure`` says whether the
+        answer is more than a guess; see :func:`rnnlane.inference.predictor.is_sure`.
 
     Raises:
         ConfigError: there is no such run, or what is given is one text or holds what is no text.
@@ -444,6 +416,46 @@ def predict(
 
         predictor = Predictor.load(bundle)
     return predictor.predict(texts).answers(texts)
+
+
+def promote(
+    run: str, *, name: str, alias: str, force: str | None = None, tracking_uri: str | None = None
+) -> Promotion:
+    """Registers a run's model, and gives it an alias if it is better; see `promote_in_store`."""
+    from rnnlane.inference.promotion import promote_in_store
+    from rnnlane.tracking.uris import resolve_uri
+
+    return promote_in_store(resolve_uri(tracking_uri), run, name=name, alias=alias, force=force)
+
+
+def compare(
+    runs: Sequence[str],
+    *,
+    split: Literal["val", "test"] = "test",
+    num_texts: int = 5,
+    plot: Path | None = None,
+    tracking_uri: str | None = None,
+) -> Comparison:
+    """Compares two or more finished runs on the same rows, each with the first.
+
+    ``runs`` are ids, unique prefixes of ids, names, or "latest"; ``num_texts`` is the most texts of
+    other answers; ``plot`` is a PNG file to draw to.
+
+    Raises:
+        ConfigError: a run is not finished, keeps no predictions, is named twice, or has other rows
+            or classes than the first.
+        TrackingError: the store cannot be read.
+    """
+    from rnnlane.inference.comparison import compare_in_store
+    from rnnlane.tracking.uris import resolve_uri
+
+    uri = resolve_uri(tracking_uri)
+    comparison, predictions = compare_in_store(uri, runs, split=split, num_texts=num_texts)
+    if plot is not None:
+        from rnnlane.reports.comparison_figure import save_comparison
+
+        save_comparison(comparison, predictions, plot)
+    return comparison
 
 
 def list_runs(

@@ -7,6 +7,7 @@ from typing import Any
 from bad_inputs.row import Bad
 
 PREPARE = ("prepare", "x.yaml")
+INIT = ("init", "a.csv")
 
 
 def source(kind: str = "csv", path: str = "", *, data: dict[str, Any] | None = None, **keys: Any):
@@ -489,5 +490,64 @@ DATA = (
         sets=("text.max_length=2",),
         args=PREPARE,
         needs_ray=True,
+    ),
+    Bad(
+        "an experiment for a file that is not there",
+        "PATH a.csv: no such file or folder -- looked for {dir}/a.csv; the working directory is {dir}",
+        args=INIT,
+    ),
+    Bad(
+        "an experiment for an empty file",
+        "{dir}/a.csv: a csv file must hold at least one line, but is empty",
+        args=INIT,
+        files={"a.csv": ""},
+    ),
+    Bad(
+        "an experiment for a picture",
+        "{dir}/a.csv: the file must be text, but has many zero bytes -- set --encoding if it is text, such as utf-16-le or utf-32-le",
+        args=INIT,
+        files={"a.csv": b"\x89PNG\r\n" + bytes(900)},
+    ),
+    Bad(
+        "an experiment for texts without labels",
+        "{dir}/a.csv: a file must have a column of texts and one of labels, but no comma, tab, semicolon or pipe divides its lines into columns -- add the labels; or name another delimiter by --delimiter",
+        args=INIT,
+        files={"a.csv": "".join(f"review number {n}\n" for n in range(40))},
+    ),
+    Bad(
+        "an experiment for one class",
+        "a.csv: the rows must hold at least two classes, but column 'label' is 'pos' in each -- give rows of all classes, or name another column by --label COLUMN",
+        args=INIT,
+        files={"a.csv": rows(40, classes="pos")},
+    ),
+    Bad(
+        "an experiment for texts and ids",
+        "a.csv: a column must hold the classes, a few values that repeat, but none of 'text', 'label' does -- name it by --label COLUMN, or add one to the rows",
+        args=INIT,
+        files={"a.csv": rows(400, classes=" ".join(f"user{n}" for n in range(400)))},
+    ),
+    Bad(
+        "an experiment for three rows",
+        "a.csv: a class must have a row for each of train, val and test, so at least 3 rows with different texts, but 2 of 2 classes have fewer: 'neg': 2, 'pos': 1 -- give more rows",
+        args=INIT,
+        files={"a.csv": rows(3)},
+    ),
+    Bad(
+        "an experiment for a label that is none of the columns",
+        "a.csv: there is no column 'class'; the columns are 'text', 'label' -- give --label one of them",
+        args=(*INIT, "--label", "class"),
+        files={"a.csv": GOOD},
+    ),
+    Bad(
+        "an experiment that is there already",
+        "x.yaml: the file to write must not exist, but it does -- give another one by --output, or --force to replace it",
+        args=(*INIT, "--output", "x.yaml"),
+        files={"a.csv": GOOD},
+    ),
+    Bad(
+        "an experiment for files of two kinds",
+        "data: a source has files of one kind, but this folder holds csv and jsonl -- name those to read by a pattern in quotes, such as 'data/*.csv'",
+        args=("init", "data"),
+        files={"data/a.csv": GOOD, "data/b.jsonl": "{}"},
     ),
 )

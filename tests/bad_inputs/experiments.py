@@ -140,7 +140,7 @@ EXPERIMENTS = (
     ),
     Bad(
         "a name that is no file name",
-        "--set name=../x name: must match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$', but got '../x'",
+        "--set name=../x name: must be letters of a to z, digits, dots, dashes and underscores, with a letter or a digit first, but got '../x'",
         sets=("name=../x",),
     ),
     Bad("an empty name", "--set name= name: must be text, but got null", sets=("name=",)),
@@ -371,6 +371,65 @@ EXPERIMENTS = (
         "a list as a key",
         "x.yaml:1: not valid YAML: found unhashable key -- correct the syntax; `rnnlane schema` lists the keys",
         yaml="? [a, b]\n: c\n",
+    ),
+    Bad(
+        "several mistakes",
+        "x.yaml:1 nme: unknown key `nme` -- did you mean `name`?\n"
+        "error: x.yaml:2 data.val: must be less than 1, but got 2\n"
+        "error: x.yaml:4 model: dropout acts between layers and needs num_layers >= 2, but got (dropout=0.5, num_layers=1)\n"
+        "error: --set lr=1 lr: unknown key `lr` -- did you mean `training.learning_rate`?\n"
+        "error: 4 mistakes",
+        sets=("lr=1",),
+        yaml="nme: x\ndata: {source: {kind: generated}, val: 2}\nname: x\nmodel: {dropout: 0.5}\n",
+    ),
+    Bad(
+        "several overrides that are none",
+        "--set seed: an override must read dotted.key=value, but got 'seed' -- for example --set training.clip.max_norm=1.5\n"
+        "error: --set =3: an override must read dotted.key=value, but got '=3' -- for example --set training.clip.max_norm=1.5\n"
+        "error: 2 mistakes",
+        sets=("seed", "=3"),
+    ),
+    Bad(
+        "files and a store that are not there",
+        "text.stop_words: cannot read the stop words 'no.txt': No such file or directory -- give off, english, english_keep_negations or a UTF-8 file\n"
+        "error: no.vec: cannot read the word vectors: No such file or directory -- give model.pretrained_vectors the path of a file in GloVe's text format\n"
+        "error: tracking.uri: an MLflow store must be a database or a server, but got 'ftp://x/y' -- use sqlite:///path/to/mlflow.db for a file, or the http(s):// address of an MLflow server\n"
+        "error: 3 mistakes",
+        sets=(
+            "text.stop_words=no.txt",
+            "model.pretrained_vectors=no.vec",
+            "tracking.uri=ftp://x/y",
+        ),
+    ),
+    Bad(
+        "early stopping as a switch",
+        "--set training.early_stopping=true training.early_stopping: must be a number, but got true -- give the epochs without improvement to wait for, such as 3",
+        sets=("training.early_stopping=true",),
+    ),
+    Bad(
+        "stop words as a switch",
+        "x.yaml:4 text.stop_words: must be off, english, english_keep_negations or the path of a file, but got 'yes'",
+        yaml="name: x\ndata:\n  source: {kind: generated}\ntext: {stop_words: yes}\n",
+    ),
+    Bad(
+        "a store without its kind",
+        "--set tracking.uri=localhost:5000 tracking.uri: must begin with the kind of store, such as http:// or sqlite:///, but got 'localhost:5000'; write http://localhost:5000",
+        sets=("tracking.uri=localhost:5000",),
+    ),
+    Bad(
+        "a path where nothing is read",
+        "--set data.source.path=a.csv data.source.path: a source of kind generated has no key `path` -- kinds imdb, csv, jsonl and parquet have; set data.source.kind",
+        sets=("data.source.path=a.csv",),
+    ),
+    Bad(
+        "a key by another name",
+        "--set training.batch_size=8 training.batch_size: unknown key `batch_size` -- did you mean `global_batch_size`?",
+        sets=("training.batch_size=8",),
+    ),
+    Bad(
+        "half a character for a kind",
+        "x.yaml:3 data.source.kind: kind must be one of 'imdb', 'csv', 'jsonl', 'parquet', 'generated', but got '\\ud800'",
+        yaml='name: x\ndata:\n  source: {kind: "\\ud800"}\n',
     ),
     Bad(
         "a date as a share",

@@ -115,8 +115,9 @@ def test_a_job_trains_on_the_cluster_and_names_its_run(
 ) -> None:
     assert re.fullmatch(r"rnnlane-first-[0-9a-f]{8}-1", first["submission_id"])
     assert (first["status"], first["exit_code"]) == ("SUCCEEDED", 0)
-    assert first["run_url"] == f"{cluster.server.uri}/#/runs/{first['run_id']}"
-    assert f"run {first['run_id']} in {cluster.server.uri}" in first["stderr"]
+    page = f"{cluster.server.uri}/#/experiments/1/runs/{first['run_id']}?"
+    assert first["run_url"].startswith(page)
+    assert f"run {first['run_id']} at {page}" in first["stderr"]
     assert first["stderr"].count("\nepoch 1 ") == 1
     assert list((cluster.head.home / "prepared").iterdir())
     assert not (cluster.laptop / "home").exists()

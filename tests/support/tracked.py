@@ -16,6 +16,8 @@ from rnnlane.data.prepare.prepared import SourceInfo, SplitStats
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.records.predictions import Predictions
 from rnnlane.tracking.datasets import DatasetInfo
+from rnnlane.tracking.links import Pages
+from support.run_facts import manifest, split_stats
 from support.tiny import VOCABULARY_SIZE, tiny_data
 
 IDENTITY = {"config_fingerprint": "c", "data_fingerprint": "d"}
@@ -30,14 +32,16 @@ def tiny_prepared() -> Any:
         path="/data/tiny",
         fingerprint="d",
         class_names=("bad", "good"),
-        manifest=SimpleNamespace(
+        manifest=manifest(
+            ("bad", "good"),
             vocabulary_size=VOCABULARY_SIZE,
             source=SourceInfo(kind="csv", fingerprint="f", location="/data/tiny.csv"),
             splits={name: _stats(split) for name, split in splits.items()},
-            model_dump_json=lambda **_: "{}",
         ),
         split=lambda name: splits[name],
         held_out_keys=lambda: {name: keys_of(splits[name]) for name in ("val", "test")},
+        row_keys=lambda name: keys_of(splits[name]),
+        texts=lambda name, keys: {int(key): f"text of {name} {key}" for key in keys},
         vocabulary=lambda: vocabulary,
         vocabulary_text=vocabulary.to_jsonl,
     )
@@ -48,13 +52,8 @@ def keys_of(split: EncodedSplit) -> npt.NDArray[np.uint64]:
 
 
 def _stats(split: EncodedSplit) -> SplitStats:
-    return SplitStats(
-        num_rows=len(split),
-        num_tokens=len(split.token_ids),
-        class_counts={},
-        length_quantiles={},
-        unknown_token_rate=0.0,
-    )
+    counts = np.bincount(split.labels, minlength=2).tolist()
+    return split_stats(counts, ("bad", "good"), num_tokens=len(split.token_ids))
 
 
 class RememberedTracker:
@@ -62,6 +61,7 @@ class RememberedTracker:
 
     run_id = "run0"
     tracking_uri = "http://ann:secret@host"
+    pages = Pages("http://host/#/experiments/1/runs/run0", "http://host/#/experiments/1/runs")
 
     def __init__(self, *, is_away: bool = False):
         self.spec: Any = None
@@ -101,7 +101,7 @@ class RememberedTracker:
             self.predictions[file.stem] = Predictions.read(file)
         self.files |= {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
-    def log_model(self, bundle: Path) -> str:
+    def log_model(self, bundle: Path, **_: Any) -> str:
         # As the real one does: the run's own copy goes once the run has finished.
         self.bundle = Path(tempfile.mkdtemp()) / "bundle"
         shutil.copytree(bundle, self.bundle)

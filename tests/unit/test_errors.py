@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from rnnlane.errors import (
     ConfigError,
     DataError,
+    MistakesError,
     ResourceError,
     disk_errors,
     first_line,
@@ -28,6 +29,15 @@ def test_an_error_says_where_and_what_to_do_also_after_pickling() -> None:
     assert str(copy) == "a.yaml:3 x: x must be 1, but got 2 (set it to 1)"
     assert copy.as_dict() == error.as_dict()
     assert str(DataError("no rows")) == "no rows"
+
+
+def test_several_mistakes_read_like_the_first_and_are_all_there_after_pickling() -> None:
+    first, second = ConfigError("x", where="a:1"), DataError("y", remedy="z")
+    assert MistakesError.of([second]) is second
+    copy = pickle.loads(pickle.dumps(MistakesError.of([first, second])))
+    assert (copy.message, copy.where, copy.remedy) == ("x", "a:1", None)
+    assert str(copy) == "a:1: x\ny (z)"
+    assert copy.as_dict()["mistakes"] == [first.as_dict(), second.as_dict()]
 
 
 def test_the_first_and_last_lines_of_an_error_or_its_type() -> None:
@@ -99,3 +109,10 @@ def test_other_errors_pass() -> None:
 )
 def test_what_a_person_has_to_see_to(error: Exception, is_one: bool) -> None:
     assert is_disk_error(error) is is_one
+
+
+def test_a_notebook_shows_an_error_without_the_traceback() -> None:
+    error = ConfigError("x must be 1, but got 2", where="a.yaml:3 x", remedy="set it to 1")
+    assert error._render_traceback_() == [
+        "ConfigError: a.yaml:3 x: x must be 1, but got 2 (set it to 1)"
+    ]

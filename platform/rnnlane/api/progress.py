@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import html as escaping
+import logging
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from rnnlane.api.interrupts import whole_imports
 from rnnlane.cli.progress import epoch_line, events_for
 from rnnlane.cli.search_table import search_line, settings
 from rnnlane.config.paths import home, provide_account
@@ -54,7 +57,7 @@ def shown(events: RunEvents | None) -> Iterator[RunEvents]:
     chosen: AbstractContextManager[RunEvents]
     chosen = _fitting_events() if events is None else contextlib.nullcontext(events)
     try:
-        with chosen as running:
+        with whole_imports(), _without_advice(), chosen as running:
             yield running
     except RnnlaneError:
         raise
@@ -75,6 +78,18 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Without what Ray and tqdm print in every notebook that has no ipywidgets."""
+    if not in_notebook():
+        yield
+        return
+    logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        yield
+
+
 class Display(Protocol):
     """A place in a notebook that is shown once and then updated."""
 
@@ -86,7 +101,7 @@ class NotebookEvents(RunEvents):
     """Notes, epochs or trials, and a bar, in one place that is updated."""
 
     def __init__(self, display: Display | None = None) -> None:
-        self._display = display or _IPythonDisplay()
+        self._display = _IPythonDisplay() if display is None else display
         self._lock = threading.Lock()
         self._notes: list[str] = []
         self._history: list[dict[str, float]] = []

@@ -16,10 +16,17 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.load import load_experiment
 from rnnlane.errors import ConfigError
 from rnnlane.records.events import RunEvents
-from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, TrainResult
+from rnnlane.records.results import (
+    BaselineResult,
+    Comparison,
+    Evaluation,
+    SearchResult,
+    TrainResult,
+)
 
 if TYPE_CHECKING:
     from rnnlane.data.prepare.prepared import PreparedData
+    from rnnlane.records.draft import ExperimentDraft
     from rnnlane.tracking.store import RunSummary
 
 Experiment: TypeAlias = ExperimentConfig | str | Path
@@ -135,6 +142,42 @@ def evaluate(
         )
 
 
+def compare(
+    runs: Sequence[Run] | Run,
+    *,
+    split: Literal["val", "test"] = "test",
+    num_texts: int = 5,
+    plot: str | Path | None = None,
+    tracking_uri: str | None = None,
+) -> Comparison:
+    """Compares two or more finished runs on the same rows, each with the first.
+
+    Rows are matched by text and class, so runs may differ in every setting of text and model. The
+    test is McNemar's with mid-p; the interval of the difference is a bootstrap of the rows.
+
+    Args:
+        runs: of each its id, the unique prefix of an id, a name, "latest", or a result.
+        split: the rows.
+        num_texts: texts on which they disagree most, at most.
+        plot: also draw the comparison to this PNG file.
+        tracking_uri: the MLflow store; default: the first result's, else as for training.
+
+    Raises:
+        RnnlaneError: a run is not finished, keeps no predictions, is named twice, or has other
+            rows or classes than the first.
+    """
+    several = [runs] if isinstance(runs, str | TrainResult | BaselineResult) else list(runs)
+    found = [run_and_store(run, tracking_uri) for run in several]
+    with shown(None):
+        return pipeline.compare(
+            [run_id for run_id, _ in found],
+            split=split,
+            num_texts=num_texts,
+            plot=None if plot is None else Path(plot),
+            tracking_uri=next((uri for _, uri in found if uri is not None), None),
+        )
+
+
 def predict(
     texts: Sequence[str], *, run: Run = "latest", tracking_uri: str | None = None
 ) -> list[dict[str, Any]]:
@@ -155,6 +198,24 @@ def predict(
     run_id, uri = run_and_store(run, tracking_uri)
     with shown(None):
         return pipeline.predict(texts, run=run_id, tracking_uri=uri)
+
+
+def init_experiment(
+    path: str | Path, *, output: str | Path | None = None, force: bool = False
+) -> ExperimentDraft:
+    """Finds out what files of labeled texts are like, and writes an experiment for them.
+
+    Args:
+        path: a csv, tsv, jsonl or Parquet file, or a folder, a glob or a URI of such files.
+        output: the experiment to write; default: named as the file, in the working directory.
+        force: replace a file that is there already.
+
+    Raises:
+        RnnlaneError: the files cannot be read or hold no labeled texts, or ``output`` exists.
+    """
+    with shown(None):
+        written = None if output is None else str(output)
+        return pipeline.init_experiment(str(path), output=written, force=force)
 
 
 def list_runs(
@@ -203,7 +264,9 @@ def run_and_store(run: Run, tracking_uri: str | None) -> tuple[str, str | None]:
         ConfigError: it is neither a result of a run nor a str.
     """
     if isinstance(run, TrainResult | BaselineResult):
-        return run.run_id, tracking_uri or run.tracking_uri
+        # A result keeps no password; its store is then the one that training took.
+        known = None if "***" in run.tracking_uri else run.tracking_uri
+        return run.run_id, tracking_uri or known
     if isinstance(run, str):
         return run, tracking_uri
     raise ConfigError(

@@ -6,6 +6,7 @@ from rnnlane.cli import output
 from rnnlane.cli.class_table import sample_rows, write_classes
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
 from rnnlane.cli.progress import events_for
+from rnnlane.cli.run_pages import browse_rows, store_option, write_pages
 from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
 from rnnlane.pipeline import baseline as fit_baseline
@@ -17,7 +18,11 @@ def baseline(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Fit TF-IDF and a logistic regression on the same data, as a baseline."""
+    """Fit TF-IDF and a logistic regression on the same data, as a baseline.
+
+    Examples:
+        rnnlane baseline experiments/demo.yaml
+    """
     config = load_experiment(experiment, overrides or ())
     open_store_and_import("rnnlane.execution.baseline", tracking_uri=config.tracking.uri)
     with events_for(verbose=verbose) as events:
@@ -28,15 +33,19 @@ def baseline(
     accuracy = "   ".join(
         f"{split} {result.metrics[f'{split}/accuracy']:.4f}" for split in ("train", "val", "test")
     )
+    store = store_option(config, result)
     rows = [
         ["accuracy", accuracy],
         ["macro F1", f"test {result.metrics['test/macro_f1']:.4f}"],
         ["fit", f"{result.num_ngrams:,} words and pairs in {result.fit_s:.1f} s"],
-        *sample_rows(result.sample),
+        *sample_rows(result.sample, verdict=result.verdict),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
-        ["ask", f'rnnlane predict --run {result.run_id[:8]} "a text"'],
+        *([["report", result.report]] if result.report else []),
+        *browse_rows(result, store=store),
+        ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
     ]
     output.write_table(rows, title=f"{config.name}, linear baseline: finished")
     write_classes(result.classes, result.confused)
     for note in result.notes:
         output.write(f"note: {note}")
+    write_pages(result)

@@ -53,8 +53,13 @@ def write_confused(confused: Sequence[Mapping[str, Any]], *, split: str) -> None
         output.write_table(pairs, header=header, title=f"{split}: most confused")
 
 
-def sample_rows(sample: Mapping[str, Any] | None) -> list[list[str]]:
-    """The line of a verb's table that shows the answer to the sample text, if there is one."""
+def sample_rows(sample: Mapping[str, Any] | None, *, verdict: str | None = None) -> list[list[str]]:
+    """The line of a verb's table that shows the answer to the sample text, if there is one.
+
+    Where a verdict says why nobody should use the model, it takes the place of the answer.
+    """
+    if verdict is not None:
+        return [["verdict", f"do not use this model: it is {verdict}"]]
     if sample is None:
         return []
     truth = f" (it is {sample['true_label']})" if "true_label" in sample else ""
@@ -62,7 +67,8 @@ def sample_rows(sample: Mapping[str, Any] | None) -> list[list[str]]:
     if len(text) > _MAX_SAMPLE_CHARS:
         text = f"{text[: _MAX_SAMPLE_CHARS - 4]} ..."
     probability = sample["probabilities"][sample["label"]]
-    return [["sample", f"{sample['label']} {probability:.1%}{truth}: {text}"]]
+    sure = "" if sample.get("is_sure", True) else ", not sure"
+    return [["sample", f"{sample['label']} {probability:.1%}{sure}{truth}: {text}"]]
 
 
 def _share(value: float | None) -> str:

@@ -47,7 +47,12 @@ def clean(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """List what is no longer needed of runs and data on this disk, ask, and remove it."""
+    """List what is no longer needed of runs and data on this disk, ask, and remove it.
+
+    Examples:
+        rnnlane clean --dry-run
+        rnnlane clean --older-than 30d --keep 20
+    """
     if not (dry_run or yes) and (as_json or not _can_ask()):
         raise ConfigError(
             "what is to be removed must be confirmed, but nobody can be asked here",

@@ -42,7 +42,12 @@ def doctor(
     credentials_file: CredentialsFile = None,
     as_json: Json = False,
 ) -> None:
-    """Check this machine, or a cluster, and say how to fix each problem."""
+    """Check this machine, or a cluster, and say how to fix each problem.
+
+    Examples:
+        rnnlane doctor
+        rnnlane doctor --cluster http://HOST:8265
+    """
     findings = []
     for finding in _findings(cluster, storage, tracking_uri, credentials_file):
         findings.append(finding)

@@ -46,7 +46,12 @@ def evaluate(  # noqa: PLR0913, PLR0917 - each is an option
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Score the model of a run on a split of the data it was trained on, or on another file."""
+    """Score the model of a run on a split of the data it was trained on, or on another file.
+
+    Examples:
+        rnnlane evaluate --run latest --split val
+        rnnlane evaluate --run 1a2b3c4d --data labeled.csv
+    """
     if split is not None and data is not None:
         raise ConfigError(
             "either a split of the run's data is scored or another file, but got both",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -28,6 +30,8 @@ def watch(client: JobClient, submission_id: str, *, hint: str, as_json: bool) ->
         output.note(f"job {submission_id} {job.status.lower()}")
     if as_json:
         output.write_json(job_summary(client, job))
+    elif job.status == "SUCCEEDED":
+        output.note_table(next_commands(job_summary(client, job)))
     raise typer.Exit(code)
 
 
@@ -50,5 +54,27 @@ def job_summary(client: JobClient, job: Job) -> dict[str, Any]:
 
 def note_commands(submission_id: str, hint: str) -> None:
     """Prints the commands that follow and stop a job."""
-    for what, verb in (("follow it", "logs -f"), ("stop it", "stop")):
-        output.note(f"{what}: {' '.join(f'rnnlane jobs {verb} {submission_id} {hint}'.split())}")
+    verbs = (("follow it", "logs -f"), ("stop it", "stop"))
+    output.note_table(
+        [[what, f"rnnlane jobs {verb} {submission_id} {hint}".rstrip()] for what, verb in verbs]
+    )
+
+
+def next_commands(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What can be done with a job's run from this machine: rows of a name and a command.
+
+    A store that is no server is a file on the cluster, of no use here.
+    """
+    run_id, uri, url = (summary[key] for key in ("run_id", "tracking_uri", "run_url"))
+    if run_id is None:
+        return []
+    if url is None:
+        return [("run", f"{run_id} in {uri} on the cluster's head")]
+    # A job knows the server by an address that may not lead there from here.
+    here = os.environ.get("MLFLOW_TRACKING_URI", "")
+    store = "" if here.startswith(("http://", "https://")) else f" --tracking-uri {uri}"
+    download = f"mlflow artifacts download --run-id {run_id} --artifact-path best.yaml --dst-path ."
+    ask = f'rnnlane predict{store} --run {run_id[:8]} "a text"'
+    is_search = summary["metadata"].get("rnnlane.verb") == "tune"
+    next_step = ("get the winner", download) if is_search else ("ask", ask)
+    return [("run", run_id), ("browse", url), next_step]

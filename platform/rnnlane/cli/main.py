@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import itertools
 import os
@@ -12,11 +13,11 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from rnnlane.cli import (
     baseline,
     clean,
+    compare,
     doctor,
     evaluate,
     init,
@@ -25,6 +26,7 @@ from rnnlane.cli import (
     output,
     predict,
     prepare,
+    promote,
     runs,
     schema,
     submit,
@@ -34,6 +36,8 @@ from rnnlane.cli import (
     validate,
 )
 from rnnlane.cli.arguments import check_utf8
+from rnnlane.cli.progress import acknowledge_interrupt
+from rnnlane.cli.verb import Verb, VerbGroup
 from rnnlane.config.paths import home, provide_account
 from rnnlane.errors import ConfigError, RnnlaneError, disk_error, is_disk_error
 from rnnlane.training.memory import use_huge_pages
@@ -41,7 +45,7 @@ from rnnlane.training.memory import use_huge_pages
 _LATER_S = 0.02
 
 
-class _Verbs(TyperGroup):
+class _Verbs(VerbGroup):
     """Without this, Typer exits silently when a command is interrupted."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -54,7 +58,6 @@ class _Verbs(TyperGroup):
 app = typer.Typer(
     name="rnnlane",
     cls=_Verbs,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -66,6 +69,8 @@ for verb in (
     baseline.baseline,
     tune.tune,
     evaluate.evaluate,
+    promote.promote,
+    compare.compare,
     predict.predict,
     submit.submit,
     manifest.manifest,
@@ -75,7 +80,7 @@ for verb in (
     doctor.doctor,
     clean.clean,
 ):
-    app.command()(verb)
+    app.command(cls=Verb)(verb)
 app.add_typer(jobs.app)
 
 
@@ -85,9 +90,10 @@ def _print_version(is_wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def rnnlane(
-    version: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool,
         typer.Option(
             "--version",
@@ -98,6 +104,8 @@ def rnnlane(
     ] = False,
 ) -> None:
     """Distributed experiments for text classification with recurrent networks."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -106,7 +114,7 @@ def main() -> None:
     # their import takes an eighth of a short command's time.
     gc.set_threshold(1_000_000)
     use_huge_pages()
-    if len(sys.argv) > 1 and not {"--help", "-h"} & set(sys.argv):
+    if not _asks_for_help(sys.argv[1:]):
         output.claim_stdout()
     _heed_interrupts()
     as_json = "--json" in sys.argv
@@ -133,9 +141,22 @@ def main() -> None:
         else:
             code = _usage_error(error, as_json=as_json)
     signal.signal(signal.SIGALRM, signal.SIG_IGN)  # its default would end the process otherwise
+    _keep_logs_if_failed(code)
     sys.stderr.flush()
     gc.freeze()  # otherwise Python traverses them once more at exit, for up to a second
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _asks_for_help(arguments: list[str]) -> bool:
+    """Whether the help is printed, by what knows only the process's own stdout."""
+    return arguments in ([], [jobs.app.info.name]) or bool({"--help", "-h"} & set(arguments))
+
+
+def _keep_logs_if_failed(code: object) -> None:
+    """Leaves the logs of a Ray that was started here for a person, if it may be to blame."""
+    session = sys.modules.get("rnnlane.ray_cluster.session")
+    if session is not None and code == 1:
+        session.keep_logs()
 
 
 def _usage_error(error: Exception, *, as_json: bool) -> int:
@@ -185,12 +206,15 @@ def _heed_interrupts() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
-def _interrupt(_signal: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
     """Raises KeyboardInterrupt, but not within Python's import system, where it tries again later.
 
     There the exception can be lost in a callback and leave the import lock locked for ever, so
     that the next import of another thread hangs.
     """
+    if number != signal.SIGALRM:
+        # In a thread: this one may hold the locks of what writes to the terminal.
+        _thread.start_new_thread(acknowledge_interrupt, ())
     if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
         signal.setitimer(signal.ITIMER_REAL, _LATER_S)
         return

@@ -51,7 +51,12 @@ def manifest(  # noqa: PLR0913, PLR0917 (each is an option)
     priority: Priority = None,
     as_json: Json = False,
 ) -> None:
-    """Print the KubeRay job of an experiment: rnnlane manifest X.yaml | kubectl apply -f -."""
+    """Print the KubeRay job of an experiment: rnnlane manifest X.yaml | kubectl apply -f -.
+
+    Examples:
+        rnnlane manifest tickets.yaml --image REGISTRY/rnnlane:0.3.0
+        rnnlane manifest --cluster | kubectl apply -f -
+    """
     if (experiment is None) != cluster:
         raise ConfigError(
             "a manifest describes one experiment or a cluster, but got "
@@ -67,4 +72,4 @@ def manifest(  # noqa: PLR0913, PLR0917 (each is an option)
     if as_json:
         output.write_json({"apiVersion": "v1", "kind": "List", "items": manifests})
     else:
-        output.write(as_yaml(manifests))
+        output.write_file(as_yaml(manifests) + "\n")

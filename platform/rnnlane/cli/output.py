@@ -14,13 +14,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rnnlane.errors import RnnlaneError
+from rnnlane.cli import layout
+from rnnlane.errors import MistakesError, RnnlaneError
 from rnnlane.records import plain_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _stdout: TextIO | None = None
+
+_PIPE_WIDTH = 200
+
 one_line, lines = plain_text.one_line, plain_text.lines
 
 
@@ -33,8 +37,9 @@ def claim_stdout() -> None:
 
 
 def write(text: str) -> None:
-    """Writes text and a line break to stdout."""
-    write_piece(lines(text) + "\n")
+    """Writes text and a line break to stdout; on a terminal its lines break between words."""
+    target = _stdout or sys.stdout
+    write_piece(_broken(text, target) + "\n")
 
 
 def write_piece(text: str) -> None:
@@ -73,58 +78,90 @@ def _finite(value: Any) -> Any:
 
 
 def write_table(
-    rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), title: str | None = None
+    rows: Sequence[Sequence[str]],
+    *,
+    header: Sequence[str] = (),
+    title: str | None = None,
+    droppable: Sequence[str] = (),
 ) -> None:
-    """Writes a table to stdout, up to 200 columns wide if stdout is not a terminal."""
+    """Writes a table to stdout as :func:`table_of` lays it out, 200 columns wide in a pipe."""
     target = _stdout or sys.stdout
-    _console_of_tables(target).print(table_of(rows, header=header, title=title))
+    _print_table(target, rows, header=header, title=title, droppable=droppable)
+
+
+def note_table(rows: Sequence[Sequence[str]]) -> None:
+    """Writes a table without a header to stderr; nothing without rows."""
+    if rows:
+        _print_table(sys.stderr, rows)
+
+
+def _print_table(target: TextIO, rows: Sequence[Sequence[str]], **options: Any) -> None:
+    table = table_of(rows, width=_table_width(target), is_limit=target.isatty(), **options)
+    console(target).print(table, soft_wrap=True)
     target.flush()
 
 
-def fits(rows: Sequence[Sequence[str]], *, header: Sequence[str] = ()) -> bool:
-    """Whether :func:`write_table` would show these rows without breaking a cell into lines."""
-    target = _stdout or sys.stdout
-    unlimited = console(target, width=1_000_000)  # a measure is never wider than its console
-    wanted = unlimited.measure(table_of(rows, header=header)).maximum
-    return wanted <= _console_of_tables(target).width
+def fits(
+    rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), width: int | None = None
+) -> bool:
+    """Whether a table shows these rows without breaking a cell into lines.
+
+    Args:
+        rows: of equally many cells.
+        header: names of the columns.
+        width: of the terminal; default: what :func:`write_table` has.
+    """
+    cells = [[one_line(cell) for cell in row] for row in [*([header] if header else []), *rows]]
+    return layout.natural_width(cells) <= (width or _table_width(_stdout or sys.stdout))
 
 
-def _console_of_tables(target: TextIO) -> Console:
-    return console(target, width=None if target.isatty() else 200)
+def _table_width(target: TextIO) -> int:
+    return width_of(target) if target.isatty() else _PIPE_WIDTH
 
 
 def table_of(
     rows: Sequence[Sequence[str]],
     *,
+    width: int,
     header: Sequence[str] = (),
     title: str | None = None,
+    droppable: Sequence[str] = (),
     bold: int | None = None,
-    num_unwrapped: int = 0,
+    is_limit: bool = True,
 ) -> RenderableType:
-    """A table, for :func:`console`.
+    """A table, for :func:`console`. No word is broken, and a command can be copied.
+
+    A cell that is too wide continues on the next line. Where that does not suffice, columns are
+    left out and named below the table, and then each row becomes a table of its own, a cell a line.
 
     Args:
         rows: of equally many cells.
+        width: columns of the terminal.
         header: names of the columns; none: no header line.
-        title: a line above the table, which may be wider than the table.
+        title: a line above the table.
+        droppable: columns that may be left out, the first one first.
         bold: the row to emphasize.
-        num_unwrapped: columns, from the left, whose cells keep to one line.
+        is_limit: whether the table may be no wider, so that columns are left out.
     """
-    from rich import box
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    def shown(text: str) -> Text:
-        return Text(one_line(text))
-
-    table = Table(show_header=bool(header), box=box.SIMPLE)
-    for number, name in enumerate(header or [""] * (len(rows[0]) if rows else 0)):
-        table.add_column(shown(name), overflow="fold", no_wrap=number < num_unwrapped)
-    for number, row in enumerate(rows):
-        table.add_row(*map(shown, row), style="bold" if number == bold else None)
-    # Not as the table's own title, which wraps where the table ends.
-    return table if title is None else Group(shown(title), table)
+    cells = [[one_line(cell) for cell in row] for row in rows]
+    laid_out = layout.table(
+        cells,
+        width=width,
+        header=[one_line(name) for name in header],
+        droppable=droppable if is_limit else (),
+        stacks=is_limit,
+    )
+    above = layout.wrapped(one_line(title), width) if title is not None else []
+    texts = [Text(line) for line in [*above, ""]]
+    texts += [Text(line, style="bold" if header else "") for line in laid_out.head]
+    for number, lines_of_row in enumerate(laid_out.rows):
+        style = "bold" if number == bold else ""
+        texts += [Text(line, style=style) for line in lines_of_row]
+    texts += [Text(line) for line in ["", *laid_out.foot]]
+    return Group(*texts)
 
 
 def console(target: TextIO, *, width: int | None = None) -> Console:
@@ -135,16 +172,45 @@ def console(target: TextIO, *, width: int | None = None) -> Console:
 
 
 def write_error(error: RnnlaneError, *, as_json: bool) -> None:
-    """Writes an error: one line on stderr, or one JSON object on stdout."""
+    """Writes an error: a line for each mistake on stderr, or one JSON object on stdout."""
     if as_json:
         write_json({"error": error.as_dict()})
+        return
+    if isinstance(error, MistakesError):
+        for each in error.errors:
+            write_error(each, as_json=False)
+        note(f"error: {len(error.errors)} mistakes")
         return
     line = f"error: {error.where}: {error.message}" if error.where else f"error: {error.message}"
     if error.remedy:
         line += f" -- {error.remedy}"
-    sys.stderr.write(one_line(" ".join(line.split())) + "\n")
+    sys.stderr.write(_broken(one_line(" ".join(line.split())), sys.stderr) + "\n")
 
 
 def note(text: str) -> None:
-    """Writes a message and a line break to stderr."""
-    write_error_piece(lines(text) + "\n")
+    """Writes a message and a line break to stderr; on a terminal its lines break between words."""
+    write_error_piece(_broken(text, sys.stderr) + "\n")
+
+
+def _broken(text: str, target: TextIO) -> str:
+    return broken(text, width=width_of(target)) if target.isatty() else lines(text)
+
+
+def broken(text: str, *, width: int) -> str:
+    """Text from outside, with line breaks where a terminal would break words."""
+    return "\n".join(
+        line
+        for long in lines(text).split("\n")
+        for line in layout.wrapped(long, width, indent="  ")
+    )
+
+
+def width_of(target: TextIO) -> int:
+    """Columns of a terminal: COLUMNS, as rich reads it, or what it says itself; else 80."""
+    named = os.environ.get("COLUMNS", "")
+    if named.isdecimal() and int(named) > 0:
+        return int(named)
+    try:
+        return os.get_terminal_size(target.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

@@ -53,7 +53,7 @@ Plot = Annotated[
     typer.Option("--plot", help="Also plot the answers of the first 8 texts to this PNG file."),
 ]
 
-EMPTY_MARK = "(no known token)"
+NOT_SURE = "not sure"
 
 
 class Target(NamedTuple):
@@ -72,7 +72,13 @@ def predict(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Classify texts with the model of a run: label and confidence for each."""
+    """Classify texts with the model of a run: label and confidence for each.
+
+    Examples:
+        rnnlane predict --run latest "The parcel never arrived."
+        rnnlane predict --run 1a2b3c4d --file texts.csv --output answers.csv
+        cat texts.txt | rnnlane predict --json
+    """
     target = None if output_file is None else _target(output_file, file)
     asked = _asked(texts, file)
     table, predictions = _classify(asked, run=run, tracking_uri=tracking_uri)
@@ -210,6 +216,13 @@ def _tell(table: TextTable, predictions: Predictions) -> None:
             f"texts without a token that the model knows: {num_empty:,} of {num_texts}; "
             "their answers say nothing about them"
         )
+    num_unsure = int((~predictions.is_sure).sum())
+    if num_unsure > num_empty:
+        output.note(
+            f"answers that are hardly more than a guess ({NOT_SURE}): {num_unsure:,} of "
+            f"{num_texts}; no class is a fifth of the way from chance to certainty, or most of "
+            "the text's tokens are unknown"
+        )
 
 
 def _print(table: TextTable, predictions: Predictions, answers: list[dict[str, Any]]) -> None:
@@ -221,8 +234,19 @@ def _print(table: TextTable, predictions: Predictions, answers: list[dict[str, A
         return
     for answer in answers:
         label, text = output.one_line(answer["label"]), output.one_line(answer["text"])
-        mark = "" if answer["num_known_tokens"] else f"\t{EMPTY_MARK}"
-        output.write(f"{label}\t{answer['probabilities'][answer['label']]:.4f}\t{text}{mark}")
+        probability = answer["probabilities"][answer["label"]]
+        output.write(f"{label}\t{probability:.4f}\t{text}{_mark(answer)}")
+
+
+def _mark(answer: dict[str, Any]) -> str:
+    """What is to be said of an answer, as a further column; nothing of a sure one."""
+    remarks = [] if answer["is_sure"] else [NOT_SURE]
+    known, total = answer["num_known_tokens"], answer["num_tokens"]
+    if known == 0:
+        remarks.append("no known token")
+    elif known < total:
+        remarks.append(f"{1 - known / total:.0%} of the tokens unknown")
+    return f"\t({'; '.join(remarks)})" if remarks else ""
 
 
 def _draw(predictions: list[dict[str, Any]], plot: Path) -> None:

@@ -17,7 +17,12 @@ def prepare(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Clean, tokenize, split and encode the texts, or reuse the data if that was done before."""
+    """Clean, tokenize, split and encode the texts, or reuse the data if that was done before.
+
+    Examples:
+        rnnlane prepare experiments/demo.yaml
+        rnnlane prepare tickets.yaml --set text.max_length=200
+    """
     config = load_experiment(experiment, overrides or ())
     started = time.perf_counter()
     with events_for(verbose=verbose) as events:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,29 @@ from rnnlane.cli import output
 from rnnlane.cli.search_table import search_line, search_table, trial_line
 from rnnlane.records.events import RunEvents
 
+_WITHOUT_BARS = {"", "dumb", "unknown"}
+
 if TYPE_CHECKING:
     from rnnlane.records.progress import Progress
     from rnnlane.records.search import SearchRecord
 
 
+_shown: list[LineEvents | BarEvents] = []
+
+
 def events_for(*, verbose: bool) -> LineEvents | BarEvents:
-    """Bars where stderr is a terminal, else lines; both are context managers."""
-    return BarEvents(verbose=verbose) if sys.stderr.isatty() else LineEvents(verbose=verbose)
+    """Bars where stderr is a terminal that can redraw them, else lines; both context managers."""
+    has_bars = sys.stderr.isatty() and os.environ.get("TERM", "") not in _WITHOUT_BARS
+    return BarEvents(verbose=verbose) if has_bars else LineEvents(verbose=verbose)
+
+
+def acknowledge_interrupt() -> None:
+    """Says at once that the command is about to stop; what it does until then may take a while."""
+    text = "stopping ..."
+    if _shown:
+        _shown[-1].stop(text)
+    else:
+        output.note(text)
 
 
 class LineEvents(RunEvents):
@@ -28,10 +44,11 @@ class LineEvents(RunEvents):
         self._reported: set[str] | None = None
 
     def __enter__(self) -> LineEvents:
+        _shown.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        _shown.remove(self)
 
     def stage(self, text: str) -> None:
         """A line, if verbose."""
@@ -57,6 +74,10 @@ class LineEvents(RunEvents):
         """A line."""
         output.note(text)
 
+    def stop(self, text: str) -> None:
+        """A line."""
+        output.note(text)
+
 
 class BarEvents(RunEvents):
     """Bars that show rows prepared, and steps, loss, accuracy, rows/s and time left."""
@@ -65,11 +86,13 @@ class BarEvents(RunEvents):
         self.verbose = verbose
         self._lock = threading.Lock()
         self._tasks: dict[str, Any] = {}
+        self._is_stopping = False
         self._bars = self._make_bars()
 
     def _make_bars(self) -> Any:
         from rich import progress as bars
         from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.table import Column
 
         class Bars(bars.Progress):
             """Bars, below a table if one is set."""
@@ -84,9 +107,9 @@ class BarEvents(RunEvents):
 
         return Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column()),
+            BarColumn(bar_width=min(24, max(4, output.width_of(sys.stderr) - 80))),
+            TextColumn("{task.fields[detail]}", markup=False, table_column=Column()),
             TimeElapsedColumn(),
             console=output.console(sys.stderr),
             transient=True,
@@ -94,9 +117,11 @@ class BarEvents(RunEvents):
 
     def __enter__(self) -> BarEvents:
         self._bars.start()
+        _shown.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        _shown.remove(self)
         self._bars.stop()
 
     def stage(self, text: str) -> None:
@@ -119,15 +144,24 @@ class BarEvents(RunEvents):
 
     def trial(self, search: SearchRecord) -> None:
         """A table of the running and the best trials, and a bar."""
-        self._bars.table = search_table(search)
+        self._bars.table = search_table(search, width=output.width_of(sys.stderr))
         self._show("trials", search.num_ended, search.num_planned, search_line(search))
 
     def note(self, text: str) -> None:
         """A line above the bars."""
-        self._bars.console.print(output.lines(text))
+        broken = output.broken(text, width=output.width_of(sys.stderr))
+        self._bars.console.print(broken, soft_wrap=True)
+
+    def stop(self, text: str) -> None:
+        """A line, and a spinner instead of the bars from now on."""
+        self.note(text)
+        self.stage("stopping")
+        self._is_stopping = True
 
     def _show(self, name: str, done: int, total: int | None, detail: str) -> None:
         with self._lock:
+            if self._is_stopping:
+                return
             if name not in self._tasks:
                 for task in self._tasks.values():
                     self._bars.remove_task(task)
@@ -139,8 +173,8 @@ def epoch_line(record: dict[str, float]) -> str:
     """One line about a finished epoch."""
     return (
         f"epoch {record['epoch']:.0f}  train loss {record['train/loss']:.4f} "
-        f"accuracy {record['train/accuracy']:.4f}  val loss {record['val/loss']:.4f} "
-        f"accuracy {record['val/accuracy']:.4f} F1 {record['val/macro_f1']:.4f}  "
+        f"acc {record['train/accuracy']:.4f}  val loss {record['val/loss']:.4f} "
+        f"acc {record['val/accuracy']:.4f} F1 {record['val/macro_f1']:.4f}  "
         f"{record['throughput/rows_per_s']:,.0f} rows/s  "
         f"clipped {record['grad_norm/clipped_fraction']:.1%}  {record['time/epoch_s']:.1f} s"
     )

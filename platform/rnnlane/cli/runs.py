@@ -27,6 +27,7 @@ MlflowExperiment = Annotated[
 ]
 Trials = Annotated[bool, typer.Option("--trials", help="Also show the trials of searches.")]
 ACCURACIES = ("train/accuracy", "val/accuracy", "test/accuracy")
+DROPPABLE = ("rows/s", "took", "train", "started")
 TITLE = (
     "epoch: the best one so far, whose weights the model has in the end; train, val and test: its "
     "accuracies; of a search, those of its best trial"
@@ -40,7 +41,13 @@ def runs(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Show the newest runs, after sending records that a tracking server has not received."""
+    """Show the newest runs, after sending records that a tracking server has not received.
+
+    Examples:
+        rnnlane runs
+        rnnlane runs --limit 100 --trials
+        rnnlane runs --json
+    """
     summaries, num_sent = list_runs(
         tracking_uri=tracking_uri,
         mlflow_experiment=mlflow_experiment,
@@ -56,7 +63,8 @@ def runs(
     else:
         header = ["run", "name", "status", "started", "took", "epoch"]
         header += ["train", "val", "test", "rows/s"]
-        output.write_table([_row(run) for run in summaries], header=header, title=TITLE)
+        rows = [_row(run) for run in summaries]
+        output.write_table(rows, header=header, title=TITLE, droppable=DROPPABLE)
 
 
 def _row(run: RunSummary) -> list[str]:

@@ -9,7 +9,11 @@ from rnnlane.config.schema import schema_text
 
 
 def schema(as_json: Json = False) -> None:
-    """Print the JSON schema of experiment files, for editors and for reference."""
+    """Print the JSON schema of experiment files, for editors and for reference.
+
+    Examples:
+        rnnlane schema > experiment.schema.json
+    """
     if as_json:
         output.write_json(ExperimentConfig.model_json_schema())
     else:

@@ -33,28 +33,47 @@ def search_line(search: SearchRecord) -> str:
     """The progress of the search, in a few words."""
     winner = search.winner
     best = "" if winner is None else f", best {_number(winner.score)} (trial {winner.number})"
+    if search.repeats:
+        return f"{search.repeats}{best}"
     left = "" if search.left_s is None else f", about {clock(search.left_s)} left"
     return f"{search.num_ended}/{search.num_planned} trials{best}{left}"
 
 
-def search_table(search: SearchRecord) -> RenderableType:
-    """The running and the best trials, with their values of the varied keys."""
+def search_table(search: SearchRecord, *, width: int) -> RenderableType:
+    """The running and the best trials, with their values of the varied keys.
+
+    Args:
+        search: so far.
+        width: of the terminal. Where a column for each key does not fit, one names all of them.
+    """
     keys = list(search.space)
-    header = ["trial", "state", search.metric, "epochs"]
+    columns = ["trial", "state", search.metric, "epochs"]
     running = [trial for trial in search.trials if trial.state == "running"]
     best = [trial for trial in search.ranked() if trial.state != "running"]
     trials = [*running[:NUM_RUNNING_SHOWN], *best[:NUM_BEST_SHOWN]]
     winners = [row for row, trial in enumerate(trials) if trial.number == search.best]
+    facts = [
+        [str(trial.number), trial.state, _number(trial.score), str(trial.num_epochs)]
+        for trial in trials
+    ]
+    header = columns + [_short_key(key, keys) for key in keys]
+    rows = [
+        [*cells, *(_value(trial.params, key) for key in keys)]
+        for cells, trial in zip(facts, trials, strict=True)
+    ]
+    if not output.fits(rows, header=header, width=width):
+        names = {key: _short_key(key, keys) for key in keys}
+        header = [*columns, "settings"]
+        rows = [
+            [*cells, settings({names[key]: value for key, value in trial.params.items()})]
+            for cells, trial in zip(facts, trials, strict=True)
+        ]
     return output.table_of(
-        [
-            [str(trial.number), trial.state, _number(trial.score), str(trial.num_epochs)]
-            + [_value(trial.params, key) for key in keys]
-            for trial in trials
-        ],
-        header=header + [_short_key(key, keys) for key in keys],
+        rows,
+        width=width,
+        header=header,
         title=f"{search.name}: {search_line(search)}",
         bold=winners[0] if winners else None,
-        num_unwrapped=len(header),
     )
 
 

@@ -50,6 +50,11 @@ def submit(  # noqa: PLR0913, PLR0917 (typer reads the options from it)
     leaves the job running and exits with 130. The same experiment, code and data submitted twice
     are one job: the second command follows the first one's. After a failed or stopped job, the next
     continues its run; after a success, changed code or data start a new one.
+
+    Examples:
+        rnnlane submit experiments/demo.yaml --address http://HOST:8265
+        rnnlane submit tickets.yaml --detach
+        rnnlane submit tickets.yaml --runtime-env pip --again
     """
     config = load_experiment(experiment, list(overrides or ()))
     from rnnlane.jobs.client import JobClient, resolve_address

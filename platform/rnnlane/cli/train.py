@@ -10,8 +10,10 @@ from rnnlane.cli import output
 from rnnlane.cli.class_table import sample_rows, write_classes
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose, whole_number
 from rnnlane.cli.progress import events_for
+from rnnlane.cli.run_pages import browse_rows, store_option, write_pages
 from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
+from rnnlane.config.paths import is_job
 from rnnlane.pipeline import train as train_experiment
 
 if TYPE_CHECKING:
@@ -43,7 +45,13 @@ def train(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Prepare the data, train on DDP workers, test, and log the run and its model."""
+    """Prepare the data, train on DDP workers, test, and log the run and its model.
+
+    Examples:
+        rnnlane train experiments/demo.yaml
+        rnnlane train tickets.yaml --set training.epochs=3 --workers 0
+        rnnlane train tickets.yaml --resume
+    """
     settings = list(overrides or ())
     if workers is not None:
         settings.append(f"runtime.num_workers={workers}")
@@ -54,9 +62,7 @@ def train(
     if as_json:
         output.write_json(result.as_dict())
     else:
-        # The other verbs do not read the experiment: name its store, if it has one.
-        store = f" --tracking-uri {result.tracking_uri}" if config.tracking.uri else ""
-        _show(result, name=config.name, store=store)
+        _show(result, name=config.name, store=store_option(config, result))
 
 
 def _show(result: TrainResult, *, name: str, store: str) -> None:
@@ -79,13 +85,18 @@ def _show(result: TrainResult, *, name: str, store: str) -> None:
             if max_norm is not None
             else "none",
         ],
-        *sample_rows(result.sample),
+        *sample_rows(result.sample, verdict=result.verdict),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
-        ["files", result.run_folder],
-        ["browse", f"rnnlane ui{store}"],
-        ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
+        *browse_rows(result, store=store),
     ]
+    if not is_job():  # else `rnnlane submit` names the commands that work where its user is
+        rows += [
+            *([["report", result.report]] if result.report else []),
+            ["files", result.run_folder],
+            ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
+        ]
     output.write_table(rows, title=f"{name}: finished")
     write_classes(result.classes, result.confused)
     for note in result.notes:
         output.write(f"note: {note}")
+    write_pages(result)

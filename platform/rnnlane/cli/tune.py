@@ -11,8 +11,10 @@ import typer
 from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
 from rnnlane.cli.progress import events_for
+from rnnlane.cli.run_pages import browse_rows, store_option, write_pages
 from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
+from rnnlane.config.paths import is_job
 from rnnlane.errors import ConfigError
 from rnnlane.pipeline import tune as tune_experiment
 
@@ -41,7 +43,12 @@ def tune(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Search the space of the experiment's `search` section for the best settings."""
+    """Search the space of the experiment's `search` section for the best settings.
+
+    Examples:
+        rnnlane tune experiments/search-quick.yaml --output best.yaml
+        rnnlane tune tickets-search.yaml --set search.num_trials=40 --resume
+    """
     config = load_experiment(experiment, list(overrides or ()))
     if best is not None:
         _check_writable(best)
@@ -54,7 +61,7 @@ def tune(
     if as_json:
         output.write_json(result.as_dict())
     else:
-        _show(result, name=config.name, best=best)
+        _show(result, name=config.name, best=best, store=store_option(config, result))
     if result.best is None:
         raise typer.Exit(1)
 
@@ -71,7 +78,7 @@ def _check_writable(file: Path) -> None:
         )
 
 
-def _show(result: SearchResult, *, name: str, best: Path | None) -> None:
+def _show(result: SearchResult, *, name: str, best: Path | None, store: str) -> None:
     trials = (
         f"{result.num_trials}: {result.num_pruned} pruned, {result.num_cut} cut by the time "
         f"budget, {result.num_failed} failed; {result.epochs_trained} epochs in "
@@ -83,13 +90,17 @@ def _show(result: SearchResult, *, name: str, best: Path | None) -> None:
             ["winner", f"trial {result.best['number']}, {result.best['value']:.4f}"],
             ["", ", ".join(f"{key}={_short(v)}" for key, v in result.best["params"].items())],
             ["clipping", _clipping(result)],
-            ["train it", f"rnnlane train {best or result.best_config}"],
         ]
+    if not is_job():  # else `rnnlane submit` names the commands that work where its user is
+        if result.best is not None:
+            rows.append(["train it", f"rnnlane train {best or result.best_config}"])
+        rows.append(["report", result.report])
     rows += [
-        ["report", result.report],
         ["run", f"{result.run_id} in {result.tracking_uri}"],
+        *browse_rows(result, store=store),
     ]
     output.write_table(rows, title=f"{name}: finished")
+    write_pages(result)
 
 
 def _clipping(result: SearchResult) -> str:

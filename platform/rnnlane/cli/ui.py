@@ -8,9 +8,7 @@ import typer
 
 from rnnlane.cli import output
 from rnnlane.cli.options import Json, TrackingUri, whole_number
-from rnnlane.config.experiment import TrackingConfig
 
-DEFAULT_EXPERIMENT = TrackingConfig().mlflow_experiment
 Port = Annotated[
     int,
     typer.Option(
@@ -21,29 +19,56 @@ Port = Annotated[
     ),
 ]
 MlflowExperiment = Annotated[
-    str,
-    typer.Option("--mlflow-experiment", help="MLflow experiment to open if the store is a server."),
+    str | None,
+    typer.Option(
+        "--mlflow-experiment",
+        metavar="NAME",
+        help="MLflow experiment to open; default rnnlane, else the one with the newest run.",
+    ),
+]
+ShownRun = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        help="Open the page of a run: its id or the start of it, its name, or latest.",
+    ),
 ]
 
 
 def ui(
     port: Port = 5000,
-    mlflow_experiment: MlflowExperiment = DEFAULT_EXPERIMENT,
+    mlflow_experiment: MlflowExperiment = None,
+    run: ShownRun = None,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Open MLflow's web pages; an embedded store is served on loopback until Ctrl-C."""
+    """Open MLflow's web pages; an embedded store is served on loopback until Ctrl-C.
+
+    Examples:
+        rnnlane ui
+        rnnlane ui --run latest
+        rnnlane ui --port 5001
+        rnnlane ui --tracking-uri http://HOST:5000
+    """
     from rnnlane.errors import redact
-    from rnnlane.tracking.ui import experiment_page, serve_store
+    from rnnlane.tracking.links import is_server
+    from rnnlane.tracking.ui import page_address, serve_store
     from rnnlane.tracking.uris import resolve_uri
 
     uri = resolve_uri(tracking_uri)
-    served = not uri.startswith(("http://", "https://"))
-    url = f"http://127.0.0.1:{port}" if served else experiment_page(uri, mlflow_experiment)
+    served = not is_server(uri)
+    url = page_address(
+        uri,
+        served_at=f"http://127.0.0.1:{port}",
+        mlflow_experiment=mlflow_experiment,
+        run=run,
+    )
     if as_json:
         output.write_json({"url": url, "tracking_uri": redact(uri), "served_here": served})
     else:
-        output.write(f"{url}   ({'Ctrl-C ends it' if served else 'the store is a server'})")
+        # The address on a line of its own: a click opens it.
+        output.write(f"{url}\n({'Ctrl-C ends it' if served else 'the store is a server'})")
     if served:
         serve_store(uri, port=port)
     else:

@@ -30,8 +30,10 @@ from rnnlane.config.section import (
     Section,
     Share,
     ValMetric,
+    refuse_if,
 )
 from rnnlane.config.sources import AnySource
+from rnnlane.config.wording import NAME_PATTERN
 
 SAMPLE_FROM_VAL = "from_val"
 
@@ -128,18 +130,19 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _official_test_exists(self) -> Self:
-        source = self.source
-        if self.test == "official" and not source.has_official_test:
-            raise ValueError(
+        source, is_official = self.source, self.test == "official"
+        names = self.classes or ()
+        refuse_if(
+            {
                 f"test: official needs a source with a test split, but got kind {source.kind} "
-                "without test_path; give a fraction or test_path"
-            )
-        if self.test != "official" and "test_path" in source.locations:
-            raise ValueError(
-                f"test_path is only read with test: official, but got test: {self.test}"
-            )
-        if self.classes is not None and len(set(self.classes)) != len(self.classes):
-            raise ValueError(f"classes must differ, but got {list(self.classes)}")
+                "without test_path; give a fraction or test_path": is_official
+                and not source.has_official_test,
+                f"test_path is only read with test: official, but got test: {self.test}": (
+                    not is_official and "test_path" in source.locations
+                ),
+                f"classes must differ, but got {list(names)}": len(set(names)) != len(names),
+            }
+        )
         return self
 
 
@@ -148,6 +151,9 @@ class VocabularyConfig(Section):
 
     max_size: int = Field(30_000, ge=3, description="Tokens kept, padding and unknown included.")
     min_count: PositiveInt = Field(2, description="Times a token must occur in train to be kept.")
+
+
+_NO_STOP_WORDS = {"", "yes", "no", "on", "true", "false", "none", "null", "1", "0"}
 
 
 class TextConfig(Section):
@@ -180,6 +186,17 @@ class TextConfig(Section):
         description="Characters read of a text; a longer text is cut before cleaning, and counted.",
     )
     vocabulary: VocabularyConfig = VocabularyConfig()
+
+    @field_validator("stop_words", mode="before")
+    @classmethod
+    def _says_which_words(cls, value: Any) -> Any:
+        # As the path of a file, `yes` would be looked for when everything has started.
+        if str(value).strip().lower() in _NO_STOP_WORDS:
+            raise ValueError(
+                "must be off, english, english_keep_negations or the path of a file, but got "
+                f"{str(value).lower() if isinstance(value, bool) else repr(value)}"
+            )
+        return value
 
     @model_validator(mode="after")
     def _characters_have_no_stop_words(self) -> Self:
@@ -404,12 +421,25 @@ class TrackingConfig(Section):
         60.0, description="Seconds to wait at the end for a tracking server that does not answer."
     )
 
+    @field_validator("uri")
+    @classmethod
+    def _begins_with_its_kind(cls, value: str | None) -> str | None:
+        # Which kinds there are is for MLflow to say, when the store is opened.
+        if value and value != "databricks" and "://" not in value:
+            is_host = re.fullmatch(r"[\w.-]+:\d+(/.*)?", value)
+            meant = f"http://{value}" if is_host else "sqlite:///path/to/mlflow.db"
+            raise ValueError(
+                "must begin with the kind of store, such as http:// or sqlite:///, but got "
+                f"{value.rpartition('@')[2]!r}; write {meant}"
+            )
+        return value
+
 
 class ExperimentConfig(Section):
     """One experiment: what to learn from which texts, how, where, and where to log it."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        pattern=NAME_PATTERN,
         max_length=80,
         description="Names the run and its files: letters, digits, dot, dash and underscore.",
     )
@@ -441,28 +471,22 @@ class ExperimentConfig(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         workers = max(1, self.runtime.max_workers)
-        if self.training.global_batch_size < workers:
-            raise ValueError(
+        per_trial = 0 if self.search is None else self.search.workers_per_trial
+        batch, shards = self.training.global_batch_size, self.training.reduction_shards
+        refuse_if(
+            {
                 "training.global_batch_size must be at least runtime.num_workers, but got "
-                f"({self.training.global_batch_size}, {workers})"
-            )
-        shards = self.training.reduction_shards
-        if shards is not None:
-            if shards < workers:
-                raise ValueError(
-                    "training.reduction_shards must be at least runtime.num_workers, but got "
-                    f"({shards}, {workers})"
-                )
-            if self.search is not None and shards < self.search.workers_per_trial:
-                raise ValueError(
-                    "training.reduction_shards must be at least search.workers_per_trial, but got "
-                    f"({shards}, {self.search.workers_per_trial})"
-                )
-        if self.model.pretrained_vectors and self.text.tokenizer == "characters":
-            raise ValueError(
-                "model.pretrained_vectors holds words and needs a word tokenizer, "
-                "but got text.tokenizer characters"
-            )
-        if self.training.precision == "bfloat16" and self.runtime.device == "cpu":
-            raise ValueError("training.precision bfloat16 needs a GPU, but got runtime.device cpu")
+                f"({batch}, {workers})": batch < workers,
+                "training.reduction_shards must be at least runtime.num_workers, but got "
+                f"({shards}, {workers})": shards is not None and shards < workers,
+                "training.reduction_shards must be at least search.workers_per_trial, but got "
+                f"({shards}, {per_trial})": shards is not None and shards < per_trial,
+                "model.pretrained_vectors holds words and needs a word tokenizer, but got "
+                "text.tokenizer characters": self.model.pretrained_vectors is not None
+                and self.text.tokenizer == "characters",
+                "training.precision bfloat16 needs a GPU, but got runtime.device cpu": (
+                    self.training.precision == "bfloat16" and self.runtime.device == "cpu"
+                ),
+            }
+        )
         return self

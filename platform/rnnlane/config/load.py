@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.explain import Problem, check, shown
-from rnnlane.config.space_check import check_space
+from rnnlane.config.space_check import check_names, check_space
 from rnnlane.config.yaml_source import MAX_BYTES, KeyPath, parse_value, parse_yaml
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, MistakesError, RnnlaneError
 
 
 def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -23,6 +24,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     Raises:
         ConfigError: the file cannot be read, is not a YAML mapping, or breaks a rule; names file,
             line and dotted key, and for an unknown key the nearest valid one.
+        MistakesError: it breaks several rules.
     """
     origin = str(path)
     try:
@@ -66,8 +68,8 @@ def experiment_from_mapping(
         lines: 1-based line of each key path in that source.
 
     Raises:
-        ConfigError: the experiment, or one that its ``search.space`` contains, breaks a rule; the
-            error names the first and counts the others.
+        ConfigError: the experiment, or one that its ``search.space`` contains, breaks a rule.
+        MistakesError: it breaks several.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(
@@ -76,52 +78,90 @@ def experiment_from_mapping(
             remedy="start with `name:` and `data:`; experiments/demo.yaml is an example",
         )
     states = [_copied(values)]
+    errors: list[RnnlaneError] = []
     for override in overrides:
-        states.append(_overridden(states[-1], override))
+        try:
+            states.append(_overridden(states[-1], override))
+        except ConfigError as error:
+            errors.append(error)
+            states.append(states[-1])
     checked = _check(states[-1])
-    if isinstance(checked, Problem):
-        raise checked.error(_place(checked, states, list(overrides), origin, lines or {}))
-    return checked
+    if not isinstance(checked, ExperimentConfig):
+        # Each state is checked once, and only if it has to be: a search space takes a second.
+        before = cache(lambda number: _check(states[number]))
+        places = [_place(problem, before, len(overrides), lines or {}) for problem in checked]
+        for place, problem in sorted(zip(places, checked, strict=True), key=lambda each: each[0]):
+            errors.append(problem.error(place.text(origin, overrides)))
+    if isinstance(checked, ExperimentConfig) and not errors:
+        return checked
+    raise MistakesError.of(errors)
 
 
-def _check(values: Mapping[str, Any]) -> ExperimentConfig | Problem:
-    """The experiment with its search space checked too, or the first broken rule."""
-    config = check(values)
-    if isinstance(config, Problem) or config.search is None:
+def _check(values: Mapping[str, Any]) -> ExperimentConfig | list[Problem]:
+    """The experiment with its search space checked too, or the broken rules."""
+    config = check(values, thorough=True)
+    if not isinstance(config, ExperimentConfig):
+        return config + _unknown_in_space(values)
+    if config.search is None:
         return config
     try:
         check_space(config)
     except ConfigError as error:
-        return Problem(_split(error.where or "search"), error.message, error.remedy)
+        return _as_problems(error)
     return config
+
+
+def _unknown_in_space(values: Mapping[str, Any]) -> list[Problem]:
+    """Of an experiment that is not valid otherwise."""
+    search = values.get("search")
+    space = search.get("space") if isinstance(search, Mapping) else None
+    try:
+        check_names(list(space) if isinstance(space, Mapping) else [])
+    except ConfigError as error:
+        return _as_problems(error)
+    return []
+
+
+def _as_problems(error: ConfigError) -> list[Problem]:
+    errors = error.errors if isinstance(error, MistakesError) else (error,)
+    return [Problem(_split(each.where or "search"), each.message, each.remedy) for each in errors]
+
+
+class _Place(NamedTuple):
+    """Where a mistake is; places are ordered as people read them, the file first."""
+
+    override: int  # from 1; 0: the file
+    line: int  # from 1; 0: not known
+
+    def text(self, origin: str, overrides: Sequence[str]) -> str:
+        if self.override:
+            return f"--set {overrides[self.override - 1]}"
+        return f"{origin}:{self.line}" if self.line else origin
 
 
 def _place(
     problem: Problem,
-    states: Sequence[Mapping[str, Any]],
-    overrides: Sequence[str],
-    origin: str,
+    before: Callable[[int], ExperimentConfig | list[Problem]],
+    num_overrides: int,
     lines: Mapping[KeyPath, int],
-) -> str:
-    """The override that brought the problem about; if none did, file and line of its key.
+) -> _Place:
+    """The override that brought the problem about; if none did, the line of its key.
 
     Args:
         problem: of the last state.
-        states: the values of the file, and those after each override.
-        overrides: one fewer than there are states.
-        origin: the file.
-        lines: of its keys; an inner key without one has the line of its section.
+        before: what the file was (0), or what it was after so many overrides.
+        num_overrides: of the last state.
+        lines: of the file's keys; an inner key without one has the line of its section.
     """
-    for override, before in zip(reversed(overrides), reversed(states[:-1]), strict=True):
-        earlier = _check(before)
-        is_same = isinstance(earlier, Problem) and (
-            (earlier.path, earlier.message) == (problem.path, problem.message)
+    for number in range(num_overrides, 0, -1):
+        earlier = before(number - 1)
+        is_new = isinstance(earlier, ExperimentConfig) or not any(
+            (each.path, each.message) == (problem.path, problem.message) for each in earlier
         )
-        if not is_same:
-            return f"--set {override}"
+        if is_new:
+            return _Place(number, 0)
     paths = (problem.path[:length] for length in range(len(problem.path), 0, -1))
-    line = next((lines[path] for path in paths if path in lines), None)
-    return origin if line is None else f"{origin}:{line}"
+    return _Place(0, next((lines[path] for path in paths if path in lines), 0))
 
 
 def _copied(value: Any) -> Any:

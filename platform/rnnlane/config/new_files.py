@@ -49,16 +49,20 @@ def write_experiment(file: Path, text: str) -> None:
     _write_schema(file.parent)
 
 
-def shipped_experiments() -> list[Path]:
-    """The experiments that come with rnnlane, sorted: in the wheel, or in the checkout.
+def shipped_experiments() -> dict[str, Path]:
+    """The experiments and notebooks that come with rnnlane, in the wheel or in the checkout.
+
+    Returns:
+        The files by their paths below the folder, sorted.
 
     Raises:
         ConfigError: neither has them.
     """
     package = Path(rnnlane.__file__).parent
     for folder in (package / "examples", package.parents[1] / "experiments"):
-        if found := sorted(folder.glob("*.yaml")):
-            return found
+        found = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("notebooks/*.ipynb"))]
+        if found:
+            return {str(file.relative_to(folder)): file for file in found}
     raise ConfigError(
         f"the examples must come with rnnlane, but {package} has none",
         remedy="install rnnlane again",
@@ -75,7 +79,7 @@ def write_examples(folder: Path, *, force: bool) -> list[str]:
         ConfigError: one is there already, with another content, and ``force`` is not given.
         ResourceError: the disk is full, or the folder cannot be written.
     """
-    shipped = {file.name: file.read_bytes() for file in shipped_experiments()}
+    shipped = {name: file.read_bytes() for name, file in shipped_experiments().items()}
     for name, content in shipped.items():
         target = folder / name
         if target.exists() and not force and target.read_bytes() != content:
@@ -84,9 +88,9 @@ def write_examples(folder: Path, *, force: bool) -> list[str]:
                 where=str(target),
                 remedy="name another folder, or give --force to replace it",
             )
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     for name, content in shipped.items():
+        with disk_errors(folder):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
         _write(folder / name, content)
     _write_schema(folder)
     return [str(folder / name) for name in (*shipped, SCHEMA_FILE)]

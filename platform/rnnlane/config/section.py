@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
@@ -74,6 +75,25 @@ ColumnNames = Annotated[
 
 # What torch, numpy, scikit-learn and Optuna all take as a size, a count or a seed.
 LARGEST_INT = 2**31 - 1
+
+
+class BrokenRulesError(ValueError):
+    """Several rules between the keys of a section that are broken at once.
+
+    Attributes:
+        messages: a sentence for each.
+    """
+
+    def __init__(self, messages: Sequence[str]):
+        super().__init__("; ".join(messages))
+        self.messages = tuple(messages)
+
+
+def refuse_if(rules: Mapping[str, bool]) -> None:
+    """Raises :class:`BrokenRulesError` with the sentences of those rules that are broken."""
+    broken = [message for message, is_broken in rules.items() if is_broken]
+    if broken:
+        raise BrokenRulesError(broken)
 
 
 class Section(BaseModel):

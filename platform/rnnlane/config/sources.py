@@ -65,7 +65,7 @@ def _validated(value: Any) -> SourceConfig:
     if not isinstance(kind, str) or kind not in SOURCES:
         context = {
             "discriminator": "'kind'",
-            "tag": str(kind),
+            "tag": str(kind).encode("ascii", "backslashreplace").decode(),
             "expected_tags": ", ".join(map(repr, SOURCES)),
         }
         raise PydanticKnownError("union_tag_invalid", context)

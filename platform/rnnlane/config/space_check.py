@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import functools
 import random
 from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.explain import RENAMED
+from rnnlane.config.explain import hint_of
+from rnnlane.config.keys import dotted_fields
+from rnnlane.config.near_names import RENAMED, meant_keys
 from rnnlane.config.search import format_value, natural_mode, same_value
-from rnnlane.config.section import Section
-from rnnlane.config.sources import SourceConfig
 from rnnlane.config.space import (
     MAX_GRID,
     Params,
@@ -34,7 +31,7 @@ from rnnlane.config.space import (
     value_of,
     with_ancestors,
 )
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, MistakesError, RnnlaneError
 
 _MAX_COMBINATIONS = 2_000
 _MAX_VALUES_TRIED = 50
@@ -43,6 +40,7 @@ _NOT_VARIED = {
     "name": "it only labels the runs",
     "description": "it only labels the runs",
     "sample_text": "it does not change what is learned",
+    "inference": "it does not change what is learned",
     "seed": "trials on different splits cannot be compared; search.repeats tries several seeds",
     "data": "trials on different rows cannot be compared",
     "training.seed": "the best seed would win by chance; search.repeats tries several",
@@ -66,9 +64,7 @@ def check_space(config: ExperimentConfig) -> None:
         ConfigError: names the key at fault, as ``search.space.<key>``, and the values.
     """
     space = search_of(config).space
-    for key in space:
-        _check_known(key, f"search.space.{key}")
-        _check_may_vary(key)
+    check_names(list(space))
     for key in ordered_keys(space):
         _check_conditions(config, key)
         _check_continuous(config, key)
@@ -81,13 +77,31 @@ def check_space(config: ExperimentConfig) -> None:
     data_variants(config)
 
 
+def check_names(keys: Sequence[str]) -> None:
+    """Refuses keys that do not exist or may not vary.
+
+    Raises:
+        ConfigError: one; names it as ``search.space.<key>``.
+        MistakesError: several.
+    """
+    errors: list[RnnlaneError] = []
+    for key in keys:
+        try:
+            _check_may_vary(key)
+            _check_known(key, f"search.space.{key}")
+        except ConfigError as error:
+            errors.append(error)
+    if errors:
+        raise MistakesError.of(errors)
+
+
 def _check_known(key: str, where: str) -> None:
-    fields = _fields()
+    fields = dotted_fields()
     if key in RENAMED:
         raise ConfigError(f"`{key}` is now `{RENAMED[key]}`", where=where, remedy="rename the key")
     if key not in fields:
-        near = difflib.get_close_matches(key, fields, n=1, cutoff=0.6)
-        remedy = f"did you mean `{near[0]}`?" if near else "`rnnlane schema` lists the keys"
+        meant = meant_keys(key, section="", beside=list(fields), keys=fields)
+        remedy = hint_of(meant) or "`rnnlane schema` lists the keys"
         raise ConfigError(f"unknown key `{key}`", where=where, remedy=remedy)
     if fields[key] is None:
         inner = [name for name in fields if name.startswith(f"{key}.")]
@@ -263,23 +277,9 @@ def _find_condition(
     return max(candidates, key=rank, default=(list(blamed)[-1], None, []))
 
 
-@functools.cache
-def _fields(model: type[Section] = ExperimentConfig) -> dict[str, FieldInfo | None]:
-    """All dotted keys of an experiment; None for a section."""
-    fields: dict[str, FieldInfo | None] = {}
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section) and inner is not SourceConfig:
-            fields[name] = None
-            fields |= {f"{name}.{key}": value for key, value in _fields(inner).items()}
-        else:
-            fields[name] = field
-    return fields
-
-
 def _accepts(key: str, value: Any) -> bool:
     """Whether a value has a key's type and range, regardless of the other keys."""
-    field = _fields()[key]
+    field = dotted_fields()[key]
     assert field is not None
     annotation: Any = Annotated[field.annotation, field]
     try:

@@ -15,15 +15,17 @@ from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.errors import redact
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
+from rnnlane.execution.reporting import calibrate, fit_on, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.predictor import Predictor
-from rnnlane.models.linear import LinearClassifier, fit_linear
+from rnnlane.models.linear import LinearClassifier
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
 from rnnlane.records.results import BaselineResult
-from rnnlane.reports.artifacts import write_answers, write_inputs, write_predictions
+from rnnlane.reports.artifacts import write_answers, write_inputs
 from rnnlane.reports.classes import describe_classes
+from rnnlane.reports.run_facts import RunFacts
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.training.group import in_process
@@ -68,17 +70,8 @@ def _fit_and_log(
     run: TrackedRun[MlflowTracker],
 ) -> BaselineResult:
     record, tracker = run.record, run.tracker
-    num_classes = len(prepared.class_names)
-    train = splits["train"]
     started = time.perf_counter()
-    model = fit_linear(
-        train.token_ids,
-        train.offsets,
-        train.labels,
-        config=config.baseline,
-        vocabulary_size=prepared.manifest.vocabulary_size,
-        num_classes=num_classes,
-    )
+    model = fit_on(splits["train"], config, prepared)
     fit_s = time.perf_counter() - started
     metrics, confusions, predictions = _scores(model, splits, prepared)
     tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}], 1)
@@ -92,20 +85,32 @@ def _fit_and_log(
         model={"num_ngrams": num_ngrams, "num_words": config.baseline.num_words},
         class_names=prepared.class_names,
     )
+    temperature = calibrate(config, bundle, predictions)
     predictor = Predictor.load(bundle)
     results = record.folder / "results"
     (results / "figures").mkdir(parents=True, exist_ok=True)
     names = prepared.class_names
-    sample = sample_answer(config, predictor, val=splits["val"], vocabulary=prepared.vocabulary())
+    sample = sample_answer(config, predictor, val=splits["val"], prepared=prepared)
     numbers = {"metrics": metrics, **write_answers(results, confusions, names, sample=sample)}
     (results / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
-    write_predictions(results, predictions)
+    facts = RunFacts(
+        config=config,
+        manifest=prepared.manifest,
+        metrics=metrics,
+        confusions=confusions,
+        predictions=predictions,
+        temperature=temperature,
+        sample=sample,
+    )
+    report = write_answers_and_report(results, facts, prepared=prepared, splits=splits)
     tracker.log_artifacts(results)
-    model_uri = tracker.log_model(bundle)
+    model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
     tracker.set_tags({"rnnlane.model": "linear", "rnnlane.num_ngrams": str(num_ngrams)})
     return BaselineResult(
         run_id=tracker.run_id,
         tracking_uri=redact(tracker.tracking_uri),
+        run_url=tracker.pages.run,
+        runs_url=tracker.pages.runs,
         data_fingerprint=prepared.fingerprint,
         model_uri=model_uri,
         metrics=metrics,
@@ -113,6 +118,9 @@ def _fit_and_log(
         fit_s=fit_s,
         sample=sample,
         run_folder=str(record.folder),
+        report=str(report),
+        temperature=temperature.used,
+        verdict=facts.verdict,
         **describe_classes(confusions, names),
     )
 

@@ -139,6 +139,8 @@ class TrackedRun(Generic[TrackerT]):
         self.events.error(error)
         is_interrupted = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if is_interrupted else str(error) or type(error).__name__
+        if is_interrupted:
+            self.events.stage("recording the end of the run")
         try:
             self.record = self.record.update(state="killed" if is_interrupted else "failed")
             self._close(reason=reason)
@@ -204,7 +206,8 @@ def tracked_run(
     try:
         log.open()
         _write_reserve(record)
-        log.note(marker_line(tracker.run_id, tracker.tracking_uri))
+        page = tracker.pages.run
+        log.note(marker_line(tracker.run_id, tracker.tracking_uri, page=page))
         yield run
     except BaseException as error:
         if isinstance(error, RnnlaneError) or not is_disk_full(error):

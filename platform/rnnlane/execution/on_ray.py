@@ -6,7 +6,6 @@ import contextlib
 import logging
 import math
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -40,6 +39,7 @@ from rnnlane.ray_cluster.internals_train import (
     controller_environment,
     release_resources,
 )
+from rnnlane.ray_cluster.session import call_when_ended
 from rnnlane.records.events import RunEvents
 from rnnlane.training.checkpoint import BEST
 from rnnlane.training.loop import Outcome
@@ -77,6 +77,7 @@ def train_on_ray(
     )
     worker_needs = cluster.describe_worker(config.runtime, gpus_per_worker)
     nodes = cluster.alive_nodes()
+    call_when_ended(remove_abandoned)  # the workers of an interrupted run are killed
     while True:
         _wait_for_nodes(config.runtime, gpus_per_worker, events)
         try:
@@ -125,9 +126,12 @@ def _attempt(
             config, setting, name=name, root=store.root, gpus_per_worker=gpus_per_worker
         )
         variables = _controller_variables(config.runtime)
-        with _keyboard_interrupt(), controller_environment(variables):
+        with controller_environment(variables):
             try:
                 result: Any = trainer.fit()
+            except KeyboardInterrupt:
+                trainer.abort()
+                raise
             except RayError:
                 release_resources(trainer.train_run_context.run_id)
                 raise
@@ -167,19 +171,6 @@ def _trainer(
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
     )
-
-
-@contextlib.contextmanager
-def _keyboard_interrupt() -> Iterator[None]:
-    """Makes Ctrl-C raise KeyboardInterrupt: Ray Train's handler exits with code 0 instead."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit:
-        raise KeyboardInterrupt from None
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
 
 
 def _controller_variables(runtime: RuntimeConfig) -> dict[str, str]:
@@ -235,7 +226,9 @@ def _inbox(events: RunEvents) -> Iterator[Any]:
         yield inbox
     finally:
         with contextlib.suppress(Exception):
-            inbox.put(None)
+            # Not inbox.put(): if Ray could not start the queue's actor, that waits for ever.
+            actor: Any = inbox.actor
+            ray.wait([actor.put.remote(None)], timeout=10)
             thread.join(timeout=10)
             inbox.shutdown(force=True)
 

@@ -5,10 +5,13 @@ Guo et al., "On calibration of modern neural networks", ICML 2017.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from rnnlane.records.predictions import Predictions
 
 NUM_BINS = 15
 # Where the best temperature lies beyond these, the rows say no more than "less" or "more certain".
@@ -76,6 +79,60 @@ def at_temperature(logits: Floats, temperature: float) -> npt.NDArray[np.float64
     weights: npt.NDArray[np.float64] = np.exp(scaled)
     weights /= weights.sum(axis=1, keepdims=True)
     return weights
+
+
+def log_probabilities(probabilities: Floats) -> npt.NDArray[np.float64]:
+    """Logits that have these probabilities: float64 [N, C].
+
+    What was too small for float32 counts as 1e-38, so that a certain mistake is a large one.
+    """
+    # A NaN stays one.
+    floor = np.finfo(np.float32).tiny
+    return np.log(np.maximum(np.asarray(probabilities, np.float64), floor))
+
+
+def tempered(predictions: Predictions, temperature: float) -> Predictions:
+    """What the model answers with a temperature, given what it answers without; no label changes.
+
+    Args:
+        predictions: with temperature 1.
+        temperature: divides the logits.
+    """
+    if temperature == 1.0:
+        return predictions
+    logits = log_probabilities(predictions.probabilities)
+    probabilities = at_temperature(logits, temperature).astype(np.float32)
+    # Where float32 has made two classes equal, the label is still the one that was ahead.
+    rows = np.flatnonzero(probabilities.argmax(axis=1) != predictions.predicted)
+    ahead = rows, predictions.predicted[rows]
+    probabilities[ahead] = np.nextafter(probabilities[ahead], np.float32(2))
+    return replace(predictions, probabilities=probabilities)
+
+
+class TemperatureChoice(NamedTuple):
+    """The temperature of a model.
+
+    Attributes:
+        used: divides the model's logits.
+        fitted: the one with the least log loss on val; None if none can be fitted.
+    """
+
+    used: float = 1.0
+    fitted: float | None = None
+
+
+def choose_temperature(
+    setting: Literal["fit"] | float | None, predictions: Predictions
+) -> TemperatureChoice:
+    """The temperature that a model gets, and the one that val suggests.
+
+    Args:
+        setting: ``inference.temperature``.
+        predictions: on val, with temperature 1.
+    """
+    fitted = fit_temperature(log_probabilities(predictions.probabilities), predictions.labels)
+    wanted = fitted if setting == "fit" else setting
+    return TemperatureChoice(1.0 if wanted is None else wanted, fitted)
 
 
 def fit_temperature(logits: Floats, labels: Ints) -> float | None:

@@ -9,10 +9,14 @@ from rnnlane.errors import ConfigError
 from rnnlane.inference.predictor import Predictor
 from rnnlane.records import html
 from rnnlane.records.explanation import Explanation
+from rnnlane.records.pictures import drawn
 from rnnlane.records.plain_text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+MAX_PLOTTED = 8
 
 
 class Model:
@@ -35,22 +39,40 @@ class Model:
             texts: a list of str, or a Series, whose index the answer gets.
 
         Returns:
-            A row a text: ``text``, ``label``, ``probability_<class>``, and ``num_known_tokens``:
-            how many of the tokens that are read the model knows. Where it is 0, the answer says
-            nothing about the text.
+            A row a text: ``text``, ``label``, ``probability_<class>``; ``num_known_tokens``, how
+            many of its ``num_tokens`` the model knows: where it is 0, the answer says nothing about
+            the text; and ``is_sure``, whether the answer is more than a guess.
 
         Raises:
             ConfigError: it is one text, or there is something among them that is no str.
         """
         import pandas as pd
 
-        table = pd.DataFrame({"text": _checked(texts)}, index=getattr(texts, "index", None))
+        index = texts.index if isinstance(texts, pd.Series) else None
+        table = pd.DataFrame({"text": _checked(texts)}, index=index)
         answer = self._predictor.predict(table["text"].tolist())
         columns = answer.columns()
         table["label"] = columns.pop("predicted_label")
         for name, values in columns.items():
             table[name] = values
         return table
+
+    def plot(self, texts: Sequence[str]) -> Figure:
+        """The probability of each class for up to 8 texts, as a matplotlib figure.
+
+        Raises:
+            ConfigError: it is one text, there is none or more than 8, or one is no str.
+        """
+        given = _checked(texts)
+        if not 1 <= len(given) <= MAX_PLOTTED:
+            raise ConfigError(
+                f"a picture shows 1 to {MAX_PLOTTED} texts, but got {len(given)}",
+                where="texts",
+                remedy=f"give the first {MAX_PLOTTED}; predict answers any number",
+            )
+        answer = self._predictor.predict(given)
+        shown = [one_line(text) for text in given]
+        return drawn("confidence", shown, answer.probabilities, self.class_names)
 
     def explain(self, text: str, *, label: str | None = None) -> Explanation:
         """How much each token of a text speaks for a label, and how much against it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,8 @@ from rnnlane.records.explanation import Explanation
 from rnnlane.training.metrics import length_batches
 
 TEXTS_PER_CHUNK = 2048
+# See :func:`is_sure`.
+SURE_FROM, MOST_UNKNOWN = 0.2, 0.5
 
 
 @dataclass(frozen=True)
@@ -36,31 +37,52 @@ class Predictions:
         num_known_tokens: int64 [N], how many of a text's tokens, of those that are kept, are in the
             vocabulary. Where it is 0, the text is empty for the model: its probabilities are those
             of any other such text.
+        num_tokens: int64 [N], how many tokens of a text are kept; at least 1.
     """
 
     class_names: tuple[str, ...]
     probabilities: npt.NDArray[np.float64]
     num_known_tokens: npt.NDArray[np.int64]
+    num_tokens: npt.NDArray[np.int64]
 
     @property
     def labels(self) -> list[str]:
         """The most probable class of each text."""
         return [self.class_names[index] for index in self.probabilities.argmax(axis=1)]
 
+    @property
+    def is_sure(self) -> npt.NDArray[np.bool_]:
+        """Whether each answer is more than a guess; see :func:`is_sure`: bool [N]."""
+        return is_sure(self.probabilities, self.unknown_share)
+
+    @property
+    def unknown_share(self) -> npt.NDArray[np.float64]:
+        """Share of each text's tokens that the model does not know, in [0, 1]: float64 [N]."""
+        share: npt.NDArray[np.float64] = 1 - self.num_known_tokens / self.num_tokens
+        return share
+
     def answers(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """For each text ``text``, ``label``, ``probabilities`` by class, ``num_known_tokens``."""
+        """For each text an answer as plain values.
+
+        It has ``text``, ``label``, ``probabilities`` by class, ``num_known_tokens``,
+        ``num_tokens``, and ``is_sure``.
+        """
         return [
             {
                 "text": text,
                 "label": label,
                 "probabilities": dict(zip(self.class_names, row, strict=True)),
                 "num_known_tokens": num_known,
+                "num_tokens": num_tokens,
+                "is_sure": sure,
             }
-            for text, label, row, num_known in zip(
+            for text, label, row, num_known, num_tokens, sure in zip(
                 texts,
                 self.labels,
                 self.probabilities.tolist(),
                 self.num_known_tokens.tolist(),
+                self.num_tokens.tolist(),
+                self.is_sure.tolist(),
                 strict=True,
             )
         ]
@@ -71,8 +93,13 @@ class Predictions:
             f"probability_{name}": self.probabilities[:, index].tolist()
             for index, name in enumerate(self.class_names)
         }
-        known = {"num_known_tokens": self.num_known_tokens.tolist()}
-        return {"predicted_label": self.labels, **probabilities, **known}
+        return {
+            "predicted_label": self.labels,
+            **probabilities,
+            "num_known_tokens": self.num_known_tokens.tolist(),
+            "num_tokens": self.num_tokens.tolist(),
+            "is_sure": self.is_sure.tolist(),
+        }
 
 
 class Predictor:
@@ -108,16 +135,30 @@ class Predictor:
         """Classifies texts; one without any token is treated as one unknown word."""
         # Chunks are classified, with one thread per core, while this thread encodes the next ones:
         # only encoding holds the GIL.
-        known, futures = [np.zeros(0, dtype=np.int64)], []
+        nothing = np.zeros(0, dtype=np.int64)
+        known, lengths, futures = [nothing], [nothing], []
         with ThreadPoolExecutor(os.cpu_count(), initializer=_use_one_fast_thread) as executor:
             for start in range(0, len(texts), TEXTS_PER_CHUNK):
                 encoded = self._encode(texts[start : start + TEXTS_PER_CHUNK])
                 known.append(_num_known(encoded))
+                lengths.append(encoded.lengths)
                 futures.append(executor.submit(self._classify, encoded))
         results = [future.result() for future in futures]
         none = np.zeros((0, len(self.class_names)))
         return Predictions(
-            self.class_names, np.concatenate([none, *results]), np.concatenate(known)
+            self.class_names,
+            np.concatenate([none, *results]),
+            num_known_tokens=np.concatenate(known),
+            num_tokens=np.concatenate(lengths),
+        )
+
+    def predict_rows(self, split: EncodedSplit) -> Predictions:
+        """Classifies encoded rows, whose labels are not used."""
+        return Predictions(
+            self.class_names,
+            self._classify(split),
+            num_known_tokens=_num_known(split),
+            num_tokens=split.lengths,
         )
 
     def explain(self, text: str, *, label: str | None = None) -> Explanation:
@@ -133,13 +174,15 @@ class Predictor:
         if label is None:
             label = self.class_names[int(self._classify(encoded)[0].argmax())]
         index = self.class_names.index(label)
-        shares, base, log_odds = token_shares(self._model, encoded.token_ids, index)
+        shares, base, log_odds = token_shares(
+            self._model, encoded.token_ids, index, temperature=self.temperature
+        )
         if not kept:  # it was read as one unknown token, which is none of its own
             shares, base = shares[:0], log_odds
         return Explanation(
             text=text,
             label=label,
-            probability=1 / (1 + math.exp(-log_odds)),
+            probability=float(torch.tensor(log_odds, dtype=torch.float64).sigmoid()),
             tokens=tuple(kept),
             known=tuple(bool(one != UNKNOWN_ID) for one in encoded.token_ids[: len(kept)]),
             shares=tuple(shares.tolist()),
@@ -157,21 +200,6 @@ class Predictor:
             logits = self.logits(batch.token_ids, batch.lengths).double() / self.temperature
             probabilities[rows] = logits.softmax(dim=1).numpy()
         return probabilities
-
-    def split_logits(self, split: EncodedSplit) -> npt.NDArray[np.float32]:
-        """Logits of all rows of a split, before the temperature: float32 [N, C]."""
-        found = np.zeros((len(split), len(self.class_names)), dtype=np.float32)
-        make_batch = BatchMaker(split, torch.device("cpu"))
-
-        @torch.inference_mode()
-        def fill(rows: npt.NDArray[np.int64]) -> None:
-            batch = make_batch(rows)
-            found[rows] = self.logits(batch.token_ids, batch.lengths).float().numpy()
-
-        with ThreadPoolExecutor(os.cpu_count(), initializer=_use_one_fast_thread) as executor:
-            for _ in executor.map(fill, length_batches(split.lengths)):
-                pass
-        return found
 
     def logits(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits [B, C] of encoded rows, before the temperature.
@@ -196,6 +224,28 @@ class Predictor:
         unknown = np.array([UNKNOWN_ID], dtype=np.int32)
         rows = [row if len(row) else unknown for row in self.token_ids(texts)]
         return encoded_split(rows, np.zeros(len(rows), dtype=np.int64))
+
+
+def is_sure(
+    probabilities: npt.NDArray[np.floating], unknown_share: npt.NDArray[np.floating]
+) -> npt.NDArray[np.bool_]:
+    """Whether answers are more than a guess.
+
+    They are where the highest probability is at least a fifth of the way from that of a uniform
+    guess, 1 / C, to certainty (0.6 for two classes, 0.36 for five), and where at most half of the
+    text's tokens are unknown to the model.
+
+    Args:
+        probabilities: of each class: [N, C].
+        unknown_share: of each text's tokens: [N], in [0, 1].
+
+    Returns:
+        bool [N]; False where the probabilities are NaN.
+    """
+    chance = 1 / probabilities.shape[1]
+    is_above = probabilities.max(axis=1, initial=0.0) >= chance + SURE_FROM * (1 - chance)
+    known_enough: npt.NDArray[np.bool_] = is_above & (unknown_share <= MOST_UNKNOWN)
+    return known_enough
 
 
 def encoded_split(

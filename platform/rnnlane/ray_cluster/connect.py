@@ -6,15 +6,21 @@ import logging
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from rnnlane.config.runtime import RuntimeConfig
-from rnnlane.data.in_use import hold
 from rnnlane.errors import JobError, ResourceError, first_line
 from rnnlane.ray_cluster.address import check_address, cluster_to_join, unreachable
 from rnnlane.ray_cluster.capacity import capacity, fits, own_cpus, trials_within
-from rnnlane.ray_cluster.internals import loopback_only, startup_failure, without_startup_log
+from rnnlane.ray_cluster.internals import (
+    loopback_only,
+    own_session,
+    startup_failure,
+    without_startup_log,
+)
+from rnnlane.ray_cluster.session import remove_at_exit
 from rnnlane.records.events import RunEvents
 from rnnlane.training.memory import use_huge_pages
 
@@ -22,11 +28,14 @@ from rnnlane.training.memory import use_huge_pages
 HEALTH_CHECK_INTERVAL_S = "0.5"
 
 
-def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
+def connect(config: RuntimeConfig, *, verbose: bool = False) -> str | None:
     """Connects this process to Ray; does nothing if it is connected already.
 
     ``RAY_ADDRESS`` names a cluster; without it a local Ray is started for this process alone. Its
     dashboard stays on, because Ray Train finds dead controllers through it.
+
+    Returns:
+        Where the dashboard of a Ray is that was started, for people; else None.
 
     Raises:
         ConfigError: RAY_ADDRESS has a wrong form, or the cluster requires a token.
@@ -44,14 +53,15 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     import ray
 
     if ray.is_initialized():
-        return
+        return None
+    dashboard = None
     address = cluster_to_join()
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         if address is None:
-            _start(config, options)
+            dashboard = _start(config, options)
         else:
             _join(address, options)
     except SystemExit as error:
@@ -65,10 +75,11 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> None:
     if not verbose:
         for name in ("ray", "ray.data", "ray.train", "ray.tune"):
             logging.getLogger(name).setLevel(logging.ERROR)
+    return dashboard
 
 
-def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
-    """Starts a Ray on this machine that ends with this process."""
+def _start(config: RuntimeConfig, options: dict[str, Any]) -> str:
+    """Starts a Ray on this machine that ends with this process; returns its dashboard."""
     import ray
 
     # A local machine is not preempted with notice; the watcher would be one more process.
@@ -76,6 +87,7 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
     # Every process would collect metrics for a Prometheus that a local Ray does not have.
     os.environ.setdefault("RAY_enable_metrics_collection", "0")
     num_cpus = own_cpus(config)
+    started_at = time.time()
     try:
         with loopback_only(), without_startup_log():
             context: Any = ray.init(
@@ -94,8 +106,21 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> None:
             remedy="it needs free memory, room in /dev/shm, and a temporary folder with room and a "
             "short path (RAY_TMPDIR, by default /tmp)",
         ) from error
-    # Tells `rnnlane clean` that the session's folder is ours, and when it is not needed.
-    hold(Path(context.address_info["session_dir"]))
+    except (KeyboardInterrupt, SystemExit):
+        session = own_session()
+        if session is not None and session.stat().st_mtime >= started_at:
+            remove_at_exit(session)
+        raise
+    remove_at_exit(Path(context.address_info["session_dir"]))
+    return f"http://{context.dashboard_url}{_token_hint()}"
+
+
+def _token_hint() -> str:
+    """Where the token is that the dashboard asks for, in words."""
+    if os.environ.get("RAY_AUTH_MODE") != "token" or os.environ.get("RAY_AUTH_TOKEN"):
+        return ""
+    file = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
+    return f" (asks for the token in {file})"
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

@@ -104,17 +104,40 @@ def startup_failure(error: Exception) -> tuple[str, Path | None]:
     quoted = _QUOTED_LOG.search(str(error))
     if quoted:
         return last_line(error), Path(quoted[1])
-    from ray._common.utils import get_default_ray_temp_dir
-
-    sessions = sorted(Path(get_default_ray_temp_dir()).glob(f"session_*_{os.getpid()}"))
+    session = own_session()
     names = ("gcs_server.err", "raylet.err", "dashboard.err")
-    for log in [sessions[-1] / "logs" / name for name in names] if sessions else ():
+    for log in [session / "logs" / name for name in names] if session else ():
         with contextlib.suppress(OSError):
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             errors = [match[1] for line in lines if (match := _NATIVE_ERROR.match(line))]
             if lines:
                 return (errors or lines[-1:])[0], log
     return first_line(error), None
+
+
+def own_session() -> Path | None:
+    """The newest folder of a session that this process started; None without one."""
+    from ray._common.utils import get_default_ray_temp_dir
+
+    sessions = sorted(Path(get_default_ray_temp_dir()).glob(f"session_*_{os.getpid()}"))
+    return sessions[-1] if sessions else None
+
+
+def multiprocessing_folders() -> set[Path]:
+    """The temporary folders of Python's that this process's Ray uses and will leave behind.
+
+    Its dashboard starts a server of ``multiprocessing``, whose socket is in such a folder, and is
+    killed before it can remove that.
+    """
+    import psutil
+
+    folders = set()
+    with contextlib.suppress(psutil.Error, OSError):
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error, OSError):
+                sockets = [Path(str(one.laddr)) for one in child.net_connections(kind="unix")]
+                folders |= {one.parent for one in sockets if one.parent.name.startswith("pymp-")}
+    return folders
 
 
 @contextlib.contextmanager

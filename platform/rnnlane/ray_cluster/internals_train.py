@@ -24,7 +24,7 @@ from ray.train.v2._internal.exceptions import (
     WorkerHealthCheckTimeoutError,
 )
 from ray.train.v2.api.config import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.v2.torch.torch_trainer import TorchTrainer
+from ray.train.v2.torch import torch_trainer
 
 __all__ = [
     "COORDINATOR",
@@ -42,10 +42,31 @@ __all__ = [
     "release_resources",
 ]
 
+_ABORT_TIMEOUT_S = 30.0
+
 # How long the controller waits for its workers to be placed, in seconds.
 START_TIMEOUT_VARIABLE: str = WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
 # Name and namespace of the actor that shares the cluster out among controllers.
 COORDINATOR = ("AutoscalingCoordinator", "AutoscalingCoordinator")
+
+
+class TorchTrainer(torch_trainer.TorchTrainer):
+    """Ray Train's, but Ctrl-C raises KeyboardInterrupt from ``fit()`` as everywhere else.
+
+    Train's own handler ends the process with exit code 0, and says nothing until its workers have
+    ended.
+    """
+
+    _controller: Any = None
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        self._controller = controller
+
+    def abort(self) -> None:
+        """Ends the controller and the workers after an interrupt, and waits for that."""
+        if self._controller is not None:
+            with contextlib.suppress(RayError):  # it ends by exiting
+                ray.get(self._controller.abort.remote(), timeout=_ABORT_TIMEOUT_S)
 
 
 @contextlib.contextmanager

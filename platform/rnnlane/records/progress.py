@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -13,16 +13,18 @@ class Progress:
         stage: its name, such as ``read`` or ``epoch 3/12``.
         done: units that are done.
         total: units in all; None if unknown.
+        unit: what is counted.
     """
 
     stage: str
     done: int
     total: int | None
+    unit: str = field(default="rows", kw_only=True)
 
     @property
     def detail(self) -> str:
         """The amount done, with its unit."""
-        return f"{self.done:,} rows" if self.stage != "download" else f"{self.done:,} bytes"
+        return f"{self.done:,} {self.unit}"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rnnlane.errors import redact
 
-_LINE = re.compile(r"^run ([0-9a-f]{32}) in (.+)$", re.MULTILINE)
+_LINE = re.compile(r"^run ([0-9a-f]{32}) (?:in|at) (.+)$", re.MULTILINE)
+_PAGE = "/#/"
 
 
 @dataclass(frozen=True)
@@ -16,23 +17,32 @@ class RunMarker:
 
     Attributes:
         run_id: MLflow's.
-        tracking_uri: the store, without passwords.
+        place: the run's page if the store is a server, else the store; without passwords.
     """
 
     run_id: str
-    tracking_uri: str
+    place: str
+
+    @property
+    def tracking_uri(self) -> str:
+        """The store."""
+        return self.place.partition(_PAGE)[0]
 
     @property
     def url(self) -> str | None:
         """The run's page; None if the store is not a server."""
-        if not self.tracking_uri.startswith(("http://", "https://")):
-            return None
-        return f"{self.tracking_uri.rstrip('/')}/#/runs/{self.run_id}"
+        return self.place if _PAGE in self.place else None
 
 
-def marker_line(run_id: str, tracking_uri: str) -> str:
-    """The line that a driver prints once its run exists in MLflow."""
-    return f"run {run_id} in {redact(tracking_uri)}"
+def marker_line(run_id: str, tracking_uri: str, *, page: str | None) -> str:
+    """The line that a driver prints once its run exists in MLflow.
+
+    Args:
+        run_id: MLflow's.
+        tracking_uri: the store.
+        page: the run's page; None if the store is not a server.
+    """
+    return f"run {run_id} at {page}" if page else f"run {run_id} in {redact(tracking_uri)}"
 
 
 def find_marker(log: str) -> RunMarker | None:

@@ -81,6 +81,8 @@ class SearchRecord:
         started_at: in seconds since 1970.
         elapsed_s: time spent searching, over all attempts.
         epochs_trained: over all trials and seeds.
+        repeats: of finalists, which train with other seeds once all trials have ended: what is
+            under way, for people; empty before and without.
     """
 
     name: str
@@ -97,6 +99,7 @@ class SearchRecord:
     started_at: float = 0.0
     elapsed_s: float = 0.0
     epochs_trained: int = 0
+    repeats: str = ""
 
     @property
     def winner(self) -> TrialRecord | None:

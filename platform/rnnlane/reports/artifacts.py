@@ -13,7 +13,6 @@ import yaml
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.errors import redact
-from rnnlane.inference.predictor import Predictor
 from rnnlane.records.predictions import FOLDER as PREDICTIONS
 from rnnlane.records.predictions import Predictions
 from rnnlane.reports.classes import write_class_tables
@@ -133,22 +132,3 @@ def clipped_fraction(outcome: Outcome) -> float:
         return 0.0
     finite = np.isfinite(outcome.norms)
     return float((finite & (outcome.norms > max_norm)).mean())
-
-
-def answers(
-    texts: Sequence[str], predictor: Predictor, probabilities: np.ndarray
-) -> list[dict[str, Any]]:
-    """For each text its most probable class and the probability of every class, by name.
-
-    ``probabilities`` is float [N, C] for N texts.
-    """
-    return [
-        {
-            "text": text,
-            "label": predictor.class_names[int(row.argmax())],
-            "probabilities": {
-                name: float(value) for name, value in zip(predictor.class_names, row, strict=True)
-            },
-        }
-        for text, row in zip(texts, probabilities, strict=True)
-    ]

@@ -20,8 +20,10 @@ from rnnlane.reports.lettering import drawable, short_names
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from rnnlane.inference.calibration import Bin
     from rnnlane.reports.shown import ShownFigure
 
+DPI = 120
 MAX_SIDE = 13.4  # inches
 # In the confusion matrix: numbers in the cells, names on the axes, cells without binning.
 MAX_NUMBERED, MAX_NAMED, MAX_CELLS = 40, 100, 300
@@ -165,15 +167,15 @@ def save_confidence(
     texts: Sequence[str],
     probabilities: npt.NDArray[np.floating],
     class_names: Sequence[str],
-    path: Path,
-) -> None:
+    path: Path | None,
+) -> ShownFigure:
     """Draws the probabilities of the most probable classes, a panel per text.
 
     Args:
         texts: N texts, 1 to ``MAX_TEXTS``; long ones are wrapped, and cut after 3 lines.
         probabilities: [N, C], in [0, 1].
         class_names: C names.
-        path: the PNG file.
+        path: the PNG file; None: the figure is only returned.
     """
     probabilities = np.asarray(probabilities)
     num_texts, num_classes = probabilities.shape
@@ -192,6 +194,38 @@ def save_confidence(
             _draw_bars(axes, names[chosen], row[chosen], others=num_classes - num_bars)
             lines = textwrap.wrap(text, width=84, max_lines=3, placeholder=" ...")
             axes.set_title("\n".join(lines), fontweight="normal")
+    return figure
+
+
+def save_calibration(curves: Mapping[str, Sequence[Bin]], path: Path) -> None:
+    """Draws accuracy over confidence, and how many rows have that confidence.
+
+    Args:
+        curves: for each kind of probability, such as those before and after a temperature, its
+            bins; the first one's rows are drawn below. At most four.
+        path: the PNG file.
+    """
+    looks = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", ":"), (VERMILION, "D", "-."))
+    with picture(path, width=6.4, height=4.8) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        upper.plot([0, 1], [0, 1], color=GRAY, linewidth=1.2, linestyle="--", label="as it says")
+        for (label, bins), (color, marker, line) in zip(curves.items(), looks, strict=False):
+            xs, ys = [one.confidence for one in bins], [one.accuracy for one in bins]
+            look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": line}
+            upper.plot(xs, ys, linewidth=1, markersize=4, label=label, **look)
+            # Large dots are of many rows; a dot of a few rows says little.
+            total = sum(one.num_rows for one in bins)
+            areas = [12 + 250 * one.num_rows / total for one in bins]
+            upper.scatter(xs, ys, areas, color=color, marker=marker, alpha=0.85)
+        shown = next(iter(curves.values()))
+        edges = [one.lower for one in shown], [one.upper - one.lower for one in shown]
+        heights = [one.num_rows for one in shown]
+        lower.bar(edges[0], heights, edges[1], align="edge", color=PALE, edgecolor="white")
+        start = max(0.0, math.floor(10 * min((one.lower for one in shown), default=0)) / 10)
+        upper.set(ylabel="share classified correctly", ylim=(-0.03, 1.03), xlim=(start, 1.01))
+        upper.set_title("Confidence and accuracy; a large dot is of many rows")
+        lower.set(xlabel="probability of the predicted class", ylabel="rows")
+        figure.legend(loc="outside lower center", ncols=3)
 
 
 @contextmanager

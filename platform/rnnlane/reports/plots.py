@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib import rcParams
 
 from rnnlane.records.explanation import Explanation
@@ -16,6 +17,7 @@ from rnnlane.reports.figures import (
     BLUE,
     VERMILION,
     picture,
+    save_confidence,
     save_confusion,
     save_curves,
     whole_number_ticks,
@@ -38,6 +40,15 @@ def training_curves(history: Sequence[Mapping[str, float]], *, metric: str) -> S
 def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -> ShownFigure:
     """The confusion matrix; see :func:`save_confusion`."""
     return save_confusion(np.array(matrix), class_names, None)
+
+
+def confidence(
+    texts: Sequence[str],
+    probabilities: npt.NDArray[np.floating],
+    class_names: Sequence[str],
+) -> ShownFigure:
+    """The most probable classes of each text; see :func:`save_confidence`."""
+    return save_confidence(texts, probabilities, class_names, None)
 
 
 def trial_scores(

@@ -85,6 +85,8 @@ def describe_result(
     return SearchResult(
         run_id=tracker.run_id,
         tracking_uri=redact(tracker.tracking_uri),
+        run_url=tracker.pages.run,
+        runs_url=tracker.pages.runs,
         best=None if winner is None else _describe(winner, tracker),
         num_trials=len(search.trials),
         num_pruned=search.count("pruned"),

@@ -33,7 +33,7 @@ from rnnlane.reports.trials import trial_name
 from rnnlane.search.dispatcher import TrialEvents
 from rnnlane.search.ray_tune import TrialResources, run_trials
 from rnnlane.search.results import describe_result, write_search_results
-from rnnlane.search.study import TrialSpec, TrialStudy, open_repeats, open_trials
+from rnnlane.search.study import Sample, TrialSpec, TrialStudy, open_repeats, open_trials
 from rnnlane.search.trial_worker import TrialTask
 from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.history import summary_of
@@ -236,6 +236,7 @@ class _Search(TrialEvents):
             started_at=self._record.created_at,
             elapsed_s=self._elapsed_s(),
             epochs_trained=sum(trial.num_epochs for trial in (*trials, *seeds)),
+            repeats=self._repeats(seeds),
         )
         return search.with_best()
 
@@ -271,7 +272,7 @@ class _Search(TrialEvents):
         self._log_progress(self.snapshot())
         if self._seeds is not None:
             value = "failed" if record.value is None else f"{record.value:.4f}"
-            self.note(f"{spec.key} with seed {spec.sample.seed}: {value}")
+            self.note(f"{self._repeat(spec.sample)}: {value}")
         self._report()
 
     def _log_progress(self, search: SearchRecord) -> None:
@@ -283,6 +284,22 @@ class _Search(TrialEvents):
 
     def note(self, text: str) -> None:
         self._events.note(text)
+
+    def _repeat(self, sample: Sample) -> str:
+        """What a repeat of a finalist is, for people."""
+        trials = self._trials.records()
+        number = next(trial.number for trial in trials if trial.params == sample.params)
+        return f"trial {number} with seed {sample.seed}"
+
+    def _repeats(self, seeds: Sequence[TrialRecord]) -> str:
+        if self._seeds is None or self._seeds.num_trials == 0:
+            return ""
+        running = [
+            self._repeat(self._seeds.sample(one.number)) for one in seeds if not one.ended_at
+        ]
+        ended = len(seeds) - len(running)
+        under_way = f" ({', '.join(running)})" if running else ""
+        return f"{ended}/{self._seeds.num_trials} repeats of the best trials{under_way}"
 
     def _report_earlier_trials(self) -> None:
         trials = self._trials.records()

@@ -192,6 +192,10 @@ class TrialStudy:
             raise
         return TrialSpec(number, self.key(number), entry.sample, config)
 
+    def sample(self, number: int) -> Sample:
+        """The values of a trial."""
+        return self._entries[number].sample
+
     def key(self, number: int) -> str:
         """Key of a trial, unique over all searches."""
         return f"{self._key}-{number:03d}"

@@ -19,7 +19,7 @@ from filelock import FileLock
 from rnnlane.errors import RnnlaneError, TrackingError, disk_error, is_disk_full, redact
 from rnnlane.tracking.credentials import FILE_VARIABLE, use_credentials_file
 from rnnlane.tracking.internals import DATABASE_LOGGER, OLD_SCHEMA_MESSAGE
-from rnnlane.tracking.uris import sqlite_file, sqlite_uri
+from rnnlane.tracking.uris import sqlite_file, sqlite_uri, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,6 +46,8 @@ _LOG_LEVELS = {
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 # urllib3 wraps a reason: ... (Caused by SomeError("HTTPConnection(host=...): what happened"))
 _CAUSE = re.compile(r"Caused by \w+\([\"'](?:\w+\(.*?\): )?(.+?)[\"']\)+$")
+_OLDEST_SERVER = 3
+_MAX_VERSION_BYTES = 64
 _RETRY_STATUSES = {401, 403, 408, 429, 499}
 
 
@@ -189,11 +191,27 @@ def _probe(uri: str) -> None:
     address = urlsplit(uri)
     database_port = _DATABASE_PORTS.get(address.scheme.partition("+")[0])
     if address.scheme in {"http", "https"}:
-        # Any answer will do: a proxy may guard the root, and only the client sends the credentials.
-        requests.head(uri, timeout=PROBE_TIMEOUT_S, verify=_verify_tls()).close()
+        # Any answer will do: a proxy may guard it, and only the client sends the credentials.
+        address_of_version = f"{without_secrets(uri)}/version"
+        with requests.get(
+            address_of_version, timeout=PROBE_TIMEOUT_S, verify=_verify_tls(), stream=True
+        ) as response:
+            _check_version(uri, response.raw.read(_MAX_VERSION_BYTES))
     elif database_port is not None and address.hostname:
         where = (address.hostname, address.port or database_port)
         socket.create_connection(where, timeout=PROBE_TIMEOUT_S).close()
+
+
+def _check_version(uri: str, answer: bytes) -> None:
+    """Refuses a server that says to be older than MLflow 3, which lacks what runs need."""
+    version = re.fullmatch(rb"(\d+)\.\d+[\w.+-]*", answer.strip())
+    if version is not None and int(version[1]) < _OLDEST_SERVER:
+        raise TrackingError(
+            f"an MLflow server must be of version {_OLDEST_SERVER} or newer, "
+            f"but this one is {version[0].decode()}",
+            where=redact(uri),
+            remedy="upgrade it; `mlflow db upgrade` brings its database along",
+        )
 
 
 def _verify_tls() -> bool | str:

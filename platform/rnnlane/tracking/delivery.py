@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from rnnlane.errors import TrackingError
 from rnnlane.tracking.datasets import as_inputs
 from rnnlane.tracking.internals import AUTHOR_TAGS, PARENT_TAG
+from rnnlane.tracking.logged_model import log_model
 from rnnlane.tracking.outbox import Record
 from rnnlane.tracking.run_links import link_search
+from rnnlane.tracking.uploads import check_arrived
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -124,6 +126,9 @@ class MlflowDestination:
             link_search(client, run_id, content["run_id"])
         elif record.kind == "artifacts":
             _log_artifacts(client, run_id, Path(content["folder"]), path=content["path"])
+        elif record.kind == "model":
+            folder, best_epoch = Path(content["folder"]), content["best_epoch"]
+            log_model(client, run_id, folder, best_epoch=best_epoch)
         else:
             client.set_terminated(run_id, content["status"], end_time=record.time_ms)
             if trial is not None:
@@ -245,25 +250,9 @@ def logged_steps(client: MlflowClient, run_id: str, *, key: str) -> set[int]:
 
 
 def _log_artifacts(client: MlflowClient, run_id: str, folder: Path, *, path: str | None) -> None:
-    """Sends the files of a folder, and looks whether they have arrived.
-
-    MLflow takes any answer 200 to an upload for success, also the login page of a gateway.
-    """
+    """Sends the files of a folder, and looks whether they have arrived."""
     client.log_artifacts(run_id, str(folder), artifact_path=path)
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    for parent in sorted({file.parent for file in files}):
-        parts = [path or "", *parent.relative_to(folder).parts]
-        place = "/".join(part for part in parts if part)
-        stored = {
-            info.path: info.file_size for info in client.list_artifacts(run_id, place or None)
-        }
-        for file in files:
-            name = f"{place}/{file.name}".lstrip("/")
-            if file.parent == parent and stored.get(name, -1) not in {file.stat().st_size, None}:
-                raise TrackingError(
-                    f"the store took the artifact {name}, but does not have it",
-                    where=f"run {run_id}",
-                )
+    check_arrived(folder, partial(client.list_artifacts, run_id), path=path, where=f"run {run_id}")
 
 
 def _log_params(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:

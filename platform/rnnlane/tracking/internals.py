@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
 
 DATABASE_LOGGER = "mlflow.store.db.utils"
 OLD_SCHEMA_MESSAGE = "out-of-date database schema"
@@ -11,12 +14,17 @@ NAME_TAG = "mlflow.runName"
 NOTE_TAG = "mlflow.note.content"
 PARENT_TAG = "mlflow.parentRunId"
 DATASET_CONTEXT_TAG = "mlflow.data.context"
+MODEL_VERSIONS_TAG = "mlflow.modelVersions"
 AUTHOR_TAGS = (
     "mlflow.user",
     "mlflow.source.name",
     "mlflow.source.type",
     "mlflow.source.git.commit",
 )
+
+# Tags of an experiment: which pages MLflow shows first, and its shared views.
+KIND_TAG, TRAINING_KIND = "mlflow.experimentKind", "custom_model_development"
+VIEW_TAG_PREFIX = "mlflow.sharedViewState."
 
 
 def with_context_tags(tags: dict[str, str]) -> dict[str, str]:
@@ -40,3 +48,11 @@ def gpu_monitor() -> type[Any]:
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
     return GPUMonitor
+
+
+def check_own_input(signature: ModelSignature) -> None:
+    """Has MLflow pass a model its input as it is, as for models with type hints.
+
+    Otherwise MLflow makes a table of any input, and refuses texts that name no column.
+    """
+    signature._is_signature_from_type_hint = True

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from rnnlane.errors import TrackingError, disk_error, disk_errors, is_disk_full
 
 RecordKind = Literal[
-    "create", "params", "metrics", "tags", "datasets", "search", "artifacts", "finish"
+    "create", "params", "metrics", "tags", "datasets", "search", "artifacts", "model", "finish"
 ]
 
 DATABASE_NAME = "outbox.db"

@@ -23,6 +23,7 @@ from rnnlane.tracking.delivery import (
 )
 from rnnlane.tracking.history import HistoryLog, is_summary
 from rnnlane.tracking.internals import with_context_tags
+from rnnlane.tracking.links import Pages, run_link, runs_link
 from rnnlane.tracking.outbox import (
     DATABASE_NAME,
     OLD_JOURNAL_NAME,
@@ -30,10 +31,11 @@ from rnnlane.tracking.outbox import (
     OutboxUnavailableError,
     RecordKind,
 )
-from rnnlane.tracking.packaging import MODEL_PATH, save_model
+from rnnlane.tracking.packaging import DEFAULT_EXAMPLE, MODEL_PATH, Served, save_model
 from rnnlane.tracking.sender import Sender, send_all
 from rnnlane.tracking.system_metrics import SystemMetrics
 from rnnlane.tracking.uris import resolve_uri, store_identity
+from rnnlane.tracking.views import prepare_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,7 +104,14 @@ def start_run(
         box.close()
         raise
     sender = Sender(box, destination)
-    tracker = MlflowTracker(run.info.run_id, config=config, spec=spec, sender=sender, log=log)
+    tracker = MlflowTracker(
+        run.info.run_id,
+        config=config,
+        spec=spec,
+        sender=sender,
+        log=log,
+        pages=_pages(client, uri, run),
+    )
     tracker.log_params({k: v for k, v in spec.params.items() if k not in run.data.params})
     return tracker
 
@@ -173,6 +182,7 @@ class MlflowTracker:
         run_id: MLflow's id of the run.
         tracking_uri: the store's address; may hold a password, so redact it before showing it.
         sender: sends the records of the run, and of others that use the same outbox.
+        pages: MLflow's pages of the run.
     """
 
     def __init__(
@@ -183,6 +193,7 @@ class MlflowTracker:
         spec: RunSpec,
         sender: Sender,
         log: HistoryLog,
+        pages: Pages,
     ):
         """Starts to sample the machine, if the configuration asks for it.
 
@@ -192,12 +203,14 @@ class MlflowTracker:
             spec: for packaging the model.
             sender: sends the run's records; :meth:`finish` stops it and closes its outbox.
             log: knows which metrics and params the run has already.
+            pages: MLflow's pages of the run.
         """
         self.run_id = run_id
         self.tracking_uri = resolve_uri(config.uri)
         self._config = config
         self._spec = spec
         self.sender = sender
+        self.pages = pages
         self._log = log
         self._history_lock = threading.Lock()
         self._is_complete: bool | None = None
@@ -254,24 +267,22 @@ class MlflowTracker:
         """
         self._write("artifacts", {"folder": str(folder.absolute()), "path": artifact_path})
 
-    def log_model(self, bundle: Path) -> str:
+    def log_model(self, bundle: Path, *, best_epoch: int, example: str | None = None) -> str:
         """Packages a trained model for serving and logs it.
 
         Args:
             bundle: folder that the run's predictor can load; copied before this returns.
+            best_epoch: the epoch whose weights it has.
+            example: a text that shows what goes in; default: some sentence.
 
         Returns:
             The model's MLflow address, ``runs:/<run id>/model``.
         """
         folder = self.sender.outbox.files / MODEL_PATH
         shutil.rmtree(folder, ignore_errors=True)
-        save_model(
-            bundle,
-            folder,
-            predictor=self._spec.predictor,
-            class_names=self._spec.class_names,
-        )
-        self.log_artifacts(folder, MODEL_PATH)
+        served = Served(self._spec.predictor, self._spec.class_names, example or DEFAULT_EXAMPLE)
+        save_model(bundle, folder, served)
+        self._write("model", {"folder": str(folder.absolute()), "best_epoch": best_epoch})
         return f"runs:/{self.run_id}/{MODEL_PATH}"
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -327,6 +338,12 @@ def _create_run(client: MlflowClient, uri: str, *, config: TrackingConfig, spec:
     with store_errors(uri, "cannot create a run"):
         tags = with_context_tags(as_texts({**config.tags, **spec.tags}))
         return client.create_run(experiment, tags=tags, run_name=spec.name)
+
+
+def _pages(client: MlflowClient, uri: str, run: Run) -> Pages:
+    experiment, run_id = run.info.experiment_id, run.info.run_id
+    view = prepare_experiment(client, experiment)
+    return Pages(run_link(uri, experiment, run_id), runs_link(uri, experiment, view=view))
 
 
 def _reopen_run(client: MlflowClient, uri: str, *, run_id: str) -> tuple[Run, HistoryLog]:

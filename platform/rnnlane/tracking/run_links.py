@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rnnlane.tracking.internals import NOTE_TAG
+from rnnlane.tracking.links import run_anchor
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,4 +58,4 @@ def _add_note(client: MlflowClient, run: Run, line: str) -> None:
 def _link(run: Run) -> str:
     """A link in Markdown to the page of a run, whatever the server's address is."""
     name = _MARKDOWN.sub(r"\\\1", " ".join(run.info.run_name.split()))
-    return f"[{name}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+    return f"[{name}]({run_anchor(run.info.experiment_id, run.info.run_id)})"

@@ -10,6 +10,7 @@ from rnnlane.errors import redact
 from rnnlane.tracking.datasets import DatasetInfo, as_contents
 from rnnlane.tracking.delivery import REASON_TAG, trial_address
 from rnnlane.tracking.history import HistoryLog
+from rnnlane.tracking.links import Pages
 from rnnlane.tracking.outbox import RecordKind
 from rnnlane.tracking.run import (
     MlflowTracker,
@@ -59,6 +60,11 @@ class SearchTracker:
     def tracking_uri(self) -> str:
         """Address of the store; may contain a password."""
         return self.parent.tracking_uri
+
+    @property
+    def pages(self) -> Pages:
+        """MLflow's pages of the search's own run."""
+        return self.parent.pages
 
     def log_artifacts(self, folder: Path) -> None:
         """Logs the files of a folder to the search's own run."""

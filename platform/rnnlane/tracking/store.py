@@ -16,7 +16,9 @@ from rnnlane.errors import ConfigError, RnnlaneError, TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
 from rnnlane.tracking.history import BEST_EPOCH_METRIC, BEST_PREFIX, is_summary
 from rnnlane.tracking.internals import PARENT_TAG
-from rnnlane.tracking.packaging import BUNDLE_PATH
+from rnnlane.tracking.logged_model import model_ids
+from rnnlane.tracking.packaging import BUNDLE_PATH, MODEL_PATH
+from rnnlane.tracking.registry import SCHEME, run_of_address
 from rnnlane.tracking.uris import sqlite_file
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class RunSummary:
         best: the best ``epoch`` so far, whose weights a model has in the end, and the val metrics,
             the :data:`EPOCH_METRICS` and the test metrics of that epoch; of a search those of its
             best trial. Filled by :func:`list_runs` only.
+        experiment_id: MLflow's id of its experiment.
     """
 
     run_id: str
@@ -65,6 +68,7 @@ class RunSummary:
     tags: Mapping[str, str]
     artifact_uri: str
     best: Mapping[str, float] = field(default_factory=dict)
+    experiment_id: str = ""
 
 
 def check_store(uri: str, *, mlflow_experiment: str | None = None) -> None:
@@ -116,7 +120,7 @@ def list_runs(
     Raises:
         TrackingError: the store cannot be read, or has no such experiment.
     """
-    if _is_missing(uri):
+    if is_missing(uri):
         return []
     client = open_client(uri)
     with store_errors(uri, "cannot list the runs"):
@@ -156,7 +160,8 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
     Args:
         uri: the store.
         reference: a run's id, its first 6 or more characters, a run's name (of several runs the
-            newest), or ``latest``: the newest run that has a model.
+            newest), ``latest``: the newest run that has a model; or the address of a registered
+            model, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``: the run that trained it.
         with_model: accept only a run that has a model of rnnlane: a finished one that is no search,
             no trial and not another tool's. Of several runs with a name, the newest such run.
 
@@ -164,7 +169,7 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
         ConfigError: no run matches, or several, or the one that does has no model.
         TrackingError: the store cannot be read.
     """
-    if _is_missing(uri):
+    if is_missing(uri):
         raise ConfigError(
             f"a run must exist to be used, but the store is empty (got {reference!r})",
             where=redact(uri),
@@ -172,6 +177,8 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
         )
     client = open_client(uri)
     with store_errors(uri, "cannot look for the run"):
+        if reference.startswith(SCHEME):
+            reference = run_of_address(client, reference)
         if reference == LATEST:
             matches = _search(client, HAS_MODEL, limit=1)
         else:
@@ -205,13 +212,21 @@ def _check_has_model(uri: str, run: RunSummary) -> None:
     )
 
 
+def newest_run(client: MlflowClient, *, experiment: str | None = None) -> RunSummary | None:
+    """The newest run of rnnlane, of all experiments or of the one with an id."""
+    where = f"tags.`{RUN_KEY_TAG}` IS NOT NULL"
+    experiments = None if experiment is None else [experiment]
+    found = _search(client, where, limit=1, experiments=experiments)
+    return found[0] if found else None
+
+
 def find_tagged(uri: str, key: str, value: str) -> str | None:
     """Id of the newest run with that tag; None if no run has it.
 
     Raises:
         TrackingError: the store cannot be read.
     """
-    if _is_missing(uri):
+    if is_missing(uri):
         return None
     client = open_client(uri)
     with store_errors(uri, "cannot look for the run"):
@@ -245,13 +260,38 @@ def download_artifacts(uri: str, run_id: str, path: str, destination: Path) -> P
     return Path(copied)
 
 
+def has_artifact(uri: str, run_id: str, path: str) -> bool:
+    """Whether a run has an artifact file or folder of that path.
+
+    Raises:
+        TrackingError: the store or its artifacts cannot be read.
+    """
+    client = open_client(uri)
+    folder = path.rpartition("/")[0] or None
+    with store_errors(uri, f"cannot list the artifacts of run {run_id}"):
+        return any(item.path == path for item in client.list_artifacts(run_id, folder))
+
+
 def download_model(uri: str, run_id: str, destination: Path) -> Path:
     """Copies the bundle of the model that a run logged, and returns its folder.
 
     Raises:
         TrackingError: the store or its artifacts cannot be read, or the run has no model.
     """
-    return download_artifacts(uri, run_id, BUNDLE_PATH, destination)
+    client = open_client(uri)
+    with store_errors(uri, f"cannot read the model of run {run_id}"):
+        models = model_ids(client.get_run(run_id))
+        if models:
+            from mlflow.artifacts import download_artifacts as download
+
+            # MLflow's address of a model, models:/ID, takes no path within it.
+            location = client.get_logged_model(models[-1]).artifact_location
+            copied = download(
+                f"{location}/{BUNDLE_PATH}", dst_path=str(destination), tracking_uri=uri
+            )
+            return Path(copied)
+    # A model of rnnlane 0.3.
+    return download_artifacts(uri, run_id, f"{MODEL_PATH}/{BUNDLE_PATH}", destination)
 
 
 def _by_id(client: MlflowClient, reference: str) -> list[RunSummary]:
@@ -303,6 +343,7 @@ def _summary(run: Run) -> RunSummary:
         params=dict(run.data.params),
         tags=dict(run.data.tags),
         artifact_uri=info.artifact_uri,
+        experiment_id=info.experiment_id,
     )
 
 
@@ -338,6 +379,7 @@ def _quoted(name: str) -> str:
     return f"{quote}{name}{quote}"
 
 
-def _is_missing(uri: str) -> bool:
+def is_missing(uri: str) -> bool:
+    """Whether the store is a file that does not exist yet."""
     database = sqlite_file(uri)
     return database is not None and not database.exists()

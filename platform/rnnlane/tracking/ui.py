@@ -8,29 +8,69 @@ import signal
 import socket
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-from rnnlane.errors import TrackingError
+from rnnlane.config.experiment import TrackingConfig
+from rnnlane.errors import ConfigError, TrackingError, redact
 from rnnlane.tracking.client import open_client, store_errors
+from rnnlane.tracking.links import is_server, run_link, runs_link
+from rnnlane.tracking.store import find_run, is_missing, newest_run
 from rnnlane.tracking.uris import without_secrets
+from rnnlane.tracking.views import prepare_experiment
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
-def experiment_page(uri: str, mlflow_experiment: str) -> str:
-    """Address of the page of an experiment's runs on a server; never with credentials.
+def page_address(
+    uri: str, *, served_at: str, mlflow_experiment: str | None = None, run: str | None = None
+) -> str:
+    """Address of the page to open; never with credentials.
 
-    It is the server's first page if there is no such experiment, and if this process may not ask:
-    a browser has its own login.
+    Args:
+        uri: the store.
+        served_at: the server that shows the store, if it is none itself.
+        mlflow_experiment: show its runs. None: those of the default experiment, or if there is
+            none, of the experiment with the newest run.
+        run: show this run instead; see :func:`rnnlane.tracking.store.find_run`.
+
+    Returns:
+        The first page of the server if the store has no runs, and if this process may not ask: a
+        browser has its own login.
+
+    Raises:
+        ConfigError: there is no such experiment or run.
+        TrackingError: the store cannot be asked for the run.
     """
-    page = without_secrets(uri)
+    server = without_secrets(uri) if is_server(uri) else served_at
+    if run is not None:
+        found = find_run(uri, run)
+        return run_link(server, found.experiment_id, found.run_id) or server
+    if is_missing(uri):
+        return server
     try:
         client = open_client(uri)
-        with store_errors(uri, f"cannot look for MLflow's experiment {mlflow_experiment!r}"):
-            experiment = client.get_experiment_by_name(mlflow_experiment)
+        with store_errors(uri, "cannot look for MLflow's experiment"):
+            return _runs_page(client, uri, server=server, name=mlflow_experiment)
     except TrackingError:
-        experiment = None
-    if experiment is None:
-        return page
-    # Without the type MLflow 3 shows the experiment as one of language models.
-    return f"{page}/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+        return server
+
+
+def _runs_page(client: MlflowClient, uri: str, *, server: str, name: str | None) -> str:
+    experiment = client.get_experiment_by_name(name or TrackingConfig().mlflow_experiment)
+    if experiment is None and name is not None:
+        raise ConfigError(
+            f"the MLflow experiment must exist, but there is no {name!r}",
+            where=redact(uri),
+            remedy="name one that has runs, or none to see the newest",
+        )
+    shown = None if experiment is None else experiment.experiment_id
+    newest = newest_run(client, experiment=shown)
+    if newest is not None:
+        view = prepare_experiment(client, newest.experiment_id)
+        return runs_link(server, newest.experiment_id, view=view) or server
+    # An experiment of other tools keeps its look.
+    return server if shown is None else runs_link(server, shown) or server
 
 
 def serve_store(uri: str, *, port: int) -> None:

@@ -114,7 +114,7 @@ def run_training(
             state, best = load_checkpoint(start, model=model, optimizer=optimizer)
             events.epoch(state.history)
         if state.clip is None:
-            state.clip = calibrate_clip(config, model, feed, group=group)
+            state.clip = calibrate_clip(config, model, feed, group=group, events=events)
         stepper = Stepper(model, optimizer, training, group=group)
         checkpointer = Checkpointer(model, optimizer, events, every_s=training.checkpoint_every_s)
         total = training.epochs * feed.num_steps

@@ -101,10 +101,10 @@ def score(
         logits_of: token_ids [B, T] and lengths [B] -> logits [B, C].
         split: the rows, the same on every worker.
         group: the workers that take the batches in turn.
-        temperature: divides the logits before the softmax; the predicted classes are those of the
-            logits as they are.
         kept: int64 [M], rows whose probabilities are wanted; None for none.
         num_classes: C, if there are any.
+        temperature: divides the logits of losses and of ``last_class``; the predicted classes and
+            the probabilities that are kept are those of the logits as they are.
     """
     table, slots = None, np.zeros(0, dtype=np.int64)
     if kept is not None:
@@ -122,9 +122,10 @@ def score(
         losses = functional.cross_entropy(scaled, batch.labels, reduction="none")
         positions = send(torch.from_numpy(rows.copy()), group.device)
         scores[0, positions] = losses.double()
-        scores[1, positions] = logits.argmax(dim=1).double()
-        probabilities = scaled.softmax(dim=1)
-        scores[2, positions] = probabilities[:, -1].double()
+        probabilities = logits.softmax(dim=1)
+        # As in a served answer: of classes with equal probabilities the first.
+        scores[1, positions] = probabilities.argmax(dim=1).double()
+        scores[2, positions] = scaled.softmax(dim=1)[:, -1].double()
         if table is not None:
             inside = np.flatnonzero(slots[rows] >= 0)
             targets, sources = (torch.from_numpy(part) for part in (slots[rows[inside]], inside))

@@ -47,6 +47,7 @@ def test_of_more_the_worst_and_the_most_confused_pairs_are_shown(capsys):
     [
         ({}, "a 75.0%: t"),
         ({"true_label": "b"}, "a 75.0% (it is b): t"),
+        ({"is_sure": False, "true_label": "b"}, "a 75.0%, not sure (it is b): t"),
         ({"text": "x" * 500}, f"a 75.0%: {'x' * 116} ..."),
     ],
 )
@@ -54,3 +55,11 @@ def test_the_sample_is_a_line(sample, line):
     answer = {"label": "a", "probabilities": {"a": 0.75, "b": 0.25}, "text": "t", **sample}
     assert sample_rows(answer) == [["sample", line]]
     assert sample_rows(None) == []
+
+
+def test_a_verdict_takes_the_place_of_the_sample():
+    answer = {"label": "a", "probabilities": {"a": 1.0, "b": 0.0}, "text": "t"}
+    for sample in (answer, None):
+        [[name, text]] = sample_rows(sample, verdict="no better than always answering 'a'")
+        assert name == "verdict"
+        assert text == "do not use this model: it is no better than always answering 'a'"

@@ -5,6 +5,7 @@ import pytest
 from rnnlane.jobs.client import Job
 
 RUN_ID = "0123456789abcdef0123456789abcdef"
+PAGE = f"http://mlflow/#/experiments/1/runs/{RUN_ID}"
 NOTED = {"rnnlane.experiment": "x", "rnnlane.user": "ana"}
 JOBS = {
     "one": Job("one", "RUNNING", started_at=0.0, metadata=NOTED),
@@ -26,7 +27,7 @@ class Cluster:
         return JOBS[submission_id]
 
     def log(self, submission_id):
-        return f"run {RUN_ID} in http://mlflow\n"
+        return f"run {RUN_ID} at {PAGE}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,8 @@ def cluster(monkeypatch):
 def test_the_list_has_jobs_of_rnnlane_only(call):
     found = json.loads(call("jobs", "list", "--json").stdout)["jobs"]
     assert [job["submission_id"] for job in found] == ["one", "two"]
-    assert found[0]["run_url"] == f"http://mlflow/#/runs/{RUN_ID}"
+    assert found[0]["run_url"] == PAGE
+    assert found[0]["tracking_uri"] == "http://mlflow"
     assert len(json.loads(call("jobs", "list", "-n", "1", "--json").stdout)["jobs"]) == 1
     assert "ana" in call("jobs", "list").stdout
 
@@ -49,6 +51,6 @@ def test_the_status_says_why_a_job_failed(call):
 
 
 def test_the_log_is_printed_as_it_is(call):
-    assert call("jobs", "logs", "one").stdout == f"run {RUN_ID} in http://mlflow\n"
+    assert call("jobs", "logs", "one").stdout == f"run {RUN_ID} at {PAGE}\n"
     found = json.loads(call("jobs", "logs", "one", "--json").stdout)
-    assert (found["run_id"], found["log"]) == (RUN_ID, f"run {RUN_ID} in http://mlflow\n")
+    assert (found["run_id"], found["log"]) == (RUN_ID, f"run {RUN_ID} at {PAGE}\n")

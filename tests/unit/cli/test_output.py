@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rnnlane.cli import output
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, MistakesError
 
 
 def test_numbers_that_json_lacks_are_null_at_any_depth(capsys):
@@ -14,6 +14,16 @@ def test_numbers_that_json_lacks_are_null_at_any_depth(capsys):
     printed = capsys.readouterr().out
     assert json.loads(printed) == {"a": None, "b": [1.5, [None, {"c": None}]], "3": "ü"}
     assert "ü" in printed
+
+
+def test_mistakes_have_a_line_each_and_their_number_or_a_list_in_json(capsys):
+    errors = [ConfigError("a", where="x:1"), ConfigError("b\nc", remedy="d")]
+    output.write_error(MistakesError(errors), as_json=False)
+    assert capsys.readouterr().err == "error: x:1: a\nerror: b c -- d\nerror: 2 mistakes\n"
+    output.write_error(MistakesError(errors), as_json=True)
+    found = json.loads(capsys.readouterr().out)["error"]
+    assert found["message"] == "a"
+    assert found["mistakes"] == [error.as_dict() for error in errors]
 
 
 MARKUP = ["[bug]", "[/bug]", "x[/old]", "\\[a]", ":smile:", "[link=x]y[/link]"]
@@ -81,7 +91,7 @@ def test_rich_is_used_in_two_modules_and_reads_no_markup():
     for file in sorted(Path(output.__file__).parent.glob("*.py")):
         source = file.read_text()
         names = re.findall(r"(?:from|import) rich(?:\.\w+)*(?: import (.*))?", source)
-        if names and names != ["RenderableType"]:
+        if names and names not in (["RenderableType"], ["cell_len"]):
             users[file.name] = source
     assert list(users) == ["output.py", "progress.py"]
     assert users["output.py"].count("Console(") == 1

@@ -49,8 +49,10 @@ def file(tmp_path):
 
 
 def asked(done):
-    """The texts and marks of a printed answer, one a line."""
-    return [line.split("\t")[2:] for line in done.stdout.splitlines()]
+    """The texts of a printed answer, one a line, and the mark of one without a known token."""
+    lines = [line.split("\t")[2:] for line in done.stdout.splitlines()]
+    # The weights are random, so every answer is marked as a guess.
+    return [[text, *(mark for mark in marks if "no known" in mark)] for text, *marks in lines]
 
 
 def test_texts_come_from_the_command_line_a_file_or_stdin(call, runs, file):
@@ -58,7 +60,7 @@ def test_texts_come_from_the_command_line_a_file_or_stdin(call, runs, file):
     assert asked(call("predict", "--file", file("x.txt", b"film\na"))) == [["film"], ["a"]]
     assert asked(call("predict", "--run", "ab", input="fine\n\nfilm")) == [
         ["fine"],
-        ["", "(no known token)"],
+        ["", "(not sure; no known token)"],
         ["film"],
     ]
     assert runs == [("latest", False), ("latest", False), ("ab", False)]
@@ -70,7 +72,7 @@ def test_a_file_has_one_answer_a_line_in_its_order(call, runs, file, encoding):
     done = call("predict", "--file", file("x.txt", "\r\n".join(lines).encode(encoding)))
     texts = [found[0] for found in asked(done)]
     assert texts == ["a film\\u2028fine", "", "dull\\x85film", "a\\x0cfilm\\x0b", " ", "fine"]
-    assert [found[1:] for found in asked(done)].count(["(no known token)"]) == 2
+    assert [found[1:] for found in asked(done)].count(["(not sure; no known token)"]) == 2
     assert "a token that the model knows: 2 of 6;" in done.stderr
     done = call("predict", "--file", file("x.txt", "\n".join(lines).encode()), "--json")
     found = json.loads(done.stdout)
@@ -80,15 +82,27 @@ def test_a_file_has_one_answer_a_line_in_its_order(call, runs, file, encoding):
 @pytest.mark.parametrize("text", ["", " ", "zzz qqq", "\u200b", "<br>"])
 def test_a_text_that_is_empty_for_the_model_is_answered_so(call, runs, text):
     done = call("predict", text, "a film")
-    assert [found[1:] for found in asked(done)] == [["(no known token)"], []]
+    assert [found[1:] for found in asked(done)] == [["(not sure; no known token)"], []]
     assert "a token that the model knows: 1 of 2;" in done.stderr
     found = json.loads(call("predict", text, "a film", "--json").stdout)["predictions"]
     assert [each["num_known_tokens"] for each in found] == [0, 2]
 
 
+def test_answers_near_chance_are_not_sure_and_unknown_tokens_are_told(call, runs):
+    done = call("predict", "a film zzz", "a film")
+    # The weights are random, so no class is far from a third.
+    first, second = (line.split("\t")[3] for line in done.stdout.splitlines())
+    assert first == "(not sure; 33% of the tokens unknown)"
+    assert second == "(not sure)"
+    assert "hardly more than a guess (not sure): 2 of 2;" in done.stderr
+    found = json.loads(call("predict", "a film zzz", "--json").stdout)["predictions"]
+    assert [(each["is_sure"], each["num_tokens"]) for each in found] == [(False, 3)]
+
+
 def test_json_has_every_prediction(call, runs):
     (found,) = json.loads(call("predict", "A film", "--json").stdout)["predictions"]
-    assert set(found) == {"text", "label", "probabilities", "num_known_tokens"}
+    counts = {"num_known_tokens", "num_tokens", "is_sure"}
+    assert set(found) == {"text", "label", "probabilities", *counts}
     assert sum(found["probabilities"].values()) == pytest.approx(1)
     assert found["label"] == max(found["probabilities"], key=found["probabilities"].get)
 
@@ -134,7 +148,7 @@ def test_a_few_broken_lines_are_told(call, runs, file):
 
 CSV = b'review,label\n"a film, fine",pos\n,neg\ndull,neg\n'
 PROBABILITIES = ["probability_[bad]", "probability_so\x1b[31m so", "probability_[/good]"]
-ADDED = ["predicted_label", *PROBABILITIES, "num_known_tokens"]
+ADDED = ["predicted_label", *PROBABILITIES, "num_known_tokens", "num_tokens", "is_sure"]
 
 
 def test_a_table_is_read_by_the_experiments_columns_and_answered_row_by_row(call, runs, file):
@@ -142,7 +156,7 @@ def test_a_table_is_read_by_the_experiments_columns_and_answered_row_by_row(call
     rows = list(csv.reader(io.StringIO(done.stdout)))
     assert rows[0] == ["review", "label", *ADDED]
     assert [row[:2] for row in rows[1:]] == [["a film, fine", "pos"], ["", "neg"], ["dull", "neg"]]
-    assert [row[-1] for row in rows[1:]] == ["3", "0", "1"]
+    assert [row[-3] for row in rows[1:]] == ["3", "0", "1"]
     assert "a token that the model knows: 1 of 3;" in done.stderr
     assert "rows without a text: 1 of 3" in done.stderr
     assert runs == [("latest", True)]

@@ -40,7 +40,7 @@ def search(*trials: TrialRecord, **changes: Any) -> SearchRecord:
 def shown(found: SearchRecord, width: int = 160) -> list[list[str]]:
     """The cells of each line that a terminal would show."""
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(search_table(found))
+    console.print(search_table(found, width=width))
     return [line.split() for line in console.export_text().splitlines() if line.strip()]
 
 

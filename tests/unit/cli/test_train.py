@@ -11,12 +11,16 @@ METRICS = {
 RESULT = SimpleNamespace(
     run_id="0123456789abcdef",
     tracking_uri="sqlite:///x.db",
+    run_url=None,
+    runs_url=None,
     metrics={"best": METRICS, "last": {"throughput/rows_per_s": 1234.5}},
     best_epoch=2,
     epochs=3,
     clip={"max_norm": 1.5, "clipped_fraction": 0.25},
     sample={"label": "pos", "probabilities": {"pos": 0.75, "neg": 0.25}, "text": "A film."},
     run_folder="runs/x",
+    report="runs/x/results/report.html",
+    verdict=None,
     classes=[
         {"class": "pos", "precision": 0.5, "recall": 0.25, "f1": 0.3333, "rows": 1200},
         {"class": "neg", "precision": None, "recall": None, "f1": None, "rows": 0},
@@ -72,3 +76,13 @@ def test_without_a_sample_there_is_no_line_of_it(call, replaced, experiment):
         "rnnlane.cli.train.train_experiment", SimpleNamespace(**vars(RESULT) | {"sample": None})
     )
     assert "sample" not in call("train", experiment).stdout
+
+
+def test_the_report_is_named_and_a_verdict_replaces_the_sample(call, replaced, experiment):
+    verdict = "no better than always answering 'pos'"
+    made = SimpleNamespace(**vars(RESULT) | {"verdict": verdict})
+    replaced("rnnlane.cli.train.train_experiment", made)
+    printed = call("train", experiment).stdout
+    assert "runs/x/results/report.html" in printed
+    assert verdict in " ".join(printed.split())
+    assert "75.0%" not in printed.split("test by class")[0]

@@ -15,6 +15,8 @@ def result(folder, **changes):
         **NUMBERS,
         **SPENT,
         "tracking_uri": "sqlite:///x.db",
+        "run_url": None,
+        "runs_url": None,
         "best": {"number": 3, "value": 0.9, "params": {"model.hidden_size": 32}},
         "clip": {"max_norm": None, "clipped_fraction": 0.0},
         "best_config": str(best),

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from rnnlane.errors import ConfigError, DataError
+from rnnlane.errors import ConfigError, DataError, MistakesError
 
 
 def test_it_prints_name_and_fingerprint_and_the_whole_config_as_json(call, experiment):
@@ -56,6 +56,19 @@ def test_the_experiment_says_how_many_texts_may_be_damaged(call, with_csv):
     with pytest.raises(DataError, match="1 of the first 10 are not"):
         call("validate", file)
     call("validate", file, "--set", "data.max_repaired=0.1")
+
+
+def test_all_that_is_not_there_is_told_at_once(call, with_csv):
+    file, data = with_csv
+    data.unlink()
+    names = ["text.stop_words=no.txt", "model.pretrained_vectors=no.vec", "tracking.uri=ftp://x"]
+    overrides = [part for name in names for part in ("--set", name)]
+    with pytest.raises(MistakesError) as refused:
+        call("validate", file, *overrides)
+    found = [f"{error.where} {error.message}" for error in refused.value.errors]
+    for part, line in zip(("data.csv", "no.txt", "no.vec", "ftp://x"), found, strict=True):
+        assert part in line
+    assert "is valid" in call("validate", file, "--config-only", *overrides).stdout
 
 
 def test_it_imports_nothing_slow(with_csv):

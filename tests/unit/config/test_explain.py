@@ -1,8 +1,9 @@
 import pytest
 
 from rnnlane.config import experiment_from_mapping
-from rnnlane.config.explain import RENAMED, shown, validated
-from rnnlane.errors import ConfigError
+from rnnlane.config.explain import shown, validated
+from rnnlane.config.near_names import RENAMED
+from rnnlane.errors import ConfigError, MistakesError
 
 MINIMAL = {"name": "x", "data": {"source": {"kind": "generated"}}}
 
@@ -66,10 +67,65 @@ def test_an_error_has_rule_value_key_and_remedy(values, message, where, remedy):
     assert (remedy or "") in (refused.value.remedy or "")
 
 
-def test_further_errors_are_counted_and_named():
-    values = {"name": "x", "data": DATA, "model": {"cell": 7, "num_layers": 0}}
-    with pytest.raises(ConfigError, match=r"1 more: model\.num_layers"):
-        validated(values, origin="x")
+def mistakes(values, *overrides, **keywords):
+    with pytest.raises(MistakesError) as caught:
+        experiment_from_mapping(values, overrides, **keywords)
+    return caught.value.errors
+
+
+def test_all_mistakes_are_told_in_the_order_of_the_file_and_then_of_the_overrides():
+    values = {"name": "x", "data": DATA, "modl": {}, "model": {"cell": 7, "num_layers": 0}}
+    lines = {("model",): 7, ("model", "cell"): 9, ("model", "num_layers"): 8, ("modl",): 3}
+    found = mistakes(values, "seed=-1", "epochs", origin="x", lines=lines)
+    assert [error.where for error in found] == [
+        "--set epochs",
+        "x:3 modl",
+        "x:8 model.num_layers",
+        "x:9 model.cell",
+        "--set seed=-1 seed",
+    ]
+
+
+def test_rules_between_keys_are_told_beside_wrong_keys():
+    values = {
+        "name": "x",
+        "data": {"source": {"kind": "csv"}, "classes": ["a", "a"], "val": 2},
+        "modl": 1,
+        "model": {"dropout": 0.5, "cell": "tanh"},
+        "training": {"precision": "bfloat16", "global_batch_size": 1},
+        "runtime": {"device": "cpu"},
+    }
+    found = " ".join(error.message for error in mistakes(values))
+    for part in ("`path` is required", "classes must differ", "`modl`", "dropout acts between"):
+        assert part in found
+    assert "bfloat16 needs a GPU" in found
+    assert "global_batch_size must be at least" in found
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"model": {"dropout": 0.5, "num_layers": "two"}},
+        {"model": {"dropout": 0.5, "depth": 2}},
+        {"data": {"source": {"kind": "imbd"}, "test": "official"}},
+        {"data": {"source": {"kind": "csv"}, "test": "official"}},
+        {"search": {"space": {"model.cell": "normal(1)"}}},
+    ],
+)
+def test_a_rule_about_a_key_that_is_wrong_itself_is_not_told(sections):
+    error = refused(values={**MINIMAL, **sections})
+    assert not isinstance(error, MistakesError), str(error)
+
+
+def test_names_in_a_search_space_are_told_beside_other_mistakes():
+    space = {"lr": "choice(1, 2)", "seed": "choice(1, 2)", "model.cell": "choice(lstm, gru)"}
+    found = mistakes({**MINIMAL, "seed": -1, "search": {"space": space}})
+    assert [error.where for error in found] == [
+        "experiment seed",
+        "experiment search.space.lr",
+        "experiment search.space.seed",
+    ]
+    assert found[1].remedy == "did you mean `training.learning_rate`?"
 
 
 def refused(*overrides, values=MINIMAL):
@@ -93,7 +149,7 @@ def refused(*overrides, values=MINIMAL):
         ("data.classes=3", "must be a list, but got 3", None),
         ("model=lstm", "must be a mapping of keys, but got 'lstm'", None),
         ("name=", "must be text, but got null", None),
-        ("name=-x", "must match pattern", None),
+        ("name=-x", "with a letter or a digit first, but got '-x'", None),
         ("sample_text=''", "must have at least 1 character, but got ''", None),
         ("name=7", "must be text, but got 7", 'write it in quotes: "7"'),
         ("training.epochs=", "must be a whole number, but got null", None),

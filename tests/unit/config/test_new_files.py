@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[3]
 def test_the_shipped_experiments_and_their_schema_are_copied(tmp_path):
     written = write_examples(tmp_path / "new", force=False)
     names = {file.name for file in (ROOT / "experiments").glob("*.yaml")}
-    assert {Path(each).name for each in written} == {*names, SCHEMA_FILE}
+    yaml = {Path(each).name for each in written if each.endswith(".yaml")}
+    assert yaml == names
+    assert written[-1] == str(tmp_path / "new" / SCHEMA_FILE)
     assert load_experiment(tmp_path / "new" / "demo.yaml").name == "demo"
     assert write_examples(tmp_path / "new", force=False) == written
 
@@ -40,14 +42,16 @@ def test_the_wheel_has_the_experiments_where_they_are_looked_for(monkeypatch, tm
     assert "/experiments/*.yaml" in wheel["targets"]["wheel"]["include"]
     place = wheel["targets"]["wheel"]["sources"]["experiments"]
     (tmp_path / place).mkdir(parents=True)
-    (tmp_path / place / "a.yaml").write_text("")
+    (tmp_path / place / "notebooks").mkdir()
+    for name in ("a.yaml", "notebooks/b.ipynb", "LOG.md"):
+        (tmp_path / place / name).write_text("")
     monkeypatch.setattr(new_files.rnnlane, "__file__", str(tmp_path / "rnnlane" / "__init__.py"))
-    assert [file.name for file in shipped_experiments()] == ["a.yaml"]
+    assert list(shipped_experiments()) == ["a.yaml", "notebooks/b.ipynb"]
 
 
-@pytest.mark.parametrize("file", shipped_experiments(), ids=lambda file: file.name)
-def test_every_shipped_experiment_names_its_schema(file):
-    assert file.read_text().startswith(SCHEMA_LINE + "\n")
+@pytest.mark.parametrize("name", [name for name in shipped_experiments() if "/" not in name])
+def test_every_shipped_experiment_names_its_schema(name):
+    assert shipped_experiments()[name].read_text().startswith(SCHEMA_LINE + "\n")
 
 
 def test_the_schema_beside_them_is_the_present_one():

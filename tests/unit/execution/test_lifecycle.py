@@ -12,6 +12,7 @@ from rnnlane.execution.lifecycle import close_abandoned_runs, flattened, tracked
 from rnnlane.execution.run_record import RunRecord, all_records
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import Result
+from rnnlane.tracking.links import Pages
 from rnnlane.tracking.run import RunSpec
 from support.leftovers import checkpoint_of
 
@@ -51,6 +52,7 @@ class Store:
         return SimpleNamespace(
             run_id=run_id,
             tracking_uri=self.uri,
+            pages=Pages(),
             log_artifacts=lambda folder: self.artifacts.append(
                 sorted(file.name for file in folder.iterdir())
             ),

@@ -1,12 +1,11 @@
 """The driver's side of Ray Train, with Ray replaced: attempts, notes, signals and messages."""
 
 import os
-import signal
 from types import SimpleNamespace
 
 import pytest
 import ray
-from ray.exceptions import ActorDiedError, RayActorError
+from ray.exceptions import ActorDiedError, RayActorError, RayError
 from ray.util.queue import Empty
 
 from rnnlane.errors import JobError, TrainingError
@@ -133,19 +132,6 @@ def test_a_queue_that_is_gone_ends_the_thread():
     on_ray._listen(Inbox(RayActorError()), Notes())
 
 
-def test_ctrl_c_is_an_interrupt_and_the_handler_is_put_back():
-    handler = signal.getsignal(signal.SIGINT)
-
-    def interrupted():
-        with on_ray._keyboard_interrupt():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            raise SystemExit(0)
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert signal.getsignal(signal.SIGINT) is handler
-
-
 @pytest.mark.parametrize(
     ("workers", "set_by_user", "expected"),
     [("2", None, None), ("[1, 2]", None, "20"), ("[1, 2]", "60", None)],
@@ -161,3 +147,31 @@ def test_only_elastic_workers_wait_shortly(monkeypatch, workers, set_by_user, ex
     assert variables["RAY_ADDRESS"] == "10.0.0.1:6379"
     assert variables.get(START_TIMEOUT_VARIABLE) == expected
     assert os.environ.get(START_TIMEOUT_VARIABLE) == set_by_user
+
+
+def test_a_queue_that_ray_could_not_start_is_not_waited_for(monkeypatch):
+    waited = []
+
+    class NeverStarted:
+        """Its actor answers nothing, ever."""
+
+        def __init__(self, **_):
+            self.actor = SimpleNamespace(put=SimpleNamespace(remote=lambda message: message))
+
+        def put(self, _):
+            pytest.fail("this waits for ever")
+
+        def get(self, **_):
+            raise RayError
+
+        def shutdown(self, *, force):
+            waited.append(force)
+
+    monkeypatch.setattr(on_ray, "Queue", NeverStarted)
+    monkeypatch.setattr(
+        on_ray.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "a" * 56)
+    )
+    monkeypatch.setattr(on_ray.ray, "wait", lambda refs, timeout: waited.append((refs, timeout)))
+    with on_ray._inbox(RunEvents()):
+        pass
+    assert waited == [([None], 10), True]

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from rnnlane.inference.bundle import set_temperature
-from rnnlane.inference.predictor import Predictor, encoded_split
+from rnnlane.inference.predictor import Predictor, is_sure
 
 TEXTS = ["a fine film", "a dull film <br /> indeed", "", "zzz", "A FINE FILM", "a " * 1000]
 
@@ -32,14 +32,34 @@ def test_the_answer_for_a_text_does_not_depend_on_the_others(bundle, monkeypatch
 @pytest.mark.parametrize("texts_per_chunk", [1, 4, 100])
 def test_what_the_model_knows_of_a_text_is_counted(bundle, monkeypatch, texts_per_chunk):
     monkeypatch.setattr("rnnlane.inference.predictor.TEXTS_PER_CHUNK", texts_per_chunk)
-    found = Predictor.load(bundle).predict(TEXTS).num_known_tokens
+    found = Predictor.load(bundle).predict(TEXTS)
     # "indeed" is unknown, and 20 tokens of a text are kept.
-    assert found.tolist() == [3, 3, 0, 0, 3, 20]
+    assert found.num_known_tokens.tolist() == [3, 3, 0, 0, 3, 20]
+    assert found.num_tokens.tolist() == [3, 4, 1, 1, 3, 20]
+    assert found.unknown_share.tolist() == [0, 0.25, 1, 1, 0, 0]
 
 
 def test_no_texts_get_no_answers(bundle):
     assert Predictor.load(bundle).probabilities([]).shape == (0, 3)
     assert Predictor.load(bundle).predict([]).num_known_tokens.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "unknown_share", "expected"),
+    [
+        ([0.6, 0.4], 0.5, True),
+        ([0.59, 0.41], 0.0, False),
+        ([0.4, 0.6], 0.51, False),
+        ([1.0, 0.0], 1.0, False),
+        ([0.37, 0.16, 0.16, 0.16, 0.15], 0.0, True),
+        ([0.35, 0.34, 0.11, 0.1, 0.1], 0.0, False),
+        ([np.nan, np.nan], 0.0, False),
+    ],
+)
+def test_an_answer_near_chance_or_of_unknown_tokens_is_not_sure(
+    probabilities, unknown_share, expected
+):
+    assert is_sure(np.array([probabilities]), np.array([unknown_share])).tolist() == [expected]
 
 
 def test_served_models_find_the_predictor_at_its_stable_address():
@@ -51,19 +71,8 @@ def test_a_temperature_changes_how_certain_answers_are_but_no_label(bundle, temp
     plain = Predictor.load(bundle)
     set_temperature(bundle, temperature)
     tempered = Predictor.load(bundle)
-    rows = encoded_split(plain.token_ids(TEXTS[:2]), np.zeros(2, dtype=np.int64))
-    logits = plain.split_logits(rows)
-    np.testing.assert_array_equal(tempered.split_logits(rows), logits)
-    expected = softmax(logits.astype(np.float64) / temperature, axis=1)
-    found = tempered.predict(TEXTS)
-    np.testing.assert_allclose(found.probabilities[:2], expected, rtol=1e-6, atol=1e-12)
-    assert found.labels == plain.predict(TEXTS).labels
-    assert not np.allclose(found.probabilities[:2], plain.predict(TEXTS[:2]).probabilities)
-
-
-def test_the_logits_of_a_split_are_in_the_order_of_its_rows(bundle):
-    predictor = Predictor.load(bundle)
-    texts = ["a dull film", "fine", "a fine fine fine film", "dull"] * 3
-    rows = encoded_split(predictor.token_ids(texts), np.zeros(12, dtype=np.int64))
-    found = softmax(predictor.split_logits(rows), axis=1)
-    np.testing.assert_allclose(found, predictor.probabilities(texts), atol=1e-6)
+    before, after = plain.predict(TEXTS), tempered.predict(TEXTS)
+    expected = softmax(np.log(before.probabilities) / temperature, axis=1)
+    np.testing.assert_allclose(after.probabilities, expected, rtol=1e-5, atol=1e-12)
+    assert after.labels == before.labels
+    assert not np.allclose(after.probabilities, before.probabilities)

@@ -31,10 +31,13 @@ RUNTIME = tiny_experiment().runtime
 def inits(monkeypatch, tmp_path):
     """What ``ray.init()`` is called with."""
     calls = []
-    started = SimpleNamespace(address_info={"session_dir": str(tmp_path)})
+    started = SimpleNamespace(
+        address_info={"session_dir": str(tmp_path)}, dashboard_url="127.0.0.1:8265"
+    )
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **options: calls.append(options) or started)
     monkeypatch.setattr(cluster.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(cluster, "remove_at_exit", lambda _folder: None)
     for name in ("RAY_ADDRESS", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "environ", dict(os.environ))

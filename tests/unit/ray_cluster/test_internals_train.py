@@ -5,13 +5,17 @@ After an upgrade of Ray, what fails here has to be replaced in ray_cluster/inter
 
 import inspect
 import os
+import signal
+from types import SimpleNamespace
 
 import pytest
 import ray.train
 from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator
+from ray.exceptions import RayActorError
 from ray.train.v2._internal import exceptions
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.scaling_policy import scaling_policy
+from ray.train.v2.torch import torch_trainer
 
 from rnnlane.ray_cluster import internals_train
 
@@ -67,3 +71,26 @@ def test_an_exception_of_a_worker_is_inside_ray_trains_own():
     wrapped = exceptions.UserExceptionWithTraceback(error, "Traceback ...")
     assert internals_train.raised_in_worker(wrapped) is error
     assert internals_train.raised_in_worker(error) is error
+
+
+def test_ctrl_c_raises_in_fit_and_ends_the_workers_only_if_they_started(monkeypatch):
+    handler = signal.getsignal(signal.SIGINT)
+    trainer = object.__new__(internals_train.TorchTrainer)
+    trainer.abort()
+    aborted = []
+    trainer._register_sigint_handler(
+        SimpleNamespace(abort=SimpleNamespace(remote=lambda: aborted.append(1)))
+    )
+    assert signal.getsignal(signal.SIGINT) is handler
+
+    def exited(*_arguments, **_options):
+        raise RayActorError
+
+    monkeypatch.setattr(internals_train.ray, "get", exited)
+    trainer.abort()
+    assert aborted == [1]
+
+
+def test_ray_trains_handler_of_ctrl_c_is_still_registered_by_the_method_that_is_replaced():
+    source = inspect.getsource(torch_trainer.TorchTrainer._initialize_and_run_controller)
+    assert "self._register_sigint_handler(controller)" in source

@@ -10,8 +10,8 @@ def test_a_clock_shows_hours_only_from_an_hour_on(seconds, text):
     assert clock(seconds) == text
 
 
-def test_a_download_counts_bytes_and_other_stages_rows():
-    assert Progress("download", 2048, None).detail == "2,048 bytes"
+def test_a_stage_counts_rows_unless_it_says_otherwise():
+    assert Progress("download", 2048, None, unit="bytes").detail == "2,048 bytes"
     assert Progress("read", 2048, 4096).detail == "2,048 rows"
 
 

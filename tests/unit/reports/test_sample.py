@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from rnnlane.inference.bundle import save_bundle
-from rnnlane.inference.predictor import Predictor
+from rnnlane.inference.predictor import Predictor, encoded_split
 from rnnlane.reports.sample import sample_answer
 from support.runs import trained
 from support.tiny import tiny_data, tiny_experiment
-from support.tracked import tiny_prepared
+from support.tracked import keys_of, tiny_prepared
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def answer(predictor, *overrides):
         tiny_experiment(*overrides),
         predictor,
         val=tiny_data().splits["val"],
-        vocabulary=tiny_prepared().vocabulary(),
+        prepared=tiny_prepared(),
     )
 
 
@@ -43,12 +43,16 @@ def test_a_given_text_is_classified(predictor):
 def test_by_default_a_row_of_the_val_split_is(predictor):
     found, val = answer(predictor), tiny_data().splits["val"]
     row = int(np.abs(val.lengths - 16).argmin())
-    tokens, _ = val.tokens_of(np.array([row]))
-    assert found["text"] == " ".join(tiny_prepared().vocabulary().decode(tokens))
+    assert found["text"] == f"text of val {keys_of(val)[row]}"
     assert found["true_label"] == predictor.class_names[val.labels[row]]
+    tokens, (length,) = val.tokens_of(np.array([row]))
+    [probabilities] = predictor.predict_rows(
+        encoded_split([tokens], val.labels[[row]])
+    ).probabilities
+    assert list(found["probabilities"].values()) == probabilities.tolist()
+    assert found["num_tokens"] == length
+    assert found["is_sure"] in {True, False}
     assert answer(predictor) == found
-    joined = answer(predictor, "text.tokenizer=characters")
-    assert joined["text"] == found["text"].replace(" ", "")
 
 
 def test_null_turns_it_off(predictor):

@@ -19,6 +19,7 @@ from rnnlane.search.results import (
     describe_result,
     write_search_results,
 )
+from rnnlane.tracking.links import Pages
 
 SPACE = {"model.num_layers": "choice(1, 2)", "training.learning_rate": "loguniform(1e-4, 1e-2)"}
 PARAMS = {"model.num_layers": 2, "training.learning_rate": 0.00123456789}
@@ -92,6 +93,7 @@ def record(tmp_path, monkeypatch) -> RunRecord:
 TRACKER = SimpleNamespace(
     run_id="abc",
     tracking_uri="https://ann:secret@host/mlflow",
+    pages=Pages("https://host/mlflow/#/experiments/1/runs/r", None),
     trial_ids=lambda: {"s-001": "child"},
 )
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 import requests
 
 from rnnlane.errors import ResourceError, TrackingError
-from rnnlane.tracking.client import experiment_id, is_away, one_line, open_client, store_errors
+from rnnlane.tracking.client import (
+    _check_version,
+    experiment_id,
+    is_away,
+    one_line,
+    open_client,
+    store_errors,
+)
 from rnnlane.tracking.uris import sqlite_file
 
 
@@ -146,3 +153,13 @@ def test_a_full_disk_under_a_server_is_the_server_s() -> None:
         raise full
     with pytest.raises(ResourceError), store_errors("sqlite:////x/mlflow.db", "cannot write"):
         raise full
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_refused"),
+    [(b"2.22.0", True), (b"1.30", True), (b"3.17.2\n", False), (b"<html>2.0 log in", False)],
+)
+def test_a_server_older_than_mlflow_3_is_refused(answer: bytes, is_refused: bool) -> None:
+    expected = pytest.raises(TrackingError, match=r"of version 3 or newer, but this one is \d")
+    with expected if is_refused else nullcontext():
+        _check_version("http://localhost:5000", answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -22,12 +23,33 @@ def test_the_tags_have_mlflows_names() -> None:
     assert mlflow_tags.MLFLOW_RUN_NAME == internals.NAME_TAG
     assert mlflow_tags.MLFLOW_RUN_NOTE == internals.NOTE_TAG
     assert mlflow_tags.MLFLOW_DATASET_CONTEXT == internals.DATASET_CONTEXT_TAG
+    assert mlflow_tags.MLFLOW_MODEL_VERSIONS == internals.MODEL_VERSIONS_TAG
     assert internals.AUTHOR_TAGS == (
         mlflow_tags.MLFLOW_USER,
         mlflow_tags.MLFLOW_SOURCE_NAME,
         mlflow_tags.MLFLOW_SOURCE_TYPE,
         mlflow_tags.MLFLOW_GIT_COMMIT,
     )
+
+
+def test_a_model_that_checks_its_own_input_says_so_in_its_file() -> None:
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    signature = ModelSignature(inputs=Schema([ColSpec(DataType.string, "text")]))
+    internals.check_own_input(signature)
+    written = Model(signature=signature).to_dict()
+    assert written["is_signature_from_type_hint"] is True
+    assert "text" in written["signature"]["inputs"]
+
+
+def test_mlflows_pages_read_the_tags_of_an_experiment() -> None:
+    import mlflow.server
+
+    scripts = Path(mlflow.server.__file__).parent / "js" / "build" / "static" / "js"
+    script = "".join(file.read_text() for file in scripts.glob("main.*.js"))
+    for name in (internals.KIND_TAG, internals.TRAINING_KIND, internals.VIEW_TAG_PREFIX):
+        assert f'"{name}"' in script
 
 
 def test_the_machines_monitors_collect_aggregate_and_clear() -> None:

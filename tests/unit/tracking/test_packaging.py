@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pandas as pd
 import pytest
 
 from rnnlane.tracking import packaging
-from rnnlane.tracking.packaging import BUNDLE, save_model
+from rnnlane.tracking.packaging import BUNDLE, COLUMN, Served, save_model
 
 PREDICTOR = """
 from types import SimpleNamespace
@@ -40,12 +42,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (tmp_path / "packaged_predictor.py").write_text(PREDICTOR)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(tmp_path))
-        save_model(
-            bundle,
-            tmp_path / "model",
-            predictor="packaged_predictor:Predictor",
-            class_names=("neg", "pos"),
-        )
+        served = Served("packaged_predictor:Predictor", ("neg", "pos"), "a good film")
+        save_model(bundle, tmp_path / "model", served)
         yield tmp_path / "model"
 
 
@@ -55,10 +53,27 @@ def test_a_model_holds_a_copy_of_the_bundle_and_no_pickle(model: Path) -> None:
     assert suffixes.isdisjoint({".pkl", ".pickle"})
 
 
-def test_a_model_needs_torch_and_mlflow_alone(model: Path) -> None:
-    lines = (model / "requirements.txt").read_text().split()
-    assert [line.partition("==")[0] for line in lines] == ["torch", "mlflow"]
-    assert not any("+" in line for line in lines)
+def test_a_model_names_the_wheel_that_it_brings_and_what_answers_depend_on(model: Path) -> None:
+    own, *others = (model / "requirements.txt").read_text().split()
+    assert re.fullmatch(r"wheels/rnnlane-.+\+sha[0-9a-f]{12}-py3-none-any\.whl", own)
+    assert (model / own).is_file()
+    assert [line.partition("==")[0] for line in others] == ["torch", "mlflow", "nltk", "regex"]
+    assert not any("+" in line for line in others)
+    assert own in (model / "conda.yaml").read_text()
+
+
+def test_without_a_wheel_a_model_needs_an_installation_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(_folder: Path) -> Path:
+        raise packaging.importlib.metadata.PackageNotFoundError("rnnlane")
+
+    monkeypatch.setattr(packaging, "build_wheel", missing)
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "word.txt").write_text("good")
+    save_model(tmp_path / "bundle", tmp_path / "model", Served("m:C", ("a", "b")))
+    assert "rnnlane" not in (tmp_path / "model" / "requirements.txt").read_text()
+    assert "only where rnnlane is installed" in caplog.text
 
 
 def test_a_local_version_is_pinned_as_the_index_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +97,16 @@ def test_a_loaded_model_answers_as_its_signature_says(loaded: Any) -> None:
         "probability_pos": [0.75, 0.25],
         "num_known_tokens": [1, 0],
     }
-    assert loaded.metadata.signature.outputs.input_names() == list(table.columns)
+    signature = loaded.metadata.signature
+    assert signature.outputs.input_names() == list(table.columns)
+    assert signature.inputs.input_names() == [COLUMN]
+
+
+def test_the_example_is_what_the_model_and_its_server_take(loaded: Any, model: Path) -> None:
+    assert loaded.input_example == [{"text": "a good film"}]
+    assert loaded.predict(loaded.input_example)["label"].to_list() == ["pos"]
+    body = json.loads((model / "serving_input_example.json").read_text())
+    assert body == {"inputs": [{"text": "a good film"}]}
 
 
 TEXTS = ["good", "bad", "good", "bad", "bad", "good", "bad", "good", "good", "bad"]
@@ -157,3 +181,14 @@ def test_one_text_and_none_at_all_are_answered(loaded: Any) -> None:
 def test_what_is_no_column_of_texts_is_refused(loaded: Any, table: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         loaded.predict(table)
+
+
+def test_a_model_without_its_package_says_how_to_get_it(tmp_path: Path) -> None:
+    import mlflow.pyfunc
+
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "word.txt").write_text("good")
+    save_model(tmp_path / "bundle", tmp_path / "model", Served("not_there:C", ("a", "b")))
+    with pytest.raises(ModuleNotFoundError, match=r"'not_there'; run `pip install -r") as missing:
+        mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert missing.value.name == "not_there"

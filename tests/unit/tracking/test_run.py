@@ -10,6 +10,7 @@ import pytest
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.history import HistoryLog
+from rnnlane.tracking.links import Pages
 from rnnlane.tracking.outbox import Outbox, Record
 from rnnlane.tracking.run import MlflowTracker, RunSpec, send_outbox
 from rnnlane.tracking.sender import Sender
@@ -46,7 +47,14 @@ def start(tmp_path: Path) -> Callable[..., MlflowTracker]:
     def start(memory: Memory, logged: frozenset[tuple[str, int]] = frozenset()) -> MlflowTracker:
         config = TrackingConfig(uri="http://h", system_metrics=False, flush_timeout_s=0.05)
         sender = Sender(Outbox(tmp_path / "outbox", store="http://h"), memory)
-        return MlflowTracker("id", config=config, spec=SPEC, sender=sender, log=HistoryLog(logged))
+        return MlflowTracker(
+            "id",
+            config=config,
+            spec=SPEC,
+            sender=sender,
+            log=HistoryLog(logged),
+            pages=Pages(),
+        )
 
     return start
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 
@@ -131,6 +131,7 @@ def test_a_store_is_the_same_with_other_credentials_and_from_another_folder(
 
 
 @given(user=passwords, password=passwords)
+@example(user="/000", password="0000")
 def test_a_browser_gets_an_address_without_credentials(user: str, password: str) -> None:
     uri = f"https://{user}:{password}@host:5000/mlflow/?access_token=abc"
     assert without_secrets(uri) == "https://host:5000/mlflow"

@@ -150,7 +150,7 @@ def regroup_rare_classes(
     if not rare:
         return None
     if config.rare_classes == "error":
-        raise too_small(sizes, needed=needed, config=config)
+        raise too_small(sizes, needed=needed)
     target = None if config.rare_classes == "drop" else config.rare_classes.partition(":")[2]
     new_of = {name: target if name in rare else name for name in sizes}
     names: Sequence[str] = list(dict.fromkeys(name for name in new_of.values() if name is not None))
@@ -166,13 +166,13 @@ def regroup_rare_classes(
     )
 
 
-def too_small(sizes: Mapping[str, int], *, needed: int, config: DataConfig) -> DataError:
+def too_small(sizes: Mapping[str, int], *, needed: int, rare_classes: str = "error") -> DataError:
     """The error that names all classes with fewer texts than needed.
 
     Args:
         sizes: different texts by class name.
         needed: 2 where only train and val are dealt, else 3.
-        config: the policy, which does not help.
+        rare_classes: the policy, which does not help.
     """
     rare = {name: size for name, size in sizes.items() if size < needed}
     sides = "train and val" if needed == 2 else "train, val and test"
@@ -182,7 +182,7 @@ def too_small(sizes: Mapping[str, int], *, needed: int, config: DataConfig) -> D
         f"fewer: {counts_text(rare)}",
         where="data.source",
         remedy="give more rows, or set data.rare_classes: drop"
-        + (" or merge:other" if config.rare_classes == "error" else ""),
+        + (" or merge:other" if rare_classes == "error" else ""),
     )
 
 

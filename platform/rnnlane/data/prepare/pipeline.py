@@ -114,7 +114,9 @@ def prepare(
     started = time.monotonic()
     events = events or RunEvents()
     source = source_of(config.data)
-    source.fetch(lambda done, total: events.progress(Progress("download", done, total)))
+    source.fetch(
+        lambda done, total: events.progress(Progress("download", done, total, unit="bytes"))
+    )
     files = source.list_files()
     identity = identify(config)
     path = identity.path(storage)

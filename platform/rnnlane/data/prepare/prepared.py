@@ -17,9 +17,11 @@ from pyarrow import fs as pafs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.prepare.labels import counts_text
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.data.storage import StoragePath, open_storage_path, readable_errors, storage_error
 from rnnlane.errors import DataError
+from rnnlane.records import html
 
 SPLITS = ("train", "val", "test")
 FORMAT_VERSION = 3
@@ -142,6 +144,35 @@ class PreparedData:
     def class_names(self) -> tuple[str, ...]:
         """By label."""
         return self.manifest.class_names
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name} {one.num_rows:,}" for name, one in self.manifest.splits.items())
+        return (
+            f"PreparedData({self.fingerprint[:8]}, {len(self.class_names)} classes, rows: {rows})"
+        )
+
+    def _repr_html_(self) -> str:
+        manifest = self.manifest
+        rows = [
+            [
+                name,
+                f"{one.num_rows:,}",
+                counts_text(one.class_counts),
+                f"{one.length_quantiles['p50']:.0f}",
+                f"{one.length_quantiles['max']:.0f}",
+                f"{one.unknown_token_rate:.2%}",
+            ]
+            for name, one in manifest.splits.items()
+        ]
+        header = ["split", "rows", "classes", "median tokens", "most", "unknown"]
+        used = sum(one.num_rows for one in manifest.splits.values())
+        notes = [
+            f"{manifest.num_rows_read:,} rows read, {used:,} used; "
+            f"vocabulary of {manifest.vocabulary_size:,} tokens",
+            *manifest.warnings,
+            self.path,
+        ]
+        return html.card("PreparedData", html.table(rows, header=header), html.paragraphs(notes))
 
     def vocabulary_text(self) -> str:
         """The vocabulary as JSON lines.

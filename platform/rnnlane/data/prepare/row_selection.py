@@ -228,7 +228,7 @@ def _choose_texts(
         sizes = _class_sizes(texts, class_names, config)
     _check_class_count(labels, class_names)
     if any(size < needed for size in sizes.values()):
-        raise too_small(sizes, needed=needed, config=config)
+        raise too_small(sizes, needed=needed, rare_classes=config.rare_classes)
     conflicting, conflicts, num_conflicts = _conflicts(texts, class_names, config)
     used = ~conflicting | (config.conflicts == "keep")
     split = np.full(rows.num_rows, LEFT_OUT, dtype=np.int8)

@@ -19,7 +19,7 @@ LABEL_WORDS = tuple(
         "метка класс категория тональность klasse kategorie etiqueta categoria catégorie étiquette "
         "标签 类别 ラベル",
         "tag type rating stars score spam toxic department queue group gold annotation verdict "
-        "priority severity status language lang",
+        "priority severity status language lang gender overall",
     )
 )
 TEXT_WORDS = tuple(
@@ -126,15 +126,15 @@ class Column:
         return (
             self.is_text
             and self.num_different >= 2
-            and not any(map(self.mostly, (_DATE, _NUMBER, _ADDRESS, _CODE)))
+            and not any(map(self.mostly, (_DATE, _NUMBER, _ADDRESS)))
+            and (self.rank(TEXT_WORDS) > 0 or not self.mostly(_CODE))
         )
 
     @property
     def may_be_id(self) -> bool:
         """Whether name and values may be those of an id: all of them present and different."""
         return (
-            bool(self.name)
-            and self.rank([_ID_WORDS]) > 0
+            self.rank([_ID_WORDS]) > 0
             and not self.is_nested
             and self.num_different == self.num_rows
         )
@@ -184,7 +184,9 @@ def roles_of(
         DataError: no column can hold texts or classes, or a named one is not there.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = [Column.of(name, [row.get(name) for row in rows]) for name in names]
+    # An experiment could not name a column without a name.
+    named = filter(None, names)
+    columns = [Column.of(name, [row.get(name) for row in rows]) for name in named]
     own_texts = [_named(name, names, flag="--text", where=where) for name in texts]
     own_label = None if label is None else _named(label, names, flag="--label", where=where)
     labels = _labels(columns, taken=own_texts)
@@ -222,14 +224,28 @@ def _named(name: str, names: Sequence[str], *, flag: str, where: str) -> str:
 
 
 def _labels(columns: Sequence[Column], *, taken: Sequence[str]) -> list[str]:
-    """Those that may hold the classes, the likeliest first; of equals, the last of the file."""
+    """Those that may hold the classes, the likeliest first.
+
+    Names count most; then few values, and the end of the file.
+    """
     # A column that is longer than others by far is a text with repetitions.
     may_be = [column for column in columns if column.may_be_label and column.name not in taken]
     texts = [column for column in columns if column.may_be_text and column not in may_be]
     if not texts and len(may_be) > 1 and not taken:
         longest = max(may_be, key=lambda column: (column.is_text, column.mean_chars))
         may_be.remove(longest)
-    ordered = sorted(enumerate(may_be), key=lambda item: (-item[1].rank(LABEL_WORDS), -item[0]))
+
+    def unlikely(item: tuple[int, Column]) -> tuple[int, bool, bool, int]:
+        number, column = item
+        is_number_of_one = column.rank([_ID_WORDS]) > 0
+        return (
+            -column.rank(LABEL_WORDS),
+            is_number_of_one,
+            column.num_different > _FEW_VALUES,
+            -number,
+        )
+
+    ordered = sorted(enumerate(may_be), key=unlikely)
     return [column.name for _, column in ordered]
 
 

@@ -22,7 +22,7 @@ from rnnlane.data.survey.layout import DELIMITERS, Layout, layouts_of
 from rnnlane.data.survey.rows import Tally, sampled_records, tally_of
 from rnnlane.data.survey.survey import NEEDED, Survey
 from rnnlane.data.survey.yaml_text import yaml_text
-from rnnlane.errors import DataError, RnnlaneError
+from rnnlane.errors import DataError, MistakesError, RnnlaneError
 from rnnlane.records.draft import ExperimentDraft, Hints
 
 _MOST_UNUSABLE = 0.5
@@ -153,7 +153,8 @@ def _check_rows(survey: Survey) -> None:
             remedy="give rows of all classes, or name another column by --label COLUMN",
         )
     if len(survey.classes) < 2:
-        raise too_small(tally.different, needed=NEEDED)
+        error = too_small(tally.different, needed=NEEDED)
+        raise DataError(error.message, where=survey.location, remedy="give more rows")
 
 
 # Settings of an experiment, and how `rnnlane init` is told them.
@@ -168,6 +169,8 @@ _FLAGS = {
 
 def _in_flags(error: RnnlaneError, location: str) -> RnnlaneError:
     """The error for somebody who has no experiment yet."""
+    if isinstance(error, MistakesError):
+        return MistakesError([_in_flags(each, location) for each in error.errors])
     where = error.where or location
     where = location if where in {"data.source", "data.columns.label"} else where
     texts = [error.message, where, error.remedy or ""]

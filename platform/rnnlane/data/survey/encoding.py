@@ -36,11 +36,13 @@ class Encoding(NamedTuple):
         name: as ``data.source.encoding`` takes it.
         is_guess: whether it is a guess by the letters, which a person should look at.
         others: encodings that are as likely, or nearly.
+        marked: the encoding that a byte order mark tells; a source heeds it whatever the name is.
     """
 
     name: str
     is_guess: bool = False
     others: tuple[str, ...] = ()
+    marked: str | None = None
 
 
 def encoding_of(file: SourceFile) -> Encoding:
@@ -61,8 +63,9 @@ def _encoding_of(file: SourceFile) -> Encoding:
     with file.path.filesystem.open_input_stream(file.path.path, compression="detect") as stream:
         buffered = io.BufferedReader(stream, _HEAD_BYTES)
         head = buffered.peek(_HEAD_BYTES)
-        if marked_encoding(head, "")[0]:
-            return Encoding("utf-8")
+        mark, marked = marked_encoding(head, "")
+        if mark:
+            return Encoding("utf-8", marked=marked)
         if b"\0" in head:
             return Encoding(utf16_without_mark(head) or "utf-8")
         telling = _lines_beyond_ascii(buffered)

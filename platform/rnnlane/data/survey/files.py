@@ -27,7 +27,9 @@ def files_to_survey(location: str) -> tuple[str, tuple[SourceFile, ...]]:
     found = list_location(location, kind="data", file_names=_ANY_NAME, key="PATH")
     if not is_folder:
         return _kind_of(found[0]), tuple(found)
-    by_kind = {kind: [file for file in found if table_kind(file.name) == kind] for kind in KINDS}
+    by_kind = {
+        kind: [file for file in found if table_kind(file.path.name) == kind] for kind in KINDS
+    }
     kinds = [kind for kind, files in by_kind.items() if files]
     if not kinds:
         raise DataError(
@@ -52,7 +54,7 @@ def _kind_of(file: SourceFile) -> str:
         return "parquet"
     if re.match(rb'\{\s*"', head):
         return "jsonl"
-    return table_kind(file.name) or "csv"
+    return table_kind(file.path.name) or "csv"
 
 
 def _head(path: StoragePath) -> bytes:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from rnnlane.config.class_names import near_duplicates
 from rnnlane.data.prepare.labels import counts_text
 from rnnlane.data.survey.layout import DELIMITERS
 from rnnlane.data.survey.rows import MAX_ROWS
 from rnnlane.data.survey.survey import NEEDED, Survey
 from rnnlane.records.draft import Finding
 
+_MUCH_CUT = 0.05
+_MOST_PAIRS = 3
 _FEW = 10  # different texts of a class
 _TEST_FILE = re.compile(r"(^|[/_.-])test([/_.-]|$)", re.IGNORECASE)
 
@@ -21,11 +24,13 @@ def findings_of(survey: Survey) -> Iterator[Finding]:
     yield from _of_columns(survey)
     yield from _of_rows(survey)
     text = survey.text
-    cut = f"{1 - text.cut:.0%} of the texts are not longer; the longest has {text.longest:,}"
+    kept = f"{1 - text.cut:.1%} of the texts are" if text.cut else "no text is"
+    cut = f"{kept} {'not ' if text.cut else ''}longer; the longest has {text.longest:,}"
     yield Finding(
         "tokens",
         f"{text.tokenizer}{f', because {text.reason}' if text.reason else ''}; at most "
         f"{text.max_length}: {cut}",
+        "text.max_length decides; a longer one takes more time" if text.cut > _MUCH_CUT else None,
     )
     if text.min_count == 1:
         yield Finding(
@@ -35,7 +40,8 @@ def findings_of(survey: Survey) -> Iterator[Finding]:
 
 def _of_files(survey: Survey) -> Iterator[Finding]:
     num_files = len(survey.files)
-    yield Finding("file" if num_files == 1 else "files", f"{num_files:,} {survey.source.kind}")
+    several = "" if num_files == 1 else f"{num_files:,} of "
+    yield Finding("files" if several else "file", f"{several}{survey.source.kind}")
     tests = [file.name for file in survey.files if _TEST_FILE.search(file.name)]
     if tests and len(tests) < num_files:
         yield Finding(
@@ -63,8 +69,8 @@ def _of_files(survey: Survey) -> Iterator[Finding]:
             others = " or ".join(encoding.others)
             may_be = f", and {others} is possible too" if others else ""
             doubt = f"a guess by the letters{may_be}; --encoding decides"
-        name = encoding.name
-        yield Finding("encoding", f"{name}, or as a byte order mark says", doubt)
+        marked = f"{encoding.marked}, by its byte order mark" if encoding.marked else None
+        yield Finding("encoding", marked or encoding.name, doubt)
 
 
 def _of_columns(survey: Survey) -> Iterator[Finding]:
@@ -104,6 +110,7 @@ def _of_rows(survey: Survey) -> Iterator[Finding]:
         "classes",
         f"{len(survey.classes):,}, by rows {counts_text(survey.classes)}"
         + ("; class weights are balanced" if survey.is_unbalanced else ""),
+        "; ".join(near_duplicates(tally.classes)[:_MOST_PAIRS]) or None,
     )
     if num_rare:
         yield Finding(

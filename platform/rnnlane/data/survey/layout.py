@@ -24,6 +24,14 @@ _ROWS = 1000
 _MAX_SHORT = 0.1  # share of rows that may have fewer fields than the first
 _NAME_CHARS, _NAME_WORDS = 60, 6
 _VALUE = re.compile(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*|true|false", re.IGNORECASE)
+# First lines of formats that are nearly csv.
+_NO_COLUMNS = {
+    "sep=": ("'sep=...' is a note for Excel", "remove the line"),
+    r"__label__\S+ ": (
+        "it is fastText's, whose label ends at a blank",
+        "put a tab behind each label: sed 's/ /\\t/' OLD > NEW",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,7 @@ def layouts_of(
         for quoting in ("standard", "none")
         for each in tried
     ]
+    _check_first_line(attempts, where=str(file.path))
     fitting = sorted((a for a in attempts if a.fits), key=lambda a: round(a.share_short, 1))
     if not fitting:
         raise _no_layout(attempts, where=str(file.path))
@@ -106,6 +115,22 @@ def _attempt(file: SourceFile, layout: Layout, *, encoding: str) -> _Attempt:
     except DataError as error:
         return _Attempt(layout, rows, error)
     return _Attempt(layout, rows, None)
+
+
+def _check_first_line(attempts: Sequence[_Attempt], *, where: str) -> None:
+    """Refuses a first line that tells of another format.
+
+    Raises:
+        DataError: names the format.
+    """
+    first = next((str(attempt.rows[0]["1"]) for attempt in attempts if attempt.rows), "")
+    for beginning, (what, remedy) in _NO_COLUMNS.items():
+        if re.match(beginning, first):
+            raise DataError(
+                f"the first line must name the columns or be a row, but {what}",
+                where=f"{where}:1",
+                remedy=remedy,
+            )
 
 
 def _no_layout(attempts: Sequence[_Attempt], *, where: str) -> DataError:

@@ -267,3 +267,13 @@ def test_words_are_the_tokens_with_a_letter(tmp_path: Path) -> None:
     assert (val.num_unknown, val.num_words, val.num_unknown_words) == (3, 3, 2)
     assert (train.num_unknown, train.num_words) == (1, 0)
     assert (test.num_words, len(test.lengths)) == (0, 0)
+
+
+def test_it_shows_its_splits_and_classes(written: tuple[Path, list[list[str]]]) -> None:
+    prepared = open_prepared(str(written[0]))
+    rows = prepared.manifest.splits["train"].num_rows
+    assert repr(prepared).startswith(f"PreparedData({prepared.fingerprint[:8]}, ")
+    assert f"train {rows}" in repr(prepared)
+    page = prepared._repr_html_()
+    for name in (*prepared.manifest.splits, *prepared.class_names):
+        assert name in page

@@ -1,0 +1,126 @@
+"""What is made of a trained model before it is logged: its temperature, its verdict, its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.prepare.prepared import PreparedData
+from rnnlane.execution.run_record import all_records
+from rnnlane.inference.bundle import set_temperature
+from rnnlane.inference.calibration import TemperatureChoice, choose_temperature, tempered
+from rnnlane.models.linear import LinearClassifier, fit_linear
+from rnnlane.records.predictions import Predictions
+from rnnlane.reports.artifacts import write_predictions
+from rnnlane.reports.run_facts import LinearScores, Mistake, RunFacts, most_confident_mistakes
+from rnnlane.reports.run_report import write_report
+from rnnlane.training.group import in_process
+from rnnlane.training.metrics import score, summarize
+
+# Up to this the linear model takes a second or two, and is fitted for the report.
+MAX_TOKENS, MAX_CLASSES = 300_000, 20
+
+
+def calibrate(
+    config: ExperimentConfig, bundle: Path, predictions: Mapping[str, Predictions]
+) -> TemperatureChoice:
+    """Chooses the temperature of a model, and gives it to its bundle.
+
+    Args:
+        config: the experiment.
+        bundle: folder of the model, without a temperature.
+        predictions: on val, among others, without a temperature.
+    """
+    choice = choose_temperature(config.inference.temperature, predictions["val"])
+    set_temperature(bundle, choice.used)
+    return choice
+
+
+def write_answers_and_report(
+    folder: Path,
+    facts: RunFacts,
+    *,
+    prepared: PreparedData,
+    splits: Mapping[str, EncodedSplit],
+) -> Path:
+    """Writes what the model answers on val and test, and the report.
+
+    Args:
+        folder: of the run's results, with its pictures in ``figures``.
+        facts: without mistakes and, where there is a better one to compare with, linear scores.
+        prepared: the data.
+        splits: of that data.
+
+    Returns:
+        The file of the report.
+
+    Raises:
+        DataError: the texts of the data cannot be read.
+    """
+    used = facts.temperature.used
+    answers = {name: tempered(one, used) for name, one in facts.predictions.items()}
+    write_predictions(folder, answers)
+    facts = replace(facts, mistakes=_mistakes(prepared, answers["val"]))
+    if facts.history:
+        facts = replace(facts, linear=linear_scores(facts.config, prepared, splits))
+    return write_report(folder, facts)
+
+
+def _mistakes(prepared: PreparedData, answers: Predictions) -> list[Mistake]:
+    """The most confident mistakes on val, with their texts."""
+    rows, names = most_confident_mistakes(answers), answers.class_names
+    texts = prepared.texts("val", answers.row_keys[rows])
+    return [
+        Mistake(
+            text=texts[int(answers.row_keys[row])],
+            true=names[answers.labels[row]],
+            predicted=names[answers.predicted[row]],
+            confidence=float(answers.probabilities[row].max()),
+        )
+        for row in rows
+    ]
+
+
+def linear_scores(
+    config: ExperimentConfig, prepared: PreparedData, splits: Mapping[str, EncodedSplit]
+) -> LinearScores | None:
+    """What the linear baseline reaches: that of the last `rnnlane baseline`, or one fitted here.
+
+    Returns:
+        None where there is none of this data in this home, and fitting one would take more than a
+        few seconds.
+    """
+    for record in reversed(all_records()):
+        result = record.result or {}
+        is_same = record.data_fingerprint == prepared.fingerprint
+        if is_same and record.state == "finished" and "num_ngrams" in result:
+            return LinearScores(result["metrics"], f"run {result['run_id'][:8]}")
+    train, num_classes = splits["train"], len(prepared.class_names)
+    if len(train.token_ids) > MAX_TOKENS or num_classes > MAX_CLASSES:
+        return None
+    model = fit_on(train, config, prepared)
+    metrics = {
+        f"{split}/{key}": value
+        for split in ("val", "test")
+        for key, value in summarize(
+            score(model, splits[split], group=in_process("cpu")), num_classes=num_classes
+        ).items()
+    }
+    return LinearScores(metrics, "fitted for this report")
+
+
+def fit_on(
+    train: EncodedSplit, config: ExperimentConfig, prepared: PreparedData
+) -> LinearClassifier:
+    """The linear baseline of an experiment, fitted on its train split."""
+    return fit_linear(
+        train.token_ids,
+        train.offsets,
+        train.labels,
+        config=config.baseline,
+        vocabulary_size=prepared.manifest.vocabulary_size,
+        num_classes=len(prepared.class_names),
+    )

@@ -1,0 +1,104 @@
+"""What the report of a run is about, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.data.prepare.prepared import Manifest
+from rnnlane.inference.calibration import TemperatureChoice
+from rnnlane.records.predictions import Predictions
+from rnnlane.reports.verdict import verdict
+
+MAX_MISTAKES = 10
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A row that is classified wrongly.
+
+    Attributes:
+        text: of the row, or an excerpt of it.
+        true: its class.
+        predicted: the class that it got.
+        confidence: the probability of that class.
+    """
+
+    text: str
+    true: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class LinearScores:
+    """What the linear baseline reaches on the same data.
+
+    Attributes:
+        metrics: ``val/accuracy``, ``test/accuracy``, ``test/macro_f1`` and others.
+        origin: where they come from, in a few words.
+    """
+
+    metrics: Mapping[str, float]
+    origin: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the report of a run is about.
+
+    Attributes:
+        config: the experiment.
+        manifest: of its prepared data.
+        metrics: of the model: ``val/accuracy``, ``test/accuracy``, ``test/macro_f1`` and others.
+        confusions: counts of (true, predicted) on val and test, by split: int64 [C, C].
+        predictions: on val and test, by split, with temperature 1.
+        temperature: the one of the model, and the one that fits val best.
+        mistakes: on val, the most confident ones first.
+        history: a record for each epoch; empty for a model that is not trained by epochs.
+        best_epoch: the epoch, from 1, that the model is of.
+        clip: max_norm, reason and clipped_fraction; empty without training by epochs.
+        linear: what the linear baseline reaches; None if that is not known.
+        sample: the answer to the sample text; None if the experiment has none.
+    """
+
+    config: ExperimentConfig
+    manifest: Manifest
+    metrics: Mapping[str, float]
+    confusions: Mapping[str, npt.NDArray[np.int64]]
+    predictions: Mapping[str, Predictions]
+    temperature: TemperatureChoice
+    mistakes: Sequence[Mistake] = ()
+    history: Sequence[Mapping[str, float]] = ()
+    best_epoch: int = 1
+    clip: Mapping[str, Any] = field(default_factory=dict)
+    linear: LinearScores | None = None
+    sample: Mapping[str, Any] | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By label."""
+        return self.manifest.class_names
+
+    @property
+    def verdict(self) -> str | None:
+        """Why nobody should use the model; None if there is no such reason."""
+        return verdict(
+            self.history,
+            best_epoch=self.best_epoch,
+            confusion=self.confusions["test"],
+            class_names=self.class_names,
+        )
+
+
+def most_confident_mistakes(predictions: Predictions) -> npt.NDArray[np.int64]:
+    """The rows that are classified wrongly with the highest probability, at most 10, best first."""
+    confidence = np.nan_to_num(predictions.probabilities.max(axis=1, initial=0.0), nan=-1.0)
+    wrong = np.flatnonzero(~predictions.is_right)
+    order = np.argsort(-confidence[wrong], kind="stable")
+    return wrong[order[:MAX_MISTAKES]]

@@ -1,0 +1,101 @@
+"""Shares of tokens on models whose answer is known."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rnnlane.inference.explain import token_shares
+from rnnlane.models.classifier import build_model
+from rnnlane.models.linear import LinearClassifier, fit_linear
+from support.runs import trained
+from support.tiny import VOCABULARY_SIZE, tiny_experiment, tiny_split
+
+
+class Unchanged(nn.Module):
+    """An encoder whose outputs are its inputs."""
+
+    def forward(self, embedded, lengths):
+        return embedded, embedded[:, -1]
+
+
+def sum_of_tokens(pooling: str, scores: list[float]) -> nn.Module:
+    """Two classes; the log-odds of the second are the pooled scores of the tokens, plus 0.5."""
+    config = tiny_experiment("model.embedding_dim=1", f"model.pooling={pooling}").model
+    model = build_model(config, vocabulary_size=len(scores), num_classes=2, seed=0)
+    model.body.encoder = Unchanged()
+    model.body.head = nn.Linear(1, 2)
+    with torch.no_grad():
+        model.embedding.weight.copy_(torch.tensor(scores)[:, None])
+        model.body.head.weight.copy_(torch.tensor([[0.0], [1.0]]))
+        model.body.head.bias.copy_(torch.tensor([0.0, 0.5]))
+    return model.eval()
+
+
+def test_the_shares_of_a_sum_are_its_terms():
+    model = sum_of_tokens("mean", [0.0, -4.0, 2.0, 8.0])
+    shares, base, log_odds = token_shares(model, np.array([3, 1, 2, 2]), label=1)
+    assert shares == pytest.approx([2.0, -1.0, 0.5, 0.5])
+    assert (base, log_odds) == pytest.approx((0.5, 2.5))
+    halved, _, log_odds = token_shares(model, np.array([3, 1, 2, 2]), label=1, temperature=2.0)
+    assert (halved.tolist(), log_odds) == (pytest.approx(shares / 2), pytest.approx(1.25))
+    against, *_ = token_shares(model, np.array([3, 1, 2, 2]), label=0)
+    assert against == pytest.approx(-shares)
+
+
+def test_evidence_that_a_text_has_twice_counts_each_time():
+    """Leaving out either of the two changes nothing, which would say that neither matters."""
+    model = sum_of_tokens("max", [0.0, 1.0, 6.0])
+    shares, *_ = token_shares(model, np.array([2, 1, 2]), label=1)
+    assert shares == pytest.approx([3.0, 0.0, 3.0])
+
+
+def test_a_trained_network_is_explained_by_the_token_that_decides():
+    """In the tiny task the remainder of the last token is the label."""
+    outcome = trained("training.epochs=12", "training.learning_rate=0.03")
+    model = build_model(
+        tiny_experiment().model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0
+    ).eval()
+    model.load_state_dict(outcome.weights)
+    rows = tiny_split(30, 7)
+    found, num_right = 0, 0
+    for row in range(len(rows)):
+        ids = rows.token_ids[rows.offsets[row] : rows.offsets[row + 1]]
+        shares, base, log_odds = token_shares(model, ids, label=int(rows.labels[row]))
+        assert base + shares.sum() == pytest.approx(log_odds, abs=0.05)
+        if log_odds > 0:
+            num_right += 1
+            found += int(shares.argmax() == len(ids) - 1)
+    assert num_right >= 25
+    assert found >= 0.9 * num_right
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_the_shares_of_the_baseline_add_up_to_what_the_text_changes(num_classes):
+    train = tiny_split(200, 1, num_classes)
+    model = fit_linear(
+        train.token_ids,
+        train.offsets,
+        train.labels,
+        config=tiny_experiment("baseline.min_rows=1").baseline,
+        vocabulary_size=VOCABULARY_SIZE,
+        num_classes=num_classes,
+    )
+    ids = np.array([4, 9, 9, 0, 17], dtype=np.int32)
+    logits = model(torch.from_numpy(ids[None].astype(np.int64)), torch.tensor([len(ids)]))
+    contributions = model.contributions(ids)
+    assert contributions.sum(axis=0) + model.bias.numpy() == pytest.approx(logits[0].numpy())
+    shares, base, log_odds = token_shares(model, ids, label=1)
+    assert base + shares.sum() == pytest.approx(log_odds, abs=1e-3)
+    probabilities = logits[0].softmax(dim=0)
+    assert log_odds == pytest.approx(float((probabilities[1] / (1 - probabilities[1])).log()))
+
+
+def test_a_word_of_the_baseline_gets_its_weight_and_half_of_its_pairs():
+    model = LinearClassifier(num_ngrams=2, num_classes=2, vocabulary_size=10, num_words=2)
+    model.ngrams.copy_(torch.tensor([3, 10 + 3 * 10 + 4]))  # the word 3, and the pair 3 4
+    model.idf.fill_(1.0)
+    model.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, -2.0]]))
+    shares, *_ = token_shares(model, np.array([5, 3, 4]), label=1)
+    each = 1 / np.sqrt(2)  # both features once, in a row of length 1
+    assert shares == pytest.approx([0.0, each * (1.0 - 1.0), each * -1.0])
