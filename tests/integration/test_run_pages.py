@@ -25,7 +25,6 @@ from support.tiny import tiny_experiment
 from support.tracked import IDENTITY, tiny_prepared
 
 SPLITS = ("train", "val", "test")
-CURVE = ".js-plotly-plot .scatterlayer .trace"
 BAR = ".js-plotly-plot .barlayer .trace"
 SECRET = "s3://me:hunter2@bucket"
 
@@ -145,42 +144,35 @@ def test_the_driver_s_log_is_an_artifact_also_of_a_failed_run(runs: Runs, tmp_pa
 def test_a_person_sees_data_sets_curves_bars_tables_logs_and_links(
     runs: Runs, tmp_path: Path
 ) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright")
-    from integration.test_browser import ARGUMENTS, chromium
+    from support.browser import CURVE, opened_page, visit  # skips the test without Playwright
 
     pictures = Path(os.environ.get("RNNLANE_TEST_ARTIFACTS", tmp_path))
+    pictures.mkdir(parents=True, exist_ok=True)
     query = "workflowType=machine_learning"
     page_of_runs = f"{runs.uri}/#/experiments/1/runs"
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-        page.set_default_timeout(60_000)
-
-        page.goto(f"{page_of_runs}?{query}")
-        page.get_by_text("tiny-train (d)").first.wait_for()
-        assert page.get_by_text("tiny-train (d)").count() == 4
+    run_page, failed_page = f"{page_of_runs}/{runs.train}", f"{page_of_runs}/{runs.failed}"
+    with opened_page(height=900) as page:
+        visit(page, f"{page_of_runs}?{query}", shows="tiny-train (d)")
+        page.get_by_text("tiny-train (d)", exact=True).nth(3).wait_for()
         page.screenshot(path=pictures / "data-sets.png")
 
-        page.goto(f"{page_of_runs}/{runs.train}/model-metrics?{query}")
-        page.get_by_text("best/val", exact=True).first.wait_for()
+        visit(page, f"{run_page}/model-metrics?{query}", shows="best/val")
         page.locator(BAR).nth(2).wait_for(state="attached")
         assert page.get_by_text("clip", exact=True).count() == 0
         page.get_by_placeholder("Search metric charts").fill("^val/")
         page.locator(CURVE).nth(1).wait_for(state="attached")
         page.screenshot(path=pictures / "charts.png")
 
-        page.goto(f"{page_of_runs}/{runs.train}/artifacts/tables/test_classes.csv?{query}")
-        page.get_by_role("columnheader", name="precision").first.wait_for()
+        visit(page, f"{run_page}/artifacts/tables/test_classes.csv?{query}", shows="precision")
+        assert page.get_by_role("columnheader", name="precision").count() > 0
         page.screenshot(path=pictures / "class-table.png")
 
-        page.goto(f"{page_of_runs}/{runs.failed}/artifacts/driver.log?{query}")
+        visit(page, f"{failed_page}/artifacts/driver.log?{query}", shows="driver.log")
         page.get_by_text("cannot read s3://***@bucket").first.wait_for()
         page.screenshot(path=pictures / "driver-log.png")
 
-        page.goto(f"{page_of_runs}/{runs.search}?{query}")
-        page.get_by_text("#1 pruned lr=0.05").first.wait_for()
+        visit(page, f"{page_of_runs}/{runs.search}?{query}", shows="#1 pruned lr=0.05")
         page.screenshot(path=pictures / "search.png")
         with page.context.expect_page() as opened:
             page.get_by_role("link", name="best", exact=True).click()
         opened.value.get_by_text(runs.best).first.wait_for()
-        browser.close()
