@@ -438,12 +438,8 @@ def compare(
 ) -> Comparison:
     """Compares two or more finished runs on the same rows, each with the first.
 
-    Args:
-        runs: of each an id, the unique prefix of an id, a name, or "latest".
-        split: the rows.
-        num_texts: texts on which they disagree most, at most.
-        plot: also draw the comparison to this PNG file.
-        tracking_uri: the MLflow store; default: as for training.
+    ``runs`` are ids, unique prefixes of ids, names, or "latest"; ``num_texts`` is the most texts of
+    other answers; ``plot`` is a PNG file to draw to.
 
     Raises:
         ConfigError: a run is not finished, keeps no predictions, is named twice, or has other rows

@@ -130,6 +130,7 @@ class TrainResult(Result):
         best = self.metrics.get("best", self.metrics)
         return [
             ("run", self.run_id[:8]),
+            *_verdict(self.verdict),
             ("best epoch", f"{self.best_epoch} of {self.epochs} (by {self.metric})"),
             *_scores(best),
             ("clipping", _clipping(self.clip)),
@@ -182,6 +183,7 @@ class BaselineResult(Result):
     def _facts(self) -> list[tuple[str, str]]:
         return [
             ("run", self.run_id[:8]),
+            *_verdict(self.verdict),
             *_scores(self.metrics),
             ("features", f"{self.num_ngrams:,} words and pairs, fitted in {self.fit_s:.1f} s"),
             ("store", self.tracking_uri),
@@ -382,6 +384,10 @@ def _read(file: Path) -> str:
             where=str(file),
             remedy="the run in the tracking store has the file among its artifacts",
         ) from None
+
+
+def _verdict(verdict: str | None) -> list[tuple[str, str]]:
+    return [] if verdict is None else [("verdict", f"do not use this model: it is {verdict}")]
 
 
 def _scores(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:

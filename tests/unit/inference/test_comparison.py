@@ -74,13 +74,13 @@ def test_the_rows_of_all_runs_are_brought_into_one_order():
 
 def test_the_texts_are_those_of_other_answers_the_most_confident_first():
     labels = [1, 1, 1, 1]
-    first = predictions_of(labels, [1, 1, 1, 1], sure=[0.6, 0.9, 0.99, 0.55])
-    second = predictions_of(labels, [0, 0, 1, 0], sure=[0.9, 0.8, 0.51, 0.55])
+    first = predictions_of(labels, [1, 1, 1, 1], sure=[0.7, 0.9, 0.99, 0.55])
+    second = predictions_of(labels, [0, 0, 1, 0], sure=[0.95, 0.6, 0.51, 0.55])
     found = disagreements([first, second], limit=3)
     # The third row moved from 0.99 to 0.51, but both answer alike.
-    assert [row.row_key for row in found] == [1, 0, 3]
+    assert [row.row_key for row in found] == [0, 1, 3]
     assert (found[0].label, found[0].labels) == ("good", ("good", "bad"))
-    assert found[0].of_truth == pytest.approx((0.9, 0.2))
+    assert found[0].of_truth == pytest.approx((0.7, 0.05))
     assert disagreements([first, first], limit=3) == []
 
 
