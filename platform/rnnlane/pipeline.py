@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rnnlane.config.runtime import RuntimeConfig
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.execution.inventory import Inventory, Limits
+    from rnnlane.records.results import Promotion
     from rnnlane.tracking.store import RunSummary
 
 
@@ -340,6 +341,7 @@ def evaluate(
         DataError: the data cannot be read, or none of its rows can be scored.
         TrackingError: the store cannot be read, or the run has no model.
     """
+    from rnnlane.execution.data_checks import check_same_data
     from rnnlane.tracking.store import (
         EXPERIMENT_PATH,
         download_artifacts,
@@ -358,7 +360,7 @@ def evaluate(
         prepared = None
         if data is None:
             prepared = prepare(config, events=events, report=False)
-            _check_same_data(prepared, summary)
+            check_same_data(prepared, summary)
         import numpy as np
 
         from rnnlane.inference.evaluation import evaluate_file, evaluate_split
@@ -374,17 +376,6 @@ def evaluate(
     confusions = {scores.split: np.array(scores.confusion)}
     described = describe_classes(confusions, scores.class_names, split=scores.split)
     return replace(scores, **described)
-
-
-def _check_same_data(prepared: PreparedData, run: RunSummary) -> None:
-    expected = run.tags.get("rnnlane.data_fingerprint")
-    if prepared.fingerprint != expected:
-        raise ConfigError(
-            f"a model is scored on the data it was trained on ({expected}), "
-            f"but this experiment's data is {prepared.fingerprint}",
-            where=f"run {run.run_id}",
-            remedy="name the run's own experiment; for other labeled texts use --data FILE",
-        )
 
 
 def predict(
@@ -425,6 +416,16 @@ def predict(
 
         predictor = Predictor.load(bundle)
     return predictor.predict(texts).answers(texts)
+
+
+def promote(
+    run: str, *, name: str, alias: str, force: str | None = None, tracking_uri: str | None = None
+) -> Promotion:
+    """Registers a run's model, and gives it an alias if it is better; see `promote_in_store`."""
+    from rnnlane.inference.promotion import promote_in_store
+    from rnnlane.tracking.uris import resolve_uri
+
+    return promote_in_store(resolve_uri(tracking_uri), run, name=name, alias=alias, force=force)
 
 
 def compare(

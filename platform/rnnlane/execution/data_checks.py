@@ -10,6 +10,7 @@ from rnnlane.records.events import RunEvents
 
 if TYPE_CHECKING:
     from rnnlane.data.prepare.prepared import PreparedData
+    from rnnlane.tracking.store import RunSummary
 
 
 def check_word_vectors(config: ExperimentConfig, events: RunEvents) -> None:
@@ -46,4 +47,16 @@ def _check_both_in_val(prepared: PreparedData) -> None:
             f"val/roc_auc needs val rows of both classes, but there is none of {missing[0]!r}",
             where="training.metric",
             remedy="choose val/loss or val/accuracy; or give more rows, or raise data.val",
+        )
+
+
+def check_same_data(prepared: PreparedData, run: RunSummary) -> None:
+    """Refuses data that a run was not trained on."""
+    expected = run.tags.get("rnnlane.data_fingerprint")
+    if prepared.fingerprint != expected:
+        raise ConfigError(
+            f"a model is scored on the data it was trained on ({expected}), "
+            f"but this experiment's data is {prepared.fingerprint}",
+            where=f"run {run.run_id}",
+            remedy="name the run's own experiment; for other labeled texts use --data FILE",
         )

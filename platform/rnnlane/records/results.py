@@ -130,6 +130,7 @@ class TrainResult(Result):
         best = self.metrics.get("best", self.metrics)
         return [
             ("run", self.run_id[:8]),
+            *_verdict(self.verdict),
             ("best epoch", f"{self.best_epoch} of {self.epochs} (by {self.metric})"),
             *_scores(best),
             ("clipping", _clipping(self.clip)),
@@ -182,6 +183,7 @@ class BaselineResult(Result):
     def _facts(self) -> list[tuple[str, str]]:
         return [
             ("run", self.run_id[:8]),
+            *_verdict(self.verdict),
             *_scores(self.metrics),
             ("features", f"{self.num_ngrams:,} words and pairs, fitted in {self.fit_s:.1f} s"),
             ("store", self.tracking_uri),
@@ -384,6 +386,10 @@ def _read(file: Path) -> str:
         ) from None
 
 
+def _verdict(verdict: str | None) -> list[tuple[str, str]]:
+    return [] if verdict is None else [("verdict", f"do not use this model: it is {verdict}")]
+
+
 def _scores(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Of each metric its value on every split that has one."""
     facts = []
@@ -430,3 +436,47 @@ def _classes_html(
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True, repr=False)
+class Promotion(Result):
+    """A version of a registered model that has an alias.
+
+    Attributes:
+        name: of the registered model.
+        alias: that the version has.
+        version: its number, from 1.
+        run_id: of the run that trained it.
+        tracking_uri: the MLflow store, without passwords.
+        model_uri: argument for ``mlflow.pyfunc.load_model``, and for ``--run``.
+        reason: why it has the alias.
+        is_moved: False if it had the alias before.
+        is_forced: whether the alias was moved whatever a comparison says.
+        previous: name, number and run_id of the version that had it before; None: there was none.
+        test: what :class:`rnnlane.inference.paired.PairedTest` has, of this model against the
+            previous one on the test rows; None if they were not compared.
+        difference: the same in words.
+    """
+
+    name: str
+    alias: str
+    version: int
+    run_id: str
+    tracking_uri: str
+    model_uri: str
+    reason: str
+    is_moved: bool = True
+    is_forced: bool = False
+    previous: dict[str, Any] | None = None
+    test: dict[str, Any] | None = None
+    difference: str | None = None
+
+    def _facts(self) -> list[tuple[str, str]]:
+        return [
+            ("model", f"version {self.version} of {self.name}"),
+            ("alias", self.alias),
+            ("run", self.run_id[:8]),
+            ("reason", self.reason),
+            ("difference to the previous one", self.difference or ""),
+            ("store", self.tracking_uri),
+        ]
