@@ -354,7 +354,7 @@ class Comparison(Result):
             (
                 names[test["run_id"]],
                 f"{test['verdict']}: {100 * test['difference']:+.2f} percentage points "
-                f"({100 * test['low']:+.2f} to {100 * test['high']:+.2f}), p {test['p_value']:.3f}",
+                f"({100 * test['low']:+.2f} to {100 * test['high']:+.2f}), p {test['p_value']:.2g}",
             )
             for test in self.tests
         ]
