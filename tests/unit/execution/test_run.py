@@ -67,7 +67,9 @@ def test_the_metrics_of_the_last_and_the_best_epoch_have_the_test_s(tracker):
 
 
 def test_the_predictions_kept_are_those_that_the_metrics_were_computed_from(tracker):
-    best = execute(Remembered()).metrics["best"]
+    result = execute(Remembered(), "training.epochs=6", "training.learning_rate=0.1")
+    assert result.best_epoch < result.epochs
+    best = result.metrics["best"]
     served = Predictor.load(tracker.bundle)
     for name in ("val", "test"):
         kept, split = tracker.predictions[name], tiny_data().splits[name]
