@@ -61,7 +61,9 @@ def compare(
     The test is McNemar's with mid-p; the interval of the difference is a bootstrap of the rows.
     Rows are matched by text and class, so runs may differ in every setting of text and model.
 
-    Example: rnnlane compare rnn-1 lstm-1 bilstm-3 --plot compared.png
+    Examples:
+        rnnlane compare 1f3e22ab 9c0d77e1
+        rnnlane compare rnn-1 lstm-1 bilstm-3 --plot compared.png
     """
     _check_picture(plot)
     try:

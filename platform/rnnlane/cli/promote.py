@@ -47,7 +47,9 @@ def promote(
     Where another version has the alias, the model must classify the same test rows better than that
     one, by McNemar's test at 5%.
 
-    Example: rnnlane promote latest --name reviews --alias champion
+    Examples:
+        rnnlane promote latest --name tickets --alias champion
+        rnnlane promote 1f3e22ab --name tickets --force "the champion was trained on old data"
     """
     result = promote_run(run, name=name, alias=alias, force=force, tracking_uri=tracking_uri)
     if as_json:
