@@ -73,8 +73,8 @@ def next_commands(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     # A job knows the server by an address that may not lead there from here.
     here = os.environ.get("MLFLOW_TRACKING_URI", "")
     store = "" if here.startswith(("http://", "https://")) else f" --tracking-uri {uri}"
-    return [
-        ("run", run_id),
-        ("browse", url),
-        ("ask", f'rnnlane predict{store} --run {run_id[:8]} "a text"'),
-    ]
+    download = f"mlflow artifacts download --run-id {run_id} --artifact-path best.yaml --dst-path ."
+    ask = f'rnnlane predict{store} --run {run_id[:8]} "a text"'
+    is_search = summary["metadata"].get("rnnlane.verb") == "tune"
+    next_step = ("get the winner", download) if is_search else ("ask", ask)
+    return [("run", run_id), ("browse", url), next_step]

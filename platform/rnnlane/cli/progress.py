@@ -173,8 +173,8 @@ def epoch_line(record: dict[str, float]) -> str:
     """One line about a finished epoch."""
     return (
         f"epoch {record['epoch']:.0f}  train loss {record['train/loss']:.4f} "
-        f"accuracy {record['train/accuracy']:.4f}  val loss {record['val/loss']:.4f} "
-        f"accuracy {record['val/accuracy']:.4f} F1 {record['val/macro_f1']:.4f}  "
+        f"acc {record['train/accuracy']:.4f}  val loss {record['val/loss']:.4f} "
+        f"acc {record['val/accuracy']:.4f} F1 {record['val/macro_f1']:.4f}  "
         f"{record['throughput/rows_per_s']:,.0f} rows/s  "
         f"clipped {record['grad_norm/clipped_fraction']:.1%}  {record['time/epoch_s']:.1f} s"
     )

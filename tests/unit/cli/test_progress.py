@@ -55,7 +55,7 @@ def rendered(events: BarEvents) -> str:
 
 def test_an_epoch_is_one_line():
     assert epoch_line(EPOCH) == (
-        "epoch 3  train loss 0.5000 accuracy 0.7500  val loss 0.2500 accuracy 0.8750 F1 0.8125  "
+        "epoch 3  train loss 0.5000 acc 0.7500  val loss 0.2500 acc 0.8750 F1 0.8125  "
         "1,234 rows/s  clipped 12.5%  6.0 s"
     )
 

@@ -141,6 +141,8 @@ def test_the_end_of_tune(screen, call, replaced, experiment):
         best=best,
         clip={"max_norm": None, "clipped_fraction": 0.0},
         best_config="winner.yaml",
+        run_url="http://mlflow.example.org:5000/#/experiments/1/runs/" + RUN_ID,
+        runs_url="http://mlflow.example.org:5000/#/experiments/1/runs",
     )
     replaced("rnnlane.cli.tune.tune_experiment", value)
     call("tune", experiment)
