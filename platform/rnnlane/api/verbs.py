@@ -20,6 +20,7 @@ from rnnlane.records.results import (
     BaselineResult,
     Comparison,
     Evaluation,
+    Promotion,
     SearchResult,
     TrainResult,
 )
@@ -176,6 +177,32 @@ def compare(
             plot=None if plot is None else Path(plot),
             tracking_uri=next((uri for _, uri in found if uri is not None), None),
         )
+
+
+def promote(
+    run: Run,
+    *,
+    name: str,
+    alias: str = "champion",
+    force: str | None = None,
+    tracking_uri: str | None = None,
+) -> Promotion:
+    """Registers a run's model, and gives it an alias if it is better than the alias's holder.
+
+    Args:
+        run: a run's id, the unique prefix of an id, a name, "latest", or a result.
+        name: of the registered model.
+        alias: what others load it by.
+        force: a reason to promote it although no test shows it to be better.
+        tracking_uri: the MLflow store; default: the result's, else as for training.
+
+    Raises:
+        RnnlaneError: it is not shown to be better, there is no such run, or the store cannot be
+            read.
+    """
+    run_id, uri = run_and_store(run, tracking_uri)
+    with shown(None):
+        return pipeline.promote(run_id, name=name, alias=alias, force=force, tracking_uri=uri)
 
 
 def predict(
