@@ -179,6 +179,32 @@ def compare(
         )
 
 
+def promote(
+    run: Run,
+    *,
+    name: str,
+    alias: str = "champion",
+    force: str | None = None,
+    tracking_uri: str | None = None,
+) -> Promotion:
+    """Registers a run's model, and gives it an alias if it is better than the alias's holder.
+
+    Args:
+        run: a run's id, the unique prefix of an id, a name, "latest", or a result.
+        name: of the registered model.
+        alias: what others load it by.
+        force: a reason to promote it although no test shows it to be better.
+        tracking_uri: the MLflow store; default: the result's, else as for training.
+
+    Raises:
+        RnnlaneError: it is not shown to be better, there is no such run, or the store cannot be
+            read.
+    """
+    run_id, uri = run_and_store(run, tracking_uri)
+    with shown(None):
+        return pipeline.promote(run_id, name=name, alias=alias, force=force, tracking_uri=uri)
+
+
 def predict(
     texts: Sequence[str], *, run: Run = "latest", tracking_uri: str | None = None
 ) -> list[dict[str, Any]]:

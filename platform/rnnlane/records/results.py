@@ -44,7 +44,8 @@ class Result:
         return f"{type(self).__name__}({one_line(facts)})"
 
     def _repr_html_(self) -> str:
-        return html.card(type(self).__name__, html.table(self._facts()), *self._details())
+        pages = html.link(getattr(self, "run_url", None), "its page in MLflow")
+        return html.card(type(self).__name__, html.table(self._facts()), pages, *self._details())
 
 
 @dataclass(frozen=True, repr=False)
