@@ -135,3 +135,6 @@ def test_an_interrupt_is_acknowledged_at_once_and_late_progress_is_not_shown(cap
         assert [task.description for task in bars._bars.tasks] == ["stopping"]
     assert "stopping ..." in capsys.readouterr().err
     assert progress._shown == []
+    with progress.interrupt_says("detaching ..."):
+        progress.acknowledge_interrupt()
+    assert capsys.readouterr().err == "detaching ...\n"
