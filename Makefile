@@ -5,7 +5,7 @@ READY := .venv/.ready
 # Two test files at a time: most of their seconds are processes that start and wait.
 TWO_FILES := -n 2 --dist loadfile
 
-.PHONY: setup demo docs test test-slow test-hosts test-failed lint bench clean
+.PHONY: setup demo docs test test-slow test-hosts test-failed lint bench pictures clean
 
 setup: $(READY)
 
@@ -43,6 +43,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
+
+# Of MLflow's pages, for the README; needs Chromium.
+pictures: $(READY)
+	$(BIN)/python -m tests.pictures
 
 clean:
 	rm -rf .venv .site .rnnlane .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rnnlane.api.progress import SILENT
     from rnnlane.api.verbs import (
         baseline,
+        compare,
         evaluate,
         init_experiment,
         list_runs,
@@ -44,6 +45,7 @@ __all__ = [
     "SubmittedJob",
     "__version__",
     "baseline",
+    "compare",
     "evaluate",
     "experiment_from_mapping",
     "init_experiment",
@@ -63,6 +65,7 @@ _MODULES = {
     "rnnlane.api.progress": ("SILENT",),
     "rnnlane.api.verbs": (
         "baseline",
+        "compare",
         "evaluate",
         "init_experiment",
         "list_runs",

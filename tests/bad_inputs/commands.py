@@ -49,6 +49,16 @@ COMMANDS = (
         args=("evaluate", "--split", "tets"),
     ),
     Bad(
+        "a comparison of one run",
+        "runs: a comparison needs two runs or more, but got one -- `rnnlane runs` lists them",
+        args=("compare", "latest"),
+    ),
+    Bad(
+        "a picture of another kind",
+        "--plot: a picture is written to a file, and it must be a .png, but got 'x.jpg' -- give a name such as compared.png",
+        args=("compare", "a", "b", "--plot", "x.jpg"),
+    ),
+    Bad(
         "a limit of zero",
         "command line: --limit must be a whole number from 1, but got '0' -- see `rnnlane --help`",
         args=("runs", "--limit", "0"),

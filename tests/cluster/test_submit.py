@@ -18,7 +18,7 @@ def test_the_run_is_visible_to_the_client_and_whole(cluster, uninterrupted):
     assert listed.returncode == 0, listed.stderr
     run = next(run for run in json.loads(listed.stdout)["runs"] if run["name"] == "uninterrupted")
     assert (run["run_id"], run["status"]) == (uninterrupted.record["run_id"], "FINISHED")
-    assert f"run {run['run_id']} in {cluster.mlflow_uri}" in uninterrupted.out
+    assert f"run {run['run_id']} at {cluster.mlflow_uri}" in uninterrupted.out
 
 
 def test_gradients_crossed_between_the_hosts(cluster, uninterrupted):

@@ -1,56 +1,54 @@
-"""What a person sees: MLflow's pages of four trained runs, in a real browser."""
+"""What a person sees: MLflow's pages of four trained runs and a search, in a real browser."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.reports.figures import save_confusion, save_curves
-from rnnlane.tracking.run import RunSpec, start_run
-from rnnlane.tracking.store import list_runs
+from rnnlane.tracking.client import open_client
+from rnnlane.tracking.links import Pages
+from rnnlane.tracking.run import MlflowTracker, RunSpec, start_run
+from rnnlane.tracking.search import start_search
+from rnnlane.tracking.store import find_run
 from rnnlane.tracking.ui import page_address
+from rnnlane.training.loop import Outcome
+from support.browser import CURVE, chromium, opened_page, playwright, visit
 from support.runs import trained
+from support.served_ui import served_ui
 from support.team_server import TeamServer, log_in
-
-playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install it")
 
 pytestmark = pytest.mark.slow
 
-MLFLOW_EXPERIMENT = "reviews"
+TRACKING = TrackingConfig(mlflow_experiment="reviews", system_metrics=False)
 CLASSES = ("neg", "pos")
-THREE_BOTH_WAYS = ("model.num_layers=3", "model.bidirectional=true")
+ONE, THREE_BOTH_WAYS = (1, False), (3, True)
 MODELS = {
-    "rnn-1": ("model.cell=rnn",),
-    "lstm-1": ("model.cell=lstm",),
-    "birnn-3": ("model.cell=rnn", *THREE_BOTH_WAYS),
-    "bilstm-3": ("model.cell=lstm", *THREE_BOTH_WAYS),
+    "rnn-1": ("rnn", *ONE),
+    "lstm-1": ("lstm", *ONE),
+    "birnn-3": ("rnn", *THREE_BOTH_WAYS),
+    "bilstm-3": ("lstm", *THREE_BOTH_WAYS),
 }
-# Debian's Chromium asks hosts of its maker for lists and updates otherwise.
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-TIMEOUT_MS = 60_000
-CURVE = ".js-plotly-plot .scatterlayer .trace"
+SEARCH = "search"
+TRIALS = {"#0 hidden_size=4": 4, "#1 hidden_size=8": 8, "#2 hidden_size=16": 16}
+COLUMNS = (
+    "best/val/accuracy",
+    "test/accuracy",
+    "best_epoch",
+    "model.cell",
+    "model.num_layers",
+    "model.hidden_size",
+    "clip/max_norm",
+    "throughput/rows_per_s",
+)
+OWN_VIEW = ("mlflow.sharedViewState.0123", '{"name":"mine","createdAt":1,"state":"{}"}')
 LOADED_PICTURE = "[...document.images].some(image => image.naturalWidth > 300)"
-
-
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("no Chromium (Debian: apt-get install chromium)")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -62,82 +60,151 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@dataclass
+class Team:
+    """A server with four runs, each of a model that was trained on the tiny task, and a search.
+
+    Attributes:
+        pages: of each run by its name.
+    """
+
+    server: TeamServer
+    pages: dict[str, Pages]
+
+
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
-    """A server with four runs, each of a model that was trained on the tiny task."""
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     chromium()
-    team = TeamServer()
+    server = TeamServer()
     try:
         with pytest.MonkeyPatch.context() as monkeypatch:
-            log_in(monkeypatch, team.environment())
-            for name, overrides in MODELS.items():
-                log_training(name, overrides, tmp_path_factory.mktemp(name))
-        yield team
+            log_in(monkeypatch, server.environment())
+            # Made by other tools, or by us before we made views.
+            client = open_client(server.url)
+            experiment = client.create_experiment(TRACKING.mlflow_experiment)
+            client.set_experiment_tag(experiment, *OWN_VIEW)
+            yield Team(server, log_all(tmp_path_factory.mktemp("runs")))
     finally:
-        team.close()
+        server.close()
 
 
-def log_training(name: str, overrides: tuple[str, ...], folder: Path) -> None:
-    """Trains a model, and logs what a run logs for people: curves, params and pictures."""
-    outcome = trained("training.epochs=8", *overrides)
-    figures = folder / "results" / "figures"
+def log_all(folder: Path) -> dict[str, Pages]:
+    """Trains the models and logs what runs and a search log for people."""
+    pages = {}
+    for name, model in MODELS.items():
+        settings = dict(
+            zip(("model.cell", "model.num_layers", "model.bidirectional"), model, strict=True)
+        )
+        outcome = trained("training.epochs=8", *(f"{k}={v}" for k, v in settings.items()))
+        params = {**settings, "model.hidden_size": 5, "training.learning_rate": 0.01}
+        tracker = started(name, folder / name, params=params)
+        log_outcome(tracker, outcome, folder / name / "results")
+        pages[name] = tracker.pages
+    tags = {"rnnlane.run_key": SEARCH, "rnnlane.kind": "search"}
+    spec = RunSpec(SEARCH, "m:C", CLASSES, tags=tags)
+    search = start_search(TRACKING, spec, outbox=folder / SEARCH)
+    for key, (name, size) in enumerate(TRIALS.items()):
+        params = {"model.hidden_size": size, "model.num_layers": 1, "training.learning_rate": 0.01}
+        search.open_trial(str(key), name=name, params=params, tags={"rnnlane.kind": "trial"})
+        search.log_trial(str(key), outcome.history, outcome.best_epoch)
+        search.close_trial(str(key), "FINISHED")
+    assert search.finish("FINISHED")
+    return {**pages, SEARCH: search.pages}
+
+
+def started(name: str, outbox: Path, *, params: dict[str, object]) -> MlflowTracker:
+    spec = RunSpec(name, "m:C", CLASSES, params=params, tags={"rnnlane.run_key": name})
+    return start_run(TRACKING, spec, outbox=outbox)
+
+
+def log_outcome(tracker: MlflowTracker, outcome: Outcome, results: Path) -> None:
+    figures = results / "figures"
     figures.mkdir(parents=True)
     save_curves(outcome.history, figures / "curves.png", metric="val/accuracy")
     save_confusion(outcome.confusions["test"], CLASSES, figures / "confusion.png")
-    tracker = start_run(
-        TrackingConfig(mlflow_experiment=MLFLOW_EXPERIMENT, system_metrics=False),
-        RunSpec(name, "m:C", CLASSES, params=dict(item.split("=") for item in overrides)),
-        outbox=folder / "outbox",
-    )
-    tracker.log_history(outcome.history)
-    tracker.log_artifacts(folder / "results")
+    tracker.log_history(outcome.history, outcome.best_epoch)
+    tracker.log_artifacts(results)
     assert tracker.finish("FINISHED")
 
 
 @pytest.fixture
-def page(team: TeamServer) -> Iterator[playwright.Page]:
+def page(team: Team) -> Iterator[playwright.Page]:
     """A page of somebody who logs in with rnnlane's account when the server asks."""
-    username, password = team.server.account("rnnlane")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        context = browser.new_context(
-            http_credentials={"username": username, "password": password},
-            viewport={"width": 1280, "height": 720},
-        )
-        context.set_default_timeout(TIMEOUT_MS)
-        yield context.new_page()
-        browser.close()
+    with opened_page(team.server.server.account("rnnlane")) as page:
+        yield page
 
 
-def test_a_browser_without_an_account_sees_nothing(team: TeamServer, page: playwright.Page) -> None:
+def left_edge(found: playwright.Locator) -> float:
+    box = found.first.bounding_box()
+    assert box is not None
+    return box["x"]
+
+
+def test_a_browser_without_an_account_sees_nothing(team: Team, page: playwright.Page) -> None:
     stranger = page.context.browser.new_context().new_page()
     # The browser would ask a person for a name now; without one it gives up.
     with pytest.raises(playwright.Error, match="ERR_INVALID_AUTH_CREDENTIALS"):
-        stranger.goto(team.url)
+        stranger.goto(team.server.url)
 
 
-def test_a_person_finds_four_runs_their_curves_and_pictures_and_compares_two(
-    team: TeamServer, page: playwright.Page, pictures: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_link_to_all_runs_opens_a_table_made_for_them_with_the_search_as_one_row(
+    team: Team, page: playwright.Page, pictures: Path
 ) -> None:
-    log_in(monkeypatch, team.environment())
-    runs = {run.name: run for run in list_runs(team.url, mlflow_experiment=None, limit=10)}
-    assert runs.keys() == MODELS.keys()
-    runs_page = page_address(team.url, served_at="", mlflow_experiment=MLFLOW_EXPERIMENT)
-    page.goto(runs_page)
-    for name in MODELS:
-        page.get_by_role("link", name=name, exact=True).first.wait_for()
-    # MLflow opens its assistant over a quarter of the page at the first visit.
-    page.get_by_role("button", name="Close", exact=True).first.click()
+    page.set_viewport_size({"width": 1900, "height": 720})  # what is outside is not in the page
+    visit(page, team.pages["rnn-1"].runs, shows="bilstm-3")
+    assert page.get_by_role("heading", name="Runs").count() == 1
+    places = [left_edge(page.locator(".ag-header-cell").get_by_text(name)) for name in COLUMNS]
+    assert places == sorted(places)
+    row = page.locator(".ag-center-cols-container .ag-row[row-index='1']").inner_text().split("\n")
+    assert {"lstm", "3", "True", "5"} <= set(row)
     page.screenshot(path=pictures / "runs.png")
+    assert page.get_by_role("link", name="#1 hidden_size=8").count() == 0
+    page.locator(".ag-row", has_text=SEARCH).get_by_role("button").last.click()
+    for name in TRIALS:
+        page.get_by_role("link", name=name, exact=True).first.wait_for()
+    page.screenshot(path=pictures / "search.png")
 
-    page.get_by_role("link", name="lstm-1", exact=True).first.click()
-    page.get_by_text(runs["lstm-1"].run_id).first.wait_for()
+
+def test_its_charts_show_val_and_train_side_by_side(
+    team: Team, page: playwright.Page, pictures: Path
+) -> None:
+    page.set_viewport_size({"width": 1440, "height": 1400})
+    visit(page, f"{team.pages['rnn-1'].runs}&compareRunsMode=CHART", shows="val/loss")
+    page.locator(CURVE).nth(4 * len(MODELS) - 1).wait_for(state="attached")
+    for metric in ("accuracy", "loss"):
+        val, train = (
+            page.get_by_text(f"{split}/{metric}", exact=True) for split in ("val", "train")
+        )
+        assert left_edge(val) + 200 < left_edge(train)
+        assert val.first.bounding_box()["y"] == train.first.bounding_box()["y"]
+    for section in ("val and train", "best epoch and test", "settings against best val"):
+        assert page.get_by_text(section).count() > 0
+    page.wait_for_timeout(1000)
+    page.screenshot(path=pictures / "charts.png")
+
+
+def test_the_link_to_a_run_opens_it_and_a_view_of_ones_own_stays(
+    team: Team, page: playwright.Page, pictures: Path
+) -> None:
+    found = find_run(team.server.url, "lstm-1")
+    visit(page, team.pages["lstm-1"].run, shows=found.run_id)
+    assert page.get_by_role("link", name="Runs").count() > 0  # not: Evaluation runs
     page.screenshot(path=pictures / "run.png")
+    assert page_address(team.server.url, served_at="", run="lstm-1") == team.pages["lstm-1"].run
 
-    root, _, query = runs_page.partition("?")
-    run_page = f"{root}/{runs['lstm-1'].run_id}"
-    page.goto(f"{run_page}/model-metrics?{query}")
-    page.get_by_placeholder("Search metric charts").fill("val/(accuracy|loss)")
+    visit(page, team.pages["lstm-1"].runs, shows="bilstm-3")
+    page.get_by_role("button", name="rnnlane", exact=True).click()
+    page.get_by_text("mine", exact=True).wait_for()
+    experiment = open_client(team.server.url).get_experiment(found.experiment_id)
+    assert experiment.tags[OWN_VIEW[0]] == OWN_VIEW[1]
+
+
+def test_a_person_finds_curves_and_pictures_and_compares_two_runs(
+    team: Team, page: playwright.Page, pictures: Path
+) -> None:
+    run_page, _, query = str(team.pages["lstm-1"].run).partition("?")
+    visit(page, f"{run_page}/model-metrics?{query}", shows="Model metrics")
+    page.get_by_placeholder("Search metric charts").fill("^val/(accuracy|loss)")
     page.locator(CURVE).nth(1).wait_for(state="attached")
     page.screenshot(path=pictures / "curves.png")
 
@@ -145,14 +212,22 @@ def test_a_person_finds_four_runs_their_curves_and_pictures_and_compares_two(
     page.wait_for_function(LOADED_PICTURE)
     page.screenshot(path=pictures / "picture.png")
 
-    page.goto(f"{runs_page}&compareRunsMode=CHART")
-    page.get_by_placeholder("Search metric charts").fill("val/(accuracy|loss)")
-    page.locator(CURVE).nth(len(MODELS)).wait_for(state="attached")
-    page.wait_for_timeout(1000)
-    page.screenshot(path=pictures / "all-curves.png")
-
-    ids = ",".join(f'"{runs[name].run_id}"' for name in ("lstm-1", "rnn-1"))
+    runs = [str(team.pages[name].run) for name in ("lstm-1", "rnn-1")]
+    ids = ",".join(f'"{re.search("/runs/([0-9a-f]+)", run)[1]}"' for run in runs)
     experiment = run_page.partition("/experiments/")[2].partition("/")[0]
-    page.goto(f'{team.url}/#/compare-runs?runs=[{ids}]&experiments=["{experiment}"]')
+    page.goto(f'{team.server.url}/#/compare-runs?runs=[{ids}]&experiments=["{experiment}"]')
     page.get_by_text("Comparing 2 Runs").first.wait_for()
     page.screenshot(path=pictures / "comparison.png")
+
+
+def test_ui_serves_a_file_at_an_address_that_opens_its_runs(
+    page: playwright.Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    tracker = started("small", tmp_path / "outbox", params={"model.cell": "gru"})
+    assert tracker.finish("FINISHED")
+    assert tracker.pages == Pages(None, None)
+    with served_ui(tmp_path, "--tracking-uri", uri) as address:
+        visit(page, address, shows="small")
+        page.get_by_text("model.cell", exact=True).first.wait_for()

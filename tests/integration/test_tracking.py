@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +18,7 @@ import pytest
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import ConfigError, TrackingError
+from rnnlane.pipeline import promote
 from rnnlane.tracking.client import open_client
 from rnnlane.tracking.outbox import Outbox
 from rnnlane.tracking.run import MlflowTracker, RunSpec, send_outbox, start_run
@@ -31,6 +30,9 @@ from rnnlane.tracking.store import (
     list_runs,
 )
 from rnnlane.tracking.uris import store_identity
+from support.command import wait_until
+from support.mlflow_server import Server, end, free_port, wait_for
+from support.webhooks import SECRET, receiver
 
 SPEC = RunSpec(
     name="first",
@@ -72,60 +74,6 @@ def points(uri: str, run_id: str, key: str) -> list[tuple[int, float]]:
     """Step and value of each point of a metric, in the order of their times."""
     found = open_client(uri).get_metric_history(run_id, key)
     return [(metric.step, metric.value) for metric in sorted(found, key=lambda m: m.timestamp)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], timeout_s: float = 180.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(f"{url} does not answer; exit code {process.poll()}")
-
-
-def end(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGKILL) -> None:
-    """Signals the whole process group: MLflow serves from children of what was started."""
-    if process.poll() is None:
-        os.killpg(process.pid, number)
-        process.wait()
-
-
-class Server:
-    """An MLflow server on loopback over a SQLite file, which can be killed and started again."""
-
-    def __init__(self, folder: Path):
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self._folder / 'server.db'}"]
-        command += ["--artifacts-destination", str(self._folder / "artifacts")]
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-                cwd=self._folder,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        wait_for(f"{self.uri}/health", self._process)
-
-    def kill(self) -> None:
-        end(self._process)
 
 
 @pytest.fixture(scope="module")
@@ -433,6 +381,45 @@ print(json.dumps([model.predict(texts).to_dict("list") for texts in inputs]))
     assert names.isdisjoint({".pkl", ".pickle"})
     with pytest.raises(TrackingError, match="cannot read the artifact"):
         download_artifacts(server.uri, tracker.run_id, "nothing", tmp_path / "copy")
+
+
+def test_webhooks_tell_who_became_champion_and_why(
+    server: Server, tmp_path: Path, bundle: Path
+) -> None:
+    from mlflow.entities.webhook import WebhookEvent
+
+    client = open_client(server.uri)
+    events = ["registered_model.created", "model_version.created", "model_version_alias.created"]
+    runs = []
+    for name in ("first", "second"):
+        tracker = start_run(config(server.uri), SPEC, outbox=tmp_path / name)
+        tracker.log_model(bundle, best_epoch=1)
+        assert tracker.finish("FINISHED")
+        runs.append(tracker.run_id)
+    with receiver() as receiving:
+        hook = client.create_webhook(
+            "champions",
+            url=receiving.url,
+            events=[WebhookEvent.from_str(event) for event in events],
+            secret=SECRET,
+        )
+        promote(runs[0], name="reviews", alias="champion", tracking_uri=server.uri)
+        with pytest.raises(ConfigError, match=r"predictions/test.parquet"):
+            promote(runs[1], name="reviews", alias="champion", tracking_uri=server.uri)
+        promote(runs[1], name="reviews", alias="champion", force="new", tracking_uri=server.uri)
+        wait_until(lambda: len(receiving.received) == 5, timeout_s=30, what="webhooks")
+        client.delete_webhook(hook.webhook_id)
+    # Each is sent by a thread of its own, so that they may arrive in another order.
+    told = [(f"{each['entity']}.{each['action']}", each["data"]) for each in receiving.received]
+    assert sorted(event for event, _ in told) == sorted([events[0], *events[1:], *events[1:]])
+    versions = {data["version"]: data for event, data in told if event == events[1]}
+    assert [versions[number]["run_id"] for number in ("1", "2")] == runs
+    assert versions["2"]["tags"]["rnnlane.champion.reason"] == "new"
+    aliases = [data for event, data in told if event == events[2]]
+    assert {(data["alias"], data["version"]) for data in aliases} == {
+        ("champion", "1"),
+        ("champion", "2"),
+    }
 
 
 @pytest.mark.slow

@@ -47,6 +47,7 @@ def ui(
 
     Examples:
         rnnlane ui
+        rnnlane ui --run latest
         rnnlane ui --port 5001
         rnnlane ui --tracking-uri http://HOST:5000
     """

@@ -64,6 +64,7 @@ def run_report_html(facts: RunFacts, pictures: Sequence[Path]) -> str:
         findings=findings(facts),
         splits=_split_table(facts),
         class_rows=_class_rows(facts),
+        num_classes=len(facts.class_names),
         comparison=_comparison(facts),
         classes=_class_table(facts),
         pairs=_pair_table(facts),

@@ -37,7 +37,12 @@ def run_link(uri: str, experiment_id: str, run_id: str) -> str | None:
         experiment_id: MLflow's id of the run's experiment.
         run_id: MLflow's id of the run.
     """
-    return _link(uri, f"experiments/{quote(experiment_id)}/runs/{quote(run_id)}", _TYPE)
+    return _link(uri, run_anchor(experiment_id, run_id))
+
+
+def run_anchor(experiment_id: str, run_id: str) -> str:
+    """A link to a run's page from any other page of the same server."""
+    return f"#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}?{urlencode(_TYPE)}"
 
 
 def runs_link(uri: str, experiment_id: str, *, view: str | None = None) -> str | None:
@@ -49,8 +54,19 @@ def runs_link(uri: str, experiment_id: str, *, view: str | None = None) -> str |
         view: key of a shared view that the experiment has; MLflow shows an error for any other.
     """
     query = _TYPE if view is None else {**_TYPE, "viewStateShareKey": view}
-    return _link(uri, f"experiments/{quote(experiment_id)}/runs", query)
+    return _link(uri, f"#/experiments/{quote(experiment_id)}/runs?{urlencode(query)}")
 
 
-def _link(uri: str, page: str, query: dict[str, str]) -> str | None:
-    return f"{without_secrets(uri)}/#/{page}?{urlencode(query)}" if is_server(uri) else None
+def version_link(uri: str, name: str, number: int) -> str | None:
+    """Address of the page of a registered model's version; None if the store is no server.
+
+    Args:
+        uri: the store.
+        name: of the registered model.
+        number: of the version.
+    """
+    return _link(uri, f"#/models/{quote(name, safe='')}/versions/{number}?{urlencode(_TYPE)}")
+
+
+def _link(uri: str, anchor: str) -> str | None:
+    return f"{without_secrets(uri)}/{anchor}" if is_server(uri) else None

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rnnlane.tracking.internals import NOTE_TAG
+from rnnlane.tracking.links import run_anchor
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -15,6 +16,9 @@ SEARCH_RUN_TAG = "rnnlane.search_run"
 """Of a run whose experiment a search has found: the search's run id."""
 BEST_RUN_TAG = "rnnlane.best_run"
 """Of a search: the run that was last trained from its ``best.yaml``."""
+
+# MLflow refuses a tag of more than 8,000 characters.
+MAX_NOTE_CHARS = 6000
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+.!|~-])")
 
@@ -44,12 +48,14 @@ def link_search(client: MlflowClient, run_id: str, search_run_id: str) -> None:
 
 
 def _add_note(client: MlflowClient, run: Run, line: str) -> None:
+    """Adds a paragraph to a run's description, unless it is there or there is no room for it."""
     note = run.data.tags.get(NOTE_TAG, "")
-    if line not in note:
-        client.set_tag(run.info.run_id, NOTE_TAG, f"{note}\n\n{line}".strip())
+    longer = f"{note}\n\n{line}".strip()
+    if line not in note and len(longer) <= MAX_NOTE_CHARS:
+        client.set_tag(run.info.run_id, NOTE_TAG, longer)
 
 
 def _link(run: Run) -> str:
     """A link in Markdown to the page of a run, whatever the server's address is."""
     name = _MARKDOWN.sub(r"\\\1", " ".join(run.info.run_name.split()))
-    return f"[{name}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+    return f"[{name}]({run_anchor(run.info.experiment_id, run.info.run_id)})"

@@ -34,17 +34,17 @@ _INFERRED_KINDS = {"", "no_inferred_type", "custom_model_development_inferred"}
 
 # In this order, with their widths in pixels.
 _COLUMNS = {
-    "attributes.`Run Name`": 200,
-    "runDateAndNestInfo": 135,
+    "attributes.`Run Name`": 240,
+    "runDateAndNestInfo": 145,
     "metrics.`best/val/accuracy`": 135,
     "metrics.`test/accuracy`": 110,
     "metrics.`best_epoch`": 90,
     "params.`model.cell`": 90,
     "params.`model.num_layers`": 135,
-    "params.`model.hidden_size`": 135,
-    "params.`model.bidirectional`": 135,
+    "params.`model.hidden_size`": 145,
+    "params.`model.bidirectional`": 150,
     "params.`clip/max_norm`": 115,
-    "metrics.`throughput/rows_per_s`": 170,
+    "metrics.`throughput/rows_per_s`": 175,
     "duration": 85,
     "attributes.`Dataset`": 220,
     "metrics.`best/val/macro_f1`": 145,

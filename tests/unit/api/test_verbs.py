@@ -78,3 +78,15 @@ def test_evaluate_and_predict_ask_for_the_run_of_a_result(monkeypatch):
     assert [one["run"] for one in asked] == [result.run_id] * 2
     assert [one["tracking_uri"] for one in asked] == ["sqlite:///x.db"] * 2
     assert asked[0]["data"] == "x.csv"
+
+
+def test_runs_to_compare_are_results_or_names(monkeypatch):
+    asked = []
+    monkeypatch.setattr(pipeline, "compare", lambda runs, **given: asked.append((runs, given)))
+    result = train_result(tracking_uri="sqlite:///x.db")
+    rnnlane.compare(["other", result], split="val", plot="x.png")
+    assert asked[0][0] == ["other", result.run_id]
+    assert asked[0][1]["tracking_uri"] == "sqlite:///x.db"
+    assert (asked[0][1]["split"], asked[0][1]["plot"]) == ("val", Path("x.png"))
+    rnnlane.compare("a name")
+    assert asked[1][0] == ["a name"]

@@ -6,7 +6,9 @@ import pytest
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.tracking.client import open_client
+from rnnlane.tracking.links import run_anchor
 from rnnlane.tracking.run import RunSpec, start_run
+from rnnlane.tracking.run_links import MAX_NOTE_CHARS
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +35,25 @@ def test_a_run_and_its_search_name_each_other_once(uri: str, tmp_path: Path) -> 
     second = finished_run(uri, tmp_path, "second", search)
     client = open_client(uri)
     experiment = client.get_run(search).info.experiment_id
-    page = f"#/experiments/{experiment}/runs"
+    pages = {run: run_anchor(experiment, run) for run in (search, first, second)}
     assert client.get_run(first).data.tags["mlflow.note.content"] == (
-        f"Trained from the `best.yaml` of the search [tickets \\[1\\]]({page}/{search})."
+        f"Trained from the `best.yaml` of the search [tickets \\[1\\]]({pages[search]})."
     )
     tags = client.get_run(search).data.tags
     assert tags["mlflow.note.content"].split("\n\n") == [
         "Ours.",
-        f"Its `best.yaml` was trained as [first]({page}/{first}).",
-        f"Its `best.yaml` was trained as [second]({page}/{second}).",
+        f"Its `best.yaml` was trained as [first]({pages[first]}).",
+        f"Its `best.yaml` was trained as [second]({pages[second]}).",
     ]
     assert tags["rnnlane.best_run"] == second
+
+
+def test_a_description_that_is_full_stays_as_it_is(uri: str, tmp_path: Path) -> None:
+    note = "x" * MAX_NOTE_CHARS
+    search = finished_run(uri, tmp_path, "search", note=note)
+    run_id = finished_run(uri, tmp_path, "run", search)
+    tags = open_client(uri).get_run(search).data.tags
+    assert (tags["mlflow.note.content"], tags["rnnlane.best_run"]) == (note, run_id)
 
 
 def test_a_search_of_another_store_or_one_that_was_deleted_is_no_error(
