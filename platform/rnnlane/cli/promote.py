@@ -49,7 +49,7 @@ def promote(
 
     Examples:
         rnnlane promote latest --name tickets --alias champion
-        rnnlane promote 1f3e22ab --name tickets --force "the champion was trained on old data"
+        rnnlane promote 1f3e22ab --name tickets --force "trained on newer texts"
     """
     result = promote_run(run, name=name, alias=alias, force=force, tracking_uri=tracking_uri)
     if as_json:
