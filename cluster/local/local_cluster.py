@@ -102,7 +102,7 @@ class Cluster:
         started.add(nodes.start_second(started.mark))
         self._write_environment(nodes, server)
         return [
-            f"Ray, two nodes of {cpus} CPUs: {nodes.url}",
+            f"Ray, two nodes of {cpus} CPUs: {nodes.url}   (token: {nodes.token})",
             f"MLflow: {server.url}   (account: {server.accounts / WRITER}.ini)",
             *notes,
             "",

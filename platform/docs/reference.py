@@ -147,6 +147,7 @@ def _group_text(group: Any, name: str) -> Iterator[str]:
             continue
         yield f"## `{name} {key}`\n"
         yield f"{_help_text(command.help or '')}\n"
+        yield "\n".join(f"    {line}" for line in command.examples) + "\n"
         yield from _parameters(command)
 
 

@@ -187,18 +187,21 @@ def promote(
     force: str | None = None,
     tracking_uri: str | None = None,
 ) -> Promotion:
-    """Registers a run's model, and gives it an alias if it is better than the alias's holder.
+    """Registers the model of a run in MLflow, and gives it an alias if it is better.
+
+    Where another version has the alias, the model must classify the same test rows better than that
+    one, by the test of :func:`compare`.
 
     Args:
-        run: a run's id, the unique prefix of an id, a name, "latest", or a result.
-        name: of the registered model.
-        alias: what others load it by.
-        force: a reason to promote it although no test shows it to be better.
+        run: its id, the unique prefix of an id, a name, "latest", or a result.
+        name: of the registered model; created if it is missing.
+        alias: that the version is to have.
+        force: the reason to move the alias whatever the test says; kept with the version.
         tracking_uri: the MLflow store; default: the result's, else as for training.
 
     Raises:
-        RnnlaneError: it is not shown to be better, there is no such run, or the store cannot be
-            read.
+        RnnlaneError: the model is not shown to be better, or cannot be compared, and ``force`` is
+            not given; nothing was registered. Or a name is not valid.
     """
     run_id, uri = run_and_store(run, tracking_uri)
     with shown(None):
@@ -302,26 +305,3 @@ def run_and_store(run: Run, tracking_uri: str | None) -> tuple[str, str | None]:
         where="run",
         remedy="a search has no model of its own: train its winner, result.best_config",
     )
-
-
-def promote(
-    run: Run, *, name: str, alias: str, force: str | None = None, tracking_uri: str | None = None
-) -> Promotion:
-    """Registers the model of a run in MLflow, and gives it an alias if it is better.
-
-    Where another version has the alias, the model must classify the same test rows better than that
-    one, by the test of :func:`compare`.
-
-    Args:
-        run: its id, the unique prefix of an id, a name, "latest", or a result.
-        name: of the registered model; created if it is missing.
-        alias: that the version is to have, such as "champion".
-        force: the reason to move the alias whatever the test says; kept with the version.
-        tracking_uri: the MLflow store; default: the result's, else as for training.
-
-    Raises:
-        RnnlaneError: the model is not shown to be better, or cannot be compared, and ``force`` is
-            not given; nothing was registered. Or a name is not valid.
-    """
-    run_id, uri = run_and_store(run, tracking_uri)
-    return pipeline.promote(run_id, name=name, alias=alias, force=force, tracking_uri=uri)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from rnnlane.cli import output
+from rnnlane.cli.progress import interrupt_says
 
 if TYPE_CHECKING:
     from rnnlane.jobs.client import Job, JobClient
@@ -20,7 +21,8 @@ def watch(client: JobClient, submission_id: str, *, hint: str, as_json: bool) ->
 
     write = output.write_error_piece if as_json else output.write_piece
     try:
-        job = follow(client, submission_id, write=write, note=output.note)
+        with interrupt_says("detaching ..."):
+            job = follow(client, submission_id, write=write, note=output.note)
         code = job.process_exit_code
     except KeyboardInterrupt:
         output.note("detached; the job keeps running")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rnnlane.cli import output
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _shown: list[LineEvents | BarEvents] = []
+_acknowledgments = ["stopping ..."]
 
 
 def events_for(*, verbose: bool) -> LineEvents | BarEvents:
@@ -27,9 +30,19 @@ def events_for(*, verbose: bool) -> LineEvents | BarEvents:
     return BarEvents(verbose=verbose) if has_bars else LineEvents(verbose=verbose)
 
 
+@contextlib.contextmanager
+def interrupt_says(text: str) -> Iterator[None]:
+    """What an interrupt in the block is acknowledged with, where it does not stop the work."""
+    _acknowledgments.append(text)
+    try:
+        yield
+    finally:
+        _acknowledgments.pop()
+
+
 def acknowledge_interrupt() -> None:
     """Says at once that the command is about to stop; what it does until then may take a while."""
-    text = "stopping ..."
+    text = _acknowledgments[-1]
     if _shown:
         _shown[-1].stop(text)
     else:

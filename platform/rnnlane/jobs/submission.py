@@ -88,6 +88,8 @@ def submit(
             f"pip installs {len(pins)} packages for the job, {size:.1f} GB as they are here, and "
             "what else they need; that may take minutes, and later jobs reuse it"
         )
+    num_bytes = sum(file.size for file in files)
+    note(f"sending {len(files)} files, {num_bytes / 1e6:.1f} MB")
     with tempfile.TemporaryDirectory() as scratch:
         write_package(Path(scratch), config, files, tags=facts)
         try:
