@@ -14,9 +14,16 @@ from rnnlane.tracking.packaging import Served, save_model
 from rnnlane.tracking.store import download_model
 
 
+EXPERIMENT = "1"
+
+
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+    folder = tmp_path_factory.mktemp("store")
+    store = f"sqlite:///{folder / 'mlflow.db'}"
+    # The experiment that MLflow makes itself keeps its artifacts in the working directory.
+    open_client(store).create_experiment("models", artifact_location=str(folder / "artifacts"))
+    return store
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_run(client: Any) -> str:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    run_id = str(client.create_run("0", tags={"mlflow.user": "me"}).info.run_id)
+    run_id = str(client.create_run(EXPERIMENT, tags={"mlflow.user": "me"}).info.run_id)
     for key in ("model.cell", "seed"):
         client.log_param(run_id, key, 7)
     for epoch, accuracy in enumerate([0.5, 0.7, 0.6], start=1):
@@ -87,7 +94,7 @@ def test_a_model_is_there_once_wherever_its_delivery_was_cut_off(
             log_model(failing, run_id, model, best_epoch=2)
     log_model(failing, run_id, model, best_epoch=2)
 
-    (found,) = client.search_logged_models(["0"], f"source_run_id = '{run_id}'")
+    (found,) = client.search_logged_models([EXPERIMENT], f"source_run_id = '{run_id}'")
     assert (found.name, str(found.status)) == ("model", "READY")
     assert found.tags == {"mlflow.user": "me"}
     assert found.params == {"model.cell": "7", "seed": "7"}
