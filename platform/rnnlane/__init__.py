@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         list_runs,
         predict,
         prepare,
+        promote,
         train,
         tune,
     )
@@ -54,6 +55,7 @@ __all__ = [
     "load_model",
     "predict",
     "prepare",
+    "promote",
     "submit",
     "train",
     "tune",
@@ -71,6 +73,7 @@ _MODULES = {
         "list_runs",
         "predict",
         "prepare",
+        "promote",
         "train",
         "tune",
     ),

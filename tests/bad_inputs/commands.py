@@ -54,6 +54,16 @@ COMMANDS = (
         args=("compare", "latest"),
     ),
     Bad(
+        "a name that MLflow cannot address",
+        "--name: the name of a registered model must have 1 to 256 characters, none of which is /, :, ? or a control character, but got 'a/b' -- for example: --name reviews",
+        args=("promote", "latest", "--name", "a/b"),
+    ),
+    Bad(
+        "an alias that MLflow keeps for itself",
+        "--alias: an alias must not be `latest` or v and a number, which MLflow gives a meaning, but got 'v2' -- for example: --alias champion",
+        args=("promote", "latest", "--name", "a", "--alias", "v2"),
+    ),
+    Bad(
         "a picture of another kind",
         "--plot: a picture is written to a file, and it must be a .png, but got 'x.jpg' -- give a name such as compared.png",
         args=("compare", "a", "b", "--plot", "x.jpg"),

@@ -20,6 +20,7 @@ from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import ConfigError, TrackingError
 from rnnlane.pipeline import promote
 from rnnlane.tracking.client import open_client
+from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.outbox import Outbox
 from rnnlane.tracking.run import MlflowTracker, RunSpec, send_outbox, start_run
 from rnnlane.tracking.store import (
@@ -277,7 +278,8 @@ def test_a_killed_server_costs_nothing_but_patience(
     tracker.log_history(history(2))
     server.kill()
     for num_epochs in (3, 4, 5):
-        tracker.log_history(history(num_epochs))
+        tracker.log_history(history(num_epochs), num_epochs)
+    tracker.log_datasets([DatasetInfo("x-val", "f", "val", "/data/x.csv", {"num_rows": 3})])
     tracker.log_artifacts(folder)
     while "away since" not in caplog.text:
         time.sleep(0.01)
@@ -287,7 +289,11 @@ def test_a_killed_server_costs_nothing_but_patience(
 
     assert points(server.uri, tracker.run_id, "train/loss") == [(e, 1 / e) for e in range(1, 7)]
     assert points(server.uri, tracker.run_id, "val/loss") == [(e, 2 / e) for e in range(1, 7)]
-    assert find_run(server.uri, tracker.run_id).status == "FINISHED"
+    found = find_run(server.uri, tracker.run_id)
+    assert found.status == "FINISHED"
+    assert (found.metrics["best_epoch"], found.metrics["best/val/loss"]) == (5, 2 / 5)
+    (used,) = open_client(server.uri).get_run(tracker.run_id).inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("x-val", "f")
     copied = download_artifacts(server.uri, tracker.run_id, "a.txt", tmp_path / "copy")
     assert copied.read_text() == "x"
     assert caplog.text.count("away since") == caplog.text.count("server back") == 1

@@ -91,9 +91,9 @@ def test_the_run_is_whole_in_mlflow(finished):
         assert run.data.tags[tag]
     assert run.data.tags["rnnlane.data_fingerprint"] == result["data_fingerprint"]
     names = {item.path for item in client.list_artifacts(result["run_id"])}
-    assert {"experiment.yaml", "manifest.json", "vocabulary.jsonl", "figures"} <= names
+    assert {"experiment.yaml", "manifest.json", "vocabulary.jsonl", "report.html"} <= names
     figures = {item.path for item in client.list_artifacts(result["run_id"], "figures")}
-    expected = ("curves", "confusion", "gradient_norms", "confidence")
+    expected = ("curves", "confusion", "gradient_norms", "confidence", "calibration")
     assert figures == {f"figures/{name}.png" for name in expected}
 
 

@@ -20,6 +20,7 @@ from rnnlane.records.results import (
     BaselineResult,
     Comparison,
     Evaluation,
+    Promotion,
     SearchResult,
     TrainResult,
 )
@@ -176,6 +177,35 @@ def compare(
             plot=None if plot is None else Path(plot),
             tracking_uri=next((uri for _, uri in found if uri is not None), None),
         )
+
+
+def promote(
+    run: Run,
+    *,
+    name: str,
+    alias: str = "champion",
+    force: str | None = None,
+    tracking_uri: str | None = None,
+) -> Promotion:
+    """Registers the model of a run in MLflow, and gives it an alias if it is better.
+
+    Where another version has the alias, the model must classify the same test rows better than that
+    one, by the test of :func:`compare`.
+
+    Args:
+        run: its id, the unique prefix of an id, a name, "latest", or a result.
+        name: of the registered model; created if it is missing.
+        alias: that the version is to have.
+        force: the reason to move the alias whatever the test says; kept with the version.
+        tracking_uri: the MLflow store; default: the result's, else as for training.
+
+    Raises:
+        RnnlaneError: the model is not shown to be better, or cannot be compared, and ``force`` is
+            not given; nothing was registered. Or a name is not valid.
+    """
+    run_id, uri = run_and_store(run, tracking_uri)
+    with shown(None):
+        return pipeline.promote(run_id, name=name, alias=alias, force=force, tracking_uri=uri)
 
 
 def predict(

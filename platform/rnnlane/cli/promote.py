@@ -9,6 +9,7 @@ import typer
 from rnnlane.cli import output
 from rnnlane.cli.options import Json, TrackingUri
 from rnnlane.pipeline import promote as promote_run
+from rnnlane.tracking.links import version_link
 
 if TYPE_CHECKING:
     from rnnlane.records.results import Promotion
@@ -49,7 +50,7 @@ def promote(
 
     Examples:
         rnnlane promote latest --name tickets --alias champion
-        rnnlane promote 1f3e22ab --name tickets --force "trained on newer texts"
+            rnnlane promote 1f3e22ab --name tickets --force "new data"
     """
     result = promote_run(run, name=name, alias=alias, force=force, tracking_uri=tracking_uri)
     if as_json:
@@ -71,4 +72,7 @@ def _show(result: Promotion) -> None:
     elif result.previous is not None:
         rows.append(["accuracy", "not compared"])
     output.write_table(rows, title=title)
+    page = version_link(result.tracking_uri, result.name, result.version)
+    if page is not None:
+        output.write(page)
     output.write(f'use it: rnnlane predict --run {result.model_uri} "a text"')

@@ -134,5 +134,5 @@ def read_texts(
             path = joined(storage, "prepared", fingerprint)
             return open_prepared(path).texts(split, row_keys), None
         except RnnlaneError as error:
-            reason = reason or f"{error.where}: {error.message}"
+            reason = reason or f"{error.where or 'the experiment'}: {error.message}"
     return {}, f"the texts are not shown, because the prepared data is not here ({redact(reason)})"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rnnlane.errors import ConfigError, DataError, TrackingError, redact
 from rnnlane.inference.comparison import verdict
 from rnnlane.inference.kept import read_predictions
-from rnnlane.inference.paired import LEVEL, PairedTest, paired_test
+from rnnlane.inference.paired import LEVEL, PairedTest, p_value_text, paired_test
 from rnnlane.records.results import Promotion
 from rnnlane.tracking.registry import (
     SCHEME,
@@ -131,11 +131,6 @@ def difference_text(test: PairedTest) -> str:
         f"{100 * test.difference:+.2f} points ({LEVEL:.0%} interval {100 * test.low:+.2f} to "
         f"{100 * test.high:+.2f}, p {p_value_text(test.p_value)})"
     )
-
-
-def p_value_text(value: float) -> str:
-    """A p-value as papers print it."""
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def _tags(

@@ -44,7 +44,8 @@ class Result:
         return f"{type(self).__name__}({one_line(facts)})"
 
     def _repr_html_(self) -> str:
-        return html.card(type(self).__name__, html.table(self._facts()), *self._details())
+        pages = html.link(getattr(self, "run_url", None), "its page in MLflow")
+        return html.card(type(self).__name__, html.table(self._facts()), pages, *self._details())
 
 
 @dataclass(frozen=True, repr=False)
@@ -354,7 +355,7 @@ class Comparison(Result):
             (
                 names[test["run_id"]],
                 f"{test['verdict']}: {100 * test['difference']:+.2f} percentage points "
-                f"({100 * test['low']:+.2f} to {100 * test['high']:+.2f}), p {test['p_value']:.3f}",
+                f"({100 * test['low']:+.2f} to {100 * test['high']:+.2f}), p {test['p_value']:.2g}",
             )
             for test in self.tests
         ]

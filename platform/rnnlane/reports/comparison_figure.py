@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnlane.inference.paired import shared_rows
+from rnnlane.inference.paired import p_value_text, shared_rows
 from rnnlane.records.predictions import Predictions
 from rnnlane.records.results import Comparison
 from rnnlane.reports.figures import BLUE, GRAY, GREEN, ORANGE, PALE, VERMILION, picture
@@ -57,7 +57,7 @@ def _draw_differences(axes: Axes, comparison: Comparison, names: Sequence[str]) 
         axes.plot([low, high], [row, row], color=color, linewidth=2.2, solid_capstyle="butt")
         axes.plot([middle], [row], marker="o", color=color)
         axes.annotate(
-            f"{middle:+.2f}, p {_p_value(test['p_value'])}",
+            f"{middle:+.2f}, p {p_value_text(test['p_value'])}",
             (middle, row),
             xytext=(0, 7),
             textcoords="offset points",
@@ -86,7 +86,3 @@ def _draw_moves(axes: Axes, predictions: Sequence[Predictions], names: Sequence[
     axes.set(xlim=(-1, 1), ylabel="rows")
     axes.set_xlabel(f"probability of the true class, minus that of {names[0]}")
     axes.set_ylim(bottom=0)
-
-
-def _p_value(value: float) -> str:
-    return f"= {value:.3f}" if value >= 0.001 else "< 0.001"

@@ -35,9 +35,10 @@ from rnnlane.search.ray_tune import TrialResources, run_trials
 from rnnlane.search.results import describe_result, write_search_results
 from rnnlane.search.study import Sample, TrialSpec, TrialStudy, open_repeats, open_trials
 from rnnlane.search.trial_worker import TrialTask
+from rnnlane.tracking.colors import PRUNED_COLOR
 from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.history import summary_of
-from rnnlane.tracking.internals import NAME_TAG
+from rnnlane.tracking.internals import COLOR_TAG, NAME_TAG
 from rnnlane.tracking.run import RunSpec, RunStatus
 from rnnlane.tracking.search import SearchTracker, start_search
 
@@ -265,6 +266,8 @@ class _Search(TrialEvents):
 
     def trial_ended(self, spec: TrialSpec, record: TrialRecord) -> None:
         tags = {"rnnlane.trial_state": record.state, NAME_TAG: _name(spec, record.state)}
+        if record.state == "pruned":
+            tags[COLOR_TAG] = PRUNED_COLOR
         self._tracker.tag_trial(spec.key, tags)
         reason = record.reason or _END_REASONS.get(record.state)
         self._tracker.close_trial(spec.key, _END_STATUS[record.state], reason=reason)

@@ -22,6 +22,7 @@ AUTHOR_TAGS = (
     "mlflow.source.git.commit",
 )
 
+COLOR_TAG = "mlflow.runColor"
 # Tags of an experiment: which pages MLflow shows first, and its shared views.
 KIND_TAG, TRAINING_KIND = "mlflow.experimentKind", "custom_model_development"
 VIEW_TAG_PREFIX = "mlflow.sharedViewState."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
+from rnnlane.tracking.colors import next_color
 from rnnlane.tracking.datasets import DatasetInfo, as_contents
 from rnnlane.tracking.delivery import (
     REASON_TAG,
@@ -22,7 +23,7 @@ from rnnlane.tracking.delivery import (
     reopen_run,
 )
 from rnnlane.tracking.history import HistoryLog, is_summary
-from rnnlane.tracking.internals import with_context_tags
+from rnnlane.tracking.internals import COLOR_TAG, with_context_tags
 from rnnlane.tracking.links import Pages, run_link, runs_link
 from rnnlane.tracking.outbox import (
     DATABASE_NAME,
@@ -336,7 +337,8 @@ class MlflowTracker:
 def _create_run(client: MlflowClient, uri: str, *, config: TrackingConfig, spec: RunSpec) -> Run:
     experiment = experiment_id(client, uri=uri, name=config.mlflow_experiment)
     with store_errors(uri, "cannot create a run"):
-        tags = with_context_tags(as_texts({**config.tags, **spec.tags}))
+        color = {COLOR_TAG: next_color(client, experiment)}
+        tags = with_context_tags(as_texts({**color, **config.tags, **spec.tags}))
         return client.create_run(experiment, tags=tags, run_name=spec.name)
 
 

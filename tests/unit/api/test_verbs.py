@@ -90,3 +90,14 @@ def test_runs_to_compare_are_results_or_names(monkeypatch):
     assert (asked[0][1]["split"], asked[0][1]["plot"]) == ("val", Path("x.png"))
     rnnlane.compare("a name")
     assert asked[1][0] == ["a name"]
+
+
+def test_a_run_to_promote_is_a_result_or_a_name(monkeypatch):
+    asked = []
+    monkeypatch.setattr(pipeline, "promote", lambda run, **given: asked.append((run, given)))
+    result = train_result(tracking_uri="sqlite:///x.db")
+    rnnlane.promote(result, name="reviews", alias="champion")
+    rnnlane.promote("latest", name="reviews", alias="champion", force="new data")
+    assert [run for run, _ in asked] == [result.run_id, "latest"]
+    assert [given["tracking_uri"] for _, given in asked] == ["sqlite:///x.db", None]
+    assert [given["force"] for _, given in asked] == [None, "new data"]

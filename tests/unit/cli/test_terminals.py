@@ -118,6 +118,7 @@ def test_the_end_of_train(screen, call, replaced, experiment):
         clip={"max_norm": 1.5, "clipped_fraction": 0.25},
         sample=sample,
         run_folder=folder,
+        report=f"{folder}/results/report.html",
         classes=[{"class": "a class of several words", **figures}],
     )
     replaced("rnnlane.cli.train.train_experiment", value)

@@ -147,6 +147,12 @@ def test_nothing_is_fitted_where_nothing_can_be(logits, labels):
     assert fit_temperature(np.array(logits), np.array(labels, dtype=np.int64)) is None
 
 
+def test_of_very_many_rows_some_are_enough(monkeypatch):
+    logits, labels = rows()
+    monkeypatch.setattr("rnnlane.inference.calibration.MAX_FITTED_VALUES", 1500)
+    assert fit_temperature(logits, labels) == fit_temperature(logits[::4], labels[::4])
+
+
 def test_it_stays_within_limits():
     always_wrong = np.array([[5.0, 0.0]] * 4)
     assert fit_temperature(always_wrong, np.array([1, 1, 1, 0])) == pytest.approx(MAX_TEMPERATURE)

@@ -36,7 +36,8 @@ class SearchTracker(RememberedTracker):
 
     def log_trial(self, key: str, history: Any, best_epoch: int | None = None) -> None: ...
 
-    def tag_trial(self, key: str, tags: Any) -> None: ...
+    def tag_trial(self, key: str, tags: Any) -> None:
+        assert ("mlflow.runColor" in tags) == (tags["rnnlane.trial_state"] == "pruned")
 
     def close_trial(self, key: str, status: str, *, reason: str | None = None) -> None:
         self.ended[key] = status if reason is None else f"{status}: {reason}"

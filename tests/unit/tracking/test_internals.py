@@ -43,12 +43,17 @@ def test_a_model_that_checks_its_own_input_says_so_in_its_file() -> None:
     assert "text" in written["signature"]["inputs"]
 
 
-def test_mlflows_pages_read_the_tags_of_an_experiment() -> None:
+def test_mlflows_pages_read_the_tags_of_runs_and_experiments() -> None:
     import mlflow.server
 
     scripts = Path(mlflow.server.__file__).parent / "js" / "build" / "static" / "js"
     script = "".join(file.read_text() for file in scripts.glob("main.*.js"))
-    for name in (internals.KIND_TAG, internals.TRAINING_KIND, internals.VIEW_TAG_PREFIX):
+    for name in (
+        internals.KIND_TAG,
+        internals.TRAINING_KIND,
+        internals.VIEW_TAG_PREFIX,
+        internals.COLOR_TAG,
+    ):
         assert f'"{name}"' in script
 
 
