@@ -13,7 +13,6 @@ from rnnlane.tracking.logged_model import log_model, model_ids
 from rnnlane.tracking.packaging import Served, save_model
 from rnnlane.tracking.store import download_model
 
-
 EXPERIMENT = "1"
 
 
