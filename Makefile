@@ -5,7 +5,7 @@ READY := .venv/.ready
 # Two test files at a time: most of their seconds are processes that start and wait.
 TWO_FILES := -n 2 --dist loadfile
 
-.PHONY: setup demo test test-slow test-hosts test-failed lint bench pictures clean
+.PHONY: setup demo docs test test-slow test-hosts test-failed lint bench pictures clean
 
 setup: $(READY)
 
@@ -17,6 +17,11 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/rnnlane train experiments/demo.yaml
+
+# The pages into .site/; fails for a link that leads nowhere.
+docs: $(READY)
+	$(BIN)/python -m mkdocs build --strict --quiet -f platform/docs/mkdocs.yml
+	@echo open .site/index.html
 
 test: $(READY)
 	$(BIN)/python -m pytest $(TWO_FILES) -m "not slow and not gpu"
@@ -44,4 +49,4 @@ pictures: $(READY)
 	$(BIN)/python -m tests.pictures
 
 clean:
-	rm -rf .venv .rnnlane .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .site .rnnlane .pytest_cache .mypy_cache .ruff_cache .hypothesis

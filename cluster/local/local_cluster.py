@@ -40,6 +40,8 @@ _PORTS = {
     "PostgreSQL": 6,
 }
 MIN_CPUS = 2
+# A shell function of the file to source.
+LEAVE = "leave_cluster"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Cluster:
         """
         running = self._running()
         if running is not None:
-            return [f"it is up already: source {self.environment_file}"]
+            return [f"it is up already: source {self.environment_file}; {LEAVE} undoes that"]
         processes.refuse_taken_ports({name: port + offset for name, offset in _PORTS.items()})
         # Ray's sockets need a short path, which the system's own temporary folder may not have.
         temporary = Path(tempfile.mkdtemp(prefix="rnnlane-ray-", dir="/tmp"))
@@ -100,7 +102,7 @@ class Cluster:
         started.add(nodes.start_second(started.mark))
         self._write_environment(nodes, server)
         return [
-            f"Ray, two nodes of {cpus} CPUs: {nodes.url}",
+            f"Ray, two nodes of {cpus} CPUs: {nodes.url}   (token: {nodes.token})",
             f"MLflow: {server.url}   (account: {server.accounts / WRITER}.ini)",
             *notes,
             "",
@@ -108,6 +110,7 @@ class Cluster:
             "    rnnlane submit experiments/demo.yaml",
             "    rnnlane jobs list",
             "    rnnlane ui",
+            f"    {LEAVE}    # this shell forgets the cluster",
         ]
 
     def _start_store(self, started: Running) -> tuple[str, list[str]]:
@@ -155,6 +158,7 @@ class Cluster:
             "MLFLOW_TRACKING_PASSWORD": password,
         }
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
+        lines.append(f"{LEAVE}() {{ unset {' '.join(variables)}; unset -f {LEAVE}; }}\n")
         write_secret(self.environment_file, "".join(lines))
 
     def _running(self) -> Running | None:

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from rnnlane.api.progress import SILENT
     from rnnlane.api.verbs import (
         baseline,
+        compare,
         evaluate,
         init_experiment,
         list_runs,
         predict,
         prepare,
+        promote,
         train,
         tune,
     )
@@ -44,6 +46,7 @@ __all__ = [
     "SubmittedJob",
     "__version__",
     "baseline",
+    "compare",
     "evaluate",
     "experiment_from_mapping",
     "init_experiment",
@@ -52,6 +55,7 @@ __all__ = [
     "load_model",
     "predict",
     "prepare",
+    "promote",
     "submit",
     "train",
     "tune",
@@ -63,11 +67,13 @@ _MODULES = {
     "rnnlane.api.progress": ("SILENT",),
     "rnnlane.api.verbs": (
         "baseline",
+        "compare",
         "evaluate",
         "init_experiment",
         "list_runs",
         "predict",
         "prepare",
+        "promote",
         "train",
         "tune",
     ),

@@ -1,4 +1,4 @@
-"""The verbs, read from top to bottom: prepare, train, baseline, tune, evaluate, predict.
+"""The verbs, read from top to bottom: prepare, train, baseline, tune, evaluate, predict, compare.
 
 Each function is a verb of the command line, and can be called from a notebook. torch, Ray and
 MLflow take seconds to import, so each function imports what it needs where it needs it.
@@ -20,13 +20,20 @@ from rnnlane.config.space import data_variants, num_trials
 from rnnlane.errors import ConfigError
 from rnnlane.records.draft import ExperimentDraft, Hints
 from rnnlane.records.events import RunEvents
-from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, TrainResult
+from rnnlane.records.results import (
+    BaselineResult,
+    Comparison,
+    Evaluation,
+    SearchResult,
+    TrainResult,
+)
 from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
     from rnnlane.config.runtime import RuntimeConfig
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.execution.inventory import Inventory, Limits
+    from rnnlane.records.results import Promotion
     from rnnlane.tracking.store import RunSummary
 
 
@@ -157,6 +164,7 @@ def train(
         RnnlaneError: bad input, too few resources, or training that cannot continue.
     """
     from rnnlane.execution.attempt import record_of_attempt, run_to_continue
+    from rnnlane.execution.data_checks import check_classes, check_word_vectors
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster.capacity import check_own
@@ -164,9 +172,9 @@ def train(
     events = events or RunEvents()
     check_writable(config)
     check_own(config.runtime)
-    _check_vectors(config, events)
+    check_word_vectors(config, events)
     prepared = prepare(config, events=events, report=False)
-    _check_classes(config, prepared)
+    check_classes(config, prepared)
     identity = {
         "config_fingerprint": computed_fingerprint(config.model_copy(update={"search": None})),
         "data_fingerprint": prepared.fingerprint,
@@ -233,6 +241,7 @@ def tune(
         RnnlaneError: bad input, too few resources, or a search that cannot continue.
     """
     from rnnlane.execution.attempt import record_of_attempt, run_to_continue
+    from rnnlane.execution.data_checks import check_classes, check_word_vectors
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster.capacity import check_own_trials
@@ -246,11 +255,11 @@ def tune(
     events = events or RunEvents()
     check_writable(config)
     check_own_trials(config.search, config.runtime.device)
-    _check_vectors(config, events)
+    check_word_vectors(config, events)
     variants = data_variants(config)
     prepared = [prepare(variant, events=events, report=False) for variant in variants]
     for variant, data in zip(variants, prepared, strict=True):
-        _check_classes(variant, data)
+        check_classes(variant, data)
     identity = {
         "config_fingerprint": computed_fingerprint(config),
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
@@ -306,43 +315,6 @@ def _note_finished(result: TrainResult | SearchResult, note: str, events: RunEve
     events.note(note)
 
 
-def _check_vectors(config: ExperimentConfig, events: RunEvents) -> None:
-    """Refuses a file of word vectors that cannot be used, before anything is started."""
-    if config.model.pretrained_vectors is not None:
-        from rnnlane.models.vector_files import check_vectors
-
-        events.stage("checking the word vectors")
-        check_vectors(config.model.pretrained_vectors, embedding_dim=config.model.embedding_dim)
-
-
-def _check_classes(config: ExperimentConfig, prepared: PreparedData) -> None:
-    """Refuses a metric or weights that do not fit the classes of the data."""
-    from rnnlane.training.class_weights import check_class_weights
-
-    num_classes = len(prepared.class_names)
-    if config.training.metric == "val/roc_auc" and num_classes != 2:
-        raise ConfigError(
-            f"val/roc_auc is measured for two classes, but the data has {num_classes}",
-            where="training.metric",
-            remedy="choose val/accuracy or val/macro_f1",
-        )
-    if config.training.metric == "val/roc_auc":
-        _check_both_in_val(prepared)
-    check_class_weights(config.training.class_weights, prepared.class_names)
-
-
-def _check_both_in_val(prepared: PreparedData) -> None:
-    """Refuses a val split of one class: rows equal to test rows, once cut, are taken out of it."""
-    counts = prepared.manifest.splits["val"].class_counts
-    missing = [name for name, count in counts.items() if not count]
-    if missing:
-        raise ConfigError(
-            f"val/roc_auc needs val rows of both classes, but there is none of {missing[0]!r}",
-            where="training.metric",
-            remedy="choose val/loss or val/accuracy; or give more rows, or raise data.val",
-        )
-
-
 def evaluate(
     config: ExperimentConfig | None = None,
     *,
@@ -369,6 +341,7 @@ def evaluate(
         DataError: the data cannot be read, or none of its rows can be scored.
         TrackingError: the store cannot be read, or the run has no model.
     """
+    from rnnlane.execution.data_checks import check_same_data
     from rnnlane.tracking.store import (
         EXPERIMENT_PATH,
         download_artifacts,
@@ -387,7 +360,7 @@ def evaluate(
         prepared = None
         if data is None:
             prepared = prepare(config, events=events, report=False)
-            _check_same_data(prepared, summary)
+            check_same_data(prepared, summary)
         import numpy as np
 
         from rnnlane.inference.evaluation import evaluate_file, evaluate_split
@@ -403,17 +376,6 @@ def evaluate(
     confusions = {scores.split: np.array(scores.confusion)}
     described = describe_classes(confusions, scores.class_names, split=scores.split)
     return replace(scores, **described)
-
-
-def _check_same_data(prepared: PreparedData, run: RunSummary) -> None:
-    expected = run.tags.get("rnnlane.data_fingerprint")
-    if prepared.fingerprint != expected:
-        raise ConfigError(
-            f"a model is scored on the data it was trained on ({expected}), "
-            f"but this experiment's data is {prepared.fingerprint}",
-            where=f"run {run.run_id}",
-            remedy="name the run's own experiment; for other labeled texts use --data FILE",
-        )
 
 
 def predict(
@@ -454,6 +416,46 @@ def predict(
 
         predictor = Predictor.load(bundle)
     return predictor.predict(texts).answers(texts)
+
+
+def promote(
+    run: str, *, name: str, alias: str, force: str | None = None, tracking_uri: str | None = None
+) -> Promotion:
+    """Registers a run's model, and gives it an alias if it is better; see `promote_in_store`."""
+    from rnnlane.inference.promotion import promote_in_store
+    from rnnlane.tracking.uris import resolve_uri
+
+    return promote_in_store(resolve_uri(tracking_uri), run, name=name, alias=alias, force=force)
+
+
+def compare(
+    runs: Sequence[str],
+    *,
+    split: Literal["val", "test"] = "test",
+    num_texts: int = 5,
+    plot: Path | None = None,
+    tracking_uri: str | None = None,
+) -> Comparison:
+    """Compares two or more finished runs on the same rows, each with the first.
+
+    ``runs`` are ids, unique prefixes of ids, names, or "latest"; ``num_texts`` is the most texts of
+    other answers; ``plot`` is a PNG file to draw to.
+
+    Raises:
+        ConfigError: a run is not finished, keeps no predictions, is named twice, or has other rows
+            or classes than the first.
+        TrackingError: the store cannot be read.
+    """
+    from rnnlane.inference.comparison import compare_in_store
+    from rnnlane.tracking.uris import resolve_uri
+
+    uri = resolve_uri(tracking_uri)
+    comparison, predictions = compare_in_store(uri, runs, split=split, num_texts=num_texts)
+    if plot is not None:
+        from rnnlane.reports.comparison_figure import save_comparison
+
+        save_comparison(comparison, predictions, plot)
+    return comparison
 
 
 def list_runs(

@@ -49,6 +49,26 @@ COMMANDS = (
         args=("evaluate", "--split", "tets"),
     ),
     Bad(
+        "a comparison of one run",
+        "runs: a comparison needs two runs or more, but got one -- `rnnlane runs` lists them",
+        args=("compare", "latest"),
+    ),
+    Bad(
+        "a name that MLflow cannot address",
+        "--name: the name of a registered model must have 1 to 256 characters, none of which is /, :, ? or a control character, but got 'a/b' -- for example: --name reviews",
+        args=("promote", "latest", "--name", "a/b"),
+    ),
+    Bad(
+        "an alias that MLflow keeps for itself",
+        "--alias: an alias must not be `latest` or v and a number, which MLflow gives a meaning, but got 'v2' -- for example: --alias champion",
+        args=("promote", "latest", "--name", "a", "--alias", "v2"),
+    ),
+    Bad(
+        "a picture of another kind",
+        "--plot: a picture is written to a file, and it must be a .png, but got 'x.jpg' -- give a name such as compared.png",
+        args=("compare", "a", "b", "--plot", "x.jpg"),
+    ),
+    Bad(
         "a limit of zero",
         "command line: --limit must be a whole number from 1, but got '0' -- see `rnnlane --help`",
         args=("runs", "--limit", "0"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from faults.machine import HOME, Machine, StoreServer
 from faults.targets import Target, records
+from rnnlane.tracking.history import is_summary
 
 _TIMES = ("time/", "throughput/", "search/")
 _RESULT_TIMES = {"fit_s", "elapsed_s"}
@@ -112,10 +113,12 @@ def stored_runs(store: StoreServer | None) -> dict[str, dict[str, Any]]:
                 runs[run_id]["parent"] = value
             elif key == "rnnlane.trial_key":
                 runs[run_id]["trial"] = value
-        points = "SELECT run_uuid, key, step, value FROM metrics ORDER BY step, timestamp"
-        for run_id, key, step, value in query(points):
+        metrics = "SELECT run_uuid, key, step, value FROM metrics ORDER BY step, timestamp"
+        for run_id, key, step, value in query(metrics):
             if not key.startswith(_TIMES):
-                runs[run_id]["points"].setdefault(key, []).append([step, value])
+                points = runs[run_id]["points"].setdefault(key, [])
+                # Of the whole run's metrics the newest value counts; a resume may repeat some.
+                points[:] = [[step, value]] if is_summary(key) else [*points, [step, value]]
     for run_id, run in runs.items():
         folders = [*artifacts.glob(f"{run_id}/artifacts"), *artifacts.glob(f"*/{run_id}/artifacts")]
         run["artifacts"] = {

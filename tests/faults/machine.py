@@ -255,7 +255,7 @@ class Machine:
             if self.command.process.poll() is not None:
                 raise MissedError("the driver has ended")
             return psutil.Process(self.command.process.pid)
-        return self.one("-m rnnlane train small.yaml", "-m rnnlane train experiment.yaml")
+        return self.one("-m rnnlane train small.yaml")
 
     def family(self) -> list[psutil.Process]:
         """The command and everything that it has started; for a job, the cluster's processes."""

@@ -17,7 +17,12 @@ def test_the_baseline_is_a_run_like_any_other(tmp_path):
     assert run.data.params["baseline.num_words"] == "2"
     assert not [key for key in run.data.params if key.startswith(("model.", "training."))]
     names = {item.path for item in client.list_artifacts(run.info.run_id)}
-    assert {"experiment.yaml", "manifest.json", "figures", "model"} <= names
+    assert {"experiment.yaml", "manifest.json", "figures"} <= names
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    measured = {metric.key: metric.value for metric in model.metrics}
+    assert measured["test/accuracy"] == result["metrics"]["test/accuracy"]
+    assert measured["val/accuracy"] == result["metrics"]["val/accuracy"]
     scored = rnnlane_json(home, "evaluate", "--run", result["run_id"])
     assert scored["metrics"]["accuracy"] == result["metrics"]["test/accuracy"]
     asked = rnnlane_json(home, "predict", "--run", result["run_id"], result["sample"]["text"])

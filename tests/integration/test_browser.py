@@ -12,6 +12,7 @@ import pytest
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.reports.figures import save_confusion, save_curves
+from rnnlane.reports.run_report import write_report
 from rnnlane.tracking.client import open_client
 from rnnlane.tracking.links import Pages
 from rnnlane.tracking.run import MlflowTracker, RunSpec, start_run
@@ -20,6 +21,7 @@ from rnnlane.tracking.store import find_run
 from rnnlane.tracking.ui import page_address
 from rnnlane.training.loop import Outcome
 from support.browser import CURVE, chromium, opened_page, playwright, visit
+from support.run_facts import run_facts
 from support.runs import trained
 from support.served_ui import served_ui
 from support.team_server import TeamServer, log_in
@@ -122,6 +124,8 @@ def log_outcome(tracker: MlflowTracker, outcome: Outcome, results: Path) -> None
     figures.mkdir(parents=True)
     save_curves(outcome.history, figures / "curves.png", metric="val/accuracy")
     save_confusion(outcome.confusions["test"], CLASSES, figures / "confusion.png")
+    (results / "tables").mkdir()
+    write_report(results, run_facts(history=outcome.history, best_epoch=outcome.best_epoch))
     tracker.log_history(outcome.history, outcome.best_epoch)
     tracker.log_artifacts(results)
     assert tracker.finish("FINISHED")
@@ -211,6 +215,10 @@ def test_a_person_finds_curves_and_pictures_and_compares_two_runs(
     page.goto(f"{run_page}/artifacts/figures/curves.png?{query}")
     page.wait_for_function(LOADED_PICTURE)
     page.screenshot(path=pictures / "picture.png")
+
+    page.goto(f"{run_page}/artifacts/report.html?{query}")
+    page.frame_locator("iframe").get_by_text("What to try next").wait_for()
+    page.screenshot(path=pictures / "report.png")
 
     runs = [str(team.pages[name].run) for name in ("lstm-1", "rnn-1")]
     ids = ",".join(f'"{re.search("/runs/([0-9a-f]+)", run)[1]}"' for run in runs)

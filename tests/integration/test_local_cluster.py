@@ -100,6 +100,14 @@ def test_all_of_it_listens_on_loopback_and_asks_for_the_token(cluster: LocalClus
         assert answer.status_code == 401, path
 
 
+def test_a_shell_that_has_sourced_the_file_can_leave_the_cluster(cluster: LocalCluster) -> None:
+    script = f'source "{cluster.folder / "env"}" && leave_cluster && env -0 && type leave_cluster'
+    done = subprocess.run(["bash", "-c", script], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    left = {line.partition("=")[0] for line in done.stdout.split("\0")}
+    assert not left & {"RAY_ADDRESS", "RAY_AUTH_MODE", "MLFLOW_TRACKING_URI"}
+
+
 def test_a_second_up_starts_nothing(cluster: LocalCluster) -> None:
     before = cluster.record.read_text()
     again = cluster.run("up")

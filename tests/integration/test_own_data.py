@@ -69,19 +69,15 @@ def test_a_csv_of_three_classes_with_odd_column_names_trains_on_two_workers(tmp_
     assert set(answer["probabilities"]) == set(QUEUES)
 
 
-def test_characters_of_short_strings_in_eighteen_unbalanced_classes_train(tmp_path):
+def test_an_experiment_drafted_for_short_strings_of_eighteen_unbalanced_classes_trains(tmp_path):
     write_names(tmp_path / "names.jsonl")
-    file = experiment(
-        tmp_path,
-        "names",
-        data={
-            "source": {"kind": "jsonl", "path": "names.jsonl"},
-            "columns": {"text": "name", "label": "language"},
-        },
-        text={"tokenizer": "characters", "max_length": 30, "vocabulary": {"min_count": 1}},
-        training={"epochs": 8, "learning_rate": 0.01, "clip": {"policy": "auto"}},
-    )
-    result = rnnlane_json(tmp_path / "home", "train", file, "--workers", "0")
+    home = tmp_path / "home"
+    config = rnnlane_json(home, "init", "names.jsonl")["config"]
+    assert config["text"]["tokenizer"] == "characters"
+    assert config["training"]["class_weights"] == "balanced"
+    settings = ["training.epochs=8", "training.learning_rate=0.01", "model.hidden_size=32"]
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    result = rnnlane_json(home, "train", "names.yaml", "--workers", "0", *overrides)
     assert result["metrics"]["best"]["test/accuracy"] > 0.6
     assert len(result["sample"]["probabilities"]) == 18
 

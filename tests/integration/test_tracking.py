@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +18,9 @@ import pytest
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import ConfigError, TrackingError
+from rnnlane.pipeline import promote
 from rnnlane.tracking.client import open_client
+from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.outbox import Outbox
 from rnnlane.tracking.run import MlflowTracker, RunSpec, send_outbox, start_run
 from rnnlane.tracking.store import (
@@ -31,6 +31,9 @@ from rnnlane.tracking.store import (
     list_runs,
 )
 from rnnlane.tracking.uris import store_identity
+from support.command import wait_until
+from support.mlflow_server import Server, end, free_port, wait_for
+from support.webhooks import SECRET, receiver
 
 SPEC = RunSpec(
     name="first",
@@ -72,60 +75,6 @@ def points(uri: str, run_id: str, key: str) -> list[tuple[int, float]]:
     """Step and value of each point of a metric, in the order of their times."""
     found = open_client(uri).get_metric_history(run_id, key)
     return [(metric.step, metric.value) for metric in sorted(found, key=lambda m: m.timestamp)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], timeout_s: float = 180.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(f"{url} does not answer; exit code {process.poll()}")
-
-
-def end(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGKILL) -> None:
-    """Signals the whole process group: MLflow serves from children of what was started."""
-    if process.poll() is None:
-        os.killpg(process.pid, number)
-        process.wait()
-
-
-class Server:
-    """An MLflow server on loopback over a SQLite file, which can be killed and started again."""
-
-    def __init__(self, folder: Path):
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self._folder / 'server.db'}"]
-        command += ["--artifacts-destination", str(self._folder / "artifacts")]
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-                cwd=self._folder,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        wait_for(f"{self.uri}/health", self._process)
-
-    def kill(self) -> None:
-        end(self._process)
 
 
 @pytest.fixture(scope="module")
@@ -329,7 +278,8 @@ def test_a_killed_server_costs_nothing_but_patience(
     tracker.log_history(history(2))
     server.kill()
     for num_epochs in (3, 4, 5):
-        tracker.log_history(history(num_epochs))
+        tracker.log_history(history(num_epochs), num_epochs)
+    tracker.log_datasets([DatasetInfo("x-val", "f", "val", "/data/x.csv", {"num_rows": 3})])
     tracker.log_artifacts(folder)
     while "away since" not in caplog.text:
         time.sleep(0.01)
@@ -339,7 +289,11 @@ def test_a_killed_server_costs_nothing_but_patience(
 
     assert points(server.uri, tracker.run_id, "train/loss") == [(e, 1 / e) for e in range(1, 7)]
     assert points(server.uri, tracker.run_id, "val/loss") == [(e, 2 / e) for e in range(1, 7)]
-    assert find_run(server.uri, tracker.run_id).status == "FINISHED"
+    found = find_run(server.uri, tracker.run_id)
+    assert found.status == "FINISHED"
+    assert (found.metrics["best_epoch"], found.metrics["best/val/loss"]) == (5, 2 / 5)
+    (used,) = open_client(server.uri).get_run(tracker.run_id).inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("x-val", "f")
     copied = download_artifacts(server.uri, tracker.run_id, "a.txt", tmp_path / "copy")
     assert copied.read_text() == "x"
     assert caplog.text.count("away since") == caplog.text.count("server back") == 1
@@ -433,6 +387,45 @@ print(json.dumps([model.predict(texts).to_dict("list") for texts in inputs]))
     assert names.isdisjoint({".pkl", ".pickle"})
     with pytest.raises(TrackingError, match="cannot read the artifact"):
         download_artifacts(server.uri, tracker.run_id, "nothing", tmp_path / "copy")
+
+
+def test_webhooks_tell_who_became_champion_and_why(
+    server: Server, tmp_path: Path, bundle: Path
+) -> None:
+    from mlflow.entities.webhook import WebhookEvent
+
+    client = open_client(server.uri)
+    events = ["registered_model.created", "model_version.created", "model_version_alias.created"]
+    runs = []
+    for name in ("first", "second"):
+        tracker = start_run(config(server.uri), SPEC, outbox=tmp_path / name)
+        tracker.log_model(bundle, best_epoch=1)
+        assert tracker.finish("FINISHED")
+        runs.append(tracker.run_id)
+    with receiver() as receiving:
+        hook = client.create_webhook(
+            "champions",
+            url=receiving.url,
+            events=[WebhookEvent.from_str(event) for event in events],
+            secret=SECRET,
+        )
+        promote(runs[0], name="reviews", alias="champion", tracking_uri=server.uri)
+        with pytest.raises(ConfigError, match=r"predictions/test.parquet"):
+            promote(runs[1], name="reviews", alias="champion", tracking_uri=server.uri)
+        promote(runs[1], name="reviews", alias="champion", force="new", tracking_uri=server.uri)
+        wait_until(lambda: len(receiving.received) == 5, timeout_s=30, what="webhooks")
+        client.delete_webhook(hook.webhook_id)
+    # Each is sent by a thread of its own, so that they may arrive in another order.
+    told = [(f"{each['entity']}.{each['action']}", each["data"]) for each in receiving.received]
+    assert sorted(event for event, _ in told) == sorted([events[0], *events[1:], *events[1:]])
+    versions = {data["version"]: data for event, data in told if event == events[1]}
+    assert [versions[number]["run_id"] for number in ("1", "2")] == runs
+    assert versions["2"]["tags"]["rnnlane.champion.reason"] == "new"
+    aliases = [data for event, data in told if event == events[2]]
+    assert {(data["alias"], data["version"]) for data in aliases} == {
+        ("champion", "1"),
+        ("champion", "2"),
+    }
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from rnnlane.records.predictions import Predictions
 from support.command import (
     checkpoints,
     kill_everything,
@@ -90,9 +91,9 @@ def test_the_run_is_whole_in_mlflow(finished):
         assert run.data.tags[tag]
     assert run.data.tags["rnnlane.data_fingerprint"] == result["data_fingerprint"]
     names = {item.path for item in client.list_artifacts(result["run_id"])}
-    assert {"experiment.yaml", "manifest.json", "vocabulary.jsonl", "figures"} <= names
+    assert {"experiment.yaml", "manifest.json", "vocabulary.jsonl", "report.html"} <= names
     figures = {item.path for item in client.list_artifacts(result["run_id"], "figures")}
-    expected = ("curves", "confusion", "gradient_norms", "confidence")
+    expected = ("curves", "confusion", "gradient_norms", "confidence", "calibration")
     assert figures == {f"figures/{name}.png" for name in expected}
 
 
@@ -146,6 +147,33 @@ def test_one_process_and_two_workers_find_the_same(finished):
     found, wanted = weights_of(alone), weights_of(result)
     for name, tensor in wanted.items():
         assert abs(found[name] - tensor).max() < 1e-3, name
+    for split in ("val", "test"):
+        ours, theirs = predictions_of(alone, split), predictions_of(result, split)
+        assert (ours.row_keys == theirs.row_keys).all()
+        assert abs(ours.probabilities - theirs.probabilities).max() < 1e-3
+        assert theirs.is_right.mean() == result["metrics"]["best"][f"{split}/accuracy"]
+
+
+def predictions_of(result: dict, split: str) -> Predictions:
+    client = MlflowClient(result["tracking_uri"])
+    file = client.download_artifacts(result["run_id"], f"predictions/{split}.parquet")
+    return Predictions.read(Path(file))
+
+
+def test_a_run_is_compared_with_a_baseline(finished, folder):
+    result, home, experiment = finished
+    linear = rnnlane_json(home, "baseline", str(experiment))
+    picture = folder / "compared.png"
+    runs = (linear["run_id"][:8], result["run_id"])
+    comparison = rnnlane_json(home, "compare", *runs, "--plot", str(picture))
+    (test,) = comparison["tests"]
+    assert test["num_rows"] == comparison["runs"][1]["num_rows"] == 120
+    assert test["first_accuracy"] == linear["metrics"]["test/accuracy"]
+    assert test["second_accuracy"] == result["metrics"]["test/accuracy"]
+    texts = comparison["texts"]
+    assert texts
+    assert all(len(row["text"]) > 10 for row in texts)
+    assert picture.stat().st_size > 10_000
 
 
 def test_a_killed_worker_costs_nothing(uninterrupted, folder):

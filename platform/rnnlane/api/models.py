@@ -17,7 +17,8 @@ def load_model(run: Run = "latest", *, tracking_uri: str | None = None) -> Model
     """The model of a run, in memory: with ``predict(texts)`` and ``explain(text)``.
 
     Args:
-        run: a run's id, the unique prefix of an id, a name, "latest", or a result.
+        run: a run's id, the unique prefix of an id, a name, "latest", a result, or
+            ``models:/NAME@ALIAS`` for a model that was promoted.
         tracking_uri: the MLflow store; default: the result's, else as for training.
 
     Raises:

@@ -16,7 +16,14 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.load import load_experiment
 from rnnlane.errors import ConfigError
 from rnnlane.records.events import RunEvents
-from rnnlane.records.results import BaselineResult, Evaluation, SearchResult, TrainResult
+from rnnlane.records.results import (
+    BaselineResult,
+    Comparison,
+    Evaluation,
+    Promotion,
+    SearchResult,
+    TrainResult,
+)
 
 if TYPE_CHECKING:
     from rnnlane.data.prepare.prepared import PreparedData
@@ -134,6 +141,71 @@ def evaluate(
             tracking_uri=uri,
             events=running,
         )
+
+
+def compare(
+    runs: Sequence[Run] | Run,
+    *,
+    split: Literal["val", "test"] = "test",
+    num_texts: int = 5,
+    plot: str | Path | None = None,
+    tracking_uri: str | None = None,
+) -> Comparison:
+    """Compares two or more finished runs on the same rows, each with the first.
+
+    Rows are matched by text and class, so runs may differ in every setting of text and model. The
+    test is McNemar's with mid-p; the interval of the difference is a bootstrap of the rows.
+
+    Args:
+        runs: of each its id, the unique prefix of an id, a name, "latest", or a result.
+        split: the rows.
+        num_texts: texts on which they disagree most, at most.
+        plot: also draw the comparison to this PNG file.
+        tracking_uri: the MLflow store; default: the first result's, else as for training.
+
+    Raises:
+        RnnlaneError: a run is not finished, keeps no predictions, is named twice, or has other
+            rows or classes than the first.
+    """
+    several = [runs] if isinstance(runs, str | TrainResult | BaselineResult) else list(runs)
+    found = [run_and_store(run, tracking_uri) for run in several]
+    with shown(None):
+        return pipeline.compare(
+            [run_id for run_id, _ in found],
+            split=split,
+            num_texts=num_texts,
+            plot=None if plot is None else Path(plot),
+            tracking_uri=next((uri for _, uri in found if uri is not None), None),
+        )
+
+
+def promote(
+    run: Run,
+    *,
+    name: str,
+    alias: str = "champion",
+    force: str | None = None,
+    tracking_uri: str | None = None,
+) -> Promotion:
+    """Registers the model of a run in MLflow, and gives it an alias if it is better.
+
+    Where another version has the alias, the model must classify the same test rows better than that
+    one, by the test of :func:`compare`.
+
+    Args:
+        run: its id, the unique prefix of an id, a name, "latest", or a result.
+        name: of the registered model; created if it is missing.
+        alias: that the version is to have.
+        force: the reason to move the alias whatever the test says; kept with the version.
+        tracking_uri: the MLflow store; default: the result's, else as for training.
+
+    Raises:
+        RnnlaneError: the model is not shown to be better, or cannot be compared, and ``force`` is
+            not given; nothing was registered. Or a name is not valid.
+    """
+    run_id, uri = run_and_store(run, tracking_uri)
+    with shown(None):
+        return pipeline.promote(run_id, name=name, alias=alias, force=force, tracking_uri=uri)
 
 
 def predict(

@@ -82,7 +82,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - each is an option
 
 def _show(scores: Evaluation) -> None:
     rows = [[name, f"{value:.4f}"] for name, value in scores.metrics.items()]
-    output.write_table(rows, title=f"run {scores.run_id}, {scores.split}: {scores.num_rows:,} rows")
+    output.write_table(
+        rows, title=f"run {scores.run_id[:8]}, {scores.split}: {scores.num_rows:,} rows"
+    )
     write_classes(scores.classes, scores.confused, split=scores.split, shows_all=True)
     header = ["true \\ predicted", *scores.class_names]
     matrix = [

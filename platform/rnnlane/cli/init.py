@@ -80,7 +80,10 @@ def init(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Write an experiment for a file of labeled texts; it says what it found in it.
 
-    For example: rnnlane init tickets.csv, then rnnlane train tickets.yaml
+    Examples:
+        rnnlane init tickets.csv
+        rnnlane init tickets.csv --text Title --text Body --label Queue
+        rnnlane init --examples
     """
     if examples:
         _copy_examples(path, force=force, as_json=as_json)

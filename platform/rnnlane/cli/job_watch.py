@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from rnnlane.cli import output
+from rnnlane.cli.progress import interrupt_says
 
 if TYPE_CHECKING:
     from rnnlane.jobs.client import Job, JobClient
@@ -20,7 +21,8 @@ def watch(client: JobClient, submission_id: str, *, hint: str, as_json: bool) ->
 
     write = output.write_error_piece if as_json else output.write_piece
     try:
-        job = follow(client, submission_id, write=write, note=output.note)
+        with interrupt_says("detaching ..."):
+            job = follow(client, submission_id, write=write, note=output.note)
         code = job.process_exit_code
     except KeyboardInterrupt:
         output.note("detached; the job keeps running")
@@ -73,8 +75,8 @@ def next_commands(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     # A job knows the server by an address that may not lead there from here.
     here = os.environ.get("MLFLOW_TRACKING_URI", "")
     store = "" if here.startswith(("http://", "https://")) else f" --tracking-uri {uri}"
-    return [
-        ("run", run_id),
-        ("browse", url),
-        ("ask", f'rnnlane predict{store} --run {run_id[:8]} "a text"'),
-    ]
+    download = f"mlflow artifacts download --run-id {run_id} --artifact-path best.yaml --dst-path ."
+    ask = f'rnnlane predict{store} --run {run_id[:8]} "a text"'
+    is_search = summary["metadata"].get("rnnlane.verb") == "tune"
+    next_step = ("get the winner", download) if is_search else ("ask", ask)
+    return [("run", run_id), ("browse", url), next_step]

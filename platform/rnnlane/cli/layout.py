@@ -11,7 +11,7 @@ _INDENT = "  "
 _GAP, _NARROW_GAP = "   ", "  "
 # Words parted by single blanks, and the wider space after them.
 _PHRASE = re.compile(r"(\S+(?:\s\S+)*)(\s*)")
-_COMMAND = "rnnlane "
+_COMMAND = ("rnnlane ", "mlflow ")
 # A word of a command may be quoted.
 _COMMAND_WORD = re.compile(r"(?:\"[^\"]*\"|'[^']*'|\S)+")
 

@@ -44,7 +44,9 @@ Verbose = Annotated[
 Run = Annotated[
     str,
     typer.Option(
-        "--run", metavar="RUN", help="A run's id or the start of it, its name, or latest."
+        "--run",
+        metavar="RUN",
+        help="A run's id or the start of it, its name, latest, or models:/NAME@ALIAS.",
     ),
 ]
 TrackingUri = Annotated[

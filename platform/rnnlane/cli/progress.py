@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rnnlane.cli import output
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _shown: list[LineEvents | BarEvents] = []
+_acknowledgments = ["stopping ..."]
 
 
 def events_for(*, verbose: bool) -> LineEvents | BarEvents:
@@ -27,9 +30,19 @@ def events_for(*, verbose: bool) -> LineEvents | BarEvents:
     return BarEvents(verbose=verbose) if has_bars else LineEvents(verbose=verbose)
 
 
+@contextlib.contextmanager
+def interrupt_says(text: str) -> Iterator[None]:
+    """What an interrupt in the block is acknowledged with, where it does not stop the work."""
+    _acknowledgments.append(text)
+    try:
+        yield
+    finally:
+        _acknowledgments.pop()
+
+
 def acknowledge_interrupt() -> None:
     """Says at once that the command is about to stop; what it does until then may take a while."""
-    text = "stopping ..."
+    text = _acknowledgments[-1]
     if _shown:
         _shown[-1].stop(text)
     else:
@@ -173,8 +186,8 @@ def epoch_line(record: dict[str, float]) -> str:
     """One line about a finished epoch."""
     return (
         f"epoch {record['epoch']:.0f}  train loss {record['train/loss']:.4f} "
-        f"accuracy {record['train/accuracy']:.4f}  val loss {record['val/loss']:.4f} "
-        f"accuracy {record['val/accuracy']:.4f} F1 {record['val/macro_f1']:.4f}  "
+        f"acc {record['train/accuracy']:.4f}  val loss {record['val/loss']:.4f} "
+        f"acc {record['val/accuracy']:.4f} F1 {record['val/macro_f1']:.4f}  "
         f"{record['throughput/rows_per_s']:,.0f} rows/s  "
         f"clipped {record['grad_norm/clipped_fraction']:.1%}  {record['time/epoch_s']:.1f} s"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rnnlane.cli import output
+from rnnlane.config.paths import is_job
 
 if TYPE_CHECKING:
     from rnnlane.config.experiment import ExperimentConfig
@@ -24,11 +25,15 @@ def store_option(config: ExperimentConfig, result: RunResult) -> str:
 def browse_rows(result: RunResult, *, store: str) -> list[list[str]]:
     """The command that shows the run, for a table; nothing if the store has pages of its own.
 
+    Nor in a job, whose user reads its log on another machine.
+
     Args:
         result: of the run.
         store: see :func:`store_option`.
     """
-    return [] if result.run_url else [["browse", f"rnnlane ui{store} --run {result.run_id[:8]}"]]
+    if result.run_url or is_job():
+        return []
+    return [["browse", f"rnnlane ui{store} --run {result.run_id[:8]}"]]
 
 
 def write_pages(result: RunResult) -> None:

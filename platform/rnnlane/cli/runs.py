@@ -75,7 +75,12 @@ def _row(run: RunSummary) -> list[str]:
         epoch = ""  # a baseline has no epochs, and another tool's run may have no such figures
     accuracies = [f"{figures[key]:.4f}" if key in figures else "" for key in ACCURACIES]
     rows_per_s = figures.get("throughput/rows_per_s")
-    started = datetime.fromtimestamp(run.started_at).strftime("%Y-%m-%d %H:%M")
+    started = _started(datetime.fromtimestamp(run.started_at), now=datetime.now())
     took = f"{run.duration_s:.0f} s" if run.duration_s is not None else ""
     speed = "" if rows_per_s is None else f"{rows_per_s:,.0f}"
     return [run.run_id[:8], run.name, run.status, started, took, epoch, *accuracies, speed]
+
+
+def _started(at: datetime, *, now: datetime) -> str:
+    """The time of a run of today, else its day: in one piece on a narrow terminal."""
+    return at.strftime("%H:%M" if at.date() == now.date() else "%Y-%m-%d")

@@ -60,11 +60,13 @@ def submit(  # noqa: PLR0913, PLR0917 (typer reads the options from it)
     from rnnlane.jobs.client import JobClient, resolve_address
     from rnnlane.jobs.submission import SubmitOptions
     from rnnlane.jobs.submission import submit as submit_experiment
+    from rnnlane.ray_cluster.address import token_hint
 
     client = JobClient(resolve_address(address))
     options = SubmitOptions(again, runtime_env.value, credentials_file)
     job = submit_experiment(config, client, options, note=output.note)
     output.note(f"job {job.submission_id} on {client.address}")
+    output.note(f"its page: {client.address}/#/jobs/{job.submission_id}{token_hint()}")
     hint = f"--address {address}" if address else ""
     if not detach:
         watch(client, job.submission_id, hint=hint, as_json=as_json)

@@ -13,6 +13,7 @@ from rnnlane.cli.progress import events_for
 from rnnlane.cli.run_pages import browse_rows, store_option, write_pages
 from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
+from rnnlane.config.paths import is_job
 from rnnlane.pipeline import train as train_experiment
 
 if TYPE_CHECKING:
@@ -86,11 +87,14 @@ def _show(result: TrainResult, *, name: str, store: str) -> None:
         ],
         *sample_rows(result.sample, verdict=result.verdict),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
-        *([["report", result.report]] if result.report else []),
-        ["files", result.run_folder],
         *browse_rows(result, store=store),
-        ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
     ]
+    if not is_job():  # else `rnnlane submit` names the commands that work where its user is
+        rows += [
+            *([["report", result.report]] if result.report else []),
+            ["files", result.run_folder],
+            ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
+        ]
     output.write_table(rows, title=f"{name}: finished")
     write_classes(result.classes, result.confused)
     for note in result.notes:

@@ -14,6 +14,7 @@ from rnnlane.cli.progress import events_for
 from rnnlane.cli.run_pages import browse_rows, store_option, write_pages
 from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
+from rnnlane.config.paths import is_job
 from rnnlane.errors import ConfigError
 from rnnlane.pipeline import tune as tune_experiment
 
@@ -89,10 +90,12 @@ def _show(result: SearchResult, *, name: str, best: Path | None, store: str) -> 
             ["winner", f"trial {result.best['number']}, {result.best['value']:.4f}"],
             ["", ", ".join(f"{key}={_short(v)}" for key, v in result.best["params"].items())],
             ["clipping", _clipping(result)],
-            ["train it", f"rnnlane train {best or result.best_config}"],
         ]
+    if not is_job():  # else `rnnlane submit` names the commands that work where its user is
+        if result.best is not None:
+            rows.append(["train it", f"rnnlane train {best or result.best_config}"])
+        rows.append(["report", result.report])
     rows += [
-        ["report", result.report],
         ["run", f"{result.run_id} in {result.tracking_uri}"],
         *browse_rows(result, store=store),
     ]

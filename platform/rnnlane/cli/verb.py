@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-_HEADING = "Examples:"
+_EXAMPLES = re.compile(r"\n\s*Examples?:(.*)\Z", re.DOTALL)
 
 
-def examples(docstring: str) -> list[str]:
-    """The commands below ``Examples:``, the last section of a verb's docstring."""
-    _, _, section = docstring.partition(f"{_HEADING}\n")
-    return [line.strip() for line in section.splitlines() if line.strip()]
+def split_docstring(docstring: str) -> tuple[str, list[str]]:
+    """A verb's description, and the commands of its last section ``Examples:``, one a line."""
+    match = _EXAMPLES.search(docstring)
+    if match is None:
+        return docstring, []
+    lines = [line.strip() for line in match[1].splitlines() if line.strip()]
+    return docstring[: match.start()].rstrip(), lines
 
 
 class Verb(TyperCommand):
     """A verb whose docstring ends in examples, a command a line."""
 
     def __init__(self, *arguments: Any, **options: Any):
-        docstring = options.get("help") or ""
-        self.examples = examples(docstring)
-        options["help"] = docstring.partition(f"{_HEADING}\n")[0].rstrip()
+        options["help"], self.examples = split_docstring(options.get("help") or "")
         super().__init__(*arguments, **options)
 
     def get_params(self, ctx: Any) -> list[Any]:

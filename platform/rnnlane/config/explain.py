@@ -114,7 +114,7 @@ def _between_the_others(values: Mapping[str, Any], problems: Sequence[Problem]) 
             doubtful.add(_leave_out(rest, problem.path))
             meant = re.findall("`([^`]*)`", problem.remedy or "")
             doubtful |= {name.rpartition(".")[2] for name in meant}
-        doubtful |= _completed(rest)
+        _complete(rest)
         try:
             ExperimentConfig.model_validate(rest)
         except ValidationError as error:
@@ -147,14 +147,12 @@ def _leave_out(values: dict[str, Any], path: KeyPath) -> str:
     return key
 
 
-def _completed(values: dict[str, Any]) -> set[str]:
-    """Adds what an experiment cannot be without, and returns the keys that tell nothing then."""
+def _complete(values: dict[str, Any]) -> None:
+    """Adds what an experiment cannot be without."""
     values.setdefault("name", "x")
     data = values.setdefault("data", {})
-    if "kind" in data.get("source", {}):
-        return set()
-    data["source"] = {"kind": "generated"}
-    return {"source"}
+    if "kind" not in data.get("source", {}):
+        data["source"] = {"kind": "generated"}
 
 
 def _explain(

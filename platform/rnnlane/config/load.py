@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,8 +87,9 @@ def experiment_from_mapping(
             states.append(states[-1])
     checked = _check(states[-1])
     if not isinstance(checked, ExperimentConfig):
-        before = [_check(state) for state in states[:-1]]
-        places = [_place(problem, before, overrides, lines or {}) for problem in checked]
+        # Each state is checked once, and only if it has to be: a search space takes a second.
+        before = cache(lambda number: _check(states[number]))
+        places = [_place(problem, before, len(overrides), lines or {}) for problem in checked]
         for place, problem in sorted(zip(places, checked, strict=True), key=lambda each: each[0]):
             errors.append(problem.error(place.text(origin, overrides)))
     if isinstance(checked, ExperimentConfig) and not errors:
@@ -139,20 +141,20 @@ class _Place(NamedTuple):
 
 def _place(
     problem: Problem,
-    before: Sequence[ExperimentConfig | list[Problem]],
-    overrides: Sequence[str],
+    before: Callable[[int], ExperimentConfig | list[Problem]],
+    num_overrides: int,
     lines: Mapping[KeyPath, int],
 ) -> _Place:
     """The override that brought the problem about; if none did, the line of its key.
 
     Args:
         problem: of the last state.
-        before: what the file was, and what it was after each override but the last.
-        overrides: as many.
+        before: what the file was (0), or what it was after so many overrides.
+        num_overrides: of the last state.
         lines: of the file's keys; an inner key without one has the line of its section.
     """
-    for number in range(len(overrides), 0, -1):
-        earlier = before[number - 1]
+    for number in range(num_overrides, 0, -1):
+        earlier = before(number - 1)
         is_new = isinstance(earlier, ExperimentConfig) or not any(
             (each.path, each.message) == (problem.path, problem.message) for each in earlier
         )

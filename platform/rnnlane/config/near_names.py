@@ -35,7 +35,7 @@ _SYNONYMS = {
     "text.vocabulary.min_count": "minfreq minfrequency mindf mincounts",
     "model.cell": "rnn rnntype celltype encoder architecture arch unit modeltype",
     "model.embedding_dim": "embedding embeddings embed embeddim embdim embeddingsize embedsize "
-    "embedding_size dmodel",
+    "dmodel",
     "model.hidden_size": "hidden hiddendim hiddenunits hiddens units rnnsize dhidden nhidden",
     "model.num_layers": "layers nlayers numlayer nlayer depth rnnlayers",
     "model.bidirectional": "bidir bi isbidirectional",

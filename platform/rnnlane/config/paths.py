@@ -12,17 +12,27 @@ from rnnlane.errors import ConfigError, is_disk_full
 ACCOUNT_FOLDER = "account"
 """Below :func:`home`: what libraries keep for an account that has no home folder of its own."""
 
+JOB_VARIABLE = "RNNLANE_JOB"
+"""A job's submission id, in the environment of its processes."""
+
 
 def home() -> Path:
     """Absolute folder for the embedded store, prepared data and runs; it may not exist yet.
 
-    ``RNNLANE_HOME``, else ``.rnnlane`` in the working directory.
+    ``RNNLANE_HOME``, else ``.rnnlane`` in the working directory; of a job, whose working directory
+    is deleted, in the account's own folder.
 
     Raises:
         ConfigError: it begins with ``~``, or is relative, and there is no such folder; or there is
             something else than a folder that can be read.
     """
-    return _absolute(os.environ.get("RNNLANE_HOME") or ".rnnlane", where="RNNLANE_HOME")
+    default = f"{os.environ.get('HOME', '')}/.rnnlane" if is_job() else ".rnnlane"
+    return _absolute(os.environ.get("RNNLANE_HOME") or default, where="RNNLANE_HOME")
+
+
+def is_job() -> bool:
+    """Whether this process belongs to a job that `rnnlane submit` sent."""
+    return bool(os.environ.get(JOB_VARIABLE))
 
 
 def provide_account() -> None:

@@ -40,6 +40,7 @@ _NOT_VARIED = {
     "name": "it only labels the runs",
     "description": "it only labels the runs",
     "sample_text": "it does not change what is learned",
+    "inference": "it does not change what is learned",
     "seed": "trials on different splits cannot be compared; search.repeats tries several seeds",
     "data": "trials on different rows cannot be compared",
     "training.seed": "the best seed would win by chance; search.repeats tries several",

@@ -8,10 +8,10 @@ import platform
 import sys
 import time
 import traceback
-from importlib import metadata
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+import rnnlane
 from rnnlane.errors import redact
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.records.search import SearchRecord, TrialRecord
@@ -46,7 +46,7 @@ class DriverLog(ForwardedEvents):
         for handler in self._handlers:
             root.addHandler(handler)
         command = " ".join(sys.argv)
-        self._write(f"rnnlane {metadata.version('rnnlane')} on {platform.node()}: {command}")
+        self._write(f"rnnlane {rnnlane.__version__} on {platform.node()}: {command}")
 
     def close(self) -> None:
         """Ends the file, which stays as it is from now on; events are still passed on."""

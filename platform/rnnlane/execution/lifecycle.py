@@ -139,7 +139,8 @@ class TrackedRun(Generic[TrackerT]):
         self.events.error(error)
         is_interrupted = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if is_interrupted else str(error) or type(error).__name__
-        self.events.stage("recording the end of the run")
+        if is_interrupted:
+            self.events.stage("recording the end of the run")
         try:
             self.record = self.record.update(state="killed" if is_interrupted else "failed")
             self._close(reason=reason)

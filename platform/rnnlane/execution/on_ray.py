@@ -39,6 +39,7 @@ from rnnlane.ray_cluster.internals_train import (
     controller_environment,
     release_resources,
 )
+from rnnlane.ray_cluster.session import call_when_ended
 from rnnlane.records.events import RunEvents
 from rnnlane.training.checkpoint import BEST
 from rnnlane.training.loop import Outcome
@@ -76,6 +77,7 @@ def train_on_ray(
     )
     worker_needs = cluster.describe_worker(config.runtime, gpus_per_worker)
     nodes = cluster.alive_nodes()
+    call_when_ended(remove_abandoned)  # the workers of an interrupted run are killed
     while True:
         _wait_for_nodes(config.runtime, gpus_per_worker, events)
         try:

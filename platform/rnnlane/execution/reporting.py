@@ -21,7 +21,7 @@ from rnnlane.training.group import in_process
 from rnnlane.training.metrics import score, summarize
 
 # Up to this the linear model takes a second or two, and is fitted for the report.
-MAX_TOKENS, MAX_CLASSES = 500_000, 20
+MAX_TOKENS, MAX_CLASSES = 300_000, 20
 
 
 def calibrate(

@@ -32,6 +32,7 @@ from rnnlane.reports.artifacts import clipped_fraction, write_inputs, write_resu
 from rnnlane.reports.classes import describe_classes
 from rnnlane.reports.run_facts import RunFacts
 from rnnlane.reports.sample import sample_answer
+from rnnlane.reports.verdict import divergence
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.tracking.run_links import SEARCH_RUN_TAG
 from rnnlane.training.loop import Outcome, TrainingData
@@ -204,7 +205,7 @@ def _log_outcome(
         temperature=temperature.used,
         verdict=facts.verdict,
         metric=config.training.metric,
-        **describe_classes(outcome.confusions, names),
+        **_described(outcome, names),
     )
 
 
@@ -229,3 +230,11 @@ def _facts(
         clip={**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
         sample=sample,
     )
+
+
+def _described(outcome: Outcome, class_names: Sequence[str]) -> dict[str, Any]:
+    """What a result says of the classes, and of an end that was worse than the model."""
+    described = describe_classes(outcome.confusions, class_names)
+    if diverged := divergence(outcome.history, num_classes=len(class_names)):
+        described["notes"].append(f"{diverged}; the model is that of epoch {outcome.best_epoch}")
+    return described

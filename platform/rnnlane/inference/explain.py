@@ -9,6 +9,8 @@ and would give nothing to evidence that a text has twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -23,10 +25,16 @@ _FEWEST_STEPS, _MOST_STEPS = 32, 1024
 _TOKENS_AT_ONCE = 16_384
 
 Floats = npt.NDArray[np.float64]
+LogOdds = Callable[[Tensor], Tensor]
+"""Log-odds [B] of the label, of logits [B, C]."""
 
 
 def token_shares(
-    model: nn.Module, token_ids: npt.NDArray[np.integer], label: int
+    model: nn.Module,
+    token_ids: npt.NDArray[np.integer],
+    label: int,
+    *,
+    temperature: float = 1.0,
 ) -> tuple[Floats, float, float]:
     """Each token's share in the log-odds of a label.
 
@@ -34,48 +42,55 @@ def token_shares(
         model: as a bundle has it.
         token_ids: of one text, [T], T at least 1.
         label: index of the class, in [0, C).
+        temperature: divides the logits.
 
     Returns:
         The shares float64 [T]; the log-odds where no token says anything; those of the text.
     """
+
+    def log_odds(logits: Tensor) -> Tensor:
+        return _log_odds(logits / temperature, label)
+
     if isinstance(model, LinearClassifier):
-        return _of_linear(model, token_ids, label)
+        return _of_linear(model, token_ids, log_odds)
     assert isinstance(model, RecurrentClassifier)
-    return _of_recurrent(model, token_ids, label)
+    return _of_recurrent(model, token_ids, log_odds)
 
 
 def _of_recurrent(
-    model: RecurrentClassifier, token_ids: npt.NDArray[np.integer], label: int
+    model: RecurrentClassifier, token_ids: npt.NDArray[np.integer], log_odds: LogOdds
 ) -> tuple[Floats, float, float]:
     ids = torch.from_numpy(token_ids.astype(np.int64))
     embedded = model.embedding(ids).detach()  # [T, E]
     ends = torch.stack([torch.zeros_like(embedded), embedded])
     with torch.no_grad():
-        base, whole = _log_odds(model.body(ends, _lengths(ends)), label).tolist()
+        base, whole = log_odds(model.body(ends, _lengths(ends))).tolist()
     num_steps = _FEWEST_STEPS
     while True:
-        shares = _integral(model, embedded, label, num_steps)
+        shares = _integral(model, embedded, log_odds, num_steps)
         is_good = abs(whole - base - shares.sum()) <= _TOLERANCE
         if is_good or num_steps >= _MOST_STEPS:
             return shares, base, whole
         num_steps *= 2
 
 
-def _integral(model: RecurrentClassifier, embedded: Tensor, label: int, num_steps: int) -> Floats:
+def _integral(
+    model: RecurrentClassifier, embedded: Tensor, log_odds: LogOdds, num_steps: int
+) -> Floats:
     """The shares [T], with the gradient at the middle of each of ``num_steps`` equal steps."""
     summed = torch.zeros_like(embedded, dtype=torch.float64)
     middles = (torch.arange(num_steps, dtype=embedded.dtype) + 0.5) / num_steps
     for some in torch.split(middles, max(1, _TOKENS_AT_ONCE // len(embedded))):
         points = (some[:, None, None] * embedded).requires_grad_()
-        log_odds = _log_odds(model.body(points, _lengths(points)), label).sum()
-        (gradient,) = torch.autograd.grad(log_odds, points)
+        summed_up = log_odds(model.body(points, _lengths(points))).sum()
+        (gradient,) = torch.autograd.grad(summed_up, points)
         summed += gradient.double().sum(dim=0)
     shares: Floats = (summed / num_steps * embedded).sum(dim=1).numpy()
     return shares
 
 
 def _of_linear(
-    model: LinearClassifier, token_ids: npt.NDArray[np.integer], label: int
+    model: LinearClassifier, token_ids: npt.NDArray[np.integer], log_odds: LogOdds
 ) -> tuple[Floats, float, float]:
     """The same in the space of the features, where each n-gram's contribution is known.
 
@@ -85,9 +100,9 @@ def _of_linear(
     change, bias = contributions.sum(dim=0), model.bias
     middles = (torch.arange(_MOST_STEPS, dtype=torch.float64) + 0.5) / _MOST_STEPS
     logits = (bias + middles[:, None] * change).requires_grad_()
-    (gradient,) = torch.autograd.grad(_log_odds(logits, label).sum(), logits)
+    (gradient,) = torch.autograd.grad(log_odds(logits).sum(), logits)
     shares: Floats = (contributions @ gradient.mean(dim=0).nan_to_num()).numpy()
-    base, whole = _log_odds(torch.stack([bias, bias + change]), label).tolist()
+    base, whole = log_odds(torch.stack([bias, bias + change])).tolist()
     return shares, base, whole
 
 

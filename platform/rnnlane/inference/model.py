@@ -39,9 +39,9 @@ class Model:
             texts: a list of str, or a Series, whose index the answer gets.
 
         Returns:
-            A row a text: ``text``, ``label``, ``probability_<class>``, and ``num_known_tokens``:
-            how many of the tokens that are read the model knows. Where it is 0, the answer says
-            nothing about the text.
+            A row a text: ``text``, ``label``, ``probability_<class>``; ``num_known_tokens``, how
+            many of its ``num_tokens`` the model knows: where it is 0, the answer says nothing about
+            the text; and ``is_sure``, whether the answer is more than a guess.
 
         Raises:
             ConfigError: it is one text, or there is something among them that is no str.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -175,13 +174,15 @@ class Predictor:
         if label is None:
             label = self.class_names[int(self._classify(encoded)[0].argmax())]
         index = self.class_names.index(label)
-        shares, base, log_odds = token_shares(self._model, encoded.token_ids, index)
+        shares, base, log_odds = token_shares(
+            self._model, encoded.token_ids, index, temperature=self.temperature
+        )
         if not kept:  # it was read as one unknown token, which is none of its own
             shares, base = shares[:0], log_odds
         return Explanation(
             text=text,
             label=label,
-            probability=1 / (1 + math.exp(-log_odds)),
+            probability=float(torch.tensor(log_odds, dtype=torch.float64).sigmoid()),
             tokens=tuple(kept),
             known=tuple(bool(one != UNKNOWN_ID) for one in encoded.token_ids[: len(kept)]),
             shares=tuple(shares.tolist()),

@@ -53,7 +53,7 @@ def follow(
         JobError: the cluster has not answered for an hour, or has forgotten the job.
         ConfigError: it refuses the token.
     """
-    reader = _Reader(source, submission_id, write)
+    reader = _Reader(source, submission_id, write, note)
     outage_s = 0.0
     pause_s = FIRST_PAUSE_S
     while True:
@@ -83,8 +83,16 @@ def follow(
 class _Reader:
     """Passes a log on once, though each connection starts at its first character."""
 
-    def __init__(self, source: JobSource, submission_id: str, write: Callable[[str], None]):
+    def __init__(
+        self,
+        source: JobSource,
+        submission_id: str,
+        write: Callable[[str], None],
+        note: Callable[[str], None],
+    ):
         self._source = source
+        self._note = note
+        self._waited_s, self._told_s = 0.0, 0.0
         self._submission_id = submission_id
         self._write = write
         self._written = 0
@@ -103,9 +111,23 @@ class _Reader:
                 position = self._pass_on(piece, position)
             else:
                 silence_s += SILENCE_S
-                if self._source.job(self._submission_id).is_final or silence_s >= RENEW_AFTER_S:
+                job = self._source.job(self._submission_id)
+                self._tell_wait(job)
+                if job.is_final or silence_s >= RENEW_AFTER_S:
                     return
             yield
+
+    def _tell_wait(self, job: Job) -> None:
+        """Says why a job has not started: at first, and then at growing intervals."""
+        if job.status != "PENDING":
+            return
+        self._waited_s += SILENCE_S
+        if self._waited_s >= 2 * self._told_s:
+            self._told_s = self._waited_s
+            self._note(
+                f"the job has not started after {self._waited_s:.0f} s: the cluster installs its "
+                "packages, or has no room for it yet"
+            )
 
     def finish(self, note: Callable[[str], None]) -> None:
         """Passes on the rest of an ended job's log; a connection may have ended before it."""

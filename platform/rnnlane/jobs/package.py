@@ -23,14 +23,13 @@ from rnnlane.errors import ConfigError
 from rnnlane.tracking.wheel import DISTRIBUTION, installed_metadata, package_files
 
 LIMIT_BYTES = 64 << 20
-EXPERIMENT_FILE = "experiment.yaml"
 _NUM_NAMED = 10
 _FILE_KEYS: dict[str, set[str]] = {
     "text.stop_words": {"off", "english", "english_keep_negations"},
     "model.pretrained_vectors": set(),
 }
 # Ray leaves these out of a working directory.
-_OWN_NAMES = {"rnnlane", EXPERIMENT_FILE, ".git", ".venv", "venv", "__pycache__"}
+_OWN_NAMES = {"rnnlane", ".git", ".venv", "venv", "__pycache__"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,12 @@ def write_package(
     plain = config.model_dump(mode="json")
     plain["tracking"]["tags"] = {**tags, **config.tracking.tags}
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
-    (folder / EXPERIMENT_FILE).write_text(text, encoding="utf-8")
+    (folder / experiment_file(config)).write_text(text, encoding="utf-8")
+
+
+def experiment_file(config: ExperimentConfig) -> str:
+    """Name of the experiment in a job's working directory; Ray's dashboard shows it."""
+    return f"{config.name}.yaml"
 
 
 def _package_files() -> Iterator[PackedFile]:
@@ -122,10 +126,11 @@ def _named_files(config: ExperimentConfig) -> Iterator[PackedFile]:
     for key, path in _local_files(config):
         target = os.path.relpath(path)
         top = Path(target).parts[0]
-        if top == ".." or top in _OWN_NAMES:
+        own_names = {*_OWN_NAMES, experiment_file(config)}
+        if top == ".." or top in own_names:
             raise ConfigError(
                 "a relative path must lead below the working directory, and to nothing called "
-                f"{', '.join(sorted(_OWN_NAMES))}, but got {target!r}",
+                f"{', '.join(sorted(own_names))}, but got {target!r}",
                 where=key,
                 remedy="run `rnnlane submit` from a folder above the file, or name a place that "
                 "the cluster's head reaches by an absolute path or a URI",

@@ -13,14 +13,15 @@ from typing import Any, Literal
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.fingerprint import config_fingerprint, fingerprint, search_fingerprint
+from rnnlane.config.paths import JOB_VARIABLE
 from rnnlane.errors import ConfigError, JobError, redact
 from rnnlane.execution.environment import git_state
 from rnnlane.jobs import versions as job_versions
 from rnnlane.jobs.client import Job, JobClient
 from rnnlane.jobs.package import (
-    EXPERIMENT_FILE,
     PackedFile,
     digest,
+    experiment_file,
     files_for,
     reads_only_what_is_sent,
     write_package,
@@ -78,9 +79,17 @@ def submit(
     attempt = 1 + max((_attempt(job) for job in earlier), default=0)
     submission_id = f"{_id_stem(config, metadata)}-{attempt}"
     facts = {"rnnlane.submission_id": submission_id, "rnnlane.user": _user(), **git_state()}
+    environment[JOB_VARIABLE] = submission_id
     runtime_env: dict[str, Any] = {"env_vars": environment}
     if options.runtime_env == "pip":
-        runtime_env["pip"] = job_versions.pins()
+        runtime_env["pip"] = pins = job_versions.pins()
+        size = job_versions.installed_bytes(pins) / 1e9
+        note(
+            f"pip installs {len(pins)} packages for the job, {size:.1f} GB as they are here, and "
+            "what else they need; that may take minutes, and later jobs reuse it"
+        )
+    num_bytes = sum(file.size for file in files)
+    note(f"sending {len(files)} files, {num_bytes / 1e6:.1f} MB")
     with tempfile.TemporaryDirectory() as scratch:
         write_package(Path(scratch), config, files, tags=facts)
         try:
@@ -136,11 +145,9 @@ def _id_stem(config: ExperimentConfig, metadata: Mapping[str, str]) -> str:
 def entrypoint(config: ExperimentConfig, *, resume: bool) -> str:
     """The job's command.
 
-    Its home is the head's own RNNLANE_HOME, else a folder of the user there, but never the working
-    directory, which is deleted after the job. ``exec`` makes a stopped job's signal reach it.
+    Ray's dashboard has no other name for a job. ``exec`` makes a stopped job's signal reach it.
     """
-    home = 'RNNLANE_HOME="${RNNLANE_HOME:-$HOME/.rnnlane}"'
-    command = f"exec env {home} python -m rnnlane {job_verb(config)} {EXPERIMENT_FILE}"
+    command = f"exec python -m rnnlane {job_verb(config)} {experiment_file(config)}"
     return f"{command} --resume" if resume else command
 
 

@@ -116,6 +116,15 @@ def pins() -> list[str]:
     ]
 
 
+def installed_bytes(requirements: list[str]) -> int:
+    """How much room packages take here, as ``name==version``, without what they depend on."""
+    num_bytes = 0
+    for requirement in requirements:
+        files = metadata.distribution(requirement.partition("==")[0]).files or ()
+        num_bytes += sum(file.size or 0 for file in files)
+    return num_bytes
+
+
 def _base_mismatches(ours: Versions, theirs: Versions) -> Iterator[str]:
     if _minor(ours.python) != _minor(theirs.python):
         yield f"Python is {ours.python} here and {theirs.python} there"

@@ -102,6 +102,14 @@ def token_error(where: str, *, got: str) -> ConfigError:
     )
 
 
+def token_hint() -> str:
+    """Where the token is that a dashboard asks for, in words after its address; "" without one."""
+    if os.environ.get("RAY_AUTH_MODE") != "token" or os.environ.get("RAY_AUTH_TOKEN"):
+        return ""
+    file = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
+    return f" (asks for the token in {file})"
+
+
 def _is_host_and_port(address: str) -> bool:
     if "://" in address or set(address) & set("@/?# \t\n"):
         return False

@@ -12,7 +12,12 @@ from typing import Any
 
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import JobError, ResourceError, first_line
-from rnnlane.ray_cluster.address import check_address, cluster_to_join, unreachable
+from rnnlane.ray_cluster.address import (
+    check_address,
+    cluster_to_join,
+    token_hint,
+    unreachable,
+)
 from rnnlane.ray_cluster.capacity import capacity, fits, own_cpus, trials_within
 from rnnlane.ray_cluster.internals import (
     loopback_only,
@@ -112,15 +117,7 @@ def _start(config: RuntimeConfig, options: dict[str, Any]) -> str:
             remove_at_exit(session)
         raise
     remove_at_exit(Path(context.address_info["session_dir"]))
-    return f"http://{context.dashboard_url}{_token_hint()}"
-
-
-def _token_hint() -> str:
-    """Where the token is that the dashboard asks for, in words."""
-    if os.environ.get("RAY_AUTH_MODE") != "token" or os.environ.get("RAY_AUTH_TOKEN"):
-        return ""
-    file = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
-    return f" (asks for the token in {file})"
+    return f"http://{context.dashboard_url}{token_hint()}"
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

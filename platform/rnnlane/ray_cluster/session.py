@@ -7,9 +7,11 @@ killed command leaves goes by `rnnlane clean`.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rnnlane.data.in_use import hold
@@ -18,6 +20,7 @@ from rnnlane.ray_cluster.internals import multiprocessing_folders
 _ATTEMPTS, _PAUSE_S = 5, 0.1
 
 _keeps_logs = False
+_when_ended: list[Callable[[], None]] = []
 
 
 def remove_at_exit(folder: Path) -> None:
@@ -28,6 +31,12 @@ def remove_at_exit(folder: Path) -> None:
     """
     hold(folder)
     atexit.register(_end, folder, os.getpid())
+
+
+def call_when_ended(function: Callable[[], None]) -> None:
+    """Calls a function when the process ends, after its Ray; once, however often it is given."""
+    if function not in _when_ended:
+        _when_ended.append(function)
 
 
 def keep_logs() -> None:
@@ -45,6 +54,8 @@ def _end(folder: Path, pid: int) -> None:
     ray.shutdown()
     for left in temporary:
         shutil.rmtree(left, ignore_errors=True)
+    for function in _when_ended:
+        function()
     if not _keeps_logs:
         _remove(folder)
 
@@ -56,6 +67,7 @@ def _remove(folder: Path) -> None:
         if not folder.exists():
             break
         time.sleep(_PAUSE_S)
-    newest = folder.with_name("session_latest")
-    if newest.is_symlink() and newest.readlink().name == folder.name:
-        newest.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for entry in folder.parent.iterdir():  # links into the session
+            if entry.is_symlink() and folder.name in entry.readlink().parts:
+                entry.unlink()

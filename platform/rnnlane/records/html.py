@@ -37,6 +37,14 @@ def paragraphs(sentences: Sequence[str]) -> str:
     return f'<div style="opacity:0.75;white-space:pre-wrap">{shown}</div>' if shown else ""
 
 
+def link(address: str | None, shown: str) -> str:
+    """A link to a page; "" where there is none, or no address of the web."""
+    if address is None or not address.startswith(("http://", "https://")):
+        return ""
+    target = html.escape(one_line(address), quote=True)
+    return f'<div><a href="{target}" target="_blank" rel="noopener">{text(shown)}</a></div>'
+
+
 def card(title: str, *parts: str) -> str:
     """A title above some pieces of HTML."""
     shown = "".join(part for part in parts if part)

@@ -44,7 +44,8 @@ class Result:
         return f"{type(self).__name__}({one_line(facts)})"
 
     def _repr_html_(self) -> str:
-        return html.card(type(self).__name__, html.table(self._facts()), *self._details())
+        pages = html.link(getattr(self, "run_url", None), "its page in MLflow")
+        return html.card(type(self).__name__, html.table(self._facts()), pages, *self._details())
 
 
 @dataclass(frozen=True, repr=False)
@@ -130,6 +131,7 @@ class TrainResult(Result):
         best = self.metrics.get("best", self.metrics)
         return [
             ("run", self.run_id[:8]),
+            *_verdict(self.verdict),
             ("best epoch", f"{self.best_epoch} of {self.epochs} (by {self.metric})"),
             *_scores(best),
             ("clipping", _clipping(self.clip)),
@@ -182,6 +184,7 @@ class BaselineResult(Result):
     def _facts(self) -> list[tuple[str, str]]:
         return [
             ("run", self.run_id[:8]),
+            *_verdict(self.verdict),
             *_scores(self.metrics),
             ("features", f"{self.num_ngrams:,} words and pairs, fitted in {self.fit_s:.1f} s"),
             ("store", self.tracking_uri),
@@ -318,6 +321,60 @@ class Evaluation(Result):
         return [_classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
 
 
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
+    """Two or more runs on the same rows; lists have one entry for each run, in the order asked.
+
+    Attributes:
+        split: val or test.
+        tracking_uri: the MLflow store, without passwords.
+        runs: run_id, name, model (``rnn`` or ``linear``), epoch (the best one, whose weights the
+            model has; None for a baseline) and num_rows (whose probabilities the run keeps).
+        config: the settings that differ, by dotted key; None where a run has no such setting.
+        metrics: of the best epoch by key; None where a run has no such metric.
+        tests: of each run but the first against the first: run_id, verdict (``better``, ``worse``
+            or ``no difference shown``), and what :class:`rnnlane.inference.paired.PairedTest` has.
+        texts: rows that the runs answer most differently: row_key, text (None if it is not on this
+            disk), label, and under answers each run's label and its probability of the true class.
+        notes: what to know before trusting the comparison, in sentences.
+    """
+
+    split: str
+    tracking_uri: str
+    runs: list[dict[str, Any]]
+    config: dict[str, list[str | None]]
+    metrics: dict[str, list[float | None]]
+    tests: list[dict[str, Any]]
+    texts: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        names = {run["run_id"]: run["name"] for run in self.runs}
+        first = self.runs[0]["name"]
+        tests = [
+            (
+                names[test["run_id"]],
+                f"{test['verdict']}: {100 * test['difference']:+.2f} percentage points "
+                f"({100 * test['low']:+.2f} to {100 * test['high']:+.2f}), p {test['p_value']:.2g}",
+            )
+            for test in self.tests
+        ]
+        return [("split", self.split), ("compared with", first), *tests]
+
+    def _details(self) -> list[str]:
+        header = ["", *(run["name"] for run in self.runs)]
+        metrics = [
+            [key, *("-" if value is None else _short(value) for value in row)]
+            for key, row in self.metrics.items()
+        ]
+        config = [[key, *(value or "-" for value in row)] for key, row in self.config.items()]
+        return [
+            html.table(metrics, header=header),
+            html.table(config, header=header) if config else "",
+            html.paragraphs(self.notes),
+        ]
+
+
 def _read(file: Path) -> str:
     """A file of the results, which stay on disk until `rnnlane clean` takes them."""
     try:
@@ -328,6 +385,10 @@ def _read(file: Path) -> str:
             where=str(file),
             remedy="the run in the tracking store has the file among its artifacts",
         ) from None
+
+
+def _verdict(verdict: str | None) -> list[tuple[str, str]]:
+    return [] if verdict is None else [("verdict", f"do not use this model: it is {verdict}")]
 
 
 def _scores(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -376,3 +437,47 @@ def _classes_html(
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True, repr=False)
+class Promotion(Result):
+    """A version of a registered model that has an alias.
+
+    Attributes:
+        name: of the registered model.
+        alias: that the version has.
+        version: its number, from 1.
+        run_id: of the run that trained it.
+        tracking_uri: the MLflow store, without passwords.
+        model_uri: argument for ``mlflow.pyfunc.load_model``, and for ``--run``.
+        reason: why it has the alias.
+        is_moved: False if it had the alias before.
+        is_forced: whether the alias was moved whatever a comparison says.
+        previous: name, number and run_id of the version that had it before; None: there was none.
+        test: what :class:`rnnlane.inference.paired.PairedTest` has, of this model against the
+            previous one on the test rows; None if they were not compared.
+        difference: the same in words.
+    """
+
+    name: str
+    alias: str
+    version: int
+    run_id: str
+    tracking_uri: str
+    model_uri: str
+    reason: str
+    is_moved: bool = True
+    is_forced: bool = False
+    previous: dict[str, Any] | None = None
+    test: dict[str, Any] | None = None
+    difference: str | None = None
+
+    def _facts(self) -> list[tuple[str, str]]:
+        return [
+            ("model", f"version {self.version} of {self.name}"),
+            ("alias", self.alias),
+            ("run", self.run_id[:8]),
+            ("reason", self.reason),
+            ("difference to the previous one", self.difference or ""),
+            ("store", self.tracking_uri),
+        ]

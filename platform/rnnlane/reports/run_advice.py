@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from rnnlane.inference.calibration import expected_calibration_error, reliability, tempered
 from rnnlane.reports.page import counted
 from rnnlane.reports.run_facts import RunFacts
 from rnnlane.reports.verdict import divergence
@@ -199,7 +198,7 @@ def _calibration(facts: RunFacts) -> Iterator[str]:
     fitted = facts.temperature.fitted
     if facts.verdict or fitted is None or facts.config.inference.temperature is not None:
         return
-    before, after = calibration_errors(facts, "test", 1.0, fitted)
+    before, after = facts.calibration_error(1.0), facts.calibration_error(fitted)
     if before - after >= WORTHWHILE:
         yield (
             "Set inference.temperature to fit if you use the probabilities: it divides the logits "
@@ -217,14 +216,6 @@ def _few_rows(facts: RunFacts) -> Iterator[str]:
             f"Give val more rows (data.val), or trust small differences less: with {num_rows:,} "
             f"an accuracy is known to within {spread:.3f}."
         )
-
-
-def calibration_errors(facts: RunFacts, split: str, *temperatures: float) -> list[float]:
-    """The expected calibration error on a split at each of some temperatures."""
-    return [
-        expected_calibration_error(reliability(one.probabilities, one.labels))
-        for one in (tempered(facts.predictions[split], value) for value in temperatures)
-    ]
 
 
 _RULES: tuple[Callable[[RunFacts], Iterator[str]], ...] = (

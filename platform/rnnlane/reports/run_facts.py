@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,13 @@ import numpy.typing as npt
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.prepare.prepared import Manifest
-from rnnlane.inference.calibration import TemperatureChoice
+from rnnlane.inference.calibration import (
+    Bin,
+    TemperatureChoice,
+    expected_calibration_error,
+    reliability,
+    tempered,
+)
 from rnnlane.records.predictions import Predictions
 from rnnlane.reports.verdict import verdict
 
@@ -94,6 +101,20 @@ class RunFacts:
             confusion=self.confusions["test"],
             class_names=self.class_names,
         )
+
+    @cached_property
+    def calibration(self) -> dict[float, list[Bin]]:
+        """The bins on test without temperature, with the model's, and with the fitted one."""
+        of_test = self.predictions["test"]
+        temperatures = {1.0, *(one for one in self.temperature if one is not None)}
+        return {
+            one: reliability(tempered(of_test, one).probabilities, of_test.labels)
+            for one in temperatures
+        }
+
+    def calibration_error(self, temperature: float) -> float:
+        """The expected calibration error on test at one of those temperatures."""
+        return expected_calibration_error(self.calibration[temperature])
 
 
 def most_confident_mistakes(predictions: Predictions) -> npt.NDArray[np.int64]:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnlane.data.prepare.report import report_lines
-from rnnlane.inference.calibration import Bin, reliability, tempered
+from rnnlane.inference.calibration import Bin
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.classes import class_metrics, confused_pairs, metric_notes
 from rnnlane.reports.figures import save_calibration
 from rnnlane.reports.page import counted, duration, render_page
-from rnnlane.reports.run_advice import WORTHWHILE, calibration_errors, next_steps, overfit_after
+from rnnlane.reports.run_advice import WORTHWHILE, next_steps, overfit_after
 from rnnlane.reports.run_facts import RunFacts
 from rnnlane.reports.verdict import divergence, majority_share
 
@@ -64,6 +64,7 @@ def run_report_html(facts: RunFacts, pictures: Sequence[Path]) -> str:
         findings=findings(facts),
         splits=_split_table(facts),
         class_rows=_class_rows(facts),
+        num_classes=len(facts.class_names),
         comparison=_comparison(facts),
         classes=_class_table(facts),
         pairs=_pair_table(facts),
@@ -93,7 +94,7 @@ def findings(facts: RunFacts) -> dict[str, list[str]]:
 
 def _figures(facts: RunFacts) -> dict[str, str]:
     """The figures at the top of the page, by what they are."""
-    (error,) = calibration_errors(facts, "test", facts.temperature.used)
+    error = facts.calibration_error(facts.temperature.used)
     figures = {
         "test accuracy": f"{facts.metrics['test/accuracy']:.4f}",
         "test macro F1": f"{facts.metrics['test/macro_f1']:.4f}",
@@ -309,7 +310,7 @@ def _pair_table(facts: RunFacts) -> list[list[str]]:
 
 def _calibration(facts: RunFacts) -> list[str]:
     used, fitted = facts.temperature
-    plain, own = calibration_errors(facts, "test", 1.0, used)
+    plain, own = facts.calibration_error(1.0), facts.calibration_error(used)
     if math.isnan(plain):
         return []
     sentences = [
@@ -318,7 +319,7 @@ def _calibration(facts: RunFacts) -> list[str]:
     ]
     if fitted is None:
         return [*sentences, "No temperature can be fitted: val has no mistake to learn from."]
-    (after,) = calibration_errors(facts, "test", fitted)
+    after = facts.calibration_error(fitted)
     setting = facts.config.inference.temperature
     certain = "too certain" if fitted > 1 else "too hesitant"
     key = "inference.temperature: fit"
@@ -347,16 +348,13 @@ def _calibration(facts: RunFacts) -> list[str]:
 
 def _calibration_curves(facts: RunFacts) -> dict[str, list[Bin]]:
     """The bins on test: of the model as it is, and with other temperatures."""
-    of_test, (used, fitted) = facts.predictions["test"], facts.temperature
+    used, fitted = facts.temperature
     temperatures = {"as it answers": used}
     if used != 1.0:
         temperatures["without its temperature"] = 1.0
     if fitted is not None and fitted != used:
         temperatures[f"with the temperature {fitted:.3g}"] = fitted
-    return {
-        label: reliability(tempered(of_test, value).probabilities, of_test.labels)
-        for label, value in temperatures.items()
-    }
+    return {label: facts.calibration[value] for label, value in temperatures.items()}
 
 
 def _mistakes(facts: RunFacts) -> list[str]:

@@ -14,6 +14,7 @@ NAME_TAG = "mlflow.runName"
 NOTE_TAG = "mlflow.note.content"
 PARENT_TAG = "mlflow.parentRunId"
 DATASET_CONTEXT_TAG = "mlflow.data.context"
+MODEL_VERSIONS_TAG = "mlflow.modelVersions"
 AUTHOR_TAGS = (
     "mlflow.user",
     "mlflow.source.name",

@@ -57,5 +57,16 @@ def runs_link(uri: str, experiment_id: str, *, view: str | None = None) -> str |
     return _link(uri, f"#/experiments/{quote(experiment_id)}/runs?{urlencode(query)}")
 
 
+def version_link(uri: str, name: str, number: int) -> str | None:
+    """Address of the page of a registered model's version; None if the store is no server.
+
+    Args:
+        uri: the store.
+        name: of the registered model.
+        number: of the version.
+    """
+    return _link(uri, f"#/models/{quote(name, safe='')}/versions/{number}?{urlencode(_TYPE)}")
+
+
 def _link(uri: str, anchor: str) -> str | None:
     return f"{without_secrets(uri)}/{anchor}" if is_server(uri) else None

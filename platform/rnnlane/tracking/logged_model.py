@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnlane.tracking.internals import DATASET_CONTEXT_TAG
+from rnnlane.tracking.internals import AUTHOR_TAGS, DATASET_CONTEXT_TAG
 from rnnlane.tracking.packaging import MODEL_PATH
 from rnnlane.tracking.uploads import check_arrived
 
@@ -33,7 +33,11 @@ def log_model(client: MlflowClient, run_id: str, folder: Path, *, best_epoch: in
 
     run = client.get_run(run_id)
     model = _find(client, run) or client.create_logged_model(
-        run.info.experiment_id, name=MODEL_PATH, source_run_id=run_id, params=run.data.params
+        run.info.experiment_id,
+        name=MODEL_PATH,
+        source_run_id=run_id,
+        params=run.data.params,
+        tags={tag: run.data.tags[tag] for tag in AUTHOR_TAGS if tag in run.data.tags},
     )
     # A request may have been cut off after any of these steps: each looks at what is there.
     missing = {k: v for k, v in run.data.params.items() if k not in model.params}

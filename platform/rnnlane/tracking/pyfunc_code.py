@@ -23,8 +23,19 @@ class TextClassifier(PythonModel):
     """Classifies texts."""
 
     def load_context(self, context: Any) -> None:
-        """Loads the bundle with the predictor that the model names."""
-        predictor = pkgutil.resolve_name(context.model_config["predictor"])
+        """Loads the bundle with the predictor that the model names.
+
+        Raises:
+            ModuleNotFoundError: what the model needs is not installed.
+        """
+        try:
+            predictor = pkgutil.resolve_name(context.model_config["predictor"])
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"{error}; run `pip install -r requirements.txt` in the model's folder, which "
+                "holds rnnlane's wheel, or serve the model with --env-manager uv",
+                name=error.name,
+            ) from None
         self._predictor = predictor.load(Path(context.artifacts["bundle"]))
 
     # MLflow warns, whenever the model is loaded, of any other type that is not `list[...]`.

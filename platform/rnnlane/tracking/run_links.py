@@ -17,6 +17,9 @@ SEARCH_RUN_TAG = "rnnlane.search_run"
 BEST_RUN_TAG = "rnnlane.best_run"
 """Of a search: the run that was last trained from its ``best.yaml``."""
 
+# MLflow refuses a tag of more than 8,000 characters.
+MAX_NOTE_CHARS = 6000
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+.!|~-])")
 
 
@@ -45,9 +48,11 @@ def link_search(client: MlflowClient, run_id: str, search_run_id: str) -> None:
 
 
 def _add_note(client: MlflowClient, run: Run, line: str) -> None:
+    """Adds a paragraph to a run's description, unless it is there or there is no room for it."""
     note = run.data.tags.get(NOTE_TAG, "")
-    if line not in note:
-        client.set_tag(run.info.run_id, NOTE_TAG, f"{note}\n\n{line}".strip())
+    longer = f"{note}\n\n{line}".strip()
+    if line not in note and len(longer) <= MAX_NOTE_CHARS:
+        client.set_tag(run.info.run_id, NOTE_TAG, longer)
 
 
 def _link(run: Run) -> str:

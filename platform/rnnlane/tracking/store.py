@@ -18,6 +18,7 @@ from rnnlane.tracking.history import BEST_EPOCH_METRIC, BEST_PREFIX, is_summary
 from rnnlane.tracking.internals import PARENT_TAG
 from rnnlane.tracking.logged_model import model_ids
 from rnnlane.tracking.packaging import BUNDLE_PATH, MODEL_PATH
+from rnnlane.tracking.registry import SCHEME, run_of_address
 from rnnlane.tracking.uris import sqlite_file
 
 if TYPE_CHECKING:
@@ -159,7 +160,8 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
     Args:
         uri: the store.
         reference: a run's id, its first 6 or more characters, a run's name (of several runs the
-            newest), or ``latest``: the newest run that has a model.
+            newest), ``latest``: the newest run that has a model; or the address of a registered
+            model, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``: the run that trained it.
         with_model: accept only a run that has a model of rnnlane: a finished one that is no search,
             no trial and not another tool's. Of several runs with a name, the newest such run.
 
@@ -175,6 +177,8 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
         )
     client = open_client(uri)
     with store_errors(uri, "cannot look for the run"):
+        if reference.startswith(SCHEME):
+            reference = run_of_address(client, reference)
         if reference == LATEST:
             matches = _search(client, HAS_MODEL, limit=1)
         else:
@@ -254,6 +258,18 @@ def download_artifacts(uri: str, run_id: str, path: str, destination: Path) -> P
             run_id=run_id, artifact_path=path, dst_path=str(destination), tracking_uri=uri
         )
     return Path(copied)
+
+
+def has_artifact(uri: str, run_id: str, path: str) -> bool:
+    """Whether a run has an artifact file or folder of that path.
+
+    Raises:
+        TrackingError: the store or its artifacts cannot be read.
+    """
+    client = open_client(uri)
+    folder = path.rpartition("/")[0] or None
+    with store_errors(uri, f"cannot list the artifacts of run {run_id}"):
+        return any(item.path == path for item in client.list_artifacts(run_id, folder))
 
 
 def download_model(uri: str, run_id: str, destination: Path) -> Path:

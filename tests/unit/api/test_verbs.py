@@ -78,3 +78,26 @@ def test_evaluate_and_predict_ask_for_the_run_of_a_result(monkeypatch):
     assert [one["run"] for one in asked] == [result.run_id] * 2
     assert [one["tracking_uri"] for one in asked] == ["sqlite:///x.db"] * 2
     assert asked[0]["data"] == "x.csv"
+
+
+def test_runs_to_compare_are_results_or_names(monkeypatch):
+    asked = []
+    monkeypatch.setattr(pipeline, "compare", lambda runs, **given: asked.append((runs, given)))
+    result = train_result(tracking_uri="sqlite:///x.db")
+    rnnlane.compare(["other", result], split="val", plot="x.png")
+    assert asked[0][0] == ["other", result.run_id]
+    assert asked[0][1]["tracking_uri"] == "sqlite:///x.db"
+    assert (asked[0][1]["split"], asked[0][1]["plot"]) == ("val", Path("x.png"))
+    rnnlane.compare("a name")
+    assert asked[1][0] == ["a name"]
+
+
+def test_a_run_to_promote_is_a_result_or_a_name(monkeypatch):
+    asked = []
+    monkeypatch.setattr(pipeline, "promote", lambda run, **given: asked.append((run, given)))
+    result = train_result(tracking_uri="sqlite:///x.db")
+    rnnlane.promote(result, name="reviews", alias="champion")
+    rnnlane.promote("latest", name="reviews", alias="champion", force="new data")
+    assert [run for run, _ in asked] == [result.run_id, "latest"]
+    assert [given["tracking_uri"] for _, given in asked] == ["sqlite:///x.db", None]
+    assert [given["force"] for _, given in asked] == [None, "new data"]

@@ -4,6 +4,7 @@ import pytest
 import typer
 
 from rnnlane.cli import job_watch
+from rnnlane.cli.job_watch import next_commands
 from rnnlane.jobs.client import Job, UnreachableError
 
 
@@ -67,3 +68,26 @@ def test_with_json_the_log_goes_to_stderr(monkeypatch, capsys):
 def test_a_job_whose_log_is_lost_has_no_run():
     summary = job_watch.job_summary(Client(None, log=None), Job("x", "FAILED"))
     assert (summary["submission_id"], summary["run_id"]) == ("x", None)
+
+
+SUMMARY = {
+    "run_id": "0123456789abcdef",
+    "tracking_uri": "http://mlflow:5000",
+    "run_url": "http://mlflow:5000/#/experiments/1/runs/0123456789abcdef",
+    "metadata": {"rnnlane.verb": "train"},
+}
+
+
+def test_what_comes_next_works_from_here(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    ask = dict(next_commands(SUMMARY))["ask"]
+    assert ask == 'rnnlane predict --tracking-uri http://mlflow:5000 --run 01234567 "a text"'
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert dict(next_commands(SUMMARY))["ask"] == 'rnnlane predict --run 01234567 "a text"'
+    search = {**SUMMARY, "metadata": {"rnnlane.verb": "tune"}}
+    assert "--artifact-path best.yaml" in dict(next_commands(search))["get the winner"]
+    file = {**SUMMARY, "tracking_uri": "sqlite:////x.db", "run_url": None}
+    assert next_commands(file) == [
+        ("run", "0123456789abcdef in sqlite:////x.db on the cluster's head")
+    ]
+    assert next_commands({**SUMMARY, "run_id": None}) == []

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from rnnlane.cli import progress
 from rnnlane.cli.progress import BarEvents, LineEvents, epoch_line, events_for
 from rnnlane.records.progress import Progress
 from rnnlane.records.search import SearchRecord, TrialRecord
@@ -55,7 +56,7 @@ def rendered(events: BarEvents) -> str:
 
 def test_an_epoch_is_one_line():
     assert epoch_line(EPOCH) == (
-        "epoch 3  train loss 0.5000 accuracy 0.7500  val loss 0.2500 accuracy 0.8750 F1 0.8125  "
+        "epoch 3  train loss 0.5000 acc 0.7500  val loss 0.2500 acc 0.8750 F1 0.8125  "
         "1,234 rows/s  clipped 12.5%  6.0 s"
     )
 
@@ -121,3 +122,19 @@ def test_bars_show_names_as_they_are():
     bars._bars.console.file = io.StringIO()
     bars.note("[/bug] :smile:\n\x1b")
     assert bars._bars.console.file.getvalue() == "[/bug] :smile:\n\\x1b\n"
+
+
+def test_an_interrupt_is_acknowledged_at_once_and_late_progress_is_not_shown(capsys):
+    progress.acknowledge_interrupt()
+    with LineEvents(verbose=False):
+        progress.acknowledge_interrupt()
+    assert capsys.readouterr().err == "stopping ...\n" * 2
+    with BarEvents(verbose=False) as bars:
+        progress.acknowledge_interrupt()
+        bars.progress(Progress("read", 5, 10))
+        assert [task.description for task in bars._bars.tasks] == ["stopping"]
+    assert "stopping ..." in capsys.readouterr().err
+    assert progress._shown == []
+    with progress.interrupt_says("detaching ..."):
+        progress.acknowledge_interrupt()
+    assert capsys.readouterr().err == "detaching ...\n"

@@ -1,4 +1,6 @@
 import json
+import re
+import time
 from dataclasses import replace
 
 from rnnlane.tracking.store import RunSummary
@@ -49,6 +51,13 @@ def test_a_search_shows_the_value_of_its_best_trial(call, replaced):
     replaced(TARGET, ([search], 0))
     (row,) = [line for line in call("runs").stdout.splitlines() if "01234567" in line]
     assert row.split()[-2:] == ["4", "0.7083"]
+
+
+def test_a_run_of_today_shows_its_time_and_an_older_one_its_day(call, replaced):
+    replaced(TARGET, ([replace(RUN, started_at=time.time()), RUN], 0))
+    rows = [line for line in call("runs").stdout.splitlines() if "01234567" in line]
+    assert [re.fullmatch(r"\d\d:\d\d", row.split()[3]) is not None for row in rows] == [True, False]
+    assert re.fullmatch(r"(1969-12-31|1970-01-01)", rows[1].split()[3])
 
 
 def test_an_empty_store_says_how_to_make_a_run(call, replaced):

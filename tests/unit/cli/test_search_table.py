@@ -87,6 +87,12 @@ def test_a_search_says_how_far_it_is():
     assert search_line(budget) == "1/4 trials, best 0.5000 (trial 0), about 0:10 left"
 
 
+def test_repeats_of_finalists_say_which_trial_they_are_of():
+    repeats = "1/4 repeats of the best trials (trial 0 with seed 3)"
+    found = search(trial(0, seed_values=(0.5, 0.6)), repeats=repeats)
+    assert search_line(found) == f"{repeats}, best 0.5500 (trial 0)"
+
+
 def test_the_table_shows_running_trials_first_and_then_the_best():
     running = trial(3, "running", value=None, best_epoch=None, history=())
     lines = shown(search(trial(0), trial(1, "pruned"), trial(2, "failed", value=None), running))

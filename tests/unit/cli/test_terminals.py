@@ -118,6 +118,7 @@ def test_the_end_of_train(screen, call, replaced, experiment):
         clip={"max_norm": 1.5, "clipped_fraction": 0.25},
         sample=sample,
         run_folder=folder,
+        report=f"{folder}/results/report.html",
         classes=[{"class": "a class of several words", **figures}],
     )
     replaced("rnnlane.cli.train.train_experiment", value)
@@ -141,6 +142,8 @@ def test_the_end_of_tune(screen, call, replaced, experiment):
         best=best,
         clip={"max_norm": None, "clipped_fraction": 0.0},
         best_config="winner.yaml",
+        run_url="http://mlflow.example.org:5000/#/experiments/1/runs/" + RUN_ID,
+        runs_url="http://mlflow.example.org:5000/#/experiments/1/runs",
     )
     replaced("rnnlane.cli.tune.tune_experiment", value)
     call("tune", experiment)

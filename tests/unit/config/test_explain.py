@@ -103,12 +103,18 @@ def test_rules_between_keys_are_told_beside_wrong_keys():
 
 
 @pytest.mark.parametrize(
-    "model", [{"dropout": 0.5, "num_layers": "two"}, {"dropout": 0.5, "layers": 2}]
+    "sections",
+    [
+        {"model": {"dropout": 0.5, "num_layers": "two"}},
+        {"model": {"dropout": 0.5, "depth": 2}},
+        {"data": {"source": {"kind": "imbd"}, "test": "official"}},
+        {"data": {"source": {"kind": "csv"}, "test": "official"}},
+        {"search": {"space": {"model.cell": "normal(1)"}}},
+    ],
 )
-def test_a_rule_about_a_key_that_is_wrong_itself_is_not_told(model):
-    error = refused(values={**MINIMAL, "model": model})
-    assert not isinstance(error, MistakesError)
-    assert "dropout" not in error.message
+def test_a_rule_about_a_key_that_is_wrong_itself_is_not_told(sections):
+    error = refused(values={**MINIMAL, **sections})
+    assert not isinstance(error, MistakesError), str(error)
 
 
 def test_names_in_a_search_space_are_told_beside_other_mistakes():

@@ -30,6 +30,7 @@ def test_a_mode_that_turns_the_metric_around_is_refused(metric):
         ("tracking.uri", "does not change what is learned", "remove it"),
         ("name", "only labels", "remove it"),
         ("sample_text", "does not change what is learned", "remove it"),
+        ("inference.temperature", "does not change what is learned", "remove it"),
         ("search", "configures the search itself", "remove it"),
     ],
 )

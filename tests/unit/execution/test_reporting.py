@@ -59,7 +59,8 @@ def test_a_run_has_a_report_at_the_root_of_its_files(plain):
     assert "the linear model (fitted for this report)" in page
 
 
-def test_a_baseline_has_one_too_and_the_next_report_shows_it(execute):
+def test_a_baseline_has_one_too_and_the_next_report_shows_it(execute, tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
     result, _ = execute(verb=execute_baseline, module=baseline)
     assert "Linear baseline" in page_of(result)
     assert "What simpler models get" in page_of(result)

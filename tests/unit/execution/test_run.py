@@ -67,7 +67,9 @@ def test_the_metrics_of_the_last_and_the_best_epoch_have_the_test_s(tracker):
 
 
 def test_the_predictions_kept_are_those_that_the_metrics_were_computed_from(tracker):
-    best = execute(Remembered()).metrics["best"]
+    result = execute(Remembered(), "training.epochs=6", "training.learning_rate=0.1")
+    assert result.best_epoch < result.epochs
+    best = result.metrics["best"]
     served = Predictor.load(tracker.bundle)
     for name in ("val", "test"):
         kept, split = tracker.predictions[name], tiny_data().splits[name]
@@ -78,6 +80,20 @@ def test_the_predictions_kept_are_those_that_the_metrics_were_computed_from(trac
         assert best[f"{name}/loss"] == pytest.approx(-np.log(kept.of_truth).mean(), rel=1e-6)
         scores = score(served.logits, split, group=ALONE)
         np.testing.assert_array_equal(kept.probabilities[:, 1], scores.last_class)
+
+
+def test_a_run_that_diverges_after_its_best_epoch_says_so(tracker, monkeypatch):
+    train = run.train_in_process
+
+    def diverged(*arguments, **options):
+        outcome = train(*arguments, **options)
+        outcome.history.append({**outcome.history[-1], "epoch": 3.0, "train/loss": 9.0})
+        return outcome
+
+    monkeypatch.setattr(run, "train_in_process", diverged)
+    note = "training diverged in epoch 3 (train loss 9; a uniform guess has 0.6931)"
+    result = execute(Remembered())
+    assert f"{note}; the model is that of epoch {result.best_epoch}" in result.notes
 
 
 def test_a_run_that_raises_has_failed(tracker, monkeypatch):

@@ -56,6 +56,15 @@ def test_bins_are_those_of_scikit_learn(num_classes):
     assert all(one.lower <= one.confidence <= one.upper for one in bins)
 
 
+def test_a_range_includes_its_upper_end():
+    probabilities = np.array([[0.75, 0.25], [0.8, 0.2], [1.0, 0.0]])
+    labels = np.array([0, 0, 1])
+    bins = reliability(probabilities, labels, num_bins=4)
+    assert [(one.upper, one.num_rows) for one in bins] == [(0.75, 1), (1.0, 2)]
+    accuracy, _ = calibration_curve(labels == 0, probabilities.max(axis=1), n_bins=4)
+    assert [one.accuracy for one in bins] == accuracy.tolist()
+
+
 def test_the_error_is_the_mean_distance_over_the_rows():
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7], [1.0, 0.0]])
     labels = np.array([0, 1, 1, 0])
@@ -136,6 +145,12 @@ def test_classes_that_cannot_be_do_not_count():
 )
 def test_nothing_is_fitted_where_nothing_can_be(logits, labels):
     assert fit_temperature(np.array(logits), np.array(labels, dtype=np.int64)) is None
+
+
+def test_of_very_many_rows_some_are_enough(monkeypatch):
+    logits, labels = rows()
+    monkeypatch.setattr("rnnlane.inference.calibration.MAX_FITTED_VALUES", 1500)
+    assert fit_temperature(logits, labels) == fit_temperature(logits[::4], labels[::4])
 
 
 def test_it_stays_within_limits():

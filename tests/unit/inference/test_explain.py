@@ -37,6 +37,8 @@ def test_the_shares_of_a_sum_are_its_terms():
     shares, base, log_odds = token_shares(model, np.array([3, 1, 2, 2]), label=1)
     assert shares == pytest.approx([2.0, -1.0, 0.5, 0.5])
     assert (base, log_odds) == pytest.approx((0.5, 2.5))
+    halved, _, log_odds = token_shares(model, np.array([3, 1, 2, 2]), label=1, temperature=2.0)
+    assert (halved.tolist(), log_odds) == (pytest.approx(shares / 2), pytest.approx(1.25))
     against, *_ = token_shares(model, np.array([3, 1, 2, 2]), label=0)
     assert against == pytest.approx(-shares)
 

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from rnnlane.errors import ConfigError
+from rnnlane.inference.bundle import set_temperature
 from rnnlane.inference.model import Model
 from rnnlane.inference.predictor import Predictor
 from support.bundle import write_bundle
@@ -11,6 +12,8 @@ from support.bundle import write_bundle
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = write_bundle(tmp_path_factory.mktemp("bundle") / "b", ("bad", "so so", "<b>good</b>"))
+    # What an explanation says of a probability must be what predict says.
+    set_temperature(folder, 0.05)
     return Model(Predictor.load(folder), run_id="0123456789abcdef")
 
 
@@ -23,6 +26,8 @@ def test_a_table_of_answers_keeps_the_index_of_a_series(model):
         "probability_so so",
         "probability_<b>good</b>",
         "num_known_tokens",
+        "num_tokens",
+        "is_sure",
     ]
     assert table.index.tolist() == ["x", "y"]
     assert table["num_known_tokens"].tolist() == [3, 0]

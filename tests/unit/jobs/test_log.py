@@ -110,3 +110,11 @@ def test_a_cluster_that_forgot_the_job_meanwhile_is_a_fault_and_not_bad_input():
         followed(Scripted([forgotten]))
     with pytest.raises(JobError, match="has no job"):
         followed(Scripted(["line 1\n", LOST], [forgotten]))
+
+
+def test_a_job_that_does_not_start_says_so_ever_more_rarely():
+    pending = Job("x", "PENDING")
+    source = Scripted([""] * 12 + [LOG], states=[pending] * 11 + [RUNNING])
+    _, text, notes = followed(source)
+    assert text == LOG
+    assert [note.partition(":")[0].split()[-2] for note in notes] == ["5", "10", "20", "40"]

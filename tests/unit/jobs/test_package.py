@@ -11,8 +11,8 @@ import yaml
 from rnnlane.config import experiment_from_mapping, load_experiment
 from rnnlane.errors import ConfigError, DataError
 from rnnlane.jobs.package import (
-    EXPERIMENT_FILE,
     digest,
+    experiment_file,
     files_for,
     reads_only_what_is_sent,
     write_package,
@@ -67,7 +67,7 @@ def test_compiled_files_are_not_sent(tmp_path, monkeypatch):
 def test_what_is_written_runs_without_an_installation(tmp_path):
     config = experiment("training.epochs=3", "tracking.tags.team=a")
     write_package(tmp_path, config, files_for(config), tags={"team": "b", "git.commit": "abc"})
-    written = load_experiment(tmp_path / EXPERIMENT_FILE)
+    written = load_experiment(tmp_path / experiment_file(config))
     assert written.tracking.tags == {"team": "a", "git.commit": "abc"}
     assert written.model_copy(update={"tracking": config.tracking}) == config
     code = "import rnnlane; print(rnnlane.__file__)"
@@ -168,4 +168,5 @@ def test_what_is_on_the_cluster_is_not_in_the_digest(config, expected):
 def test_the_experiment_is_plain_yaml(tmp_path):
     config = experiment("text.stop_words=off")
     write_package(tmp_path, config, [], tags={})
-    assert yaml.safe_load((tmp_path / EXPERIMENT_FILE).read_text())["text"]["stop_words"] == "off"
+    written = yaml.safe_load((tmp_path / experiment_file(config)).read_text())
+    assert written["text"]["stop_words"] == "off"

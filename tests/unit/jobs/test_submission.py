@@ -1,11 +1,13 @@
 """Ids, environment and earlier jobs, on a cluster that only remembers what it was sent."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from rnnlane.config import experiment_from_mapping
 from rnnlane.config.fingerprint import fingerprint
+from rnnlane.config.paths import home
 from rnnlane.errors import ConfigError, JobError
 from rnnlane.jobs import submission
 from rnnlane.jobs import versions as job_versions
@@ -81,7 +83,7 @@ def test_after_a_job_that_failed_the_next_attempt_resumes(cluster, status):
     cluster.ends(first, status)
     second = sent(cluster)
     assert (first[-2:], second[-2:]) == ("-1", "-2")
-    assert cluster.orders[second][0].endswith(" train experiment.yaml --resume")
+    assert cluster.orders[second][0].endswith(" train x.yaml --resume")
 
 
 def test_again_starts_a_new_run_even_beside_a_running_one(cluster):
@@ -97,7 +99,7 @@ def test_a_finished_search_with_more_trials_is_sent_again_to_go_on(cluster):
     cluster.ends(first, "SUCCEEDED")
     second = sent(cluster, more)
     assert second[-2:] == "-2"
-    assert cluster.orders[second][0].endswith(" tune experiment.yaml --resume")
+    assert cluster.orders[second][0].endswith(" tune x.yaml --resume")
 
 
 @pytest.fixture
@@ -157,9 +159,21 @@ def test_metadata_names_the_sender_and_the_experiment(cluster):
     assert set(runtime_env) == {"working_dir", "env_vars"}
 
 
-def test_the_home_is_the_heads_and_never_the_working_directory():
+def test_the_home_is_the_heads_and_never_the_working_directory(cluster, monkeypatch):
+    job_id = sent(cluster)
+    assert cluster.orders[job_id][1]["env_vars"]["RNNLANE_JOB"] == job_id
+    monkeypatch.delenv("RNNLANE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/ana")
+    assert home() == Path.cwd() / ".rnnlane"
+    monkeypatch.setenv("RNNLANE_JOB", job_id)
+    assert home() == Path("/home/ana/.rnnlane")
+    monkeypatch.setenv("RNNLANE_HOME", "/data")
+    assert home() == Path("/data")
+
+
+def test_the_command_names_the_experiment_as_rays_dashboard_shows_it():
     command = entrypoint(experiment(), resume=True)
-    assert 'RNNLANE_HOME="${RNNLANE_HOME:-$HOME/.rnnlane}"' in command
+    assert command == "exec python -m rnnlane train x.yaml --resume"
 
 
 def test_accounts_go_by_reference_only():

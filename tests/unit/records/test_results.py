@@ -65,6 +65,14 @@ def test_a_result_is_one_line_and_a_table_without_markup_from_outside():
         assert text in page
 
 
+def test_a_page_in_mlflow_is_linked_and_nothing_else():
+    address = 'http://host/#/runs/1?"x'
+    page = train_result(run_url=address)._repr_html_()
+    assert '<a href="http://host/#/runs/1?&quot;x" target="_blank" rel="noopener">' in page
+    for no_page in (None, "javascript:alert(1)"):
+        assert "href" not in train_result(run_url=no_page)._repr_html_()
+
+
 def test_of_many_classes_the_worst_are_shown_and_the_pairs():
     pair = {"true": "c1", "predicted": "c9", "rows": 2, "share": 0.5}
     scores = Evaluation(

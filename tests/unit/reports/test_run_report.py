@@ -121,6 +121,7 @@ def test_many_classes_have_their_worst_and_the_confused_pairs(tmp_path: Path) ->
     names = tuple(f"class {i:02d}" for i in range(40))
     (picture := tmp_path / "confusion.png").write_bytes(b"\x89PNG")
     page = run_report_html(run_facts(names=names), [picture])
+    assert "The 20 most frequent of 40 classes." in page
     assert "The 10 of 40 classes with the lowest F1 on test." in page
     assert "What is most often taken for what" in page
     assert "data:image/png" not in page

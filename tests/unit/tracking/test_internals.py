@@ -23,12 +23,24 @@ def test_the_tags_have_mlflows_names() -> None:
     assert mlflow_tags.MLFLOW_RUN_NAME == internals.NAME_TAG
     assert mlflow_tags.MLFLOW_RUN_NOTE == internals.NOTE_TAG
     assert mlflow_tags.MLFLOW_DATASET_CONTEXT == internals.DATASET_CONTEXT_TAG
+    assert mlflow_tags.MLFLOW_MODEL_VERSIONS == internals.MODEL_VERSIONS_TAG
     assert internals.AUTHOR_TAGS == (
         mlflow_tags.MLFLOW_USER,
         mlflow_tags.MLFLOW_SOURCE_NAME,
         mlflow_tags.MLFLOW_SOURCE_TYPE,
         mlflow_tags.MLFLOW_GIT_COMMIT,
     )
+
+
+def test_a_model_that_checks_its_own_input_says_so_in_its_file() -> None:
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    signature = ModelSignature(inputs=Schema([ColSpec(DataType.string, "text")]))
+    internals.check_own_input(signature)
+    written = Model(signature=signature).to_dict()
+    assert written["is_signature_from_type_hint"] is True
+    assert "text" in written["signature"]["inputs"]
 
 
 def test_mlflows_pages_read_the_tags_of_runs_and_experiments() -> None:

@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_run(client: Any) -> str:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    run_id = str(client.create_run("0").info.run_id)
+    run_id = str(client.create_run("0", tags={"mlflow.user": "me"}).info.run_id)
     for key in ("model.cell", "seed"):
         client.log_param(run_id, key, 7)
     for epoch, accuracy in enumerate([0.5, 0.7, 0.6], start=1):
@@ -89,6 +89,7 @@ def test_a_model_is_there_once_wherever_its_delivery_was_cut_off(
 
     (found,) = client.search_logged_models(["0"], f"source_run_id = '{run_id}'")
     assert (found.name, str(found.status)) == ("model", "READY")
+    assert found.tags == {"mlflow.user": "me"}
     assert found.params == {"model.cell": "7", "seed": "7"}
     shown = {m.key: (m.value, m.step, m.dataset_name, m.dataset_digest) for m in found.metrics}
     assert shown == {

@@ -181,3 +181,14 @@ def test_one_text_and_none_at_all_are_answered(loaded: Any) -> None:
 def test_what_is_no_column_of_texts_is_refused(loaded: Any, table: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         loaded.predict(table)
+
+
+def test_a_model_without_its_package_says_how_to_get_it(tmp_path: Path) -> None:
+    import mlflow.pyfunc
+
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "word.txt").write_text("good")
+    save_model(tmp_path / "bundle", tmp_path / "model", Served("not_there:C", ("a", "b")))
+    with pytest.raises(ModuleNotFoundError, match=r"'not_there'; run `pip install -r") as missing:
+        mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert missing.value.name == "not_there"

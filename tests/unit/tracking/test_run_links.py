@@ -8,6 +8,7 @@ from rnnlane.config.experiment import TrackingConfig
 from rnnlane.tracking.client import open_client
 from rnnlane.tracking.links import run_anchor
 from rnnlane.tracking.run import RunSpec, start_run
+from rnnlane.tracking.run_links import MAX_NOTE_CHARS
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,14 @@ def test_a_run_and_its_search_name_each_other_once(uri: str, tmp_path: Path) -> 
         f"Its `best.yaml` was trained as [second]({pages[second]}).",
     ]
     assert tags["rnnlane.best_run"] == second
+
+
+def test_a_description_that_is_full_stays_as_it_is(uri: str, tmp_path: Path) -> None:
+    note = "x" * MAX_NOTE_CHARS
+    search = finished_run(uri, tmp_path, "search", note=note)
+    run_id = finished_run(uri, tmp_path, "run", search)
+    tags = open_client(uri).get_run(search).data.tags
+    assert (tags["mlflow.note.content"], tags["rnnlane.best_run"]) == (note, run_id)
 
 
 def test_a_search_of_another_store_or_one_that_was_deleted_is_no_error(

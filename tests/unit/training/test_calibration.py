@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from rnnlane.records.events import RunEvents
 from support.runs import trained
 
 DEEP = ("model.num_layers=2", "model.bidirectional=true", "model.dropout=0.3")
@@ -31,3 +32,16 @@ def test_the_calibration_leaves_no_trace_in_the_run():
     fixed = trained(f"training.clip.max_norm={auto.clip['max_norm']!r}", *DEEP)
     for name, tensor in auto.weights.items():
         assert torch.equal(tensor, fixed.weights[name])
+
+
+def test_the_calibration_shows_how_far_it_is():
+    shown = []
+
+    class Events(RunEvents):
+        def progress(self, progress):
+            shown.append(progress)
+
+    trained("training.clip.policy=auto", "training.clip.calibration_steps=5", events=Events())
+    first = shown[0]
+    assert (first.stage, first.detail) == ("calibrating the clip value", "0 steps")
+    assert first.total == 5

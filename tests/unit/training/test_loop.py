@@ -100,6 +100,21 @@ def test_a_finished_run_can_be_taken_up_again_for_its_outcome(tmp_path):
     assert again.history == whole.history
 
 
+def test_a_resumed_run_keeps_the_predictions_of_an_uninterrupted_one(tmp_path):
+    keys = {name: np.arange(count).astype(np.uint64) for name, count in (("val", 37), ("test", 41))}
+    data = replace(tiny_data(), row_keys=keys, class_names=("even", "odd"))
+    config = tiny_experiment("training.checkpoint_every_s=1e-9")
+    events = Remembered(tmp_path)
+    whole = run_training(config, data, group=ALONE, events=events)
+    assert {name: len(kept) for name, kept in whole.predictions.items()} == {"val": 37, "test": 41}
+    for start in (events.checkpoints[4], events.checkpoints[-1]):
+        resumed = run_training(config, data, group=ALONE, events=Remembered(), start=start)
+        for name, kept in whole.predictions.items():
+            found = resumed.predictions[name].probabilities
+            np.testing.assert_array_equal(found, kept.probabilities)
+    assert trained().predictions == {}
+
+
 def test_the_model_learns_and_the_best_epoch_is_kept():
     events = Remembered()
     outcome = trained("training.epochs=25", "training.learning_rate=0.03", events=events)

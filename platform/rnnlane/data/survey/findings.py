@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from rnnlane.config.class_names import near_duplicates
 from rnnlane.data.prepare.labels import counts_text
 from rnnlane.data.survey.layout import DELIMITERS
 from rnnlane.data.survey.rows import MAX_ROWS
 from rnnlane.data.survey.survey import NEEDED, Survey
 from rnnlane.records.draft import Finding
 
+_MUCH_CUT = 0.05
+_MOST_PAIRS = 3
 _FEW = 10  # different texts of a class
 _TEST_FILE = re.compile(r"(^|[/_.-])test([/_.-]|$)", re.IGNORECASE)
 
@@ -27,6 +30,7 @@ def findings_of(survey: Survey) -> Iterator[Finding]:
         "tokens",
         f"{text.tokenizer}{f', because {text.reason}' if text.reason else ''}; at most "
         f"{text.max_length}: {cut}",
+        "text.max_length decides; a longer one takes more time" if text.cut > _MUCH_CUT else None,
     )
     if text.min_count == 1:
         yield Finding(
@@ -106,6 +110,7 @@ def _of_rows(survey: Survey) -> Iterator[Finding]:
         "classes",
         f"{len(survey.classes):,}, by rows {counts_text(survey.classes)}"
         + ("; class weights are balanced" if survey.is_unbalanced else ""),
+        "; ".join(near_duplicates(tally.classes)[:_MOST_PAIRS]) or None,
     )
     if num_rare:
         yield Finding(

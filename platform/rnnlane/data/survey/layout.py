@@ -24,6 +24,14 @@ _ROWS = 1000
 _MAX_SHORT = 0.1  # share of rows that may have fewer fields than the first
 _NAME_CHARS, _NAME_WORDS = 60, 6
 _VALUE = re.compile(r"[-+]?[\d.,:/ -]*\d[\d.,:/ -]*|true|false", re.IGNORECASE)
+# First lines of formats that are nearly csv.
+_NO_COLUMNS = {
+    "sep=": ("'sep=...' is a note for Excel", "remove the line"),
+    r"__label__\S+ ": (
+        "it is fastText's, whose label ends at a blank",
+        "put a tab behind each label: sed 's/ /\\t/' OLD > NEW",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -110,18 +118,19 @@ def _attempt(file: SourceFile, layout: Layout, *, encoding: str) -> _Attempt:
 
 
 def _check_first_line(attempts: Sequence[_Attempt], *, where: str) -> None:
-    """Refuses a line that only Excel takes for a setting.
+    """Refuses a first line that tells of another format.
 
     Raises:
-        DataError: the file begins with ``sep=;`` or the like.
+        DataError: names the format.
     """
     first = next((str(attempt.rows[0]["1"]) for attempt in attempts if attempt.rows), "")
-    if first.startswith("sep="):
-        raise DataError(
-            "the first line must name the columns or be a row, but 'sep=...' is a note for Excel",
-            where=f"{where}:1",
-            remedy="remove the line",
-        )
+    for beginning, (what, remedy) in _NO_COLUMNS.items():
+        if re.match(beginning, first):
+            raise DataError(
+                f"the first line must name the columns or be a row, but {what}",
+                where=f"{where}:1",
+                remedy=remedy,
+            )
 
 
 def _no_layout(attempts: Sequence[_Attempt], *, where: str) -> DataError:

@@ -63,6 +63,8 @@ def doubts(draft):
 HEADER = ["text", "label"]
 PLAIN = lines(rows(), header=HEADER)
 LABEL_FIRST = [(label, text) for text, label in rows()]
+# For csv, one row of five lines.
+QUOTED = {5: '"he said', 9: 'that it works"'}
 WITH_COMMAS = [(f"well, {text}, yes", label) for text, label in rows()]
 
 
@@ -96,7 +98,7 @@ WITH_COMMAS = [(f"well, {text}, yes", label) for text, label in rows()]
             id="a quote that is only a character",
         ),
         pytest.param(
-            "".join(f'{label}\t{"“"[:0]}"{text}\n' for text, label in rows(classes="ham spam")),
+            lines([(label, QUOTED.get(n, text)) for n, (text, label) in enumerate(rows())], "\t"),
             {"delimiter": "\t", "quoting": "none", "header": False},
             {"text": "2", "label": "1"},
             id="a quote that swallows rows",
@@ -215,6 +217,19 @@ def test_dates_ids_addresses_and_numbers_are_neither_text_nor_label(tmp_path):
     assert data_of(draft)["columns"]["id"] is None
 
 
+def test_an_id_differs_in_every_row_of_the_file(tmp_path):
+    table = [(n % 50, n, text, label) for n, (text, label) in enumerate(rows(20_000))]
+    header = ["user_id", "ticket_id", "text", "label"]
+    assert data_of(drafted(tmp_path, lines(table, header=header)))["columns"]["id"] == "ticket_id"
+    table[-1] = (1, 17, "one more text", "other")
+    assert data_of(drafted(tmp_path, lines(table, header=header)))["columns"]["id"] is None
+
+
+def test_a_first_line_whose_label_comes_again_is_a_row(tmp_path):
+    table = [(f"so {WORDS[n % 29]}", "xyz"[n % 3]) for n in range(60)]
+    assert data_of(drafted(tmp_path, lines(table)))["source"]["header"] is False
+
+
 def test_two_columns_that_may_be_the_label_are_said_with_the_flag_that_decides(tmp_path):
     table = [(text, label, "hl"[n % 2]) for n, (text, label) in enumerate(rows())]
     header = ["text", "category", "target"]
@@ -272,6 +287,12 @@ def test_a_script_without_spaces_is_read_by_characters(tmp_path):
     draft = drafted(tmp_path, lines(table, header=HEADER))
     assert draft.config.text.tokenizer == "characters"
     assert draft.config.text.max_length == 20
+    assert "the script is written without spaces" in said(draft)
+
+
+def test_a_file_sorted_by_class_is_judged_by_all_of_its_words(tmp_path):
+    table = [(f"{word} {word}s {word}ed so {n}", word) for word in WORDS[:8] for n in range(20)]
+    assert drafted(tmp_path, lines(table, header=HEADER)).config.text.tokenizer == "wordpunct"
 
 
 def test_names_are_read_by_characters(tmp_path):
@@ -285,6 +306,16 @@ def test_names_are_read_by_characters(tmp_path):
 def test_long_texts_are_cut_where_few_are_longer(tmp_path):
     table = [(f"{text} " * (60 if n == 7 else 2), label) for n, (text, label) in enumerate(rows())]
     assert drafted(tmp_path, lines(table, header=HEADER)).config.text.max_length == 20
+
+
+def test_long_texts_of_which_many_are_cut_are_said(tmp_path):
+    table = [(f"{text} " * 60, label) for text, label in rows()]
+    assert "text.max_length decides" in doubts(drafted(tmp_path, lines(table, header=HEADER)))
+
+
+def test_classes_that_may_be_one_are_said(tmp_path):
+    draft = drafted(tmp_path, lines(rows(classes="spam Spam ham"), header=HEADER))
+    assert "the classes 'Spam', 'spam' may be one" in doubts(draft)
 
 
 def test_unbalanced_classes_get_weights(tmp_path):
@@ -322,6 +353,11 @@ def test_a_thousand_classes(tmp_path):
         (bytes(range(256)) * 40, "must", None),
         (b"\x89PNG" + bytes(600), "must be text, but has many zero bytes", "--encoding"),
         (b"PK\x03\x04" + bytes(26), "is a zip archive", None),
+        (
+            "".join(f"__label__{label} {text}, yes\n" for text, label in rows()),
+            "it is fastText's",
+            "put a tab behind each label",
+        ),
         ("sep=;\n" + PLAIN.replace(",", ";"), "is a note for Excel", "remove the line"),
         ("<!DOCTYPE html><html></html>", "is a web page", None),
         ("\n".join(text for text, _ in rows()), "no comma, tab, semicolon or pipe", "--delimiter"),
