@@ -45,6 +45,7 @@ Plot = Annotated[
 _SCORES, _SPEEDS = ("val/", "test/", "train/"), ("throughput/rows_per_s", "time/epoch_s")
 # All tables fit 80 columns: a key, and a column for each run of at most so many.
 RUNS_PER_TABLE = 4
+_HEAD_CHARS, _TAIL_CHARS = 250, 150
 _WIDTH, _KEY_CHARS, _VALUE_CHARS, _NAME_CHARS = 78, 26, 10, 30
 
 
@@ -159,8 +160,15 @@ def _write_text(row: dict[str, Any], letters: Sequence[str]) -> None:
     for line in _filled(f"- it is {_cut(row['label'], _NAME_CHARS)}: {answers}"):
         output.write(line)
     if row["text"] is not None:
-        for line in _filled(_cut(" ".join(row["text"].split()), 400), indent="  "):
+        for line in _filled(_without_middle(" ".join(row["text"].split())), indent="  "):
             output.write(line)
+
+
+def _without_middle(text: str) -> str:
+    """A long text without its middle, because the judgment often comes at the end."""
+    if len(text) <= _HEAD_CHARS + _TAIL_CHARS:
+        return text
+    return f"{text[:_HEAD_CHARS]} [...] {text[-_TAIL_CHARS:]}"
 
 
 def _filled(text: str, *, indent: str = "") -> Iterator[str]:

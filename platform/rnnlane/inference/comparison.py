@@ -43,7 +43,8 @@ class Disagreement:
             {"label": label, "of_truth": value}
             for label, value in zip(self.labels, self.of_truth, strict=True)
         ]
-        return {"row_key": self.row_key, "label": self.label, "answers": answers}
+        # As text: many readers of JSON round numbers of 64 bits.
+        return {"row_key": str(self.row_key), "label": self.label, "answers": answers}
 
 
 def compare_in_store(
@@ -59,12 +60,12 @@ def compare_in_store(
     found = find_runs_to_compare(uri, references)
     kept = [read_kept(uri, run, split) for run in found]
     comparison = compare_runs(kept, split=split, num_texts=num_texts)
-    keys = [row["row_key"] for row in comparison.texts]
+    keys = [int(row["row_key"]) for row in comparison.texts]
     texts, reason = read_texts(uri, found, split, keys) if keys else ({}, None)
     comparison = replace(
         comparison,
         tracking_uri=redact(uri),
-        texts=[{**row, "text": texts.get(row["row_key"])} for row in comparison.texts],
+        texts=[{**row, "text": texts.get(int(row["row_key"]))} for row in comparison.texts],
         notes=[*comparison.notes, *([reason] if reason else [])],
     )
     return comparison, [run.predictions for run in kept]

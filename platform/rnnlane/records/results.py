@@ -334,8 +334,9 @@ class Comparison(Result):
         metrics: of the best epoch by key; None where a run has no such metric.
         tests: of each run but the first against the first: run_id, verdict (``better``, ``worse``
             or ``no difference shown``), and what :class:`rnnlane.inference.paired.PairedTest` has.
-        texts: rows that the runs answer most differently: row_key, text (None if it is not on this
-            disk), label, and under answers each run's label and its probability of the true class.
+        texts: rows that the runs answer most differently: row_key (as text), text (None if it is
+            not on this disk), label, and under answers each run's label and ``of_truth``, its
+            probability of the true class.
         notes: what to know before trusting the comparison, in sentences.
     """
 

@@ -52,6 +52,14 @@ def test_the_runs_are_shown_side_by_side(call, replaced):
     assert printed.splitlines()[-1].strip() == "seed of training moves accuracy too"
 
 
+def test_of_a_long_text_the_beginning_and_the_end_are_shown(call, replaced):
+    replaced(TARGET, compared(text="word " * 300 + "the end."))
+    printed = " ".join(call("compare", "a", "b").stdout.split())
+    assert "word word [...]" in printed
+    assert "word the end. note:" in printed
+    assert 70 < printed.count("word") < 85
+
+
 def test_json_has_everything(call, replaced):
     comparison = compared()
     replaced(TARGET, comparison)

@@ -74,6 +74,7 @@ def test_two_runs_of_a_store_are_compared(ids, uri, tmp_path):
     assert comparison.tests[0]["num_won"] == 9
     assert (comparison.split, comparison.tracking_uri) == ("test", uri)
     assert [row["text"] for row in comparison.texts] == [None, None]
+    assert [row["row_key"] for row in comparison.texts] == ["0", "1"]
     assert comparison.notes[-1].startswith("the texts are not shown, because the prepared data is")
     assert "/prepared/d0: there is no manifest.json" in comparison.notes[-1]
     assert picture.stat().st_size > 10_000
