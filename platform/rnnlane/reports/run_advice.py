@@ -74,9 +74,9 @@ def _behind_linear(facts: RunFacts) -> Iterator[str]:
     lead, share = linear - facts.metrics["test/accuracy"], majority_share(facts.confusions["test"])
     if facts.verdict and linear <= share:
         yield (
-            f"Look at the texts and labels themselves: the linear model ({linear:.4f}) is no better "
-            f"than the most frequent class ({share:.4f}) either, so the texts may not tell the "
-            "classes apart."
+            f"Look at the texts and labels themselves: the linear model ({linear:.4f}) is no "
+            f"better than the most frequent class ({share:.4f}) either, so the texts may not tell "
+            "the classes apart."
         )
     elif lead > 0:
         yield (
