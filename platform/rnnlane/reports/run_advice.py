@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from rnnlane.reports.page import counted
 from rnnlane.reports.run_facts import RunFacts
-from rnnlane.reports.verdict import divergence
+from rnnlane.reports.verdict import divergence, majority_share
 
 MAX_STEPS = 8
 # Of the lowest val loss: how far it must rise again to count as overfitting.
@@ -70,8 +70,15 @@ def _diverged(facts: RunFacts) -> Iterator[str]:
 def _behind_linear(facts: RunFacts) -> Iterator[str]:
     if facts.linear is None or not facts.history:
         return
-    lead = facts.linear.metrics["test/accuracy"] - facts.metrics["test/accuracy"]
-    if lead > 0:
+    linear = facts.linear.metrics["test/accuracy"]
+    lead, share = linear - facts.metrics["test/accuracy"], majority_share(facts.confusions["test"])
+    if facts.verdict and linear <= share:
+        yield (
+            f"Look at the texts and labels themselves: the linear model ({linear:.4f}) is no "
+            f"better than the most frequent class ({share:.4f}) either, so the texts may not tell "
+            "the classes apart."
+        )
+    elif lead > 0:
         yield (
             f"Beat the linear baseline, or use it: its test accuracy is {lead:.4f} higher. Where "
             "single words decide, a recurrent model needs more text, pretrained vectors "

@@ -48,6 +48,14 @@ def test_a_run_without_faults_is_said_to_be_one() -> None:
             {"linear": LinearScores({"test/accuracy": 0.99, "val/accuracy": 1.0}, "run 1")},
             "Beat the linear baseline, or use it: its test accuracy is 0.0950 higher",
         ),
+        (
+            (),
+            {
+                "confusions": {"val": MAJORITY, "test": MAJORITY},
+                "linear": LinearScores({"test/accuracy": 0.5, "val/accuracy": 0.5}, "run 1"),
+            },
+            "the linear model (0.5000) is no better than the most frequent class (0.5100) either",
+        ),
         ((), {"best_epoch": 3}, "Raise training.epochs: by val/accuracy the best of the 3 epochs"),
         (
             ("training.epochs=1",),
