@@ -22,14 +22,14 @@ from rnnlane.reports.figures import (
     save_curves,
     whole_number_ticks,
 )
-from rnnlane.reports.lettering import drawable
+from rnnlane.reports.lettering import drawable, short_names
 from rnnlane.reports.shown import ShownFigure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Of the colored text: inches, letters in a line, and tokens.
-_WIDTH, _LINE_HEIGHT, _CHARS, MAX_TOKENS = 9.0, 0.3, 96, 400
+# Of the colored text: inches, letters in a line and in a token, and tokens.
+_WIDTH, _LINE_HEIGHT, _CHARS, _WORD, MAX_TOKENS = 9.0, 0.3, 96, 40, 400
 
 
 def training_curves(history: Sequence[Mapping[str, float]], *, metric: str) -> ShownFigure:
@@ -77,7 +77,7 @@ def trial_scores(
 def token_shares(explanation: Explanation) -> ShownFigure:
     """The tokens of a text, line by line, each colored by its share."""
     tokens = list(explanation.tokens)[:MAX_TOKENS]
-    words = drawable(tokens)
+    words = [word if len(word) <= _WORD else f"{word[: _WORD - 1]}…" for word in drawable(tokens)]
     texts = [*tokens, explanation.label]
     lines = _lines(words)
     with picture(None, width=_WIDTH, height=1.2 + _LINE_HEIGHT * len(lines), texts=texts) as figure:
@@ -90,7 +90,7 @@ def token_shares(explanation: Explanation) -> ShownFigure:
             for word in line:
                 _draw_word(axes, word, (column, number), next(intensities))
                 column += len(word) + 1
-        label = drawable([explanation.label])[0]
+        label = short_names([explanation.label])[0]
         title = f"{label} {explanation.probability:.1%}"
         if len(tokens) < len(explanation.tokens):
             title += f", the first {len(tokens)} of {len(explanation.tokens):,} tokens"
