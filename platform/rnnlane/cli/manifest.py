@@ -54,7 +54,7 @@ def manifest(  # noqa: PLR0913, PLR0917 (each is an option)
     """Print the KubeRay job of an experiment: rnnlane manifest X.yaml | kubectl apply -f -.
 
     Examples:
-        rnnlane manifest tickets.yaml --image REGISTRY/rnnlane:0.4.0
+        rnnlane manifest tickets.yaml --image REGISTRY/rnnlane:VERSION
         rnnlane manifest --cluster | kubectl apply -f -
     """
     if (experiment is None) != cluster:
