@@ -216,7 +216,7 @@ def test_a_person_finds_curves_and_pictures_and_compares_two_runs(
     page.wait_for_function(LOADED_PICTURE)
     page.screenshot(path=pictures / "picture.png")
 
-    page.goto(f"{run_page}/artifacts/report.html?{query}")
+    visit(page, f"{run_page}/artifacts/report.html?{query}", shows="report.html")
     page.frame_locator("iframe").get_by_text("What to try next").wait_for()
     page.screenshot(path=pictures / "report.png")
 
