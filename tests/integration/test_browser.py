@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from rnnlane.config.experiment import TrackingConfig
+from rnnlane.pipeline import promote
 from rnnlane.reports.figures import save_confusion, save_curves
 from rnnlane.reports.run_report import write_report
 from rnnlane.tracking.client import open_client
-from rnnlane.tracking.links import Pages
+from rnnlane.tracking.links import Pages, version_link
 from rnnlane.tracking.run import MlflowTracker, RunSpec, start_run
 from rnnlane.tracking.search import start_search
 from rnnlane.tracking.store import find_run
@@ -128,6 +129,10 @@ def log_outcome(tracker: MlflowTracker, outcome: Outcome, results: Path) -> None
     write_report(results, run_facts(history=outcome.history, best_epoch=outcome.best_epoch))
     tracker.log_history(outcome.history, outcome.best_epoch)
     tracker.log_artifacts(results)
+    bundle = results.parent / "bundle"
+    bundle.mkdir()
+    (bundle / "weights.txt").write_text("1")
+    tracker.log_model(bundle, best_epoch=outcome.best_epoch, example="a fine film")
     assert tracker.finish("FINISHED")
 
 
@@ -226,6 +231,27 @@ def test_a_person_finds_curves_and_pictures_and_compares_two_runs(
     page.goto(f'{team.server.url}/#/compare-runs?runs=[{ids}]&experiments=["{experiment}"]')
     page.get_by_text("Comparing 2 Runs").first.wait_for()
     page.screenshot(path=pictures / "comparison.png")
+
+
+def test_the_page_of_a_model_has_its_metrics_and_that_of_a_version_its_reason(
+    team: Team, page: playwright.Page, pictures: Path
+) -> None:
+    server = team.server.url
+    promoted = promote("bilstm-3", name="reviews", alias="champion", tracking_uri=server)
+    run = open_client(server).get_run(promoted.run_id)
+    (model,) = run.outputs.model_outputs
+    page.set_viewport_size({"width": 1280, "height": 1400})
+    address = f"{server}/#/experiments/{run.info.experiment_id}/models/{model.model_id}"
+    visit(page, f"{address}?workflowType=machine_learning", shows="val/accuracy")
+    for text in ("test/accuracy", "Ready", "bilstm-3", "model.num_layers"):
+        page.get_by_text(text, exact=True).first.wait_for()
+    page.get_by_text("reviews").first.wait_for()  # the version, by name
+    page.screenshot(path=pictures / "model.png")
+
+    visit(page, version_link(server, "reviews", promoted.version), shows="Inputs (1)")
+    page.get_by_text("champion: the first to have the alias").first.wait_for()
+    page.get_by_text("Outputs (4)").first.wait_for()
+    page.screenshot(path=pictures / "version.png")
 
 
 def test_ui_serves_a_file_at_an_address_that_opens_its_runs(
