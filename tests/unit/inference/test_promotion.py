@@ -20,12 +20,17 @@ from rnnlane.tracking.registry import holder
 from rnnlane.tracking.store import find_run
 
 NUM_ROWS = 400
+EXPERIMENT = "1"
 NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+    folder = tmp_path_factory.mktemp("store")
+    store = f"sqlite:///{folder / 'mlflow.db'}"
+    # The experiment that MLflow makes itself keeps its artifacts in the working directory.
+    open_client(store).create_experiment("tests", artifact_location=str(folder / "artifacts"))
+    return store
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +48,7 @@ def new_run(uri: str, packaged: Path, tmp_path: Path) -> Any:
     client = open_client(uri)
 
     def make(num_right: int | None, *, first_key: int = 0, has_model: bool = True) -> str:
-        run_id = str(client.create_run("0", tags={"rnnlane.run_key": "x"}).info.run_id)
+        run_id = str(client.create_run(EXPERIMENT, tags={"rnnlane.run_key": "x"}).info.run_id)
         if num_right is not None:
             labels = np.arange(NUM_ROWS) % 2
             predicted = np.where(np.arange(NUM_ROWS) < num_right, labels, 1 - labels)
@@ -112,7 +117,7 @@ def test_the_pages_of_the_models_name_their_versions(uri: str, new_run: Any) -> 
     for name in ("here", "there"):
         promote_in_store(uri, run, name=name, alias="champion")
     client = open_client(uri)
-    (model,) = client.search_logged_models(["0"], f"source_run_id = '{run}'")
+    (model,) = client.search_logged_models([EXPERIMENT], f"source_run_id = '{run}'")
     assert model.tags["mlflow.modelVersions"] == (
         '[{"name": "here", "version": "1"}, {"name": "there", "version": "1"}]'
     )
