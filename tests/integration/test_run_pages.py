@@ -125,9 +125,9 @@ def test_every_run_names_its_data_sets(runs: Runs) -> None:
 
 
 def test_a_run_of_best_yaml_and_its_search_name_each_other(runs: Runs) -> None:
-    assert f"/runs/{runs.search})" in runs.data(runs.best).tags["mlflow.note.content"]
+    assert f"/runs/{runs.search}" in runs.data(runs.best).tags["mlflow.note.content"]
     tags = runs.data(runs.search).tags
-    assert f"/runs/{runs.best})" in tags["mlflow.note.content"]
+    assert f"/runs/{runs.best}" in tags["mlflow.note.content"]
     assert tags["rnnlane.best_run"] == runs.best
 
 
