@@ -318,7 +318,7 @@ def _calibration(facts: RunFacts) -> list[str]:
         "error, 15 bins)."
     ]
     if fitted is None:
-        return [*sentences, "No temperature can be fitted: val has no mistake to learn from."]
+        return [*sentences, "No temperature can be fitted: val has no mistake that one mends."]
     after = facts.calibration_error(fitted)
     setting = facts.config.inference.temperature
     certain = "too certain" if fitted > 1 else "too hesitant"
