@@ -247,10 +247,10 @@ def _compared(facts: RunFacts) -> list[str]:
             "A linear model on the same tokens is the baseline to beat; `rnnlane baseline` with "
             "this experiment fits one, and the next report of this data shows it."
         ]
-    lead = facts.metrics["test/accuracy"] - facts.linear.metrics["test/accuracy"]
-    num_rows = int(facts.confusions["test"].sum())
-    accuracy = facts.metrics["test/accuracy"]
-    spread = math.sqrt(max(accuracy * (1 - accuracy), 1e-9) / num_rows)
+    own, linear = facts.metrics["test/accuracy"], facts.linear.metrics["test/accuracy"]
+    lead, num_rows = own - linear, int(facts.confusions["test"].sum())
+    # Both have chance in them. That both err on the same rows, which makes it less, is not known.
+    spread = math.sqrt(max(own * (1 - own) + linear * (1 - linear), 1e-9) / num_rows)
     verdict = (
         "which is little for that many test rows"
         if abs(lead) < 2 * spread
