@@ -12,6 +12,7 @@ from rnnlane.inference.calibration import Bin
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.classes import class_metrics, confused_pairs, metric_notes
 from rnnlane.reports.figures import save_calibration
+from rnnlane.reports.optional import optional
 from rnnlane.reports.page import counted, duration, render_page
 from rnnlane.reports.run_advice import WORTHWHILE, next_steps, overfit_after
 from rnnlane.reports.run_facts import RunFacts
@@ -33,7 +34,8 @@ def write_report(folder: Path, facts: RunFacts) -> Path:
         The file of the report.
     """
     curves = _calibration_curves(facts)
-    save_calibration(curves, folder / "figures" / "calibration.png")
+    with optional("the picture of the calibration"):
+        save_calibration(curves, folder / "figures" / "calibration.png")
     with (folder / "tables" / "test_calibration.csv").open("w", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["probabilities", *Bin._fields])
