@@ -118,7 +118,7 @@ def _fit_and_log(
         fit_s=fit_s,
         sample=sample,
         run_folder=str(record.folder),
-        report=str(report),
+        report=str(report or ""),
         temperature=temperature.used,
         verdict=facts.verdict,
         **describe_classes(confusions, names),

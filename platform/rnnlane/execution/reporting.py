@@ -15,6 +15,7 @@ from rnnlane.inference.calibration import TemperatureChoice, choose_temperature,
 from rnnlane.models.linear import LinearClassifier, fit_linear
 from rnnlane.records.predictions import Predictions
 from rnnlane.reports.artifacts import write_predictions
+from rnnlane.reports.optional import optional
 from rnnlane.reports.run_facts import LinearScores, Mistake, RunFacts, most_confident_mistakes
 from rnnlane.reports.run_report import write_report
 from rnnlane.training.group import in_process
@@ -45,7 +46,7 @@ def write_answers_and_report(
     *,
     prepared: PreparedData,
     splits: Mapping[str, EncodedSplit],
-) -> Path:
+) -> Path | None:
     """Writes what the model answers on val and test, and the report.
 
     Args:
@@ -55,18 +56,17 @@ def write_answers_and_report(
         splits: of that data.
 
     Returns:
-        The file of the report.
-
-    Raises:
-        DataError: the texts of the data cannot be read.
+        The file of the report; None where it cannot be written, as without the texts of the data.
     """
     used = facts.temperature.used
     answers = {name: tempered(one, used) for name, one in facts.predictions.items()}
     write_predictions(folder, answers)
-    facts = replace(facts, mistakes=_mistakes(prepared, answers["val"]))
-    if facts.history:
-        facts = replace(facts, linear=linear_scores(facts.config, prepared, splits))
-    return write_report(folder, facts)
+    with optional("report.html"):
+        facts = replace(facts, mistakes=_mistakes(prepared, answers["val"]))
+        if facts.history:
+            facts = replace(facts, linear=linear_scores(facts.config, prepared, splits))
+        return write_report(folder, facts)
+    return None
 
 
 def _mistakes(prepared: PreparedData, answers: Predictions) -> list[Mistake]:

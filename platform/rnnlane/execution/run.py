@@ -201,7 +201,7 @@ def _log_outcome(
         clip=dict(facts.clip),
         sample=sample,
         run_folder=str(record.folder),
-        report=str(report),
+        report=str(report or ""),
         temperature=temperature.used,
         verdict=facts.verdict,
         metric=config.training.metric,

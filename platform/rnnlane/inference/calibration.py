@@ -86,11 +86,14 @@ def at_temperature(logits: Floats, temperature: float) -> npt.NDArray[np.float64
 def log_probabilities(probabilities: Floats) -> npt.NDArray[np.float64]:
     """Logits that have these probabilities: float64 [N, C].
 
-    What was too small for float32 counts as 1e-38, so that a certain mistake is a large one.
+    What was too small for float32 counts as 1e-38, so that a certain mistake is a large one; but a
+    class that has 0 in every row, as one without train rows has in a linear model, gets -inf.
     """
     # A NaN stays one.
-    floor = np.finfo(np.float32).tiny
-    return np.log(np.maximum(np.asarray(probabilities, np.float64), floor))
+    values, floor = np.asarray(probabilities, np.float64), np.finfo(np.float32).tiny
+    logits: npt.NDArray[np.float64] = np.log(np.maximum(values, floor))
+    logits[:, (values == 0).all(axis=0)] = -np.inf
+    return logits
 
 
 def tempered(predictions: Predictions, temperature: float) -> Predictions:

@@ -73,7 +73,7 @@ class TrainResult(Result):
         confused: true, predicted, rows and share of the most confused pairs of classes on test.
         notes: what to know before trusting the metrics, in sentences.
         metric: what chose the best epoch.
-        report: path of the report.
+        report: path of the report; empty if it could not be written.
         temperature: divides the model's logits; see ``inference.temperature``.
         verdict: why nobody should use the model; None if there is no such reason.
     """
@@ -210,7 +210,7 @@ class SearchResult(Result):
         elapsed_s: seconds of searching, over all attempts.
         clip: of the winner: mean_norm, max_norm, clipped_fraction.
         best_config: path of the winner's experiment file; None if all failed.
-        report: path of the report.
+        report: path of the report; empty if it could not be written.
         run_folder: the search's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
         run_url: MLflow's page of the run; None if the store is no server.

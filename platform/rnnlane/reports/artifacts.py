@@ -22,6 +22,7 @@ from rnnlane.reports.figures import (
     save_curves,
     save_gradient_norms,
 )
+from rnnlane.reports.optional import optional
 from rnnlane.training.loop import Outcome
 
 if TYPE_CHECKING:
@@ -65,14 +66,16 @@ def write_results(
     """
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    save_curves(outcome.history, figures / "curves.png", metric=config.training.metric)
-    save_gradient_norms(
-        outcome.norms,
-        figures / "gradient_norms.png",
-        clip_norm=outcome.clip["max_norm"],
-        clipped_fraction=clipped_fraction(outcome),
-        source=outcome.clip["reason"],
-    )
+    with optional("the picture of the epochs"):
+        save_curves(outcome.history, figures / "curves.png", metric=config.training.metric)
+    with optional("the picture of the gradient norms"):
+        save_gradient_norms(
+            outcome.norms,
+            figures / "gradient_norms.png",
+            clip_norm=outcome.clip["max_norm"],
+            clipped_fraction=clipped_fraction(outcome),
+            source=outcome.clip["reason"],
+        )
     numbers: dict[str, Any] = {
         "best_epoch": outcome.best_epoch,
         "clip": {**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
@@ -108,7 +111,8 @@ def write_answers(
         have its cells.
     """
     matrix = confusions["test"]
-    save_confusion(matrix, class_names, folder / "figures" / "confusion.png")
+    with optional("the picture of the confusion matrix"):
+        save_confusion(matrix, class_names, folder / "figures" / "confusion.png")
     write_class_tables(folder / "tables", confusions, class_names)
     if sample is not None:
         probabilities = np.array([[sample["probabilities"][name] for name in class_names]])
@@ -117,7 +121,9 @@ def write_answers(
             # Cut before this is added, so that the picture's own cut leaves it there.
             title = title if len(title) <= MAX_TITLE_CHARS else f"{title[:MAX_TITLE_CHARS]} ..."
             title += f" (it is {sample['true_label']})"
-        save_confidence([title], probabilities, class_names, folder / "figures" / "confidence.png")
+        picture = folder / "figures" / "confidence.png"
+        with optional("the picture of the sample"):
+            save_confidence([title], probabilities, class_names, picture)
     is_small = len(class_names) <= MAX_MATRIX_CLASSES
     return {
         "test_confusion": matrix.tolist() if is_small else None,

@@ -12,6 +12,7 @@ from rnnlane.inference.calibration import Bin
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.classes import class_metrics, confused_pairs, metric_notes
 from rnnlane.reports.figures import save_calibration
+from rnnlane.reports.optional import optional
 from rnnlane.reports.page import counted, duration, render_page
 from rnnlane.reports.run_advice import WORTHWHILE, next_steps, overfit_after
 from rnnlane.reports.run_facts import RunFacts
@@ -33,7 +34,8 @@ def write_report(folder: Path, facts: RunFacts) -> Path:
         The file of the report.
     """
     curves = _calibration_curves(facts)
-    save_calibration(curves, folder / "figures" / "calibration.png")
+    with optional("the picture of the calibration"):
+        save_calibration(curves, folder / "figures" / "calibration.png")
     with (folder / "tables" / "test_calibration.csv").open("w", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["probabilities", *Bin._fields])
@@ -247,10 +249,10 @@ def _compared(facts: RunFacts) -> list[str]:
             "A linear model on the same tokens is the baseline to beat; `rnnlane baseline` with "
             "this experiment fits one, and the next report of this data shows it."
         ]
-    lead = facts.metrics["test/accuracy"] - facts.linear.metrics["test/accuracy"]
-    num_rows = int(facts.confusions["test"].sum())
-    accuracy = facts.metrics["test/accuracy"]
-    spread = math.sqrt(max(accuracy * (1 - accuracy), 1e-9) / num_rows)
+    own, linear = facts.metrics["test/accuracy"], facts.linear.metrics["test/accuracy"]
+    lead, num_rows = own - linear, int(facts.confusions["test"].sum())
+    # Both have chance in them. That both err on the same rows, which makes it less, is not known.
+    spread = math.sqrt(max(own * (1 - own) + linear * (1 - linear), 1e-9) / num_rows)
     verdict = (
         "which is little for that many test rows"
         if abs(lead) < 2 * spread
@@ -318,7 +320,7 @@ def _calibration(facts: RunFacts) -> list[str]:
         "error, 15 bins)."
     ]
     if fitted is None:
-        return [*sentences, "No temperature can be fitted: val has no mistake to learn from."]
+        return [*sentences, "No temperature can be fitted: val has no mistake that one mends."]
     after = facts.calibration_error(fitted)
     setting = facts.config.inference.temperature
     certain = "too certain" if fitted > 1 else "too hesitant"

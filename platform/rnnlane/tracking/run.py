@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import TrackingError, redact
-from rnnlane.tracking.client import experiment_id, open_client, store_errors
+from rnnlane.tracking.client import experiment_id, one_line, open_client, store_errors
 from rnnlane.tracking.colors import next_color
 from rnnlane.tracking.datasets import DatasetInfo, as_contents
 from rnnlane.tracking.delivery import (
@@ -168,12 +168,20 @@ def terminate_run(
     with store_errors(uri, f"cannot end the run {run_id}"):
         parent = client.get_run(run_id)
         if parent.info.status == "RUNNING" and log_folder is not None and log_folder.is_dir():
-            client.log_artifacts(run_id, str(log_folder))
+            _log_driver_log(client, run_id, log_folder)
         # The parent comes last, so that an interrupted call can be repeated.
         for run in [*child_runs(client, parent), parent]:
             if run.info.status == "RUNNING":
                 client.set_tag(run.info.run_id, REASON_TAG, redact(reason))
                 client.set_terminated(run.info.run_id, status)
+
+
+def _log_driver_log(client: MlflowClient, run_id: str, folder: Path) -> None:
+    """A log that cannot be sent, as to artifacts out of reach, must not leave a run RUNNING."""
+    try:
+        client.log_artifacts(run_id, str(folder))
+    except Exception as error:  # whatever a driver of artifacts raises
+        logger.warning("the driver's log of run %s was not sent: %s", run_id, one_line(error))
 
 
 class MlflowTracker:

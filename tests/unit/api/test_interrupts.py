@@ -26,6 +26,22 @@ def test_an_import_is_finished_before_the_interrupt(tmp_path, monkeypatch):
     assert sys.modules.pop("interrupted_module").is_whole
 
 
+def test_an_import_that_calls_the_verb_can_be_interrupted(tmp_path, monkeypatch):
+    """Of a module that trains; nothing in the block is imported, and the import ends with it."""
+    source = (
+        "import signal, threading\n"
+        "from rnnlane.api.interrupts import whole_imports\n"
+        "with whole_imports():\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    threading.Event().wait(1)\n"
+        "raise AssertionError('not interrupted')\n"
+    )
+    (tmp_path / "module_that_trains.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        import module_that_trains  # noqa: F401
+
+
 def test_elsewhere_it_comes_at_once():
     with pytest.raises(KeyboardInterrupt), whole_imports():
         signal.raise_signal(signal.SIGINT)

@@ -11,6 +11,7 @@ from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.calibration import fit_temperature, tempered
 from rnnlane.inference.predictor import Predictor
 from rnnlane.records.events import RunEvents
+from rnnlane.reports import artifacts
 from support.pages import checked_page
 from support.tiny import tiny_data, tiny_experiment
 from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
@@ -67,6 +68,23 @@ def test_a_baseline_has_one_too_and_the_next_report_shows_it(execute, tmp_path, 
     scores = linear_scores(tiny_experiment(), tiny_prepared(), {})
     assert scores.metrics == result.metrics
     assert scores.origin == f"run {result.run_id[:8]}"
+
+
+def test_a_run_outlives_pictures_and_a_report_that_cannot_be_made(execute, monkeypatch, caplog):
+    def fail(*_args, **_settings):
+        raise ValueError("no such font")
+
+    for module, drawing in [(artifacts, "save_curves"), (artifacts, "save_confusion")]:
+        monkeypatch.setattr(module, drawing, fail)
+    monkeypatch.setattr(reporting, "write_report", fail)
+    result, tracker = execute()
+    assert tracker.status == "FINISHED"
+    assert result.report == ""
+    assert {"results.json", "predictions/test.parquet"} <= tracker.files
+    assert not {"report.html", "figures/curves.png"} & tracker.files
+    for what in ("report.html", "the picture of the epochs"):
+        reason = "because it cannot be made: ValueError: no such font"
+        assert f"{what} is left out, {reason}" in caplog.text
 
 
 def test_no_linear_model_is_fitted_where_that_takes_long(tmp_path, monkeypatch):

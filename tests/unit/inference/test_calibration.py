@@ -11,10 +11,13 @@ from rnnlane.inference.calibration import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     at_temperature,
+    choose_temperature,
     expected_calibration_error,
     fit_temperature,
     reliability,
+    tempered,
 )
+from rnnlane.records.predictions import Predictions
 
 
 class Fixed(ClassifierMixin, BaseEstimator):
@@ -130,6 +133,19 @@ def test_classes_that_cannot_be_do_not_count():
     assert fit_temperature(wider, labels) == pytest.approx(expected)
     more = np.concatenate([wider, wider[:1]]), np.append(labels, 3)
     assert fit_temperature(*more) == pytest.approx(expected)
+
+
+def test_a_class_without_train_rows_does_not_move_the_temperature():
+    """The linear model gives it 0; one val row of it would make any other answer look certain."""
+    logits, labels = rows(num_classes=3)
+    probabilities = np.append(softmax(logits, axis=1), np.zeros((len(logits), 1)), axis=1)
+    labels[:2] = 3
+    keys, names = np.arange(len(labels), dtype=np.uint64), ("a", "b", "c", "never")
+    kept = Predictions(keys, labels, probabilities.astype(np.float32), names)
+    expected = fit_temperature(logits[2:], labels[2:])
+    found = choose_temperature("fit", kept)
+    assert found.used == found.fitted == pytest.approx(expected, rel=1e-3)
+    assert not tempered(kept, 5.0).probabilities[:, 3].any()
 
 
 @pytest.mark.parametrize(

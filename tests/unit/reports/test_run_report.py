@@ -54,6 +54,10 @@ def test_simpler_models_are_compared_with() -> None:
     page = run_report_html(made, [])
     row = r"<td>always bad</td><td>0\.5012</td><td>0\.4900</td><td>0\.3289</td>"
     assert re.search(row, page)
+    # 1.7 standard errors of a difference, 2.6 of one accuracy.
+    close = {**made.metrics, "test/accuracy": made.metrics["test/accuracy"] + 0.025}
+    assert "0.0250 ahead of" in said(run_facts(metrics=close), "comparison")
+    assert "which is little for that" in said(run_facts(metrics=close), "comparison")
     ahead = {**made.metrics, "test/accuracy": made.metrics["test/accuracy"] + 0.09}
     assert "0.0900 ahead of the linear model (run 0a1b2c3d), more than" in said(
         run_facts(metrics=ahead), "comparison"

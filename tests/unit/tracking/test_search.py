@@ -363,6 +363,18 @@ def test_the_trials_of_a_dead_driver_end_with_it_unless_they_had_ended(
     assert client.real.get_run(search.parent.run_id).info.status == "KILLED"
 
 
+def test_a_dead_driver_whose_log_cannot_be_sent_is_ended_all_the_same(
+    start: Callable[..., SearchTracker], client: Unsteady, uri: str, tmp_path: Path
+) -> None:
+    search = start()
+    crash(search)
+    (tmp_path / "log").mkdir()
+    client.script = ["ok", "lost"]
+    terminate_run(uri, search.run_id, "KILLED", reason="it died", log_folder=tmp_path / "log")
+    assert "log_artifacts" in client.calls
+    assert client.real.get_run(search.run_id).info.status == "KILLED"
+
+
 def test_a_record_of_a_trial_that_was_never_opened_is_put_aside(
     start: Callable[..., SearchTracker], caplog: pytest.LogCaptureFixture
 ) -> None:
