@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,4 +76,4 @@ def _show(result: Promotion) -> None:
     page = version_link(result.tracking_uri, result.name, result.version)
     if page is not None:
         output.write(page)
-    output.write(f'use it: rnnlane predict --run {result.model_uri} "a text"')
+    output.write(f'use it: rnnlane predict --run {shlex.quote(result.model_uri)} "a text"')

@@ -18,6 +18,8 @@ from rnnlane.records.results import Comparison
 SIGNIFICANT = 0.05
 # Params that name a run or say how it ends, and that its model does not depend on.
 _NOT_SETTINGS = {"name", "sample_text"}
+# What a calibration measured; the clip value that follows from it says enough.
+_MEASURED = "clip/calibration_"
 _CODE_TAG, _MODEL_TAG = "version.code", "rnnlane.model"
 
 
@@ -79,11 +81,13 @@ def compare_runs(runs: Sequence[KeptRun], *, split: str, num_texts: int) -> Comp
     """
     tests = against_first(runs)
     rows = disagreements(on_shared_rows([run.predictions for run in runs]), limit=num_texts)
+    described = [describe_run(run) for run in runs]
     return Comparison(
         split=split,
         tracking_uri="",
-        runs=[describe_run(run) for run in runs],
-        config=different_settings([run.summary.params for run in runs]),
+        runs=described,
+        config=different_kinds(described)
+        | different_settings([run.summary.params for run in runs]),
         metrics=side_by_side([run.metrics for run in runs]),
         tests=[
             {"run_id": run.summary.run_id, "verdict": verdict(test), **test.as_dict()}
@@ -164,9 +168,16 @@ def different_settings(params: Sequence[Mapping[str, str]]) -> dict[str, list[st
     for key in sorted({key for one in params for key in one}):
         values = [one.get(key) for one in params]
         having = [v for v, own in zip(values, sections, strict=True) if _section(key) in own]
-        if len(set(having)) > 1 and _section(key) not in _NOT_SETTINGS:
+        is_setting = _section(key) not in _NOT_SETTINGS and not key.startswith(_MEASURED)
+        if len(set(having)) > 1 and is_setting:
             different[key] = values
     return different
+
+
+def different_kinds(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[str | None]]:
+    """The kinds of model under ``model``, if they differ: no params say that one is linear."""
+    kinds: list[str | None] = [run["model"] for run in runs]
+    return {"model": kinds} if len(set(kinds)) > 1 else {}
 
 
 def _section(key: str) -> str:

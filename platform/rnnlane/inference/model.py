@@ -105,13 +105,22 @@ class Model:
 
 def _checked(texts: Sequence[str] | pd.Series) -> list[str]:
     """The texts as a list; a missing one of a Series is no str."""
-    given = [] if isinstance(texts, str) else list(texts)
-    wrong = [index for index, text in enumerate(given) if not isinstance(text, str)]
-    if isinstance(texts, str) or wrong:
-        got = "one str" if isinstance(texts, str) else f"{given[wrong[0]]!r} at position {wrong[0]}"
+    import numpy as np
+    import pandas as pd
+
+    # Iterating over a DataFrame or a dict would classify the names of its columns.
+    is_list = isinstance(texts, Sequence | pd.Series | pd.Index | np.ndarray)
+    given = list(texts) if is_list and not isinstance(texts, str | bytes) else None
+    wrong = [index for index, text in enumerate(given or ()) if not isinstance(text, str)]
+    if given is None or wrong:
+        got = f"{given[wrong[0]]!r} at position {wrong[0]}" if given else _kind(texts)
         raise ConfigError(
             f"texts must be a sequence of str, but got {got}",
             where="texts",
-            remedy="give a list of str, or a Series without missing values",
+            remedy="give a list of str, or a Series without missing values, such as table['text']",
         )
     return given
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"one {type(value).__name__}"

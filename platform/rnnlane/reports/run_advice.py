@@ -129,13 +129,14 @@ def _still_improving(facts: RunFacts) -> Iterator[str]:
 def _underfitting(facts: RunFacts) -> Iterator[str]:
     if facts.verdict or len(facts.history) < 3 or facts.best_epoch == len(facts.history):
         return
-    best = facts.history[facts.best_epoch - 1]
-    train, val = best["train/accuracy"], best["val/accuracy"]
+    # An epoch's train accuracy is over its steps, so that of an early one is that of worse weights.
+    train = max(record["train/accuracy"] for record in facts.history)
+    val = facts.history[facts.best_epoch - 1]["val/accuracy"]
     if train < 0.95 and train <= val + 0.01:
         yield (
             "Try a larger model (model.hidden_size, model.bidirectional) or a higher "
-            f"training.learning_rate: it does not do better on train ({train:.4f}) than on val "
-            f"({val:.4f}), so it is not overfitting."
+            f"training.learning_rate: in no epoch did it do better on train ({train:.4f}) than on "
+            f"val ({val:.4f}), so it is not overfitting."
         )
 
 

@@ -26,7 +26,7 @@ MAX_ALIAS_CHARS = 255
 # A question mark would end the name in an address such as models:/NAME@ALIAS.
 _FORBIDDEN = re.compile(r"[/:?\x00-\x1f\x7f]")
 _ALIAS = re.compile(r"[\w-]+")
-_ADDRESS = re.compile(r"models:/(?P<name>[^/]+?)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
+_ADDRESS = re.compile(r"models:/(?P<name>[^/]+?)(?:@(?P<alias>[^/@]+)|/(?P<number>[0-9]{1,9}))")
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def test_the_new_version_is_shown_with_why_it_has_the_alias(call, replaced):
         ({"is_moved": False, "previous": None, "test": None}, "is already champion"),
         ({"test": None, "difference": None}, "not compared"),
         ({"reason": "new\n\x1b[31mdata"}, "new"),
+        ({"model_uri": "models:/my model@x"}, "--run 'models:/my model@x' "),
         ({"tracking_uri": "http://host"}, "http://host/#/models/reviews/versions/3"),
     ],
 )

@@ -94,6 +94,7 @@ def test_a_diverged_run_disagrees_too():
 def test_settings_that_differ():
     first = {"name": "a", "model.cell": "lstm", "text.max_length": "9", "seed": "0"}
     second = {"name": "b", "model.cell": "lstm", "text.max_length": "8", "seed": "0"}
+    first["clip/calibration_norm_mean"], second["clip/calibration_norm_mean"] = "1.5", "1.6"
     assert different_settings([first, second]) == {"text.max_length": ["9", "8"]}
     second |= {"model.cell": "gru", "model.share": "0.5"}
     baseline = {"name": "c", "text.max_length": "8", "seed": "0", "baseline.c": "1"}
@@ -102,6 +103,12 @@ def test_settings_that_differ():
         "model.share": [None, "0.5", None],
         "text.max_length": ["9", "8", "8"],
     }
+
+
+def test_a_linear_model_differs_from_a_recurrent_one_in_its_kind():
+    runs = [kept_run("a", FIRST), kept_run("b", FIRST, tags={"rnnlane.model": "linear"})]
+    compared = compare_runs(runs, split="test", num_texts=1)
+    assert compared.config == {"model": ["rnn", "linear"]}
 
 
 def test_metrics_stand_side_by_side_those_of_val_first():

@@ -37,7 +37,19 @@ def test_a_table_of_answers_keeps_the_index_of_a_series(model):
     assert model.predict(("a film",)).index.tolist() == [0]
 
 
-@pytest.mark.parametrize("texts", ["a film", ["a film", None], pd.Series(["a film", np.nan])])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        "a film",
+        ["a film", None],
+        pd.Series(["a film", np.nan]),
+        pd.DataFrame({"text": ["a film"]}),
+        {"text": ["a film"]},
+        b"a film",
+        None,
+        5,
+    ],
+)
 def test_what_is_no_sequence_of_texts_is_refused(model, texts):
     with pytest.raises(ConfigError, match="texts must be a sequence of str"):
         model.predict(texts)

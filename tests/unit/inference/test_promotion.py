@@ -176,7 +176,10 @@ def test_a_reason_says_something(uri: str, reason: str) -> None:
         promote_in_store(uri, "latest", name="reviews", alias="champion", force=reason)
 
 
-@pytest.mark.parametrize("address", ["models:/", "models:/a", "models:/a@b@", "models:/a/b/c"])
+@pytest.mark.parametrize(
+    "address",
+    ["models:/", "models:/a", "models:/a@b@", "models:/a/b/c", f"models:/a/{10**30}"],
+)
 def test_an_address_of_another_form_is_refused(uri: str, new_run: Any, address: str) -> None:
     new_run(1)
     with pytest.raises(ConfigError, match="is named as models:/NAME@ALIAS"):

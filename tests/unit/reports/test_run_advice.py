@@ -76,6 +76,18 @@ def test_a_run_without_faults_is_said_to_be_one() -> None:
             "Try a larger model",
         ),
         (
+            # The first epoch's train accuracy is of worse weights than its val accuracy.
+            (),
+            {
+                "history": [
+                    {**epoch(1, 0.5, 0.5, 0.9), "train/accuracy": 0.8},
+                    *({**epoch(i, 0.4, 0.5), "train/accuracy": 0.96} for i in (2, 3)),
+                ],
+                "best_epoch": 1,
+            },
+            "Nothing stands out: ",
+        ),
+        (
             (),
             {"clip": {**CLIP, "clipped_fraction": 0.95}},
             "Raise training.clip.max_norm or lower training.l",

@@ -18,7 +18,7 @@ LABEL_WORDS = tuple(
         "label class category target sentiment intent topic emotion polarity genre y "
         "метка класс категория тональность klasse kategorie etiqueta categoria catégorie étiquette "
         "标签 类别 ラベル",
-        "tag type rating stars score spam toxic department queue group gold annotation verdict "
+        "tag type rating stars score spam toxic department queue group gold annotation verdict",
         "priority severity status language lang gender overall",
     )
 )
@@ -99,9 +99,9 @@ class Column:
         return bool(self.values) and matching >= _MOST * len(self.values)
 
     def rank(self, words: Sequence[Iterable[str]]) -> int:
-        """How sure the name is, by words in it: 2, 1, or 0 for none."""
+        """How sure the name is, by words in it: the number of sets for the first, 0 for none."""
         parts = set(re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.name).lower()))
-        return next((2 - n for n, each in enumerate(words) if parts & set(each)), 0)
+        return next((len(words) - n for n, each in enumerate(words) if parts & set(each)), 0)
 
     @property
     def may_be_label(self) -> bool:

@@ -241,6 +241,13 @@ def test_two_columns_that_may_be_the_label_are_said_with_the_flag_that_decides(t
     assert "--label" not in doubts(draft)
 
 
+def test_the_queue_of_a_ticket_comes_before_its_priority(tmp_path):
+    table = [(text, label, "hl"[n % 2]) for n, (text, label) in enumerate(rows())]
+    draft = drafted(tmp_path, lines(table, header=["message", "queue", "priority"]))
+    assert data_of(draft)["columns"]["label"] == "queue"
+    assert "'priority' may be it too; --label decides" in doubts(draft)
+
+
 def test_of_columns_whose_names_say_nothing_the_label_has_few_values(tmp_path):
     table = [(n % 2, n, f"user{n % 30}", text) for n, (text, _) in enumerate(rows(300))]
     draft = drafted(tmp_path, lines(table))
