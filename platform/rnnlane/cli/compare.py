@@ -13,6 +13,7 @@ from rnnlane.cli import output
 from rnnlane.cli.options import Json, TrackingUri, whole_number
 from rnnlane.errors import ConfigError
 from rnnlane.pipeline import compare as compare_runs
+from rnnlane.records.results import p_value_text
 
 if TYPE_CHECKING:
     from rnnlane.records.results import Comparison
@@ -129,7 +130,7 @@ def _write_tests(comparison: Comparison, letters: Sequence[str]) -> None:
             f"{letter} - {first}",
             f"{100 * test['difference']:+.2f}",
             f"{100 * test['low']:+.2f} to {100 * test['high']:+.2f}",
-            _p_value(test["p_value"]),
+            p_value_text(test["p_value"]).removeprefix("= "),
             f"{test['num_won']:,} / {test['num_lost']:,}",
             test["verdict"],
         ]
@@ -192,10 +193,6 @@ def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}"
-
-
-def _p_value(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
 def _cut(text: str, most: int) -> str:

@@ -105,7 +105,13 @@ def _fit_and_log(
     report = write_answers_and_report(results, facts, prepared=prepared, splits=splits)
     tracker.log_artifacts(results)
     model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
-    tracker.set_tags({"rnnlane.model": "linear", "rnnlane.num_ngrams": str(num_ngrams)})
+    tracker.set_tags(
+        {
+            "rnnlane.model": "linear",
+            "rnnlane.num_ngrams": str(num_ngrams),
+            "rnnlane.temperature": f"{temperature.used:.6g}",
+        }
+    )
     return BaselineResult(
         run_id=tracker.run_id,
         tracking_uri=redact(tracker.tracking_uri),

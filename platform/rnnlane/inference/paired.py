@@ -89,11 +89,6 @@ def paired_test(first: Predictions, second: Predictions, *, seed: int = 0) -> Pa
     )
 
 
-def p_value_text(value: float) -> str:
-    """A p-value as papers print it, after a p."""
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
 def shared_rows(
     first: Predictions, second: Predictions
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from rnnlane.errors import ConfigError, DataError, TrackingError, redact
 from rnnlane.inference.comparison import verdict
 from rnnlane.inference.kept import read_predictions
-from rnnlane.inference.paired import LEVEL, PairedTest, p_value_text, paired_test
-from rnnlane.records.results import Promotion
+from rnnlane.inference.paired import LEVEL, PairedTest, paired_test
+from rnnlane.records.results import Promotion, p_value_text
 from rnnlane.tracking.registry import (
     SCHEME,
     Version,

@@ -356,7 +356,8 @@ class Comparison(Result):
             (
                 names[test["run_id"]],
                 f"{test['verdict']}: {100 * test['difference']:+.2f} percentage points "
-                f"({100 * test['low']:+.2f} to {100 * test['high']:+.2f}), p {test['p_value']:.2g}",
+                f"({100 * test['low']:+.2f} to {100 * test['high']:+.2f}), "
+                f"p {p_value_text(test['p_value'])}",
             )
             for test in self.tests
         ]
@@ -374,6 +375,11 @@ class Comparison(Result):
             html.table(config, header=header) if config else "",
             html.paragraphs(self.notes),
         ]
+
+
+def p_value_text(value: float) -> str:
+    """A p-value as papers print it, after a p."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def _read(file: Path) -> str:

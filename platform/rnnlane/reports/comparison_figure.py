@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnlane.inference.paired import p_value_text, shared_rows
+from rnnlane.inference.paired import shared_rows
 from rnnlane.records.predictions import Predictions
-from rnnlane.records.results import Comparison
+from rnnlane.records.results import Comparison, p_value_text
 from rnnlane.reports.figures import BLUE, GRAY, GREEN, ORANGE, PALE, VERMILION, picture
 from rnnlane.reports.lettering import short_names
 

@@ -36,8 +36,10 @@ def verdict(
         return None
     majority = class_names[int(confusion.sum(axis=1).argmax())]
     accuracy, share = accuracy_of(confusion), majority_share(confusion)
+    # Of few test rows chance alone may put an accuracy well above the constant answer's.
+    how = "no better" if accuracy <= share else "not shown to be better"
     text = (
-        f"no better than always answering {majority!r}: its test accuracy is {accuracy:.4f}, "
+        f"{how} than always answering {majority!r}: its test accuracy is {accuracy:.4f}, "
         f"that of the constant answer {share:.4f}"
     )
     return f"{text}; {diverged}" if diverged else text

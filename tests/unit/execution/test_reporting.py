@@ -62,7 +62,8 @@ def test_a_run_has_a_report_at_the_root_of_its_files(plain):
 
 def test_a_baseline_has_one_too_and_the_next_report_shows_it(execute, tmp_path, monkeypatch):
     monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
-    result, _ = execute(verb=execute_baseline, module=baseline)
+    result, tracker = execute(verb=execute_baseline, module=baseline)
+    assert tracker.tags["rnnlane.temperature"] == "1"
     assert "Linear baseline" in page_of(result)
     assert "What simpler models get" in page_of(result)
     scores = linear_scores(tiny_experiment(), tiny_prepared(), {})

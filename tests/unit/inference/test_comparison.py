@@ -126,6 +126,7 @@ def test_a_notebook_shows_the_tests_the_metrics_and_the_settings():
     ]
     comparison = compare_runs(runs, split="test", num_texts=1)
     assert repr(comparison).startswith("Comparison(split test, compared with a, <b> better: +10.00")
+    assert "p &lt; 0.001" in comparison._repr_html_()
     page = comparison._repr_html_()
     assert "&lt;b&gt;" in page
     assert "&lt;gru&gt;" in page

@@ -83,6 +83,7 @@ def test_the_verdict_names_the_constant_answer_and_why():
         "no better than always answering 'good': its test accuracy is 0.6000, "
         "that of the constant answer 0.6000"
     )
+    assert said([[6, 4], [3, 7]]).startswith("not shown to be better than always answering 'bad'")
     assert said(majority, epochs(0.6, 9.0)).endswith(
         "; training diverged in epoch 2 (train loss 9; a uniform guess has 0.6931)"
     )
