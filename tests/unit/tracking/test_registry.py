@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, TrackingError
+from rnnlane.tracking import registry
 from rnnlane.tracking.links import version_link
 from rnnlane.tracking.registry import check_alias, check_name
 
@@ -48,3 +49,24 @@ def test_the_page_of_a_version() -> None:
     assert link is not None
     assert link.startswith("http://host:5000/#/models/a%20b%40c/versions/3")
     assert version_link("sqlite:///a.db", "a", 1) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "is_fault"), [("PERMISSION_DENIED", False), ("INTERNAL_ERROR", True)]
+)
+def test_a_name_that_a_server_with_accounts_denies_has_no_holder(
+    code: str, is_fault: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    class Client:
+        def get_model_version_by_alias(self, *_):
+            raise MlflowException("no", error_code=ErrorCode.Value(code))
+
+    monkeypatch.setattr(registry, "open_client", lambda _: Client())
+    if is_fault:
+        with pytest.raises(TrackingError):
+            registry.holder("http://host", "reviews", "champion")
+    else:
+        assert registry.holder("http://host", "reviews", "champion") is None
