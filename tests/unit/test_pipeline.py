@@ -217,6 +217,20 @@ def test_a_labeled_file_is_scored_and_what_is_left_out_is_told(run, tmp_path):
     assert sum(map(sum, found.confusion)) == 2
 
 
+def test_the_file_that_a_model_was_trained_on_is_said_to_be_it(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = f"{{kind: csv, path: {tmp_path / 'own.csv'}}}"
+    experiment = tmp_path / "experiment.yaml"
+    experiment.write_text(experiment.read_text().replace("{kind: generated}", source))
+    for name in ("own.csv", "other.csv"):
+        (tmp_path / name).write_text("review,stars\na film,good\nfine,bad\n")
+    events, others = Notes(), Notes()
+    pipeline.evaluate(data="own.csv", events=events)
+    pipeline.evaluate(data="other.csv", events=others)
+    assert events.notes[-1].startswith("own.csv is the experiment's own data, and most of its rows")
+    assert others.notes == []
+
+
 def test_a_file_of_texts_that_are_empty_for_the_model_is_refused(run, tmp_path):
     file = tmp_path / "x.csv"
     file.write_text("review,stars\n<br>,good\n")

@@ -22,8 +22,8 @@ Runs = Annotated[
     list[str],
     typer.Argument(
         metavar="RUN",
-        help="Two runs or more: of each its id or the start of it, its name, or latest. The "
-        "others are compared with the first.",
+        help="Two runs or more: of each its id or the start of it, its name, latest, or "
+        "models:/NAME@ALIAS. The others are compared with the first.",
     ),
 ]
 SplitName = Annotated[

@@ -68,7 +68,8 @@ def ui(
         output.write_json({"url": url, "tracking_uri": redact(uri), "served_here": served})
     else:
         # The address on a line of its own: a click opens it.
-        output.write(f"{url}\n({'Ctrl-C ends it' if served else 'the store is a server'})")
+        hint = "it answers in some seconds; Ctrl-C ends it" if served else "the store is a server"
+        output.write(f"{url}\n({hint})")
     if served:
         serve_store(uri, port=port)
     else:

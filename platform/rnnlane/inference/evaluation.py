@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -46,9 +47,20 @@ def evaluate_file(
         events.note(f"rows not scored: {sum(skipped.values()):,} of {total:,} ({reasons})")
     if rows.unknown_labels:
         events.note(f"labels that the model does not know: {counted(rows.unknown_labels)}")
+    if _is_trained_on(data, config):
+        events.note(
+            f"{data} is the experiment's own data, and most of its rows were trained on: other "
+            "texts score lower; without --data the test split is scored"
+        )
     kept = [row for row, is_used in zip(token_ids, used, strict=True) if is_used]
     scores = evaluate_split(run_id, data, encoded_split(kept, labels[used]), predictor)
     return replace(scores, skipped=skipped, unknown_labels=rows.unknown_labels)
+
+
+def _is_trained_on(data: str, config: ExperimentConfig) -> bool:
+    """Whether the file is the experiment's own, and not that of its test rows."""
+    path = config.data.source.locations.get("path")
+    return path is not None and os.path.realpath(path) == os.path.realpath(data)
 
 
 def evaluate_split(run_id: str, split: str, rows: EncodedSplit, predictor: Predictor) -> Evaluation:

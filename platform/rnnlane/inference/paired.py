@@ -111,7 +111,8 @@ def shared_rows(
         raise ConfigError(
             f"runs can be compared on the same rows, but of {len(first):,} and {len(second):,} "
             f"rows they share {num_shared:,}; at most {MAX_UNSHARED:.0%} may be missing",
-            remedy="compare runs of the same data, seed, data.test and data.val",
+            remedy="compare runs of the same data, seed, data.test and data.val; training.seed may "
+            "differ",
         )
     return first_rows, second_rows
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnlane.records.plain_text import lines
+
 
 def render_page(
     template: str,
@@ -34,6 +36,8 @@ def render_page(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        # Texts and names from outside; what templates make is a Markup.
+        finalize=lambda value: lines(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from rnnlane.reports.page import counted
 from rnnlane.reports.run_facts import RunFacts
-from rnnlane.reports.verdict import divergence, majority_share
+from rnnlane.reports.verdict import divergence, interval_of_share, majority_share
 
 MAX_STEPS = 8
 # Of the lowest val loss: how far it must rise again to count as overfitting.
@@ -218,11 +218,10 @@ def _calibration(facts: RunFacts) -> Iterator[str]:
 def _few_rows(facts: RunFacts) -> Iterator[str]:
     num_rows = facts.manifest.splits["val"].num_rows
     if num_rows < _FEW_ROWS:
-        accuracy = facts.metrics["val/accuracy"]
-        spread = 2 * math.sqrt(max(accuracy * (1 - accuracy), 0.0) / max(num_rows, 1))
+        low, high = interval_of_share(facts.metrics["val/accuracy"], max(num_rows, 1))
         yield (
             f"Give val more rows (data.val), or trust small differences less: with {num_rows:,} "
-            f"an accuracy is known to within {spread:.3f}."
+            f"the accuracy may be anything from {low:.1%} to {high:.1%}."
         )
 
 

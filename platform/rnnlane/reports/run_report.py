@@ -16,7 +16,7 @@ from rnnlane.reports.optional import optional
 from rnnlane.reports.page import counted, duration, render_page
 from rnnlane.reports.run_advice import WORTHWHILE, next_steps, overfit_after
 from rnnlane.reports.run_facts import RunFacts
-from rnnlane.reports.verdict import divergence, majority_share
+from rnnlane.reports.verdict import divergence, interval_of_share, majority_share
 
 # Above it the classes with the lowest F1 are shown, and pairs instead of a matrix.
 MAX_CLASSES, NUM_WORST, NUM_PAIRS = 20, 10, 10
@@ -112,7 +112,7 @@ def _figures(facts: RunFacts) -> dict[str, str]:
 def _result(facts: RunFacts) -> list[str]:
     val, test = facts.metrics["val/accuracy"], facts.metrics["test/accuracy"]
     num_rows = int(facts.confusions["test"].sum())
-    low, high = _interval(test, num_rows)
+    low, high = interval_of_share(test, num_rows)
     chosen = f", by whose {facts.config.training.metric} the epoch was chosen" * bool(facts.history)
     sentences = [
         f"{test:.1%} of {counted(num_rows, 'test row')} are classified correctly; of other rows "
@@ -126,15 +126,6 @@ def _result(facts: RunFacts) -> list[str]:
             "time or another source."
         )
     return sentences
-
-
-def _interval(share: float, num_rows: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share."""
-    z2 = 1.96**2
-    center = (share + z2 / (2 * num_rows)) / (1 + z2 / num_rows)
-    half = math.sqrt(z2 * share * (1 - share) / num_rows + z2**2 / (4 * num_rows**2))
-    half /= 1 + z2 / num_rows
-    return max(0.0, center - half), min(1.0, center + half)
 
 
 def _data(facts: RunFacts) -> list[str]:

@@ -99,6 +99,15 @@ def majority_share(confusion: Confusion) -> float:
     return float(num_rows.max()) / float(num_rows.sum()) if num_rows.sum() else math.nan
 
 
+def interval_of_share(share: float, num_rows: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share."""
+    z2 = 1.96**2
+    center = (share + z2 / (2 * num_rows)) / (1 + z2 / num_rows)
+    half = math.sqrt(z2 * share * (1 - share) / num_rows + z2**2 / (4 * num_rows**2))
+    half /= 1 + z2 / num_rows
+    return max(0.0, center - half), min(1.0, center + half)
+
+
 def _is_lost(record: Mapping[str, float], *, limit: float) -> bool:
     losses = record.get("train/loss", 0.0), record.get("val/loss", 0.0)
     return not all(map(math.isfinite, losses)) or losses[0] > limit

@@ -91,12 +91,15 @@ def serve_store(uri: str, *, port: int) -> None:
             ) from None
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
+    # A line for each request of a page would scroll the address out of sight.
+    command += ["--uvicorn-opts", "--log-level warning"]
     # In the environment: every user of the machine can read the command line of a process.
     # Without its job runner: seven processes that no page needs, and that outlive a killed server.
     environment = {
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PYTHONWARNINGS": "ignore",
     }
     with subprocess.Popen(command, env=environment, start_new_session=True) as server:
         try:

@@ -202,3 +202,18 @@ except KeyboardInterrupt:
         [sys.executable, "-c", program], check=False, capture_output=True, text=True
     )
     assert (done.stdout, done.stderr) == ("interrupted\n", "stopping ...\n")
+
+
+def test_ctrl_c_during_the_imports_ends_the_command_without_a_traceback():
+    program = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == "rnnlane.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from rnnlane.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")

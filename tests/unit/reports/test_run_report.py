@@ -17,7 +17,7 @@ from support.pages import checked_page
 from support.run_facts import epoch, predictions, run_facts
 
 NOT_FITTED = TemperatureChoice()
-EVIL = "<script>alert('&')</script>"
+EVIL = "<script>alert('&')</script>\x1b[31m"
 
 
 def said(facts: RunFacts, part: str) -> str:
@@ -145,6 +145,7 @@ def test_page_is_well_formed_escaped_and_needs_no_other_file(tmp_path: Path) -> 
     )
     page = run_report_html(made, [picture])
     assert page.count("&lt;script&gt;") >= 8
+    assert "\x1b" not in page
     checked_page(page, links=["data:image/png;base64,iVBORw=="])
 
 
