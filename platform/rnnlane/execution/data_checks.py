@@ -52,11 +52,19 @@ def _check_both_in_val(prepared: PreparedData) -> None:
 
 def check_same_data(prepared: PreparedData, run: RunSummary) -> None:
     """Refuses data that a run was not trained on."""
+    from rnnlane.execution.environment import CODE_TAG, code_version
+
     expected = run.tags.get("rnnlane.data_fingerprint")
     if prepared.fingerprint != expected:
+        remedy = "name the run's own experiment; for other labeled texts use --data FILE"
+        if run.tags.get(CODE_TAG) != code_version():
+            remedy += (
+                ". If it is its own: other code of rnnlane, which trained it, prepared the same "
+                "rows in another way; train it again"
+            )
         raise ConfigError(
             f"a model is scored on the data it was trained on ({expected}), "
             f"but this experiment's data is {prepared.fingerprint}",
             where=f"run {run.run_id}",
-            remedy="name the run's own experiment; for other labeled texts use --data FILE",
+            remedy=remedy,
         )

@@ -13,13 +13,14 @@ from pathlib import Path
 import rnnlane
 
 VERSIONED = ("rnnlane", "torch", "ray", "mlflow", "pyarrow", "nltk", "scikit-learn", "numpy")
+CODE_TAG = "version.code"
 
 
 def describe_environment() -> dict[str, str]:
     """Tags that describe the environment; what cannot be determined is left out."""
     tags = {f"version.{name}": version for name, version in versions().items()}
     tags["version.python"] = platform.python_version()
-    tags["version.code"] = code_version()
+    tags[CODE_TAG] = code_version()
     return tags | git_state() | _hardware() | _ray_job()
 
 

@@ -24,6 +24,7 @@ from rnnlane.reports.figures import (
     whole_number_ticks,
 )
 from rnnlane.reports.importance import FEW_TRIALS, MIN_TRIALS, Importance, importances
+from rnnlane.reports.optional import optional
 from rnnlane.reports.scales import ABSENT_POSITION, Scale, scale_of
 from rnnlane.reports.trials import (
     learning_curve,
@@ -67,7 +68,12 @@ def write_pictures(search: SearchRecord, folder: Path) -> list[Path]:
         "parallel_coordinates.png": save_parallel_coordinates,
         "learning_curves.png": save_learning_curves,
     }
-    return [folder / name for name, save in drawings.items() if save(search, folder / name)]
+    drawn = []
+    for name, save in drawings.items():
+        with optional(f"the picture {name}"):
+            if save(search, folder / name):
+                drawn.append(folder / name)
+    return drawn
 
 
 def save_best_value(search: SearchRecord, path: Path) -> bool:

@@ -15,6 +15,7 @@ from rnnlane.execution.run_record import RunRecord
 from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports.artifacts import resolved_yaml
+from rnnlane.reports.optional import optional
 from rnnlane.reports.search_figures import write_pictures
 from rnnlane.reports.search_report import report_html, trials_csv
 from rnnlane.tracking.run_links import SEARCH_RUN_TAG
@@ -43,7 +44,8 @@ def write_search_results(
     (folder / "trials.csv").write_text(trials_csv(search), encoding="utf-8")
     pictures = write_pictures(search, folder / "figures")
     report = folder / "report.html"
-    report.write_text(report_html(search, pictures, best_yaml=text), encoding="utf-8")
+    with optional("report.html"):
+        report.write_text(report_html(search, pictures, best_yaml=text), encoding="utf-8")
     return SearchFiles(report=report, best_config=best_config)
 
 

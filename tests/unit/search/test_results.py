@@ -14,6 +14,8 @@ from rnnlane.config.space import trial_experiment
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord
+from rnnlane.reports import search_figures
+from rnnlane.search import results
 from rnnlane.search.results import (
     best_yaml,
     describe_result,
@@ -173,6 +175,20 @@ def test_the_files_of_a_search_hold_every_trial_and_the_winner(tmp_path, record)
     ]
     assert "model.num_layers" in files.report.read_text(encoding="utf-8")
     assert list((tmp_path / "results" / "figures").glob("*.png"))
+
+
+def test_a_search_outlives_what_cannot_be_drawn(tmp_path, record, monkeypatch, caplog):
+    def fail(*_args, **_settings):
+        raise ValueError("no such font")
+
+    monkeypatch.setattr(search_figures, "save_importance", fail)
+    monkeypatch.setattr(results, "report_html", fail)
+    search = found(trial(0, 0.5), trial(1, 0.8))
+    files = write_search_results(tmp_path / "results", experiment(), search, record=record)
+    assert files.best_config.exists()
+    assert (tmp_path / "results" / "figures" / "best_value.png").exists()
+    assert "the picture importance.png is left out" in caplog.text
+    assert "report.html is left out, because it cannot be made: ValueError" in caplog.text
 
 
 def test_the_answer_counts_the_trials_and_names_the_winner(tmp_path, record):
