@@ -31,7 +31,9 @@ Resume = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", metavar="FILE", help="Also write the winner's experiment there."),
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Also write the winner's experiment there."
+    ),
 ]
 
 
