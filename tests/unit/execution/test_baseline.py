@@ -29,7 +29,11 @@ def test_a_baseline_is_fitted_scored_and_logged(monkeypatch, tmp_path):
     [entry] = tracker.history
     assert {"train/accuracy", "val/accuracy", "test/accuracy", "time/fit_s"} <= entry.keys()
     assert {name: entry[name] for name in result.metrics} == result.metrics
-    assert tracker.tags == {"rnnlane.model": "linear", "rnnlane.num_ngrams": str(result.num_ngrams)}
+    assert tracker.tags == {
+        "rnnlane.model": "linear",
+        "rnnlane.num_ngrams": str(result.num_ngrams),
+        "rnnlane.temperature": "1",
+    }
     assert {"experiment.yaml", "results.json", "figures/confusion.png"} <= tracker.files
     assert {"tables/val_classes.csv", "tables/test_confused.csv"} <= tracker.files
     assert [one["rows"] for one in result.classes] == [20, 21]
