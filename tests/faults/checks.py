@@ -20,6 +20,8 @@ _RESULT_TIMES = {"fit_s", "elapsed_s"}
 _DIFFERENT = {
     "is_tracked",
     "run_id",
+    "run_url",
+    "runs_url",
     "run_folder",
     "model_uri",
     "best_config",
