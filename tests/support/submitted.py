@@ -80,7 +80,7 @@ class Submission:
 
     def wait_for_run(self) -> None:
         """Waits until MLflow knows of the run."""
-        self.wait_for(f" in {self._cluster.mlflow_uri}\n")
+        self.wait_for(f" at {self._cluster.mlflow_uri}/#/")
 
     def mark(self, what: str) -> None:
         self.seconds[what] = self.elapsed_s

@@ -21,5 +21,10 @@ def weights_of(result: dict[str, Any]) -> dict[str, Tensor]:
 
 def weights_below(artifacts: Path, run_id: str) -> dict[str, Tensor]:
     """The same, from the folder of a store's artifacts, whose server may be out of reach."""
-    (file,) = artifacts.glob(f"**/{run_id}/artifacts/model/**/{NAME}")
+    models = [
+        file.parent
+        for file in artifacts.glob("**/MLmodel")
+        if f"run_id: {run_id}" in file.read_text()
+    ]
+    (file,) = models[0].glob(f"**/{NAME}")
     return load_file(file)
