@@ -51,7 +51,7 @@ def promote(
 
     Examples:
         rnnlane promote latest --name tickets --alias champion
-            rnnlane promote 1f3e22ab --name tickets --force "new data"
+        rnnlane promote 1f3e22ab --name tickets --force "new data"
     """
     result = promote_run(run, name=name, alias=alias, force=force, tracking_uri=tracking_uri)
     if as_json:

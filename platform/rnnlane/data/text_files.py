@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from rnnlane.data.sources.base import is_utf8
 from rnnlane.data.sources.text_files import marked_encoding
 from rnnlane.errors import DataError
 
@@ -64,7 +65,7 @@ def decode_text(
 
 def _repaired(content: bytes, *, where: str) -> DecodedText:
     lines = content.removesuffix(b"\n").split(b"\n")
-    broken = [number for number, line in enumerate(lines, start=1) if not _is_utf8(line)]
+    broken = [number for number, line in enumerate(lines, start=1) if not is_utf8(line)]
     if len(broken) > MAX_BROKEN_SHARE * len(lines):
         raise DataError(
             f"text must be UTF-8, but {len(broken)} of {len(lines)} lines are not; "
@@ -73,14 +74,6 @@ def _repaired(content: bytes, *, where: str) -> DecodedText:
             remedy="convert the file, for example: iconv -f latin1 -t utf-8 OLD > NEW",
         )
     return DecodedText(content.decode(errors="replace"), len(broken))
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def split_lines(text: str) -> list[str]:

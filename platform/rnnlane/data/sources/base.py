@@ -157,7 +157,7 @@ class FileSource(Source):
         num_rows = num_damaged = num_bytes = 0
         for row in self.read_file(file, columns):
             num_rows += 1
-            num_damaged += not _is_utf8(row.text)
+            num_damaged += not is_utf8(row.text)
             num_bytes += len(row.text or b"")
             if num_rows == _CHECKED_ROWS or num_bytes >= _CHECKED_BYTES:
                 break
@@ -175,7 +175,8 @@ class FileSource(Source):
             yield from self.read_file(file, columns)
 
 
-def _is_utf8(text: bytes | None) -> bool:
+def is_utf8(text: bytes | None) -> bool:
+    """Whether bytes are UTF-8; none are."""
     try:
         (text or b"").decode()
     except UnicodeDecodeError:

@@ -6,6 +6,7 @@ import io
 import re
 from typing import NamedTuple
 
+from rnnlane.data.sources.base import is_utf8
 from rnnlane.data.sources.files import SourceFile
 from rnnlane.data.sources.text_files import marked_encoding, utf16_without_mark
 from rnnlane.errors import DataError
@@ -69,7 +70,7 @@ def _encoding_of(file: SourceFile) -> Encoding:
         if b"\0" in head:
             return Encoding(utf16_without_mark(head) or "utf-8")
         telling = _lines_beyond_ascii(buffered)
-    num_broken = sum(not _is_utf8(line) for line in telling)
+    num_broken = sum(not is_utf8(line) for line in telling)
     if num_broken <= _MAX_BROKEN * len(telling):
         return Encoding("utf-8")
     return _guessed(b"".join(telling), where=str(file.path))
@@ -87,14 +88,6 @@ def _lines_beyond_ascii(stream: io.BufferedReader) -> list[bytes]:
             found.append(line)
             num_kept += len(line)
     return found
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _guessed(sample: bytes, *, where: str) -> Encoding:
