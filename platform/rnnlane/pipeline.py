@@ -398,8 +398,7 @@ def predict(
         ConfigError: there is no such run, or what is given is one text or holds what is no text.
         TrackingError: the store cannot be read, or the run has no model.
     """
-    from rnnlane.tracking.store import download_model, find_run
-    from rnnlane.tracking.uris import resolve_uri
+    from rnnlane.inference.loading import load_predictor
 
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise ConfigError(
@@ -408,13 +407,7 @@ def predict(
             where="texts",
             remedy="give a list of str",
         )
-    uri = resolve_uri(tracking_uri)
-    run_id = find_run(uri, run, with_model=True).run_id
-    with tempfile.TemporaryDirectory() as scratch:
-        bundle = download_model(uri, run_id, Path(scratch))
-        from rnnlane.inference.predictor import Predictor
-
-        predictor = Predictor.load(bundle)
+    _, predictor = load_predictor(run, tracking_uri=tracking_uri)
     return predictor.predict(texts).answers(texts)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnlane.api.progress import shown
@@ -24,15 +22,11 @@ def load_model(run: Run = "latest", *, tracking_uri: str | None = None) -> Model
     Raises:
         RnnlaneError: there is no such run, it has no model, or the store cannot be read.
     """
-    from rnnlane.tracking.store import download_model, find_run
-    from rnnlane.tracking.uris import resolve_uri
+    from rnnlane.inference.loading import load_predictor
 
     name, store = run_and_store(run, tracking_uri)
-    with shown(None), tempfile.TemporaryDirectory() as scratch:
-        uri = resolve_uri(store)
-        run_id = find_run(uri, name, with_model=True).run_id
-        bundle = download_model(uri, run_id, Path(scratch))
+    with shown(None):
+        run_id, predictor = load_predictor(name, tracking_uri=store)
         from rnnlane.inference.model import Model
-        from rnnlane.inference.predictor import Predictor
 
-        return Model(Predictor.load(bundle), run_id=run_id)
+        return Model(predictor, run_id=run_id)

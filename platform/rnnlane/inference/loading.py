@@ -1,0 +1,34 @@
+"""The model of a run, from the store into memory."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnlane.tracking.store import download_model, find_run
+from rnnlane.tracking.uris import resolve_uri
+
+if TYPE_CHECKING:
+    from rnnlane.inference.predictor import Predictor
+
+
+def load_predictor(run: str, *, tracking_uri: str | None) -> tuple[str, Predictor]:
+    """The id of a run, and its model.
+
+    Args:
+        run: an id, the unique prefix of an id, a name, "latest", or ``models:/NAME@ALIAS``.
+        tracking_uri: the MLflow store; None: as for training.
+
+    Raises:
+        ConfigError: there is no such run.
+        TrackingError: the store cannot be read, or the run has no model.
+    """
+    uri = resolve_uri(tracking_uri)
+    run_id = find_run(uri, run, with_model=True).run_id
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = download_model(uri, run_id, Path(scratch))
+        # After the run has been found: it imports torch, which takes seconds.
+        from rnnlane.inference.predictor import Predictor
+
+        return run_id, Predictor.load(bundle)
