@@ -15,31 +15,22 @@ from rnnlane.inference.promotion import promote_in_store
 from rnnlane.records.predictions import Predictions
 from rnnlane.tracking.client import open_client
 from rnnlane.tracking.logged_model import log_model
-from rnnlane.tracking.packaging import Served, save_model
 from rnnlane.tracking.registry import holder
 from rnnlane.tracking.store import find_run
+from support.model_store import EXPERIMENT, make_model, make_store
 
 NUM_ROWS = 400
-EXPERIMENT = "1"
 NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("store")
-    store = f"sqlite:///{folder / 'mlflow.db'}"
-    # The experiment that MLflow makes itself keeps its artifacts in the working directory.
-    open_client(store).create_experiment("tests", artifact_location=str(folder / "artifacts"))
-    return store
+    return make_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    (folder / "bundle").mkdir()
-    (folder / "bundle" / "word.txt").write_text("good")
-    save_model(folder / "bundle", folder / "model", Served("m:C", ("neg", "pos")))
-    return folder / "model"
+    return make_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

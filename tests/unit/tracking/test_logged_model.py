@@ -10,28 +10,18 @@ import pytest
 
 from rnnlane.tracking.client import open_client
 from rnnlane.tracking.logged_model import log_model, model_ids
-from rnnlane.tracking.packaging import Served, save_model
 from rnnlane.tracking.store import download_model
-
-EXPERIMENT = "1"
+from support.model_store import EXPERIMENT, make_model, make_store
 
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("store")
-    store = f"sqlite:///{folder / 'mlflow.db'}"
-    # The experiment that MLflow makes itself keeps its artifacts in the working directory.
-    open_client(store).create_experiment("models", artifact_location=str(folder / "artifacts"))
-    return store
+    return make_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    (folder / "bundle").mkdir()
-    (folder / "bundle" / "word.txt").write_text("good")
-    save_model(folder / "bundle", folder / "model", Served("m:C", ("neg", "pos")))
-    return folder / "model"
+    return make_model(tmp_path_factory.mktemp("model"))
 
 
 def new_run(client: Any) -> str:
