@@ -68,10 +68,12 @@ def runs(
 
 
 def _row(run: RunSummary) -> list[str]:
+    from rnnlane.tracking.store import MODEL_TAG
+
     figures = run.best or run.metrics
     # Runs that earlier versions did not finish do not say which epoch was the best.
     epoch = f"{run.best['epoch']:.0f}" if run.best else "newest"
-    if run.tags.get("rnnlane.model") == "linear" or not set(ACCURACIES) & set(figures):
+    if run.tags.get(MODEL_TAG) == "linear" or not set(ACCURACIES) & set(figures):
         epoch = ""  # a baseline has no epochs, and another tool's run may have no such figures
     accuracies = [f"{figures[key]:.4f}" if key in figures else "" for key in ACCURACIES]
     rows_per_s = figures.get("throughput/rows_per_s")

@@ -28,6 +28,7 @@ from rnnlane.reports.classes import describe_classes
 from rnnlane.reports.run_facts import RunFacts
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
+from rnnlane.tracking.store import MODEL_TAG
 from rnnlane.training.group import in_process
 from rnnlane.training.metrics import confusion, score, score_and_keep, summarize
 
@@ -107,7 +108,7 @@ def _fit_and_log(
     model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
     tracker.set_tags(
         {
-            "rnnlane.model": "linear",
+            MODEL_TAG: "linear",
             "rnnlane.num_ngrams": str(num_ngrams),
             "rnnlane.temperature": f"{temperature.used:.6g}",
         }

@@ -52,9 +52,10 @@ def _check_both_in_val(prepared: PreparedData) -> None:
 
 def check_same_data(prepared: PreparedData, run: RunSummary) -> None:
     """Refuses data that a run was not trained on."""
-    from rnnlane.execution.environment import CODE_TAG, code_version
+    from rnnlane.execution.environment import code_version
+    from rnnlane.tracking.store import CODE_TAG, DATA_TAG
 
-    expected = run.tags.get("rnnlane.data_fingerprint")
+    expected = run.tags.get(DATA_TAG)
     if prepared.fingerprint != expected:
         remedy = "name the run's own experiment; for other labeled texts use --data FILE"
         if run.tags.get(CODE_TAG) != code_version():

@@ -11,9 +11,9 @@ from importlib import metadata
 from pathlib import Path
 
 import rnnlane
+from rnnlane.tracking.store import CODE_TAG
 
 VERSIONED = ("rnnlane", "torch", "ray", "mlflow", "pyarrow", "nltk", "scikit-learn", "numpy")
-CODE_TAG = "version.code"
 
 
 def describe_environment() -> dict[str, str]:

@@ -45,11 +45,10 @@ from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.outbox import has_records, set_aside_if_damaged
 from rnnlane.tracking.run import MlflowTracker, RunSpec, RunStatus, send_outbox, terminate_run
 from rnnlane.tracking.search import SearchTracker
-from rnnlane.tracking.store import find_tagged, is_reachable
+from rnnlane.tracking.store import DATA_TAG, RUN_KEY_TAG, find_tagged, is_reachable
 from rnnlane.tracking.uris import resolve_uri, store_identity
 
 PREDICTOR = "rnnlane.inference:Predictor"
-KEY_TAG = "rnnlane.run_key"
 _WHOLE = {"training.class_weights"}
 
 # A file that is removed when the disk is full: more than a record and the end of a run take.
@@ -190,7 +189,7 @@ def tracked_run(
     record = _without_damaged_outbox(record)
     run_id = record.run_id
     if run_id is None and record.tracking_uri == store_identity(uri):
-        run_id = find_tagged(uri, KEY_TAG, record.key)
+        run_id = find_tagged(uri, RUN_KEY_TAG, record.key)
     store = store_identity(uri)
     if run_id is None:
         record = record.update(tracking_uri=store, is_closed=False)
@@ -255,8 +254,8 @@ def describe_run(
         tags={
             **(tags or {}),
             "rnnlane.config_fingerprint": record.config_fingerprint,
-            "rnnlane.data_fingerprint": record.data_fingerprint,
-            KEY_TAG: record.key,
+            DATA_TAG: record.data_fingerprint,
+            RUN_KEY_TAG: record.key,
             "rnnlane.experiment": config.name,
             **({"mlflow.note.content": config.description} if config.description else {}),
             **describe_environment(),
@@ -346,7 +345,7 @@ def _without_damaged_outbox(record: RunRecord) -> RunRecord:
 def _close_abandoned(uri: str, record: RunRecord) -> None:
     if record.is_closed:
         return
-    run_id = record.run_id or find_tagged(uri, KEY_TAG, record.key)
+    run_id = record.run_id or find_tagged(uri, RUN_KEY_TAG, record.key)
     if run_id is None:
         record.update(tracking_uri=None).discard_unstarted()
         return

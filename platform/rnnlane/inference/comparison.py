@@ -14,13 +14,13 @@ from rnnlane.inference.kept import KeptRun, find_runs_to_compare, read_kept, rea
 from rnnlane.inference.paired import PairedTest, paired_test
 from rnnlane.records.predictions import Predictions
 from rnnlane.records.results import Comparison
+from rnnlane.tracking.store import CODE_TAG, MODEL_TAG
 
 SIGNIFICANT = 0.05
 # Params that name a run or say how it ends, and that its model does not depend on.
 _NOT_SETTINGS = {"name", "sample_text"}
 # What a calibration measured; the clip value that follows from it says enough.
 _MEASURED = "clip/calibration_"
-_CODE_TAG, _MODEL_TAG = "version.code", "rnnlane.model"
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def describe_run(run: KeptRun) -> dict[str, Any]:
     return {
         "run_id": run.summary.run_id,
         "name": run.summary.name,
-        "model": "linear" if run.summary.tags.get(_MODEL_TAG) == "linear" else "rnn",
+        "model": "linear" if run.summary.tags.get(MODEL_TAG) == "linear" else "rnn",
         "epoch": run.epoch,
         "num_rows": len(run.predictions),
     }
@@ -224,7 +224,7 @@ def cautions(runs: Sequence[KeptRun], tests: Sequence[PairedTest]) -> list[str]:
             f"{len(tests)} runs are tested, and by chance alone one in 20 equal runs has p below "
             f"0.05: ask for p below {SIGNIFICANT / len(tests):.2g}"
         )
-    codes = {run.summary.tags.get(_CODE_TAG, "unknown") for run in runs}
+    codes = {run.summary.tags.get(CODE_TAG, "unknown") for run in runs}
     if len(codes) > 1:
         notes.append("the runs were made by different versions of rnnlane's code")
     notes.append(

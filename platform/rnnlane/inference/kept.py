@@ -15,6 +15,7 @@ from rnnlane.data.storage import joined
 from rnnlane.errors import ConfigError, RnnlaneError, TrackingError, redact
 from rnnlane.records.predictions import FOLDER, Predictions
 from rnnlane.tracking.store import (
+    DATA_TAG,
     EXPERIMENT_PATH,
     RunSummary,
     download_artifacts,
@@ -130,7 +131,7 @@ def read_texts(
             with tempfile.TemporaryDirectory() as scratch:
                 file = download_artifacts(uri, run.run_id, EXPERIMENT_PATH, Path(scratch))
                 storage = storage_root(load_experiment(file))
-            fingerprint = run.tags.get("rnnlane.data_fingerprint", "")
+            fingerprint = run.tags.get(DATA_TAG, "")
             path = joined(storage, "prepared", fingerprint)
             return open_prepared(path).texts(split, row_keys), None
         except RnnlaneError as error:

@@ -29,6 +29,8 @@ LATEST = "latest"
 NO_TRIALS = f"tags.`{PARENT_TAG}` IS NULL"
 # Every run of rnnlane has the first tag; searches and their trials, which log no model, the second.
 RUN_KEY_TAG, KIND_TAG = "rnnlane.run_key", "rnnlane.kind"
+# Of its prepared data, of the code that made it, and, of a baseline, what model it is.
+DATA_TAG, CODE_TAG, MODEL_TAG = "rnnlane.data_fingerprint", "version.code", "rnnlane.model"
 HAS_MODEL = (
     f"attributes.status = 'FINISHED' AND tags.`{RUN_KEY_TAG}` IS NOT NULL "
     f"AND tags.`{KIND_TAG}` IS NULL"

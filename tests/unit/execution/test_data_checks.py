@@ -4,11 +4,12 @@ import pytest
 
 from rnnlane.errors import ConfigError
 from rnnlane.execution.data_checks import check_same_data
-from rnnlane.execution.environment import CODE_TAG, code_version
+from rnnlane.execution.environment import code_version
+from rnnlane.tracking.store import CODE_TAG, DATA_TAG
 
 
 def run_of(data, code):
-    return SimpleNamespace(run_id="r", tags={"rnnlane.data_fingerprint": data, CODE_TAG: code})
+    return SimpleNamespace(run_id="r", tags={DATA_TAG: data, CODE_TAG: code})
 
 
 @pytest.mark.parametrize("code", [None, "01234567"])
