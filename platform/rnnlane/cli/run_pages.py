@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from rnnlane.cli import output
@@ -19,7 +20,7 @@ def store_option(config: ExperimentConfig, result: RunResult) -> str:
 
     They do not read the experiment, which may name one.
     """
-    return f" --tracking-uri {result.tracking_uri}" if config.tracking.uri else ""
+    return f" --tracking-uri {shlex.quote(result.tracking_uri)}" if config.tracking.uri else ""
 
 
 def browse_rows(result: RunResult, *, store: str) -> list[list[str]]:

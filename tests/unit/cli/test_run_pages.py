@@ -27,3 +27,6 @@ def test_any_other_store_has_a_command_that_opens_the_run(capsys):
     assert browse_rows(result(), store=store) == [["browse", expected]]
     write_pages(result())
     assert capsys.readouterr().out == ""
+    # As a shell takes it.
+    blanks = store_option(config, result(tracking_uri="sqlite:////my runs/x.db"))
+    assert blanks == " --tracking-uri 'sqlite:////my runs/x.db'"

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -131,3 +133,11 @@ def test_a_notebook_shows_the_tests_the_metrics_and_the_settings():
     assert "&lt;b&gt;" in page
     assert "&lt;gru&gt;" in page
     assert "<b>" not in page.replace("<b>Comparison</b>", "")
+
+
+def test_comparing_and_promoting_import_no_torch():
+    program = (
+        "import sys, rnnlane.inference.comparison, rnnlane.inference.promotion;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
