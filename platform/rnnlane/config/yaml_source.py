@@ -87,7 +87,14 @@ def parse_yaml(text: str, *, origin: str) -> tuple[Any, dict[KeyPath, int]]:
             where=where,
             remedy="correct the syntax; `rnnlane schema` lists the keys",
         ) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        # In words of ours: Python's differ with the call in which the stack ends.
+        raise ConfigError(
+            "lists and mappings are nested too deeply",
+            where=origin,
+            remedy="an experiment has sections of a few levels",
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"not valid YAML: {first_line(error)}", where=origin) from None
     finally:
         if loader is not None:
