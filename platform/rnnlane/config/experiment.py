@@ -393,7 +393,8 @@ class TrainingConfig(Section):
     )
     checkpoint_every_s: Seconds = Field(
         60.0,
-        description="Seconds between checkpoints within an epoch; each epoch also ends with one.",
+        description="Most seconds between checkpoints, to within a step. An epoch ends with "
+        "one too, unless they would take more than 5% of the time; the last epoch always does.",
     )
 
     @model_validator(mode="after")

@@ -68,6 +68,10 @@ class RayEvents(RunEvents):
         """Sends the records of all finished epochs."""
         self._send("epoch", list(history))
 
+    def saved(self, history: list[dict[str, float]]) -> None:
+        """Sends the records of all epochs that a checkpoint has."""
+        self._send("saved", list(history))
+
     def note(self, text: str) -> None:
         """Sends a sentence for people."""
         self._send("note", text)
@@ -88,7 +92,7 @@ class RayEvents(RunEvents):
     def _send(self, method: str, argument: Any) -> None:
         if not self._is_first:
             return
-        # Losing an event is harmless: each epoch event holds all finished epochs.
+        # Losing an event is harmless: each event about epochs holds all of them.
         with contextlib.suppress(RayError):
             self._inbox.put_nowait((method, argument))
 
