@@ -388,8 +388,10 @@ class TrainingConfig(Section):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Of a training step. auto: bfloat16 autocast on GPUs that support it, else "
-        "float32. Val and test are scored in float32, as the model is served.",
+        description="Of a training step on a GPU; CPUs compute in float32. auto: float32, with the "
+        "products of recurrent layers in TF32 where the GPU has it. float32: without TF32. "
+        "bfloat16: autocast, which is slow: 3 bidirectional LSTM layers took 56 ms for 32 rows, "
+        "but 3.2 ms with auto. Val and test are scored in float32, as the model is served.",
     )
     checkpoint_every_s: Seconds = Field(
         60.0,
@@ -417,7 +419,11 @@ class TrackingConfig(Section):
     )
     run_name: str | None = Field(None, description="Name of the run; default: the experiment's.")
     tags: dict[str, str] = Field(default_factory=dict, description="MLflow tags of each run.")
-    system_metrics: bool = Field(True, description="Log CPU, memory, disk and network use.")
+    system_metrics: bool = Field(
+        True,
+        description="Log the use of CPU, memory, disk and network of each machine of the run, and "
+        "of each worker's GPU.",
+    )
     flush_timeout_s: Seconds = Field(
         60.0, description="Seconds to wait at the end for a tracking server that does not answer."
     )

@@ -17,6 +17,7 @@ from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import ConfigError, RnnlaneError
 from rnnlane.execution.inventory import Limits, disk_use, in_words, take_inventory
 from rnnlane.jobs.versions import direct_requirements
+from rnnlane.models.gpu_speed import PERSISTENT
 
 LEAST_FREE_GIB = 2.0
 
@@ -163,5 +164,6 @@ def _gpus() -> Finding:
 
     count = ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else 0
     if count:
-        return Finding("GPUs", True, f"{count:g}")
+        limits = ", ".join(f"{cell} {size.backward}" for cell, size in PERSISTENT.items())
+        return Finding("GPUs", True, f"{count:g}; train fast up to model.hidden_size {limits}")
     return Finding("GPUs", True, "none; training uses CPUs")

@@ -28,6 +28,7 @@ from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.records.results import TrainResult
+from rnnlane.records.system_use import SystemUse
 from rnnlane.reports.artifacts import clipped_fraction, write_inputs, write_results
 from rnnlane.reports.classes import describe_classes
 from rnnlane.reports.run_facts import RunFacts
@@ -102,6 +103,10 @@ class _TrackedEvents(ForwardedEvents):
         best = best_epoch(self._metric, history) + 1 if history else None
         self._tracker.log_history(history, best)
         super().saved(history)
+
+    def system_use(self, use: SystemUse) -> None:
+        self._tracker.add_system_use(use)
+        super().system_use(use)
 
 
 def training_data(

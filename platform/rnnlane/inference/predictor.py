@@ -23,9 +23,9 @@ from rnnlane.inference.bundle import Bundle, load_bundle
 from rnnlane.inference.explain import token_shares
 from rnnlane.models.linear import LinearClassifier
 from rnnlane.records.explanation import Explanation
-from rnnlane.training.loop import served_precision
 from rnnlane.training.memory import readable_memory_errors
 from rnnlane.training.metrics import length_batches
+from rnnlane.training.precision import served_precision
 
 TEXTS_PER_CHUNK = 2048
 _CPU = torch.device("cpu")
@@ -245,9 +245,8 @@ class Predictor:
         """Logits [B, C] of encoded rows, before the temperature.
 
         Args:
-            token_ids: int64 [B, T], padded on the right; as :class:`BatchMaker` makes them for
-                :attr:`device`.
-            lengths: int64 [B].
+            token_ids: int64 [B, T], padded on the right, on :attr:`device`.
+            lengths: int64 [B], on the same device.
         """
         logits: Tensor = self._on_device(token_ids, lengths)
         return logits

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rnnlane.records.progress import Progress
     from rnnlane.records.search import SearchRecord
+    from rnnlane.records.system_use import SystemUse
 
 
 class RunEvents:
@@ -44,6 +45,9 @@ class RunEvents:
     def note(self, text: str) -> None:
         """Something that a person should know, in a sentence."""
 
+    def system_use(self, use: SystemUse) -> None:
+        """A worker has sampled its machine and device; called from a thread of its own."""
+
     def checkpoint(self, write: Callable[[Path], None]) -> None:
         """State to keep; ``write`` fills an empty folder. Called by all workers or by none."""
 
@@ -78,6 +82,10 @@ class ForwardedEvents(RunEvents):
     def note(self, text: str) -> None:
         """See :class:`RunEvents`."""
         self._events.note(text)
+
+    def system_use(self, use: SystemUse) -> None:
+        """See :class:`RunEvents`."""
+        self._events.system_use(use)
 
     def checkpoint(self, write: Callable[[Path], None]) -> None:
         """See :class:`RunEvents`."""

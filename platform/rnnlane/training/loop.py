@@ -20,6 +20,7 @@ from torch import Tensor
 from rnnlane.config.experiment import ExperimentConfig, TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
+from rnnlane.models.gpu_speed import slow_on_gpus
 from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
@@ -31,6 +32,7 @@ from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.metrics import Scores, confusion, score, score_and_keep, summarize
 from rnnlane.training.monitor import EpochMonitor
+from rnnlane.training.precision import served_precision, training_precision
 from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
 from rnnlane.training.state import TrainState
 from rnnlane.training.step import Stepper, build_optimizer
@@ -106,7 +108,10 @@ def run_training(
     """
     training, state = config.training, TrainState()
     best: dict[str, Tensor] | None = None
-    with cpu_settings(group):
+    if group.device.type == "cuda":
+        for note in slow_on_gpus(config):
+            events.note(note)
+    with cpu_settings(group), training_precision(training):
         model = _initial_model(config, data, group)
         optimizer = build_optimizer(model, training)
         feed = _train_feed(config, data, group)
@@ -130,8 +135,7 @@ def run_training(
                     training, step=before + step, num_steps=total, history=state.history
                 )
                 save = checkpointer.is_due(ends_epoch=step == feed.num_steps - 1)
-                max_norm = state.clip.max_norm
-                in_flight.add(stepper(batch, max_norm=max_norm, rate=rate, save=save))
+                in_flight.add(stepper(batch, max_norm=state.clip.max_norm, rate=rate, save=save))
                 finished = in_flight.take_due()
                 monitor.add(finished)
                 asked = any(result.save for result in finished)
@@ -228,17 +232,6 @@ def _served(model: RecurrentClassifier) -> Iterator[None]:
     with served_precision():
         yield
     model.train()
-
-
-@contextmanager
-def served_precision() -> Iterator[None]:
-    """The arithmetic of a served model: float32, also where a step computes with fewer bits."""
-    allowed = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _tested_outcome(

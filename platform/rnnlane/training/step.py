@@ -18,6 +18,7 @@ from rnnlane.training.all_reduce import all_reduce_, flatten, sum_in_order, unfl
 from rnnlane.training.clipping import clip_, gradient_norm, norm_order
 from rnnlane.training.feed import Shard, StepBatch
 from rnnlane.training.group import WorkerGroup
+from rnnlane.training.precision import uses_bfloat16
 from rnnlane.training.step_result import LaunchedStep, local_counters, mark
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -142,10 +143,3 @@ class Stepper:
                 num_tokens=shard.num_tokens,
                 num_positions=shard.active.positions.numel(),
             )
-
-
-def uses_bfloat16(config: TrainingConfig, device: torch.device) -> bool:
-    """Whether the forward pass runs under bfloat16 autocast."""
-    if device.type != "cuda" or config.precision == "float32":
-        return False
-    return config.precision == "bfloat16" or torch.cuda.is_bf16_supported()
