@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
 from rnnlane.config.section import Location, PositiveFloat, PositiveInt, Seconds, Section
+
+Device: TypeAlias = Literal["auto", "cpu", "gpu"]
+"""auto takes a GPU where there is one; gpu insists on one."""
 
 
 class RuntimeConfig(Section):
@@ -22,7 +25,7 @@ class RuntimeConfig(Section):
         "what the cluster has: a run continues from its last checkpoint with fewer when a node is "
         "lost, and with more when one joins. Without a cluster: at most 8 for each CPU.",
     )
-    device: Literal["auto", "cpu", "gpu"] = Field(
+    device: Device = Field(
         "auto", description="auto: a GPU for each worker where the cluster has them, else CPUs."
     )
     cpus_per_worker: PositiveFloat = Field(1.0, description="CPUs that Ray reserves per worker.")

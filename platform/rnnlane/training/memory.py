@@ -27,8 +27,16 @@ def use_huge_pages() -> None:
 
 
 @contextlib.contextmanager
-def readable_memory_errors() -> Iterator[None]:
+def readable_memory_errors(
+    work: str = "training",
+    *,
+    remedy: str = "lower training.global_batch_size, text.max_length or model.hidden_size",
+) -> Iterator[None]:
     """Turns a failed allocation in its block, on a CPU or a GPU, into an error for the user.
+
+    Args:
+        work: what is done in the block.
+        remedy: what to do about it.
 
     Raises:
         ResourceError: there is not enough memory.
@@ -39,7 +47,7 @@ def readable_memory_errors() -> Iterator[None]:
         if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
             raise
         raise ResourceError(
-            f"training needs more memory than there is: {first_line(error)}",
+            f"{work} needs more memory than there is: {first_line(error)}",
             where=platform.node(),
-            remedy="lower training.global_batch_size, text.max_length or model.hidden_size",
+            remedy=remedy,
         ) from error
