@@ -144,7 +144,7 @@ class TrainFeed:
         shards = []
         for number in self._group.own_shards(num_shards):
             own = share(np.arange(len(rows)), batch.labels, rank=number, world_size=num_shards)
-            # Longest first.
+            # Longest first: another order would be another order of sums, so other last bits.
             own = own[np.argsort(-batch.lengths[own], kind="stable")]
             shape = self._shape(batch, own, num_ids=len(ids), num_shards=num_shards)
             packed = torch.empty(shape.num_entries, dtype=torch.int64, pin_memory=self._uses_gpu)
