@@ -94,7 +94,7 @@ def step_parts(group: WorkerGroup, config: ExperimentConfig, num_steps: int) -> 
             fed = time.perf_counter()
             seconds.update(steps.take(batch))
             ended = time.perf_counter()
-            kernels = kernel_seconds(steps.model.body.encoder, batch.shards[0].active.positions)
+            kernels = kernel_seconds(steps.model.body.encoder, batch.shards[0].inputs.positions)
             seconds.update(total=ended - started, feed=fed - started, kernels=kernels)
     return dict(seconds)
 
