@@ -206,7 +206,7 @@ class Predictor:
 
         Args:
             token_ids: int64 [B, T], padded on the right.
-            lengths: int64 [B].
+            lengths: int64 [B], on the same device.
         """
         logits: Tensor = self._model(token_ids, lengths)
         return logits

@@ -31,7 +31,7 @@ class Shard:
         number: which of the global batch's shards it is.
         active: the embedding rows that the global batch uses, and the shard's tokens [B, T] as
             positions among them.
-        lengths: int64 [B], tokens of each row, at least 1; on the CPU.
+        lengths: int64 [B], tokens of each row, at least 1; on the device.
         labels: int64 [B], on the device.
         weights: float32 [B], 1 for a real row and 0 for a padding row; on the device.
         loss_weights: float32 [B], the same times the weight of the row's class.
@@ -130,7 +130,7 @@ class TrainFeed:
         shards = []
         for number in self._group.own_shards(num_shards):
             own = share(rows, self._split.labels, rank=number, world_size=num_shards)
-            # Longest first: packing rows in any other order would have to wait for a GPU.
+            # Longest first: another order would be another order of sums, so other last bits.
             own = own[np.argsort(-self._lengths[own], kind="stable")]
             batch = self._make_batch(own, num_rows=-(-len(rows) // num_shards))
             loss_weights = batch.weights
@@ -143,7 +143,7 @@ class TrainFeed:
                 labels=batch.labels,
                 weights=batch.weights,
                 loss_weights=loss_weights,
-                num_tokens=int(batch.lengths[: len(own)].sum()),
+                num_tokens=int(self._lengths[own].sum()),
                 dropout_seed=_dropout_seed(*entropy, number),
             )
             shards.append(shard)

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from rnnlane.models.classifier import RecurrentClassifier, build_model
-from rnnlane.models.recurrent import RecurrentEncoder
 from rnnlane.training import loop
 from rnnlane.training import step as step_module
 from rnnlane.training.feed import TrainFeed
@@ -34,12 +33,10 @@ class _Idle(torch.optim.Optimizer):
         pass
 
 
-@pytest.mark.parametrize("path", ["_padded", "_packed"])
 @pytest.mark.parametrize(("cell", "pooling"), [("rnn", "last"), ("lstm", "mean"), ("gru", "max")])
-def test_a_step_asks_the_device_for_nothing(monkeypatch, path, cell, pooling):
+def test_a_step_asks_the_device_for_nothing(monkeypatch, cell, pooling):
     """On the device ``meta`` tensors have no values: whoever asks for one fails."""
     group = WorkerGroup(0, 1, torch.device("meta"))
-    monkeypatch.setattr(RecurrentEncoder, "_padded", getattr(RecurrentEncoder, path))
     monkeypatch.setattr(step_module, "LaunchedStep", lambda values, marks, **_: values)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
     config, data = (
