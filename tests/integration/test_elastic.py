@@ -2,6 +2,8 @@
 
 import json
 import os
+import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +24,10 @@ CHANGES = {
     "data": {"source": {"kind": "generated", "num_rows": 3000}},
     "model": {"embedding_dim": 16, "hidden_size": 16, "num_layers": 2, "dropout": 0.2},
     "training": {"epochs": EPOCHS, "checkpoint_every_s": 0.5, "learning_rate": 0.003},
+    "tracking": {"system_metrics": True},
 }
+# Another machine has another name; only root can give this one two.
+OTHER_HOST = "other-host" if os.geteuid() == 0 and shutil.which("unshare") else None
 
 
 @pytest.fixture(scope="module")
@@ -92,19 +97,33 @@ def assert_one_whole_mlflow_run(result: dict) -> None:
     assert [point.step for point in points] == list(range(1, EPOCHS + 1))
 
 
+def assert_every_machine_is_in_mlflow(result: dict) -> None:
+    client = MlflowClient(result["tracking_uri"])
+    cpu = "cpu_utilization_percentage"
+    here = {point.step for point in client.get_metric_history(result["run_id"], f"system/{cpu}")}
+    keys = {key for key in client.get_run(result["run_id"]).data.metrics if "system/" in key}
+    assert not {key for key in keys if platform.node() in key}, "this machine is there twice"
+    if OTHER_HOST is not None:
+        other = f"system/{OTHER_HOST}/"
+        assert {other + cpu, other + "system_memory_usage_percentage"} <= keys
+        points = client.get_metric_history(result["run_id"], other + cpu)
+        assert {point.step for point in points} <= here
+
+
 def test_an_elastic_run_goes_on_with_fewer_and_grows_again(nodes, folder):
-    node = nodes.add()
+    node = nodes.add(host_name=OTHER_HOST)
     run = Run(folder, nodes, "elastic", num_workers=[1, 2], device="cpu", resize_every_s=2.0)
     run.wait_for_workers(2)
     wait_until(lambda: len(checkpoints(run.home)) > 1, what="checkpoints")
     nodes.kill(node)
     run.wait_for_workers(1)
     wait_until(lambda: len(checkpoints(run.home)) > 3, what="checkpoints of one worker")
-    node = nodes.add()
+    node = nodes.add(host_name=OTHER_HOST)
     run.wait_for_workers(2)
     result = run.result()
     assert_every_row_once_an_epoch(run.records, result, epochs=EPOCHS)
     assert_one_whole_mlflow_run(result)
+    assert_every_machine_is_in_mlflow(result)
     nodes.kill(node)
 
 

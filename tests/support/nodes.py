@@ -53,21 +53,33 @@ class RayNodes:
             **environment,
         )
 
-    def add(self, *, hidden: Path | None = None, **environment: str) -> subprocess.Popen:
+    def add(
+        self, *, hidden: Path | None = None, host_name: str | None = None, **environment: str
+    ) -> subprocess.Popen:
         """Starts a node; ``environment`` is added to that of its workers.
 
-        On the node the ``hidden`` folder is empty, which needs root.
+        On the node the ``hidden`` folder is empty, or its machine has another name; both need root.
         """
         return self._start(
-            f"--address={self.address}", "--num-cpus=1", hidden=hidden, **environment
+            f"--address={self.address}",
+            "--num-cpus=1",
+            hidden=hidden,
+            host_name=host_name,
+            **environment,
         )
 
     def _start(
-        self, *options: str, hidden: Path | None = None, **environment: str
+        self,
+        *options: str,
+        hidden: Path | None = None,
+        host_name: str | None = None,
+        **environment: str,
     ) -> subprocess.Popen:
         hide = 'mount -t tmpfs none "$0" && exec "$@"'
+        rename = 'hostname "$0" && exec "$@"'
         command = [
             *(["unshare", "--mount", "sh", "-c", hide, str(hidden)] if hidden else []),
+            *(["unshare", "--uts", "sh", "-c", rename, host_name] if host_name else []),
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
             *("--num-gpus=0", "--node-ip-address=127.0.0.1"),
             *("--object-store-memory=100000000", "--disable-usage-stats"),

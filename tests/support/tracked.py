@@ -15,6 +15,7 @@ from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SourceInfo, SplitStats
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.records.predictions import Predictions
+from rnnlane.records.system_use import SystemUse
 from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.links import Pages
 from support.run_facts import manifest, split_stats
@@ -71,6 +72,7 @@ class RememberedTracker:
         self.bundle: Path | None = None
         self.tags: dict[str, str] = {}
         self.datasets: list[DatasetInfo] = []
+        self.system_uses: list[SystemUse] = []
         self.search_run_id: str | None = None
         self.best_epoch: int | None = None
         self.summary: dict[str, float] = {}
@@ -89,6 +91,9 @@ class RememberedTracker:
 
     def log_summary(self, values: Mapping[str, float]) -> None:
         self.summary |= values
+
+    def add_system_use(self, use: SystemUse) -> None:
+        self.system_uses.append(use)
 
     def log_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
         self.datasets += datasets

@@ -393,7 +393,8 @@ class TrainingConfig(Section):
     )
     checkpoint_every_s: Seconds = Field(
         60.0,
-        description="Seconds between checkpoints within an epoch; each epoch also ends with one.",
+        description="Most seconds between checkpoints, to within a step. An epoch ends with "
+        "one too, unless they would take more than 5% of the time; the last epoch always does.",
     )
 
     @model_validator(mode="after")
@@ -416,7 +417,11 @@ class TrackingConfig(Section):
     )
     run_name: str | None = Field(None, description="Name of the run; default: the experiment's.")
     tags: dict[str, str] = Field(default_factory=dict, description="MLflow tags of each run.")
-    system_metrics: bool = Field(True, description="Log CPU, memory, disk and network use.")
+    system_metrics: bool = Field(
+        True,
+        description="Log the use of CPU, memory, disk and network of each machine of the run, and "
+        "of each worker's GPU.",
+    )
     flush_timeout_s: Seconds = Field(
         60.0, description="Seconds to wait at the end for a tracking server that does not answer."
     )

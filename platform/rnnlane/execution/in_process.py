@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.execution.checkpoint_store import CheckpointStore, errors_name
+from rnnlane.execution.sampling import sampled
 from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.training.group import in_process
@@ -32,7 +33,11 @@ def train_in_process(
     """Trains in this process, from the newest checkpoint in the store if there is one."""
     use_huge_pages()
     group = in_process(config.runtime.device)
-    with scratch_folder() as scratch, readable_memory_errors():
+    with (
+        scratch_folder() as scratch,
+        readable_memory_errors(),
+        sampled(config, group, events=events, with_machine=True),
+    ):
         start = store.fetch_latest(scratch)
         local_events = _LocalEvents(events, store)
         with errors_name(store.root):

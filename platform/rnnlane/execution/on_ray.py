@@ -27,7 +27,7 @@ from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.restart_policy import RestartPolicy
 from rnnlane.execution.restarts import describe_failure
 from rnnlane.execution.scratch import remove_abandoned, scratch_folder
-from rnnlane.execution.worker import worker_loop
+from rnnlane.execution.worker import for_workers, worker_loop
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.internals_train import (
     START_TIMEOUT_VARIABLE,
@@ -114,8 +114,7 @@ def _attempt(
     """One ``TorchTrainer.fit()`` from the newest checkpoint on."""
     with _inbox(events) as inbox:
         setting = {
-            # Without the store's address, which may hold a password; workers never log to it.
-            "config": config.model_dump(mode="json", exclude={"tracking"}),
+            "config": for_workers(config).model_dump(mode="json"),
             "data": data,
             "inbox": inbox,
             "start": _checkpoint_files(store),

@@ -11,12 +11,14 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.experiment import ExperimentConfig, TrackingConfig
 from rnnlane.errors import RnnlaneError, disk_error, is_disk_error, redact
 from rnnlane.execution.checkpoint_store import errors_name
+from rnnlane.execution.sampling import sampled
 from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
+from rnnlane.records.system_use import SystemUse
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import TrainingData, run_training
 from rnnlane.training.memory import readable_memory_errors
@@ -47,7 +49,8 @@ def final_disk_errors(place: str) -> Iterator[None]:
 class RayEvents(RunEvents):
     """Sends events to the driver's queue and checkpoints to Ray Train's storage.
 
-    Only the first worker sends, because all workers have the same events.
+    Only the first worker sends, because all workers have the same events, but for samples of their
+    devices.
 
     Args:
         inbox: queue to the driver.
@@ -68,6 +71,10 @@ class RayEvents(RunEvents):
         """Sends the records of all finished epochs."""
         self._send("epoch", list(history))
 
+    def saved(self, history: list[dict[str, float]]) -> None:
+        """Sends the records of all epochs that a checkpoint has."""
+        self._send("saved", list(history))
+
     def note(self, text: str) -> None:
         """Sends a sentence for people."""
         self._send("note", text)
@@ -85,12 +92,24 @@ class RayEvents(RunEvents):
             with final_disk_errors(self._storage):
                 ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(str(folder)))
 
+    def system_use(self, use: SystemUse) -> None:
+        """Sends a sample, each worker its own."""
+        self._put("system_use", use)
+
     def _send(self, method: str, argument: Any) -> None:
-        if not self._is_first:
-            return
-        # Losing an event is harmless: each epoch event holds all finished epochs.
+        if self._is_first:
+            self._put(method, argument)
+
+    def _put(self, method: str, argument: Any) -> None:
+        # Losing an event is harmless: each event about epochs holds all of them.
         with contextlib.suppress(RayError):
             self._inbox.put_nowait((method, argument))
+
+
+def for_workers(config: ExperimentConfig) -> ExperimentConfig:
+    """An experiment without the store's address, which may hold a password: workers never log."""
+    tracking = TrackingConfig(system_metrics=config.tracking.system_metrics)
+    return config.model_copy(update={"tracking": tracking})
 
 
 def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +146,7 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
         final_disk_errors(tempfile.gettempdir()),
         scratch_folder() as scratch,
         readable_memory_errors(),
+        sampled(config, group, events=events, with_machine=context.get_local_rank() == 0),
     ):
         start = _start_folder(setting["start"], scratch)
         with errors_name(setting["checkpoints"]):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rnnlane.errors import RnnlaneError
 from rnnlane.records.events import RunEvents
 from rnnlane.records.search import TrialRecord, TrialState
+from rnnlane.records.system_use import SystemUse
 from rnnlane.search.study import TrialSpec, TrialStudy
 
 if TYPE_CHECKING:
@@ -106,6 +107,10 @@ class TrialDispatcher:
         elif self._is_past_deadline() and len(history) < spec.config.training.epochs:
             self.end(trial_id, "cut", reason="the time budget was used up")
         return trial_id not in self._running
+
+    def pass_on(self, use: SystemUse) -> None:
+        """Passes on what a trial's process measured of its machine and device."""
+        self._events.system_use(use)
 
     def requeue(self, trial_id: str) -> None:
         """Frees a trial to run under another id, unless it was requeued too often."""

@@ -164,6 +164,8 @@ class _Scheduler(FIFOScheduler):
             return str(TrialScheduler.STOP)
         if result.get("done") or "history" not in result:
             return str(TrialScheduler.CONTINUE)
+        for use in result["system_uses"]:
+            self._dispatcher.pass_on(use)
         stop = self._dispatcher.report(trial.trial_id, result["history"])
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 

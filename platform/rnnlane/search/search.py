@@ -23,11 +23,13 @@ from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import describe_run, flattened, tracked_run
 from rnnlane.execution.run import training_data, vector_match
 from rnnlane.execution.run_record import RunRecord
+from rnnlane.execution.worker import for_workers
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord, TrialState
+from rnnlane.records.system_use import SystemUse
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.trials import trial_name
 from rnnlane.search.dispatcher import TrialEvents
@@ -278,6 +280,9 @@ class _Search(TrialEvents):
             self.note(f"{self._repeat(spec.sample)}: {value}")
         self._report()
 
+    def system_use(self, use: SystemUse) -> None:
+        self._tracker.parent.add_system_use(use)
+
     def _log_progress(self, search: SearchRecord) -> None:
         """Logs how far the search is, and the metrics of the best trial so far as its own."""
         self._tracker.parent.log_history(_progression(search))
@@ -353,8 +358,7 @@ class _Search(TrialEvents):
         )
         config = spec.config.model_copy(update={"runtime": runtime})
         return TrialTask(
-            # Without the store's address, which may hold a password; trials never log to it.
-            config=config.model_dump_json(exclude={"tracking"}),
+            config=for_workers(config).model_dump_json(),
             data=data_key(config),
             checkpoints=self._checkpoints(spec.key),
             gpus_per_worker=resources.gpus_per_worker,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,10 @@ from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.in_process import train_in_process
 from rnnlane.ray_cluster.connect import HEALTH_CHECK_INTERVAL_S
 from rnnlane.records.events import RunEvents
+from rnnlane.records.system_use import SystemUse
 from rnnlane.training.memory import use_huge_pages
+
+MAX_SYSTEM_USES = 60
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,17 @@ def _train(tune_config: dict[str, Any], datasets: dict[str, Any]) -> None:
 class _Reporter(RunEvents):
     """Reports the epochs to the search; Ray Tune stops the process here if it decides so."""
 
+    def __init__(self) -> None:
+        # Those of an epoch that takes hours are too many for one report.
+        self._system_uses: deque[SystemUse] = deque(maxlen=MAX_SYSTEM_USES)
+
     def epoch(self, history: list[dict[str, float]]) -> None:
         """Reports the whole history: after a retry the search may lack more than one epoch."""
         import ray.tune
 
-        ray.tune.report({"history": history})
+        uses = [self._system_uses.popleft() for _ in range(len(self._system_uses))]
+        ray.tune.report({"history": history, "system_uses": uses})
+
+    def system_use(self, use: SystemUse) -> None:
+        """Keeps a sample for the next report."""
+        self._system_uses.append(use)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -33,22 +33,6 @@ def with_context_tags(tags: dict[str, str]) -> dict[str, str]:
     from mlflow.tracking.context.registry import resolve_tags
 
     return dict(resolve_tags(tags))
-
-
-def machine_monitors() -> list[type[Any]]:
-    """Classes that sample the machine: collect_metrics, aggregate_metrics and clear_metrics."""
-    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-    from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-    from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
-
-    return [CPUMonitor, DiskMonitor, NetworkMonitor]
-
-
-def gpu_monitor() -> type[Any]:
-    """The same for GPUs; its constructor raises on a machine without."""
-    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-
-    return GPUMonitor
 
 
 def check_own_input(signature: ModelSignature) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.errors import TrackingError, redact
+from rnnlane.records.system_use import SystemUse
 from rnnlane.tracking.client import experiment_id, one_line, open_client, store_errors
 from rnnlane.tracking.colors import next_color
 from rnnlane.tracking.datasets import DatasetInfo, as_contents
@@ -256,6 +257,11 @@ class MlflowTracker:
         with self._history_lock:
             for kind, content in self._log.new_summary(values):
                 self._write(kind, content)
+
+    def add_system_use(self, use: SystemUse) -> None:
+        """Logs a worker's sample of its machine and device with the next one of this machine."""
+        if self._system_metrics is not None:
+            self._system_metrics.add(use)
 
     def log_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
         """Logs what the run reads; the same data set may be logged again."""

@@ -11,8 +11,10 @@ from ray.exceptions import RayActorError
 
 from rnnlane.errors import ResourceError
 from rnnlane.execution import worker
-from rnnlane.execution.worker import RayEvents
+from rnnlane.execution.worker import RayEvents, for_workers
 from rnnlane.records.progress import Progress
+from rnnlane.records.system_use import SystemUse
+from support.tiny import tiny_experiment
 
 
 class Inbox:
@@ -49,11 +51,13 @@ def test_the_first_worker_sends_the_name_and_argument_of_each_event():
     progress, history = Progress("epoch 1/2", 1, 4), [{"train/loss": 0.5}]
     events.progress(progress)
     events.epoch(history)
+    events.saved(history)
     events.note("a sentence")
     history.append({"train/loss": 0.4})
     assert inbox.messages == [
         ("progress", progress),
         ("epoch", [{"train/loss": 0.5}]),
+        ("saved", [{"train/loss": 0.5}]),
         ("note", "a sentence"),
     ]
 
@@ -62,6 +66,19 @@ def test_other_workers_send_nothing():
     inbox = Inbox()
     RayEvents(inbox, is_first=False, storage="/data").note("a sentence")
     assert inbox.messages == []
+
+
+def test_every_worker_sends_samples_of_its_own():
+    inbox, use = Inbox(), SystemUse("b", {"cpu": 1.0})
+    RayEvents(inbox, is_first=False, storage="/data").system_use(use)
+    assert inbox.messages == [("system_use", use)]
+
+
+def test_workers_learn_whether_to_sample_and_nothing_of_the_store():
+    config = tiny_experiment("tracking.uri=http://me:secret@host", "tracking.system_metrics=false")
+    sent = for_workers(config).model_dump(mode="json")
+    assert sent["tracking"]["system_metrics"] is False
+    assert "secret" not in str(sent)
 
 
 def test_a_driver_that_is_gone_does_not_end_training():

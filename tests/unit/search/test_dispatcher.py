@@ -59,6 +59,9 @@ class Recorder(TrialEvents):
     def note(self, text: str) -> None:
         self.calls.append(("note", text))
 
+    def system_use(self, use: Any) -> None:
+        self.calls.append(("system_use", use))
+
 
 @pytest.fixture
 def now(monkeypatch):
@@ -74,6 +77,12 @@ def dispatch(study: FakeStudy, **limits: Any) -> TrialDispatcher:
         events=Recorder(study.calls),
         **{"max_running": 2, "max_requeues": 1, "deadline": 100.0, **limits},
     )
+
+
+def test_samples_of_machines_are_passed_on():
+    study = FakeStudy(1)
+    dispatch(study).pass_on("use")
+    assert study.calls == [("system_use", "use")]
 
 
 def epochs(num: int) -> list[dict[str, float]]:

@@ -68,8 +68,9 @@ def test_only_an_error_that_is_final_fails_the_trial():
 def test_the_scheduler_stops_a_trial_when_the_dispatcher_says_so(stops, decision):
     dispatcher = FakeDispatcher(stops=stops)
     scheduler = _Scheduler(dispatcher)
-    assert scheduler.on_trial_result(None, tune_trial(), {"history": [1]}) == decision
-    assert dispatcher.calls == [("report", "a", [1])]
+    result = {"history": [1], "system_uses": ["b", "c"]}
+    assert scheduler.on_trial_result(None, tune_trial(), result) == decision
+    assert dispatcher.calls == [("pass_on", "b"), ("pass_on", "c"), ("report", "a", [1])]
 
 
 def test_a_failure_that_would_come_again_ends_the_trial():

@@ -9,15 +9,17 @@ import ray.tune
 from rnnlane.config import experiment_from_mapping
 from rnnlane.errors import JobError, TrainingError
 from rnnlane.execution import on_ray
+from rnnlane.records.system_use import SystemUse
 from rnnlane.search import trial_worker
 from rnnlane.search.trial_worker import TrialTask, run_trial
 
+USE = SystemUse("b", {}, {"gpu_0_power_usage_watts": 100.0})
 HISTORY = [{"epoch": 1.0, "val/loss": 0.5}]
 
 
 @pytest.fixture
 def reported(monkeypatch):
-    """The histories and failures that Ray Tune was given."""
+    """The histories, samples and failures that Ray Tune was given."""
     reported: list[Any] = []
     monkeypatch.setattr(ray.tune, "report", lambda result: reported.extend(result.values()))
     return reported
@@ -32,12 +34,14 @@ def task(folder: Any, *, num_workers: int) -> dict[str, Any]:
 def test_a_trial_with_one_worker_trains_on_its_data_here(tmp_path, monkeypatch, reported):
     def train(config: Any, data: Any, *, store: Any, events: Any) -> None:
         assert (config.name, data) == ("x", "data b")
+        events.system_use(USE)
+        events.epoch(HISTORY)
         events.epoch(HISTORY)
 
     monkeypatch.setattr(trial_worker, "train_in_process", train)
     monkeypatch.setattr(ray, "get", lambda reference: f"data {reference}")
     run_trial(task(tmp_path, num_workers=1), datasets={"a": "a", "b": "b"})
-    assert reported == [HISTORY]
+    assert reported == [HISTORY, [USE], HISTORY, []]
 
 
 def test_a_trial_with_workers_of_its_own_reports_what_came_late(tmp_path, monkeypatch, reported):
@@ -48,7 +52,7 @@ def test_a_trial_with_workers_of_its_own_reports_what_came_late(tmp_path, monkey
     monkeypatch.setattr(on_ray, "train_on_ray", train)
     monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "7")
     run_trial(task(tmp_path, num_workers=2), datasets={"a": "a", "b": "b"})
-    assert reported == [HISTORY]
+    assert reported == [HISTORY, []]
 
 
 def test_only_an_error_that_would_not_come_again_is_raised(tmp_path, monkeypatch, reported):
@@ -63,3 +67,12 @@ def test_only_an_error_that_would_not_come_again_is_raised(tmp_path, monkeypatch
     assert reported == ["the loss is NaN (lower the rate)"]
     with pytest.raises(JobError, match="a worker died"):
         run_trial(task(tmp_path, num_workers=1), datasets={"b": "b"})
+
+
+def test_the_samples_of_a_long_epoch_are_its_newest(reported):
+    reporter = trial_worker._Reporter()
+    uses = [SystemUse("b", {"cpu": float(number)}) for number in range(100)]
+    for use in uses:
+        reporter.system_use(use)
+    reporter.epoch(HISTORY)
+    assert reported == [HISTORY, uses[-60:]]

@@ -57,22 +57,6 @@ def test_mlflows_pages_read_the_tags_of_runs_and_experiments() -> None:
         assert f'"{name}"' in script
 
 
-def test_the_machines_monitors_collect_aggregate_and_clear() -> None:
-    values: dict[str, float] = {}
-    for kind in internals.machine_monitors():
-        monitor = kind()
-        monitor.collect_metrics()
-        values |= monitor.aggregate_metrics()
-        monitor.clear_metrics()
-        assert not monitor.aggregate_metrics()
-    assert {"cpu_utilization_percentage", "disk_usage_percentage"} <= values.keys()
-
-
-def test_the_gpu_monitor_has_the_same_methods() -> None:
-    names = {"collect_metrics", "aggregate_metrics", "clear_metrics"}
-    assert names <= set(dir(internals.gpu_monitor()))
-
-
 def test_database_errors_are_logged_and_worded_as_expected() -> None:
     from mlflow.store.db import utils
 
