@@ -6,6 +6,7 @@ a side is. Everything takes a device, so that it can be tried on a CPU.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,16 +64,16 @@ def gpu_rows(
         device: default: the GPU, without which one row says that there is none.
         overrides: of the experiment.
     """
-    title = f"{name}, GPU, batch {batch_size}:"
     if device is None:
         if not torch.cuda.is_available():
-            yield skipped(f"{title} against the plain loop", "torch sees no GPU")
+            title = f"{name}, GPU, batch {batch_size}: against the plain loop"
+            yield skipped(title, "torch sees no GPU")
             return
         device = torch.device("cuda")
     measured = _Measured(name, batch_size, effort, device, overrides)
-    yield from measured.speed(title)
-    yield measured.device_busy(title)
-    yield measured.feed(title)
+    yield from measured.speed()
+    yield from measured.device_busy()
+    yield measured.feed()
 
 
 class _Measured:
@@ -86,79 +87,97 @@ class _Measured:
         device: torch.device,
         overrides: tuple[str, ...],
     ):
-        self._key, self._effort, self._device = (name, batch_size), effort, device
+        self._name, self._batch_size = name, batch_size
+        self._effort, self._device = effort, device
         self._config = load_experiment(
             ROOT / "experiments" / f"{name}.yaml",
             [f"training.global_batch_size={batch_size}", *overrides],
         )
         self._split = reviews(effort.num_rows)
-        self._group = WorkerGroup(rank=0, world_size=1, device=device)
         self._eager = self._warmed_up(self._config)
+        graphs = self._config.training.model_copy(update={"cuda_graphs": True})
+        self._graphs = self._warmed_up(self._config.model_copy(update={"training": graphs}))
         self._rows_per_s = 0.0
 
     def _warmed_up(self, config: ExperimentConfig) -> OurLoop:
-        loop = OurLoop(self._group, config, split=self._split)
-        loop.rows_per_s(num_steps=loop.feed.num_steps, seconds=self._effort.warm_up_s)
+        group = WorkerGroup(rank=0, world_size=1, device=self._device)
+        loop = OurLoop(group, config, split=self._split)
+        loop.rows_per_s(num_steps=loop.num_steps, seconds=self._effort.warm_up_s)
         return loop
 
-    def speed(self, title: str) -> Iterator[Row]:
-        """Against the plain loop, and against the goal."""
-        effort, device = self._effort, self._device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+    def _title(self, subject: str) -> str:
+        return f"{self._name}, GPU, batch {self._batch_size}: {subject}"
+
+    def speed(self) -> Iterator[Row]:
+        """Against the plain loop, against the goal, and with graphs against without."""
         plain = PlainLoop(
             self._config.model,
             self._split,
             vocabulary_size=VOCABULARY_SIZE,
-            batch_size=self._key[1],
-            device=device,
+            batch_size=self._batch_size,
+            device=self._device,
         )
         plain.rows_per_s(num_steps=2)
-        sides = [self._eager, plain]
+        sides = (self._graphs, self._eager, plain)
         rounds = alternate(
-            *(lambda side=side: side.rows_per_s(seconds=effort.seconds) for side in sides),
-            rounds=effort.rounds,
+            *(functools.partial(side.rows_per_s, seconds=self._effort.seconds) for side in sides),
+            rounds=self._effort.rounds,
         )
-        self._rows_per_s, loop = medians(rounds)
-        details: dict[str, float | str] = {"rnnlane rows/s": self._rows_per_s, "plain loop": loop}
-        if device.type == "cuda":
-            details["device"] = torch.cuda.get_device_name(device)
-            details["most memory GB"] = torch.cuda.max_memory_allocated(device) / 1e9
+        graphs, eager, loop = medians(rounds)
+        self._rows_per_s = graphs
         yield row(
-            f"{title} against the plain loop",
-            [ours / theirs for ours, theirs in rounds],
-            goal=AGAINST_PLAIN if self._key[1] == min(BATCH_SIZES) else None,
-            details=details,
+            self._title("against the plain loop"),
+            [ours / theirs for ours, _, theirs in rounds],
+            goal=AGAINST_PLAIN if self._batch_size == min(BATCH_SIZES) else None,
+            details={"rows/s": graphs, "without graphs": eager, "plain loop": loop}
+            | self._memory(),
         )
-        if goal := GOALS.get(self._key):
-            yield row(f"{title} of {goal:,} rows/s", [ours / goal for ours, _ in rounds], goal=1.0)
+        if goal := GOALS.get((self._name, self._batch_size)):
+            yield row(
+                self._title(f"of {goal:,} rows/s"), [ours / goal for ours, *_ in rounds], goal=1.0
+            )
+        yield row(
+            self._title("graphs against launched kernels"),
+            [ours / launched for ours, launched, _ in rounds],
+            details={f"note {number}": note for number, note in enumerate(self._graphs.notes, 1)},
+        )
 
-    def device_busy(self, title: str) -> Row:
+    def _memory(self) -> dict[str, float | str]:
+        if self._device.type != "cuda":
+            return {}
+        name, most = torch.cuda.get_device_name(), torch.cuda.max_memory_allocated()
+        return {"device": name, "most memory of all sides GB": most / 1e9}
+
+    def device_busy(self) -> Iterator[Row]:
         """The share of the time in which the device works, and what it works on."""
         steps = self._effort.profiled_steps
-        kernels = kernels_of(lambda: self._eager.rows_per_s(num_steps=steps), self._device)
-        return row(
-            f"{title} device busy",
-            [busy_share(kernels)],
-            goal=BUSY,
-            details={
-                "in recurrent kernels": f"{recurrent_share(kernels):.0%}",
-                "kernels a step": len(kernels) / steps,
-                "largest": largest(kernels),
-            },
-        )
+        for subject, side, goal in (
+            ("device busy", self._graphs, BUSY),
+            ("device busy, without graphs", self._eager, None),
+        ):
+            kernels = kernels_of(functools.partial(side.rows_per_s, num_steps=steps), self._device)
+            yield row(
+                self._title(subject),
+                [busy_share(kernels)],
+                goal=goal,
+                details={
+                    "in recurrent kernels": f"{recurrent_share(kernels):.0%}",
+                    "kernels a step": len(kernels) / steps,
+                    "largest": largest(kernels),
+                },
+            )
 
-    def feed(self, title: str) -> Row:
+    def feed(self) -> Row:
         """Making batches alone against whole steps: far above 1 unless steps wait for the feed."""
-        batches, taken = self._eager.feed.steps(1), 0
-        started = time.perf_counter()
-        for _ in batches:
+        taken, started = 0, time.perf_counter()
+        for _ in self._graphs.feed_alone():
             taken += 1
-            if time.perf_counter() - started >= self._effort.seconds:
+            took = time.perf_counter() - started
+            if took >= self._effort.seconds:
                 break
-        alone = self._key[1] * taken / (time.perf_counter() - started)
+        alone = self._batch_size * taken / took
         return row(
-            f"{title} the feed alone against whole steps",
+            self._title("the feed alone against whole steps"),
             [alone / self._rows_per_s],
             details={"feed rows/s": alone},
         )

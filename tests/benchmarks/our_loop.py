@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,11 +20,13 @@ from rnnlane.models.classifier import build_model
 from rnnlane.models.encoder import Encoder
 from rnnlane.models.recurrent import RecurrentEncoder
 from rnnlane.training.feed import StepBatch, TrainFeed
+from rnnlane.training.graphs import graphs_for
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.loop import cpu_settings
 from rnnlane.training.step import Stepper, build_optimizer
 from rnnlane.training.step_result import PARTS, LaunchedStep
+from support.events import Remembered
 
 VOCABULARY_SIZE = 30_000
 
@@ -37,7 +41,12 @@ def reviews(num_rows: int = 4096, *, vocabulary_size: int = VOCABULARY_SIZE) -> 
 
 
 class OurLoop:
-    """A model about to train, and its batches without end; one step has warmed it up."""
+    """A model about to train, and its batches without end; one step has warmed it up.
+
+    Attributes:
+        num_steps: of an epoch.
+        notes: what a person would be told.
+    """
 
     def __init__(
         self,
@@ -51,14 +60,22 @@ class OurLoop:
         model = build_model(config.model, vocabulary_size=vocabulary_size, num_classes=2, seed=0)
         self.model = model.to(group.device)
         optimizer = build_optimizer(self.model, config.training)
-        self._stepper = Stepper(self.model, optimizer, config.training, group=group)
-        self.feed = TrainFeed(
-            split, config.training, seed=0, vocabulary_size=vocabulary_size, group=group
+        events = Remembered()
+        graphs = graphs_for(config.training, group.device, events)
+        self.notes = events.notes
+        self._stepper = Stepper(self.model, optimizer, config.training, group=group, graphs=graphs)
+        self._feed_of = functools.partial(
+            TrainFeed, split, config.training, seed=0, vocabulary_size=vocabulary_size, group=group
         )
-        epochs = itertools.count(1)
-        self.batches = itertools.chain.from_iterable(self.feed.steps(epoch) for epoch in epochs)
+        self.num_steps = self._feed_of().num_steps
+        self.batches = self.feed_alone()
         with cpu_settings(group):
             self.take(next(self.batches))
+
+    def feed_alone(self) -> Iterator[StepBatch]:
+        """Batches without end, of a feed of their own."""
+        feed = self._feed_of()
+        return itertools.chain.from_iterable(feed.steps(epoch) for epoch in itertools.count(1))
 
     def launch(self, batch: StepBatch) -> LaunchedStep:
         return self._stepper(batch, max_norm=3.0, rate=1e-3)
@@ -103,7 +120,7 @@ def step_parts(group: WorkerGroup, config: ExperimentConfig, num_steps: int) -> 
             fed = time.perf_counter()
             seconds.update(loop.take(batch))
             ended = time.perf_counter()
-            kernels = kernel_seconds(loop.model.body.encoder, batch.shards[0].active.positions)
+            kernels = kernel_seconds(loop.model.body.encoder, batch.shards[0].inputs.positions)
             seconds.update(total=ended - started, feed=fed - started, kernels=kernels)
     return dict(seconds)
 

@@ -17,11 +17,13 @@ def test_each_row_comes_with_a_value(device, name):
     subjects = [row.name.removeprefix(f"{name}, GPU, batch 4: ") for row in rows]
     assert subjects == [
         "against the plain loop",
+        "graphs against launched kernels",
         "device busy",
+        "device busy, without graphs",
         "the feed alone against whole steps",
     ]
     assert all(math.isfinite(row.value) and row.value > 0 for row in rows)
-    assert 0 < rows[1].value <= 1
+    assert all(0 < row.value <= 1 for row in rows if "busy" in row.name)
 
 
 def test_shares_of_kernels():

@@ -391,6 +391,12 @@ class TrainingConfig(Section):
         description="Of a training step. auto: bfloat16 autocast on GPUs that support it, else "
         "float32. Val and test are scored in float32, as the model is served.",
     )
+    cuda_graphs: bool = Field(
+        False,
+        description="Capture each shape of a training step once as CUDA graphs, which launch all "
+        "its kernels at once; where that fails, steps run without. Not yet proven on a GPU; a CPU "
+        "has no use for it.",
+    )
     checkpoint_every_s: Seconds = Field(
         60.0,
         description="Most seconds between checkpoints, to within a step. An epoch ends with "

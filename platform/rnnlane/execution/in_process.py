@@ -12,7 +12,7 @@ from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.training.group import in_process
 from rnnlane.training.loop import Outcome, TrainingData, run_training
-from rnnlane.training.memory import readable_memory_errors, use_huge_pages
+from rnnlane.training.memory import readable_memory_errors, set_torch_variables
 
 
 class _LocalEvents(ForwardedEvents):
@@ -31,7 +31,7 @@ def train_in_process(
     config: ExperimentConfig, data: TrainingData, *, store: CheckpointStore, events: RunEvents
 ) -> Outcome:
     """Trains in this process, from the newest checkpoint in the store if there is one."""
-    use_huge_pages()
+    set_torch_variables()
     group = in_process(config.runtime.device)
     with (
         scratch_folder() as scratch,

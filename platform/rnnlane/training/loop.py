@@ -27,6 +27,7 @@ from rnnlane.training.calibration import calibrate_clip
 from rnnlane.training.checkpoint import Checkpointer, copied_weights, load_checkpoint, on_host
 from rnnlane.training.class_weights import class_weights
 from rnnlane.training.feed import TrainFeed
+from rnnlane.training.graphs import graphs_for
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.metrics import Scores, confusion, score, score_and_keep, summarize
@@ -116,7 +117,8 @@ def run_training(
             events.epoch(state.history)
         if state.clip is None:
             state.clip = calibrate_clip(config, model, feed, group=group, events=events)
-        stepper = Stepper(model, optimizer, training, group=group)
+        graphs = graphs_for(training, group.device, events)
+        stepper = Stepper(model, optimizer, training, group=group, graphs=graphs)
         checkpointer = Checkpointer(model, optimizer, events, every_s=training.checkpoint_every_s)
         total = training.epochs * feed.num_steps
 

@@ -1,4 +1,4 @@
-"""How torch allocates large tensors on the CPU, and what is said where memory runs out."""
+"""The variables that torch reads when it starts, and what is said where memory runs out."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from rnnlane.errors import ResourceError, first_line
 
 # Of torch, CUDA, cuBLAS and cuDNN, which raise RuntimeError.
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|ALLOC_FAILED", re.IGNORECASE)
-HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
+# Large tensors on huge pages: those of a step are allocated and freed again and again, and with
+# small pages the kernel spends up to a third of the step of a large LSTM on mapping them. And a
+# workspace of a fixed size for cuBLAS, without which its sums may come in another order.
+TORCH_VARIABLES = {"THP_MEM_ALLOC_ENABLE": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
-def use_huge_pages() -> None:
-    """Puts large tensors on huge pages, unless the environment sets it already.
+def set_torch_variables() -> None:
+    """Sets what torch and CUDA read once in a process, unless the environment has it already.
 
-    The tensors of a step are allocated and freed again and again; with small pages the kernel
-    spends up to a third of the step of a large LSTM on mapping them. Torch reads the variable once,
-    at the first tensor of the process.
+    Must come before the first tensor.
     """
-    for name, value in HUGE_PAGES.items():
+    for name, value in TORCH_VARIABLES.items():
         os.environ.setdefault(name, value)
 
 
