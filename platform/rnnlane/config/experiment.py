@@ -393,6 +393,12 @@ class TrainingConfig(Section):
         "bfloat16: autocast, which is slow: 3 bidirectional LSTM layers took 56 ms for 32 rows, "
         "but 3.2 ms with auto. Val and test are scored in float32, as the model is served.",
     )
+    cuda_graphs: bool = Field(
+        False,
+        description="Capture each shape of a training step once as CUDA graphs, which launch all "
+        "its kernels at once; where that fails, steps run without. Not yet proven on a GPU; a CPU "
+        "has no use for it.",
+    )
     checkpoint_every_s: Seconds = Field(
         60.0,
         description="Most seconds between checkpoints, to within a step. An epoch ends with "

@@ -14,7 +14,7 @@ from rnnlane.execution.in_process import train_in_process
 from rnnlane.ray_cluster.connect import HEALTH_CHECK_INTERVAL_S
 from rnnlane.records.events import RunEvents
 from rnnlane.records.system_use import SystemUse
-from rnnlane.training.memory import use_huge_pages
+from rnnlane.training.memory import set_torch_variables
 
 MAX_SYSTEM_USES = 60
 
@@ -50,24 +50,35 @@ def run_trial(tune_config: dict[str, Any], *, datasets: dict[str, Any]) -> None:
     """
     import ray.tune
 
+    failure = None
     try:
         _train(tune_config, datasets)
     except JobError:
         raise
     except RnnlaneError as error:
-        ray.tune.report({"failure": str(error)})
+        failure = str(error)
+    # Not before the error is gone, whose traceback holds the trial's tensors: the next trial in
+    # this process may start while the report has not returned.
+    if failure is not None:
+        ray.tune.report({"failure": failure})
 
 
 def _train(tune_config: dict[str, Any], datasets: dict[str, Any]) -> None:
     import ray
 
-    use_huge_pages()
+    set_torch_variables()
     task = TrialTask(**tune_config)
     config = ExperimentConfig.model_validate_json(task.config)
     store = CheckpointStore(task.checkpoints)
     data = datasets[task.data]
     if config.runtime.num_workers == 1:
-        train_in_process(config, ray.get(data), store=store, events=_Reporter())
+        train_in_process(
+            config,
+            ray.get(data),
+            store=store,
+            events=_Reporter(),
+            gpu_share=task.gpus_per_worker,
+        )
         return
     # Imported here: a trial with one worker does not need Ray Train.
     from rnnlane.execution.on_ray import train_on_ray

@@ -28,6 +28,7 @@ from rnnlane.training.calibration import calibrate_clip
 from rnnlane.training.checkpoint import Checkpointer, copied_weights, load_checkpoint, on_host
 from rnnlane.training.class_weights import class_weights
 from rnnlane.training.feed import TrainFeed
+from rnnlane.training.graphs import graphs_for
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.metrics import Scores, confusion, score, score_and_keep, summarize
@@ -121,7 +122,8 @@ def run_training(
             events.epoch(state.history)
         if state.clip is None:
             state.clip = calibrate_clip(config, model, feed, group=group, events=events)
-        stepper = Stepper(model, optimizer, training, group=group)
+        graphs = graphs_for(training, group.device, events)
+        stepper = Stepper(model, optimizer, training, group=group, graphs=graphs)
         checkpointer = Checkpointer(model, optimizer, events, every_s=training.checkpoint_every_s)
         total = training.epochs * feed.num_steps
 
@@ -136,15 +138,11 @@ def run_training(
                 )
                 save = checkpointer.is_due(ends_epoch=step == feed.num_steps - 1)
                 in_flight.add(stepper(batch, max_norm=state.clip.max_norm, rate=rate, save=save))
-                finished = in_flight.take_due()
-                monitor.add(finished)
-                asked = any(result.save for result in finished)
+                asked = monitor.add(in_flight.take_due())
                 if asked and state.step < feed.num_steps:
                     checkpointer.save(state, best)
                     monitor.restart_clock()
-            finished = in_flight.take_all()
-            monitor.add(finished)
-            asked = asked or any(result.save for result in finished)
+            asked = monitor.add(in_flight.take_all()) or asked
 
             record = state.epoch_record(num_rows=feed.num_rows, rate=rate)
             state.end_epoch(record | _validate(model, data, group))

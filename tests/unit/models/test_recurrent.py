@@ -226,22 +226,6 @@ def test_each_layer_and_direction_has_its_weights_in_one_block(cell: str) -> Non
             assert torch.equal(value, weights[name]), name
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@SHAPES
-def test_gpu_and_cpu_give_the_same(cell: str, num_layers: int, bidirectional: bool) -> None:
-    encoder = make_encoder(cell=cell, num_layers=num_layers, bidirectional=bidirectional)
-    rows = rows_of(LENGTHS, extra_padding=2)
-    outputs, final = encoder(rows, LENGTHS)
-
-    gpu_outputs, gpu_final = encoder.cuda()(rows.cuda(), LENGTHS.cuda())
-
-    torch.testing.assert_close(gpu_final.cpu(), final, atol=1e-3, rtol=0)
-    torch.testing.assert_close(
-        real(gpu_outputs.cpu(), LENGTHS), real(outputs, LENGTHS), atol=1e-3, rtol=0
-    )
-
-
 def test_dropout_acts_between_layers_and_only_while_training() -> None:
     encoder = make_encoder(num_layers=2, dropout=0.5)
     rows = rows_of(LENGTHS)
