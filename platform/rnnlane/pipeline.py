@@ -406,8 +406,7 @@ def predict(
         answer is more than a guess; see :func:`rnnlane.inference.predictor.is_sure`.
 
     Raises:
-        ConfigError: there is no such run or device, or what is given is one text or holds what is
-            no text.
+        ConfigError: there is no such run or device, or what is given is no sequence of texts.
         ResourceError: a GPU is wanted, but there is none, or memory runs out.
         TrackingError: the store cannot be read, or the run has no model.
     """

@@ -50,7 +50,7 @@ def _mlflow(uri: str | None) -> dict[str, str | None]:
     if not uri:
         return {"uri": None, "error": None}
     try:
-        from rnnlane.config.experiment import TrackingConfig
+        from rnnlane.config.tracking import TrackingConfig
         from rnnlane.errors import redact
         from rnnlane.tracking.store import check_store
     except ImportError as error:
