@@ -5,7 +5,7 @@ READY := .venv/.ready
 # Two test files at a time: most of their seconds are processes that start and wait.
 TWO_FILES := -n 2 --dist loadfile
 
-.PHONY: setup demo docs test test-slow test-hosts test-failed lint bench pictures clean
+.PHONY: setup demo docs test test-slow test-hosts test-gpu test-failed lint bench pictures clean
 
 setup: $(READY)
 
@@ -27,7 +27,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(TWO_FILES) -m "not slow and not gpu"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest $(TWO_FILES) -m "(slow or gpu) and not hosts"
+	$(BIN)/python -m pytest $(TWO_FILES) -m "slow and not gpu and not hosts"
 
 # What failed last, one test at a time: two files at a time can be too much for a busy machine.
 test-failed: $(READY)
@@ -35,6 +35,10 @@ test-failed: $(READY)
 
 test-hosts: $(READY)
 	$(BIN)/python -m pytest -m hosts
+
+# Says that it skipped, and why, where there is no GPU.
+test-gpu: $(READY)
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 lint: $(READY)
 	$(BIN)/ruff check platform tests cluster

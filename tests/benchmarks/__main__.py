@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 # rnnlane asks for huge pages for the processes that run its own loop.
 torch.zeros(1)
 
-from benchmarks.gpu import gpu_rows  # noqa: E402
+from benchmarks.gpu import BATCH_SIZES, Effort, gpu_rows  # noqa: E402
 from benchmarks.measure import Row  # noqa: E402
 from benchmarks.predicting import predicting_rows  # noqa: E402
 from benchmarks.preparing import cold_rows, memory_rows, speed_rows  # noqa: E402
@@ -36,10 +36,10 @@ from benchmarks.steps import bytes_rows, limit_rows, scaling_rows, shards_rows  
 from benchmarks.training import training_rows  # noqa: E402
 from rnnlane.execution.environment import describe_environment  # noqa: E402
 
-Measure = Callable[[Path], list[Row]]
+Measure = Callable[[Path], Iterable[Row]]
 
 
-def _all_rows() -> dict[str, Measure]:
+def _all_rows(effort: Effort) -> dict[str, Measure]:
     """What can be measured, by key, in the order of measuring."""
     measures: dict[str, Measure] = {
         f"{key}/{name}": functools.partial(function, name)
@@ -51,7 +51,10 @@ def _all_rows() -> dict[str, Measure]:
         measures[f"shards/{name}"] = functools.partial(shards_rows, name)
     measures["start"] = starting_rows
     measures["predict/lstm-1"] = functools.partial(predicting_rows, "lstm-1")
-    measures["gpu/bilstm-3"] = functools.partial(gpu_rows, "bilstm-3")
+    for name in NAMES:
+        for size in BATCH_SIZES:
+            on_gpu = functools.partial(gpu_rows, name, size, effort=effort)
+            measures[f"gpu/{name}/{size}"] = on_gpu
     # From here on a Ray of this process idles beside what is measured.
     for name in NAMES:
         measures[f"training/{name}"] = functools.partial(training_rows, name)
@@ -61,15 +64,22 @@ def _all_rows() -> dict[str, Measure]:
 
 
 def main() -> None:
-    measures = _all_rows()
+    keys = list(_all_rows(Effort()))
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="*", metavar="KEY", help=f"of {', '.join(measures)}")
+    parser.add_argument("--only", nargs="*", metavar="KEY", help=f"of {', '.join(keys)}")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=Effort.seconds,
+        help="of each side in each round of the GPU rows (default: %(default)s)",
+    )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     picked = tuple(arguments.only or [""])
+    measures = _all_rows(Effort(seconds=arguments.seconds))
     chosen = {key: measure for key, measure in measures.items() if key.startswith(picked)}
     if not chosen:
-        parser.error(f"no row begins with {' or '.join(picked)}; there are {', '.join(measures)}")
+        parser.error(f"no row begins with {' or '.join(picked)}; there are {', '.join(keys)}")
     surroundings = describe_environment() | {
         "reviews": kind(),
         "load before": f"{os.getloadavg()[0]:.2f}",

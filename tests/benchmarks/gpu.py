@@ -1,91 +1,183 @@
-"""Training on one GPU: rnnlane's steps against the plain loop on the same device."""
+"""Training on one GPU: rnnlane's steps against the plain loop on the same device, and their parts.
+
+What is measured is bound by seconds, not by steps, so that a row comes within a minute however slow
+a side is. Everything takes a device, so that it can be tried on a CPU.
+"""
 
 from __future__ import annotations
 
+import functools
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 import torch
 
+from benchmarks.kernels import busy_share, kernels_of, largest, recurrent_share
 from benchmarks.measure import ROOT, Row, alternate, medians, row, skipped
-from benchmarks.our_loop import VOCABULARY_SIZE, our_rows_per_s, reviews
-from benchmarks.plain_loop import plain_rows_per_s
+from benchmarks.our_loop import VOCABULARY_SIZE, OurLoop, reviews
+from benchmarks.plain_loop import PlainLoop
 from rnnlane.config import ExperimentConfig, load_experiment
-from rnnlane.models.recurrent import RecurrentEncoder
 from rnnlane.training.group import WorkerGroup
 
-NUM_STEPS = 100
+BATCH_SIZES = (32, 512)
+# Rows a second of one H100 or H200.
+GOALS = {("bilstm-3", 32): 14_000, ("bilstm-3", 512): 60_000, ("lstm-1", 32): 50_000}
+AGAINST_PLAIN, BUSY = 20.0, 0.85
 
 
-def gpu_rows(name: str, _: Path) -> list[Row]:
-    """At a small and a large batch, with the share of the time that the device is busy."""
-    if not torch.cuda.is_available():
-        return [skipped(f"{name}, GPU: against the plain loop", "torch sees no GPU")]
-    group = WorkerGroup(rank=0, world_size=1, device=torch.device("cuda"))
-    split = reviews(16_384)
-    rows = []
-    for batch_size in (32, 512):
-        config = load_experiment(
-            ROOT / "experiments" / f"{name}.yaml", [f"training.global_batch_size={batch_size}"]
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        seconds: of each side in each round.
+        rounds: in which the sides take turns.
+        warm_up_s: most seconds of the epoch by which each of our sides is warmed up.
+        profiled_steps: under the profiler.
+        num_rows: of the train split.
+    """
+
+    seconds: float = 2.0
+    rounds: int = 3
+    warm_up_s: float = 8.0
+    profiled_steps: int = 40
+    num_rows: int = 16_384
+
+
+def gpu_rows(
+    name: str,
+    batch_size: int,
+    _: Path | None = None,
+    *,
+    effort: Effort = Effort(),
+    device: torch.device | None = None,
+    overrides: tuple[str, ...] = (),
+) -> Iterator[Row]:
+    """One shipped experiment at one batch size; each row as soon as it is measured.
+
+    Args:
+        name: of the experiment.
+        batch_size: rows of a step.
+        effort: how much is measured.
+        device: default: the GPU, without which one row says that there is none.
+        overrides: of the experiment.
+    """
+    if device is None:
+        if not torch.cuda.is_available():
+            title = f"{name}, GPU, batch {batch_size}: against the plain loop"
+            yield skipped(title, "torch sees no GPU")
+            return
+        device = torch.device("cuda")
+    measured = _Measured(name, batch_size, effort, device, overrides)
+    yield from measured.speed()
+    yield from measured.device_busy()
+    yield measured.feed()
+
+
+class _Measured:
+    """The sides of one experiment at one batch size, warmed up."""
+
+    def __init__(
+        self,
+        name: str,
+        batch_size: int,
+        effort: Effort,
+        device: torch.device,
+        overrides: tuple[str, ...],
+    ):
+        self._name, self._batch_size = name, batch_size
+        self._effort, self._device = effort, device
+        self._config = load_experiment(
+            ROOT / "experiments" / f"{name}.yaml",
+            [f"training.global_batch_size={batch_size}", *overrides],
         )
+        self._split = reviews(effort.num_rows)
+        self._eager = self._warmed_up(self._config)
+        graphs = self._config.training.model_copy(update={"cuda_graphs": True})
+        self._graphs = self._warmed_up(self._config.model_copy(update={"training": graphs}))
+        self._rows_per_s = 0.0
+
+    def _warmed_up(self, config: ExperimentConfig) -> OurLoop:
+        group = WorkerGroup(rank=0, world_size=1, device=self._device)
+        loop = OurLoop(group, config, split=self._split)
+        loop.rows_per_s(num_steps=loop.num_steps, seconds=self._effort.warm_up_s)
+        return loop
+
+    def _title(self, subject: str) -> str:
+        return f"{self._name}, GPU, batch {self._batch_size}: {subject}"
+
+    def speed(self) -> Iterator[Row]:
+        """Against the plain loop, against the goal, and with graphs against without."""
+        plain = PlainLoop(
+            self._config.model,
+            self._split,
+            vocabulary_size=VOCABULARY_SIZE,
+            batch_size=self._batch_size,
+            device=self._device,
+        )
+        plain.rows_per_s(num_steps=2)
+        sides = (self._graphs, self._eager, plain)
         rounds = alternate(
-            lambda config=config: our_rows_per_s(group, config, NUM_STEPS),
-            lambda config=config, batch_size=batch_size: plain_rows_per_s(
-                config.model,
-                split,
-                vocabulary_size=VOCABULARY_SIZE,
-                num_steps=NUM_STEPS,
-                batch_size=batch_size,
-                device=group.device,
-            ),
+            *(functools.partial(side.rows_per_s, seconds=self._effort.seconds) for side in sides),
+            rounds=self._effort.rounds,
         )
-        mine, loop = medians(rounds)
-        paths = alternate(
-            lambda config=config: _padded_rows_per_s(group, config),
-            lambda config=config: our_rows_per_s(group, config, NUM_STEPS),
+        graphs, eager, loop = medians(rounds)
+        self._rows_per_s = graphs
+        yield row(
+            self._title("against the plain loop"),
+            [ours / theirs for ours, _, theirs in rounds],
+            goal=AGAINST_PLAIN if self._batch_size == min(BATCH_SIZES) else None,
+            details={"rows/s": graphs, "without graphs": eager, "plain loop": loop}
+            | self._memory(),
         )
-        busy = _busy_share(lambda config=config: our_rows_per_s(group, config, 20))
-        rows.append(
-            row(
-                f"{name}, GPU, batch {batch_size}: against the plain loop",
-                [first / second for first, second in rounds],
+        if goal := GOALS.get((self._name, self._batch_size)):
+            yield row(
+                self._title(f"of {goal:,} rows/s"), [ours / goal for ours, *_ in rounds], goal=1.0
+            )
+        yield row(
+            self._title("graphs against launched kernels"),
+            [ours / launched for ours, launched, _ in rounds],
+            details={f"note {number}": note for number, note in enumerate(self._graphs.notes, 1)},
+        )
+
+    def _memory(self) -> dict[str, float | str]:
+        if self._device.type != "cuda":
+            return {}
+        name, most = torch.cuda.get_device_name(), torch.cuda.max_memory_allocated()
+        return {"device": name, "most memory of all sides GB": most / 1e9}
+
+    def device_busy(self) -> Iterator[Row]:
+        """The share of the time in which the device works, and what it works on."""
+        steps = self._effort.profiled_steps
+        for subject, side, goal in (
+            ("device busy", self._graphs, BUSY),
+            ("device busy, without graphs", self._eager, None),
+        ):
+            kernels = kernels_of(functools.partial(side.rows_per_s, num_steps=steps), self._device)
+            yield row(
+                self._title(subject),
+                [busy_share(kernels)],
+                goal=goal,
                 details={
-                    "device": torch.cuda.get_device_name(),
-                    "rnnlane rows/s": mine,
-                    "plain loop": loop,
-                    "device busy": f"{busy:.0%}",
+                    "in recurrent kernels": f"{recurrent_share(kernels):.0%}",
+                    "kernels a step": len(kernels) / steps,
+                    "largest": largest(kernels),
                 },
             )
+
+    def feed(self) -> Row:
+        """Making batches alone against whole steps: far above 1 unless steps wait for the feed."""
+        taken, started = 0, time.perf_counter()
+        for _ in self._graphs.feed_alone():
+            taken += 1
+            took = time.perf_counter() - started
+            if took >= self._effort.seconds:
+                break
+        alone = self._batch_size * taken / took
+        return row(
+            self._title("the feed alone against whole steps"),
+            [alone / self._rows_per_s],
+            details={"feed rows/s": alone},
         )
-        # cuDNN has a kernel that keeps small layers on the chip, but not for packed rows.
-        rows.append(
-            row(
-                f"{name}, GPU, batch {batch_size}: padded rows against packed ones",
-                [padded / packed for padded, packed in paths],
-            )
-        )
-    return rows
-
-
-def _padded_rows_per_s(group: WorkerGroup, config: ExperimentConfig) -> float:
-    """Of our loop with the path of CPUs."""
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
-        patch.setattr(RecurrentEncoder, "_packed", RecurrentEncoder._padded)
-        return our_rows_per_s(group, config, NUM_STEPS)
-
-
-def _busy_share(work: Callable[[], object]) -> float:
-    """Share of the wall time in which a kernel runs on the device."""
-    from torch.profiler import ProfilerActivity, profile
-
-    started = time.perf_counter()
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        work()
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - started
-    busy = sum(event.self_device_time_total for event in profiler.key_averages())
-    return busy / 1e6 / seconds

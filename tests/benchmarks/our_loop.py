@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,15 +16,17 @@ from torch import Tensor
 
 from rnnlane.config import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
-from rnnlane.models.classifier import RecurrentClassifier, build_model
+from rnnlane.models.classifier import build_model
 from rnnlane.models.encoder import Encoder
 from rnnlane.models.recurrent import RecurrentEncoder
 from rnnlane.training.feed import StepBatch, TrainFeed
+from rnnlane.training.graphs import graphs_for
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.loop import cpu_settings
 from rnnlane.training.step import Stepper, build_optimizer
 from rnnlane.training.step_result import PARTS, LaunchedStep
+from support.events import Remembered
 
 VOCABULARY_SIZE = 30_000
 
@@ -36,48 +40,70 @@ def reviews(num_rows: int = 4096, *, vocabulary_size: int = VOCABULARY_SIZE) -> 
     return EncodedSplit(tokens.astype(np.int32), offsets, random.integers(0, 2, num_rows))
 
 
-@dataclass
-class _Steps:
-    """A model about to train, and its batches."""
+class OurLoop:
+    """A model about to train, and its batches without end; one step has warmed it up.
 
-    model: RecurrentClassifier
-    stepper: Stepper
-    batches: Iterator[StepBatch]
+    Attributes:
+        num_steps: of an epoch.
+        notes: what a person would be told.
+    """
+
+    def __init__(
+        self,
+        group: WorkerGroup,
+        config: ExperimentConfig,
+        *,
+        split: EncodedSplit,
+        vocabulary_size: int = VOCABULARY_SIZE,
+    ):
+        self.group, self.config = group, config
+        model = build_model(config.model, vocabulary_size=vocabulary_size, num_classes=2, seed=0)
+        self.model = model.to(group.device)
+        optimizer = build_optimizer(self.model, config.training)
+        events = Remembered()
+        graphs = graphs_for(config.training, group.device, events)
+        self.notes = events.notes
+        self._stepper = Stepper(self.model, optimizer, config.training, group=group, graphs=graphs)
+        self._feed_of = functools.partial(
+            TrainFeed, split, config.training, seed=0, vocabulary_size=vocabulary_size, group=group
+        )
+        self.num_steps = self._feed_of().num_steps
+        self.batches = self.feed_alone()
+        with cpu_settings(group):
+            self.take(next(self.batches))
+
+    def feed_alone(self) -> Iterator[StepBatch]:
+        """Batches without end, of a feed of their own."""
+        feed = self._feed_of()
+        return itertools.chain.from_iterable(feed.steps(epoch) for epoch in itertools.count(1))
 
     def launch(self, batch: StepBatch) -> LaunchedStep:
-        return self.stepper(batch, max_norm=3.0, rate=1e-3)
+        return self._stepper(batch, max_norm=3.0, rate=1e-3)
 
     def take(self, batch: StepBatch) -> dict[str, float]:
         seconds = self.launch(batch).result().seconds
         return {part: seconds[part] for part in PARTS}
 
-
-def _steps(group: WorkerGroup, config: ExperimentConfig, *, vocabulary_size: int) -> _Steps:
-    """After one step to warm up."""
-    split = reviews(vocabulary_size=vocabulary_size)
-    training = config.training
-    model = build_model(config.model, vocabulary_size=vocabulary_size, num_classes=2, seed=0)
-    model = model.to(group.device)
-    stepper = Stepper(model, build_optimizer(model, training), training, group=group)
-    feed = TrainFeed(split, training, seed=0, vocabulary_size=vocabulary_size, group=group)
-    endless = itertools.chain.from_iterable(feed.steps(epoch) for epoch in itertools.count(1))
-    steps = _Steps(model, stepper, endless)
-    steps.take(next(endless))
-    return steps
+    def rows_per_s(self, *, num_steps: int | None = None, seconds: float = math.inf) -> float:
+        """Over all workers, of as many steps as asked for or as begin in some seconds."""
+        taken = 0
+        with cpu_settings(self.group):
+            in_flight = StepsInFlight(default_limit(self.group.device))
+            started = time.perf_counter()
+            for batch in itertools.islice(self.batches, num_steps):
+                in_flight.add(self.launch(batch))
+                in_flight.take_due()
+                taken += 1
+                if time.perf_counter() - started >= seconds:
+                    break
+            in_flight.take_all()
+            took = time.perf_counter() - started
+        return self.config.training.global_batch_size * taken / took
 
 
 def our_rows_per_s(group: WorkerGroup, config: ExperimentConfig, num_steps: int) -> float:
     """Rows a second of the worker loop's steps, over all workers."""
-    with cpu_settings(group):
-        steps = _steps(group, config, vocabulary_size=VOCABULARY_SIZE)
-        in_flight = StepsInFlight(default_limit(group.device))
-        started = time.perf_counter()
-        for batch in itertools.islice(steps.batches, num_steps):
-            in_flight.add(steps.launch(batch))
-            in_flight.take_due()
-        in_flight.take_all()
-        seconds = time.perf_counter() - started
-    return config.training.global_batch_size * num_steps / seconds
+    return OurLoop(group, config, split=reviews()).rows_per_s(num_steps=num_steps)
 
 
 def step_parts(group: WorkerGroup, config: ExperimentConfig, num_steps: int) -> dict[str, float]:
@@ -86,15 +112,15 @@ def step_parts(group: WorkerGroup, config: ExperimentConfig, num_steps: int) -> 
     Each step is followed by its kernels alone, so that a drift of the load falls on both.
     """
     seconds: Counter[str] = Counter()
+    loop = OurLoop(group, config, split=reviews())
     with cpu_settings(group):
-        steps = _steps(group, config, vocabulary_size=VOCABULARY_SIZE)
         for _ in range(num_steps):
             started = time.perf_counter()
-            batch = next(steps.batches)
+            batch = next(loop.batches)
             fed = time.perf_counter()
-            seconds.update(steps.take(batch))
+            seconds.update(loop.take(batch))
             ended = time.perf_counter()
-            kernels = kernel_seconds(steps.model.body.encoder, batch.shards[0].active.positions)
+            kernels = kernel_seconds(loop.model.body.encoder, batch.shards[0].inputs.positions)
             seconds.update(total=ended - started, feed=fed - started, kernels=kernels)
     return dict(seconds)
 
@@ -130,8 +156,9 @@ class _CountingGroup(WorkerGroup):
 def bytes_a_step(group: WorkerGroup, config: ExperimentConfig, vocabulary_size: int) -> float:
     """Mean bytes that a worker hands to the all-reduce in a step."""
     counting = _CountingGroup(group.rank, group.world_size, group.device)
+    split = reviews(vocabulary_size=vocabulary_size)
+    loop = OurLoop(counting, config, split=split, vocabulary_size=vocabulary_size)
     with cpu_settings(group):
-        steps = _steps(counting, config, vocabulary_size=vocabulary_size)
-        for batch in itertools.islice(steps.batches, 5):
-            steps.take(batch)
+        for batch in itertools.islice(loop.batches, 5):
+            loop.take(batch)
     return float(np.mean(counting.sent))

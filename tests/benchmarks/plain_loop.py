@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -52,24 +53,42 @@ def plain_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch)
     optimizer.step()
 
 
+class PlainLoop:
+    """A model about to train, and its batches without end; torch's default threads."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        split: EncodedSplit,
+        *,
+        vocabulary_size: int,
+        batch_size: int = 32,
+        device: torch.device = CPU,
+    ):
+        self._model = PlainClassifier(config, vocabulary_size=vocabulary_size).to(device)
+        self._optimizer = torch.optim.Adam(self._model.parameters(), lr=1e-3)
+        self._order = np.random.default_rng(0).permutation(len(split))
+        self._make_batch = BatchMaker(split, CPU)
+        self._batch_size, self._device = batch_size, device
+        self._step = 0
+
+    def rows_per_s(self, *, num_steps: int | None = None, seconds: float = math.inf) -> float:
+        """Of as many steps as asked for or as begin in some seconds."""
+        taken, started = 0, time.perf_counter()
+        while taken != num_steps and time.perf_counter() - started < seconds:
+            first = self._batch_size * self._step
+            rows = np.take(self._order, range(first, first + self._batch_size), mode="wrap")
+            plain_step(self._model, self._optimizer, self._make_batch(rows))
+            self._step += 1
+            taken += 1
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+        return self._batch_size * taken / (time.perf_counter() - started)
+
+
 def plain_rows_per_s(
-    config: ModelConfig,
-    split: EncodedSplit,
-    *,
-    vocabulary_size: int,
-    num_steps: int,
-    batch_size: int = 32,
-    device: torch.device = CPU,
+    config: ModelConfig, split: EncodedSplit, *, vocabulary_size: int, num_steps: int
 ) -> float:
-    """Rows a second of the plain loop, with torch's default threads."""
-    model = PlainClassifier(config, vocabulary_size=vocabulary_size).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    order = np.random.default_rng(0).permutation(len(split))
-    make_batch = BatchMaker(split, CPU)
-    started = time.perf_counter()
-    for step in range(num_steps):
-        rows = np.take(order, range(batch_size * step, batch_size * (step + 1)), mode="wrap")
-        plain_step(model, optimizer, make_batch(rows))
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return batch_size * num_steps / (time.perf_counter() - started)
+    """Rows a second of the plain loop on the CPU."""
+    loop = PlainLoop(config, split, vocabulary_size=vocabulary_size)
+    return loop.rows_per_s(num_steps=num_steps)

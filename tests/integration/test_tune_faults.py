@@ -79,7 +79,7 @@ def start(home, experiment):
 def resume_and_compare(home, experiment, expected):
     """Goes on with a search that was cut off, which must equal one that was not."""
     before = stored_trials(run_folder(home))
-    mark_checkpoints(home, elapsed_s=MARK_S)
+    num_saved = mark_checkpoints(home, elapsed_s=MARK_S)
     result, told = resume(home, experiment)
     after = stored_trials(result["run_folder"])
     assert_went_on_from(before, after)
@@ -87,10 +87,13 @@ def resume_and_compare(home, experiment, expected):
     cut_off = [number for number, trial in enumerate(before) if trial.end == "running"]
     assert len(cut_off) == 1
     trial = after[cut_off[0]]
-    new = trial.history[len(before[cut_off[0]].history) :]
+    num_known = len(before[cut_off[0]].history)
+    new = trial.history[num_known:]
     marked = [record for record in new if record["time/epoch_s"] >= MARK_S]
-    # Its next epoch went on from the checkpoint, unless it was the verdict that was missing.
-    assert len(marked) == min(1, len(new))
+    # Its next epoch went on from the checkpoint, unless it was the verdict that was missing; or the
+    # checkpoint lacks epochs that are known, which are trained again, but not told again.
+    assert num_saved > 0
+    assert len(marked) == (0 if num_saved < num_known else min(1, len(new)))
     assert table(result) == table(expected)
     assert result["epochs_trained"] == expected["epochs_trained"]
     assert_mlflow_tells_the_truth(result)

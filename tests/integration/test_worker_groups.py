@@ -1,8 +1,14 @@
 """What must not depend on the number of workers, in real process groups without Ray."""
 
+import itertools
+from functools import partial
+from unittest import mock
+
 import numpy as np
 import pytest
 
+from rnnlane.training import loop
+from rnnlane.training.checkpoint import Checkpointer
 from support.events import Remembered
 from support.one_step import SGD, plain_gradient_step, weights_after_one_step
 from support.runs import ALONE, scored, timeless, trained
@@ -108,3 +114,17 @@ def test_with_shards_any_number_of_workers_ends_with_the_same_bits(world_size, s
 def test_with_shards_another_number_of_workers_continues_to_the_same_bits(tmp_path, sharded_alone):
     *_, checkpoints = sharded(ALONE, tmp_path)
     assert_same_bits(in_worker_group(2, sharded, None, checkpoints[3]), sharded_alone)
+
+
+def saved_epochs(group):
+    """How many epochs each checkpoint has; the clock of every worker but the first stands still."""
+    clock = itertools.count().__next__ if group.is_first else lambda: 0.0
+    events = Remembered()
+    with mock.patch.object(loop, "Checkpointer", partial(Checkpointer, clock=clock)):
+        trained("training.epochs=6", "training.checkpoint_every_s=26", group=group, events=events)
+    return [len(history) for history in events.saved_histories]
+
+
+def test_all_workers_save_when_the_first_one_s_clock_says_so():
+    # A second a step, of which an epoch has 9: due after 20 s at an epoch's end, else after 27.
+    assert in_worker_group(2, saved_epochs) == [[1, 4, 6]] * 2

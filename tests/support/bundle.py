@@ -4,7 +4,7 @@ from rnnlane.config.experiment import VocabularyConfig
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.models.classifier import build_model
-from rnnlane.training.checkpoint import contiguous_weights
+from rnnlane.training.checkpoint import copied_weights
 from support.tiny import tiny_experiment
 
 
@@ -16,7 +16,7 @@ def write_bundle(folder, class_names=("bad", "so so", "good")):
     )
     save_bundle(
         folder,
-        weights=contiguous_weights(model),
+        weights=copied_weights(model),
         vocabulary=vocabulary.to_jsonl(),
         text=config.text,
         model=config.model.model_dump(mode="json"),

@@ -108,16 +108,22 @@ def is_in_mid_search(home: Path) -> bool:
     return len(ended) >= 2 and len(trials[-1].history) >= 1 and trials[-1].end == "running"
 
 
-def mark_checkpoints(home: Path, *, elapsed_s: float) -> None:
+def mark_checkpoints(home: Path, *, elapsed_s: float) -> int:
     """Adds to the time that the epoch under way has taken, in every checkpoint.
 
     An epoch that continues from a checkpoint includes that time; one of a trial that started over
     does not.
+
+    Returns:
+        How many epochs the newest checkpoint has.
     """
+    most = 0
     for file in home.glob("checkpoints/**/checkpoint_*/state.json"):
         state = json.loads(file.read_text())
+        most = max(most, len(state["history"]))
         file.write_text(json.dumps({**state, "elapsed_s": state["elapsed_s"] + elapsed_s}))
         file.with_name("checksums.json").unlink(missing_ok=True)
+    return most
 
 
 def table(result: dict[str, Any]) -> list[str]:

@@ -40,7 +40,7 @@ from rnnlane.cli.progress import acknowledge_interrupt
 from rnnlane.cli.verb import Verb, VerbGroup
 from rnnlane.config.paths import home, provide_account
 from rnnlane.errors import ConfigError, RnnlaneError, disk_error, is_disk_error
-from rnnlane.training.memory import use_huge_pages
+from rnnlane.training.memory import set_torch_variables
 
 _LATER_S = 0.02
 
@@ -113,7 +113,7 @@ def main() -> None:
     # torch and MLflow create a million objects that live until exit: garbage collection during
     # their import takes an eighth of a short command's time.
     gc.set_threshold(1_000_000)
-    use_huge_pages()
+    set_torch_variables()
     if not _asks_for_help(sys.argv[1:]):
         output.claim_stdout()
     _heed_interrupts()

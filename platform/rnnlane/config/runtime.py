@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
 from rnnlane.config.section import Location, PositiveFloat, PositiveInt, Seconds, Section
 
+Device: TypeAlias = Literal["auto", "cpu", "gpu"]
+"""auto takes a GPU where there is one; gpu insists on one."""
 NumWorkers = Annotated[int, Field(ge=0)] | tuple[PositiveInt, PositiveInt] | Literal["auto"]
 
 
@@ -25,7 +27,7 @@ class RuntimeConfig(Section):
         "lost, and with more when one joins. auto: one for each GPU that the cluster has when the "
         "run starts, 2 where it uses none. Without a cluster: at most 8 for each CPU.",
     )
-    device: Literal["auto", "cpu", "gpu"] = Field(
+    device: Device = Field(
         "auto", description="auto: a GPU for each worker where the cluster has them, else CPUs."
     )
     cpus_per_worker: PositiveFloat = Field(1.0, description="CPUs that Ray reserves per worker.")

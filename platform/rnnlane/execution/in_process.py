@@ -12,7 +12,7 @@ from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.training.group import in_process
 from rnnlane.training.loop import Outcome, TrainingData, run_training
-from rnnlane.training.memory import limit_to_share, readable_memory_errors, use_huge_pages
+from rnnlane.training.memory import limit_to_share, readable_memory_errors, set_torch_variables
 
 
 class _LocalEvents(ForwardedEvents):
@@ -47,7 +47,7 @@ def train_in_process(
     Raises:
         ResourceError: there is no GPU that is wanted, or too little memory.
     """
-    use_huge_pages()
+    set_torch_variables()
     group = in_process(config.runtime.device)
     if group.device.type == "cuda":
         limit_to_share(gpu_share)

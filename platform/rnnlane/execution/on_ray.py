@@ -44,7 +44,7 @@ from rnnlane.ray_cluster.session import call_when_ended
 from rnnlane.records.events import RunEvents
 from rnnlane.training.checkpoint import BEST
 from rnnlane.training.loop import Outcome
-from rnnlane.training.memory import HUGE_PAGES
+from rnnlane.training.memory import TORCH_VARIABLES
 
 ELASTIC_START_TIMEOUT_S = "20"
 
@@ -186,7 +186,7 @@ def _controller_variables(runtime: RuntimeConfig) -> dict[str, str]:
     variables = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
     if runtime.is_elastic and START_TIMEOUT_VARIABLE not in os.environ:
         variables[START_TIMEOUT_VARIABLE] = ELASTIC_START_TIMEOUT_S
-    variables |= {name: os.environ.get(name, value) for name, value in HUGE_PAGES.items()}
+    variables |= {name: os.environ.get(name, value) for name, value in TORCH_VARIABLES.items()}
     return variables
 
 

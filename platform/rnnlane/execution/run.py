@@ -88,17 +88,21 @@ def execute_run(
 
 
 class _TrackedEvents(ForwardedEvents):
-    """Passes events on, and logs every epoch first, and which one is the best so far."""
+    """Passes events on, and logs every epoch that is saved, and which of them is the best.
+
+    Not as soon as it has ended: what a restart trains again may get other values, as with another
+    number of workers, and MLflow keeps every value that it was ever given.
+    """
 
     def __init__(self, events: RunEvents, tracker: MlflowTracker, *, metric: ValMetric):
         super().__init__(events)
         self._tracker = tracker
         self._metric = metric
 
-    def epoch(self, history: list[dict[str, float]]) -> None:
+    def saved(self, history: list[dict[str, float]]) -> None:
         best = best_epoch(self._metric, history) + 1 if history else None
         self._tracker.log_history(history, best)
-        super().epoch(history)
+        super().saved(history)
 
     def system_use(self, use: SystemUse) -> None:
         self._tracker.add_system_use(use)

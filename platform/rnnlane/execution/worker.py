@@ -76,6 +76,10 @@ class RayEvents(RunEvents):
         """Sends the records of all finished epochs."""
         self._send("epoch", list(history))
 
+    def saved(self, history: list[dict[str, float]]) -> None:
+        """Sends the records of all epochs that a checkpoint has."""
+        self._send("saved", list(history))
+
     def note(self, text: str) -> None:
         """Sends a sentence for people."""
         self._send("note", text)
@@ -102,7 +106,7 @@ class RayEvents(RunEvents):
             self._put(method, argument)
 
     def _put(self, method: str, argument: Any) -> None:
-        # Losing an event is harmless: each epoch event holds all finished epochs.
+        # Losing an event is harmless: each event about epochs holds all of them.
         with contextlib.suppress(RayError):
             self._inbox.put_nowait((method, argument))
 

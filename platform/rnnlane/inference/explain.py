@@ -114,4 +114,4 @@ def _log_odds(logits: Tensor, label: int) -> Tensor:
 
 
 def _lengths(rows: Tensor) -> Tensor:
-    return torch.full((len(rows),), rows.shape[1], dtype=torch.int64)
+    return torch.full((len(rows),), rows.shape[1], dtype=torch.int64, device=rows.device)

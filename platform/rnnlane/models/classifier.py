@@ -39,13 +39,13 @@ class RecurrentBody(nn.Module):
 
         Args:
             embedded: float [B, T, E], padded on the right.
-            lengths: int64 [B], each in [1, T]; see :meth:`Encoder.forward`.
+            lengths: int64 [B], each in [1, T]; on the same device.
 
         Returns:
             Logits, float32 [B, C].
         """
         outputs, final_state = self.encoder(self._with_input_dropout(embedded), lengths)
-        features = self._pool(outputs, final_state, lengths.to(outputs.device, non_blocking=True))
+        features = self._pool(outputs, final_state, lengths)
         features = functional.dropout(features, self._head_dropout, training=self.training)
         logits: Tensor = self.head(features)
         return logits.float()
@@ -90,7 +90,7 @@ class RecurrentClassifier(nn.Module):
 
         Args:
             token_ids: int64 [B, T], in [0, vocabulary_size), padded on the right.
-            lengths: int64 [B], each in [1, T]; see :meth:`Encoder.forward`.
+            lengths: int64 [B], each in [1, T]; on the same device.
 
         Returns:
             Logits, float32 [B, C]; they depend neither on T nor on the other rows.

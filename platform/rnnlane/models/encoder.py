@@ -31,9 +31,8 @@ class Encoder(nn.Module, abc.ABC):
 
         Args:
             embedded: float [B, T, E], padded on the right.
-            lengths: int64 [B], each in [1, T]; on the CPU, or on the device of ``embedded``. On a
-                GPU, an encoder that reads them on the host does not have to wait for the device if
-                they are in pinned memory of the CPU.
+            lengths: int64 [B], each in [1, T]; on the device of ``embedded``. To read them on the
+                host would wait for a GPU.
 
         Returns:
             The outputs, float [B, T, F], undefined beyond a row's length; and the final state,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.backends import cudnn
+from torch.backends.cudnn.rnn import get_cudnn_mode
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnnlane.config.experiment import ModelConfig
 from rnnlane.models.encoder import Encoder
@@ -20,11 +21,12 @@ _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, 
 class RecurrentEncoder(Encoder):
     """``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` that reads each row to its own length.
 
-    Padding has no effect: outputs and gradients equal those of a packed sequence. On a GPU, cuDNN
-    runs packed sequences natively. On the CPU, packing makes a step 3 times (rnn, gru) to 15 times
-    (lstm) as long, so there every layer and direction runs over the padded batch as a separate
-    one-directional layer, and the backward direction reads each row reversed within its own length.
-    Padding then always comes after the real positions, which therefore never depend on it.
+    Padding has no effect: outputs and gradients equal those of a packed sequence. But packing makes
+    a step slow: on the CPU it takes 3 times (rnn, gru) to 15 times (lstm) as long, and on a GPU 8
+    to 20 times, as cuDNN's persistent kernels read no packed rows. So every layer and direction
+    runs over the padded batch as a separate one-directional layer, and the backward direction
+    reads each row reversed within its own length. Padding then always comes after the real
+    positions, which therefore never depend on it.
 
     Attributes:
         rnn: holds the weights under torch's standard names.
@@ -59,74 +61,87 @@ class RecurrentEncoder(Encoder):
                     parameter[hidden : 2 * hidden] = 1.0  # gates in order: input, forget, ...
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restores a copy, whose weights are separate tensors; cuDNN needs one block."""
+        """Restores a copy, whose weights are separate tensors."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.rnn.flatten_parameters()
+        self._flatten_weights()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What ``to`` and ``cuda`` call: torch then lays out all weights as one block."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._flatten_weights()
+        return self
+
+    def _flatten_weights(self) -> None:
+        """Gives the weights of each layer and direction storage of their own, as cuDNN lays it out.
+
+        Each is one call of cuDNN, which otherwise copies its weights together at every call and
+        warns. The parameters stay the same objects. Does nothing where cuDNN does not run.
+        """
+        for direction in self.rnn.all_weights:
+            weights: list[Tensor] = list(direction)
+            if not cudnn.is_acceptable(weights[0]):  # type: ignore[no-untyped-call]
+                continue
+            mode = get_cudnn_mode(self.rnn.mode)  # type: ignore[no-untyped-call]
+            shape = (weights[0].shape[1], mode, self.rnn.hidden_size)
+            with torch.no_grad(), torch.cuda.device_of(weights[0]):  # type: ignore[no-untyped-call]
+                # After the shape: projection size, number of layers, batch_first, bidirectional.
+                torch._cudnn_rnn_flatten_weight(weights, len(weights), *shape, 0, 1, False, False)
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes every row; see :meth:`Encoder.forward`.
 
         Args:
             embedded: float [B, T, E], padded on the right.
-            lengths: int64 [B], each in [1, T]. On a GPU, lengths in pinned memory of the CPU, in
-                descending order, avoid waiting for the device.
+            lengths: int64 [B], each in [1, T]; on the device of ``embedded``.
 
         Returns:
             The last layer's outputs, float [B, T, D * H], undefined beyond a row's length; and its
             final state, float [B, D * H]: of the forward direction after the row's last position,
             of the backward direction after its first.
         """
-        if embedded.is_cuda:
-            outputs = self._packed(embedded, lengths)
-        else:
-            outputs = self._padded(embedded, lengths)
-        return outputs, self._final_state(outputs, lengths.to(outputs.device, non_blocking=True))
-
-    def _final_state(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        """Float [B, D * H], from outputs [B, T, D * H] and lengths on the same device."""
-        hidden = self.rnn.hidden_size
-        rows = torch.arange(len(lengths), device=lengths.device)
-        forward = outputs[rows, lengths - 1, :hidden]
-        return torch.cat([forward, outputs[:, 0, hidden:]], dim=1)  # backward part: empty if D is 1
-
-    def _packed(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        lengths = lengths.cpu()
-        is_sorted = bool((lengths[1:] <= lengths[:-1]).all())
-        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=is_sorted)
-        outputs, _ = self.rnn(packed)
-        unpacked, _ = pad_packed_sequence(outputs, batch_first=True, total_length=embedded.shape[1])
-        return unpacked
-
-    def _padded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         steps = embedded.transpose(0, 1)  # [T, B, E], the layout of the kernels
-        reversal = _reversal(lengths.to(steps.device, non_blocking=True), len(steps))
+        reversal = _reversal(lengths, len(steps)) if self.rnn.bidirectional else None
         for layer in range(self.rnn.num_layers):
             weights = self.rnn.all_weights[layer * self._num_directions :]
-            directions = [self._one_direction(steps, weights[0])]
-            if self.rnn.bidirectional:
+            outputs = self._one_direction(steps, weights[0])
+            if reversal is not None:
                 backward = self._one_direction(_reversed(steps, reversal), weights[1])
-                directions.append(_reversed(backward, reversal))
-            steps = torch.cat(directions, dim=2)  # [T, B, D * H]
+                outputs = torch.cat([outputs, _reversed(backward, reversal)], dim=2)
+            steps = outputs  # [T, B, D * H]
             if layer < self.rnn.num_layers - 1:
                 steps = functional.dropout(steps, self.rnn.dropout, training=self.training)
-        return steps.transpose(0, 1)
+        outputs = steps.transpose(0, 1)
+        return outputs, self._final_state(outputs, lengths)
+
+    def _final_state(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """Float [B, D * H], from outputs [B, T, D * H]."""
+        hidden = self.rnn.hidden_size
+        # Not outputs[rows, lengths - 1]: on a GPU, the gradient of that sorts the indices.
+        last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, hidden)
+        forward = outputs[:, :, :hidden].gather(1, last).squeeze(1)
+        if not self.rnn.bidirectional:
+            return forward
+        return torch.cat([forward, outputs[:, 0, hidden:]], dim=1)
 
     def _one_direction(self, steps: Tensor, weights: list[nn.Parameter]) -> Tensor:
         """One layer in one direction: float [T, B, any] -> [T, B, H].
 
-        LSTM and GRU call the functions that torch's own modules call; torch.lstm runs in oneDNN's
-        fused kernel.
+        Calls the functions that torch's own modules call: cuDNN's on a GPU; on the CPU, torch.lstm
+        is oneDNN's fused kernel, and a tanh layer has one of ours.
         """
         state = steps.new_zeros(1, steps.shape[1], self.rnn.hidden_size)
-        # has_biases, num_layers, dropout, train, bidirectional, batch_first
-        settings = (True, 1, 0.0, self.training, False, False)
+        # has_biases, num_layers, dropout, train, bidirectional, batch_first. Without dropout, train
+        # means only that a backward pass may follow; cuDNN has none otherwise.
+        settings = (True, 1, 0.0, torch.is_grad_enabled(), False, False)
         params: list[Tensor] = list(weights)
         if self.rnn.mode == "LSTM":
             outputs, _, _ = torch.lstm(steps, [state, state], params, *settings)
         elif self.rnn.mode == "GRU":
             outputs, _ = torch.gru(steps, state, params, *settings)
-        else:
+        elif steps.device.type == "cpu":
             outputs = tanh_layer(steps, params)
+        else:
+            outputs, _ = torch.rnn_tanh(steps, state, params, *settings)
         return outputs
 
 

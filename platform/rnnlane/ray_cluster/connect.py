@@ -37,7 +37,7 @@ from rnnlane.ray_cluster.internals import (
 )
 from rnnlane.ray_cluster.session import remove_at_exit
 from rnnlane.records.events import RunEvents
-from rnnlane.training.memory import use_huge_pages
+from rnnlane.training.memory import set_torch_variables
 
 # Ray Train polls its workers every 2 s by default, and waits that long again at the end of a run.
 HEALTH_CHECK_INTERVAL_S = "0.5"
@@ -59,7 +59,7 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> str | None:
     """
     check_address()
     # Ray's local processes inherit the environment.
-    use_huge_pages()
+    set_torch_variables()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_CHECK_INTERVAL_S)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

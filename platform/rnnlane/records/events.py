@@ -31,7 +31,13 @@ class RunEvents:
         """The progress of the current stage; called often."""
 
     def epoch(self, history: list[dict[str, float]]) -> None:
-        """An epoch has ended: the records of all finished epochs. Also after a restart."""
+        """An epoch has ended: the records of all finished epochs. Also after a restart.
+
+        Epochs since the last checkpoint are trained again after a restart, and told again.
+        """
+
+    def saved(self, history: list[dict[str, float]]) -> None:
+        """A checkpoint has these epochs, all that had finished: they are not trained again."""
 
     def trial(self, search: SearchRecord) -> None:
         """A trial of a search has started, finished an epoch or ended: the whole search so far."""
@@ -64,6 +70,10 @@ class ForwardedEvents(RunEvents):
     def epoch(self, history: list[dict[str, float]]) -> None:
         """See :class:`RunEvents`."""
         self._events.epoch(history)
+
+    def saved(self, history: list[dict[str, float]]) -> None:
+        """See :class:`RunEvents`."""
+        self._events.saved(history)
 
     def trial(self, search: SearchRecord) -> None:
         """See :class:`RunEvents`."""

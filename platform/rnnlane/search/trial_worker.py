@@ -14,7 +14,7 @@ from rnnlane.execution.in_process import train_in_process
 from rnnlane.ray_cluster.connect import HEALTH_CHECK_INTERVAL_S
 from rnnlane.records.events import RunEvents
 from rnnlane.records.system_use import SystemUse
-from rnnlane.training.memory import use_huge_pages
+from rnnlane.training.memory import set_torch_variables
 
 MAX_SYSTEM_USES = 60
 
@@ -66,7 +66,7 @@ def run_trial(tune_config: dict[str, Any], *, datasets: dict[str, Any]) -> None:
 def _train(tune_config: dict[str, Any], datasets: dict[str, Any]) -> None:
     import ray
 
-    use_huge_pages()
+    set_torch_variables()
     task = TrialTask(**tune_config)
     config = ExperimentConfig.model_validate_json(task.config)
     store = CheckpointStore(task.checkpoints)

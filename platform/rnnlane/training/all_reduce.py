@@ -14,6 +14,7 @@ not depend on which worker has which shard.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,34 +22,71 @@ from torch import Tensor
 from rnnlane.training.group import WorkerGroup
 
 
-def all_reduce_(gradients: Sequence[Tensor], counters: Tensor, *, group: WorkerGroup) -> Tensor:
-    """Replaces each gradient by its sum over the workers, in place.
+class StepGradient(NamedTuple):
+    """The gradient of a step, and what is summed over the workers along with it.
+
+    Attributes:
+        whole: float32 [n]; the other attributes are views of it.
+        body: of the parameters, in their order and shapes.
+        rows: float32 [U, E], of the active rows.
+        counters: float32 [K].
+    """
+
+    whole: Tensor
+    body: list[Tensor]
+    rows: Tensor
+    counters: Tensor
+
+    @property
+    def parts(self) -> list[Tensor]:
+        """All gradients."""
+        return [*self.body, self.rows]
+
+
+class GradientBuffer:
+    """The memory of every step's gradient, at the same addresses in all of them.
 
     Args:
-        gradients: float32, of the same shapes on every worker.
-        counters: float32 [K]; numbers to be summed along with them.
-        group: the workers; all of them must call this in every step.
+        body: the parameters; the gradient of each has the same place in every step.
+        table: float32 [V, E], of which a step has a gradient of U rows.
+        max_rows: largest U.
+        num_counters: K.
+        alignment: entries; each part starts at a multiple of it.
 
-    Returns:
-        float32 [K], the counters summed over the workers.
+    Attributes:
+        body: the gradients of the parameters.
     """
-    if group.world_size == 1:
-        return counters
-    return unflatten_(group.sum_(flatten(gradients, counters)), gradients)
 
+    def __init__(
+        self,
+        body: Sequence[Tensor],
+        table: Tensor,
+        *,
+        max_rows: int,
+        num_counters: int,
+        alignment: int = 1,
+    ):
+        ends, starts, start = [], [], 0
+        for parameter in body:
+            starts.append(start)
+            ends.append(start + parameter.numel())
+            start = -(-ends[-1] // alignment) * alignment
+        self._rows_start, self._columns = start, table.shape[1]
+        self._num_counters = num_counters
+        size = start + max_rows * self._columns + num_counters
+        self._memory = torch.empty(size, device=table.device)
+        self._memory[:start].zero_()  # gaps are summed too
+        self.body = [
+            self._memory[first:end].view(parameter.shape)
+            for first, end, parameter in zip(starts, ends, body, strict=True)
+        ]
 
-def flatten(gradients: Sequence[Tensor], counters: Tensor) -> Tensor:
-    """A copy of all of them, one after the other: float32 [total]."""
-    return torch.cat([gradient.reshape(-1) for gradient in gradients] + [counters])
-
-
-def unflatten_(flat: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-    """Puts back what :func:`flatten` took: replaces the gradients, and returns the counters."""
-    sizes = [gradient.numel() for gradient in gradients]
-    *values, counters = torch.split(flat, [*sizes, len(flat) - sum(sizes)])
-    for gradient, value in zip(gradients, values, strict=True):
-        gradient.copy_(value.view_as(gradient))
-    return counters
+    def of(self, num_rows: int) -> StepGradient:
+        """The gradient of a step with so many active rows."""
+        start, size = self._rows_start, num_rows * self._columns
+        whole = self._memory[: start + size + self._num_counters]
+        _, rows, counters = torch.split(whole, [start, size, self._num_counters])
+        return StepGradient(whole, self.body, rows.view(num_rows, self._columns), counters)
 
 
 def sum_in_order(shards: Mapping[int, Tensor], *, num_shards: int, group: WorkerGroup) -> Tensor:

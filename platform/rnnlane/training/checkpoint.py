@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ WEIGHTS, BEST, OPTIMIZER = "weights.safetensors", "best.safetensors", "optimizer
 RECORDS, STATE, CHECKSUMS = "records.safetensors", "state.json", "checksums.json"
 FORMAT = 2
 _RECORDS = ("norms", "losses")
+# At the ends of epochs, checkpoints follow one another by at least this many times what one takes.
+MIN_PAUSE = 20
 
 
 class Checkpointer:
@@ -37,6 +40,7 @@ class Checkpointer:
         optimizer: its state is saved.
         events: decides where a checkpoint goes.
         every_s: seconds after which one is due.
+        clock: the time in seconds, from any start.
     """
 
     def __init__(
@@ -46,23 +50,35 @@ class Checkpointer:
         events: RunEvents,
         *,
         every_s: float,
+        clock: Callable[[], float] = time.perf_counter,
     ):
         self._model = model
         self._optimizer = optimizer
         self._events = events
         self._every_s = every_s
-        self._saved_at = time.perf_counter()
+        self._clock = clock
+        self._saved_at = clock()
+        self._pause_s = 0.0
 
-    def is_due(self) -> bool:
-        """Whether the last checkpoint is too old, by this worker's clock."""
-        return time.perf_counter() - self._saved_at > self._every_s
+    def is_due(self, *, ends_epoch: bool) -> bool:
+        """Whether a checkpoint is to follow a step, by this worker's clock.
 
-    def save(self, state: TrainState, best: dict[str, Tensor] | None) -> None:
-        """Saves a checkpoint; called by all workers or by none.
+        One is due if the last one is older than ``every_s``. At the end of an epoch it is also due
+        if none has been written yet, or if writing one takes at most a twentieth of the time since
+        then.
+
+        Args:
+            ends_epoch: whether the step is the last one of its epoch.
+        """
+        age_s = self._clock() - self._saved_at
+        return age_s > self._every_s or (ends_epoch and age_s >= self._pause_s)
+
+    def save(self, state: TrainState, best: Mapping[str, Tensor] | None) -> None:
+        """Saves a checkpoint, and tells of the epochs that it has; called by all workers or none.
 
         Args:
             state: where the run stands.
-            best: weights of the best epoch so far.
+            best: weights of the best epoch so far, on any device.
         """
 
         def write(folder: Path) -> None:
@@ -70,9 +86,9 @@ class Checkpointer:
                 write_files(folder)
 
         def write_files(folder: Path) -> None:
-            save_file(contiguous_weights(self._model), folder / WEIGHTS)
+            save_file(on_host(copied_weights(self._model)), folder / WEIGHTS)
             if best is not None:
-                save_file(best, folder / BEST)
+                save_file(on_host(best), folder / BEST)
             save_file(_optimizer_tensors(self._optimizer), folder / OPTIMIZER)
             plain = asdict(state)
             records = {key: torch.tensor(plain.pop(key), dtype=torch.float64) for key in _RECORDS}
@@ -84,8 +100,11 @@ class Checkpointer:
             checksums = {file.name: _checksum(file) for file in sorted(folder.iterdir())}
             (folder / CHECKSUMS).write_text(json.dumps(checksums), encoding="utf-8")
 
+        started_at = self._clock()
         self._events.checkpoint(write)
-        self._saved_at = time.perf_counter()
+        self._saved_at = self._clock()
+        self._pause_s = MIN_PAUSE * (self._saved_at - started_at)
+        self._events.saved(state.history)
 
 
 def is_complete(folder: Path) -> bool:
@@ -153,12 +172,17 @@ def load_checkpoint(
     return state, best
 
 
-def contiguous_weights(model: torch.nn.Module) -> dict[str, Tensor]:
-    """A copy of the model's weights on the CPU, contiguous as safetensors requires."""
+def copied_weights(model: torch.nn.Module) -> dict[str, Tensor]:
+    """A copy of the model's weights on its device, contiguous as safetensors requires."""
     return {
-        name: tensor.detach().to("cpu", copy=True).contiguous()
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
+
+
+def on_host(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights on the CPU; those that are there already are not copied."""
+    return {name: tensor.cpu() for name, tensor in weights.items()}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
 
 from rnnlane.config.experiment import ClipConfig
 from rnnlane.errors import TrainingError
@@ -47,9 +48,19 @@ def gradient_norm(gradients: Sequence[Tensor], *, norm_type: float) -> Tensor:
     return get_total_norm(gradients, norm_type=norm_type)
 
 
-def clip_(parameters: Sequence[Tensor], norm: Tensor, *, max_norm: float) -> None:
-    """Scales the ``.grad`` of the parameters, whose norm is ``norm``, down to at most max_norm."""
-    clip_grads_with_norm_(parameters, max_norm, norm)
+@torch.no_grad()
+def clip_(gradients: Sequence[Tensor], norm: Tensor, *, max_norm: Tensor) -> None:
+    """Scales gradients, whose norm is ``norm``, down to at most ``max_norm``, in place.
+
+    As :func:`torch.nn.utils.clip_grads_with_norm_`, bit for bit, with a value that a device reads.
+
+    Args:
+        gradients: float32.
+        norm: float32 [].
+        max_norm: float32 []; infinite to change nothing.
+    """
+    factor = ((norm + 1e-6).reciprocal() * max_norm).clamp(max=1.0)
+    torch._foreach_mul_(list(gradients), factor)
 
 
 def norm_order(config: ClipConfig) -> float:

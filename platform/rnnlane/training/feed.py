@@ -18,35 +18,33 @@ from torch import Tensor
 from rnnlane.config.experiment import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.plan import plan, share
-from rnnlane.data.batches.tensors import BatchMaker, send
-from rnnlane.training.active_rows import ActiveRowIndex, ActiveRows
+from rnnlane.training.active_rows import ActiveRowIndex
+from rnnlane.training.ahead import made_ahead
 from rnnlane.training.group import WorkerGroup
+from rnnlane.training.inputs import FEW, SMALLEST, Inputs, Shape, ShapeRule, round_up
+
+# Steps that are made while a GPU works: enough to level out those that take longer to make.
+STEPS_AHEAD = 4
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The rows of a step that go through the model together: B rows of at most T tokens.
+    """The rows of a step that go through the model together.
 
     Attributes:
         number: which of the global batch's shards it is.
-        active: the embedding rows that the global batch uses, and the shard's tokens [B, T] as
-            positions among them.
-        lengths: int64 [B], tokens of each row, at least 1; on the CPU.
-        labels: int64 [B], on the device.
-        weights: float32 [B], 1 for a real row and 0 for a padding row; on the device.
-        loss_weights: float32 [B], the same times the weight of the row's class.
-        num_tokens: tokens of its rows.
+        shape: of its tensors.
+        packed: int64 [shape.num_entries], what it consists of; on the host, where a GPU is used in
+            pinned memory.
+        inputs: views of it.
         dropout_seed: of its dropout masks, which are a function of seed, epoch, step and shard, so
             that no random state is saved.
     """
 
     number: int
-    active: ActiveRows
-    lengths: Tensor
-    labels: Tensor
-    weights: Tensor
-    loss_weights: Tensor
-    num_tokens: int
+    shape: Shape
+    packed: Tensor
+    inputs: Inputs
     dropout_seed: int
 
 
@@ -71,7 +69,17 @@ class TrainFeed:
     """Steps over a train split that is resident in memory.
 
     Every worker holds the whole split (one copy per node), so each can compute which tokens the
-    other workers use in a step without asking them.
+    other workers use in a step without asking them. Where a GPU is used, a thread makes the next
+    steps while it works.
+
+    Args:
+        split: the rows.
+        config: batch size, shards and buckets.
+        seed: of the batch plan and of dropout.
+        vocabulary_size: V.
+        group: the workers.
+        class_weights: float32 [C], by label.
+        shape_rule: default: few shapes on a device, the smallest on a CPU.
     """
 
     def __init__(
@@ -83,18 +91,18 @@ class TrainFeed:
         vocabulary_size: int,
         group: WorkerGroup,
         class_weights: npt.NDArray[np.float32] | None = None,
+        shape_rule: ShapeRule | None = None,
     ):
         self._split = split
         self._lengths = split.lengths
         self._config = config
         self._seed = seed
         self._group = group
-        self._class_weights: tuple[npt.NDArray[np.float32], Tensor] | None = None
-        if class_weights is not None:
-            on_device = send(torch.from_numpy(class_weights), group.device)
-            self._class_weights = class_weights, on_device
-        self._make_batch = BatchMaker(split, group.device)
-        self._active_rows_of = ActiveRowIndex(vocabulary_size, group.device)
+        self._class_weights = class_weights
+        default = SMALLEST if group.device.type == "cpu" else FEW
+        self._rule = shape_rule or default
+        self._uses_gpu = group.device.type == "cuda"
+        self._index = ActiveRowIndex(vocabulary_size)
 
     @property
     def num_rows(self) -> int:
@@ -108,6 +116,10 @@ class TrainFeed:
 
     def steps(self, epoch: int, *, start: int = 0) -> Iterator[StepBatch]:
         """The steps of an epoch, beginning with step ``start``."""
+        made = self._made_steps(epoch, start)
+        return made_ahead(made, depth=STEPS_AHEAD) if self._uses_gpu else made
+
+    def _made_steps(self, epoch: int, start: int) -> Iterator[StepBatch]:
         started = time.perf_counter()
         steps = plan(
             self._split.labels,
@@ -126,38 +138,89 @@ class TrainFeed:
     ) -> StepBatch:
         # Without shards of their own, gradients are summed worker by worker.
         num_shards = self._config.reduction_shards or self._group.world_size
-        global_tokens, _ = self._split.tokens_of(rows)
+        batch = _GlobalBatch(self._split, rows)
+        ids = self._index.find(batch.tokens)
+        loss_weight = self._loss_weight(batch.labels)
         shards = []
         for number in self._group.own_shards(num_shards):
-            own = share(rows, self._split.labels, rank=number, world_size=num_shards)
-            # Longest first: packing rows in any other order would have to wait for a GPU.
-            own = own[np.argsort(-self._lengths[own], kind="stable")]
-            batch = self._make_batch(own, num_rows=-(-len(rows) // num_shards))
-            loss_weights = batch.weights
-            if self._class_weights is not None:
-                loss_weights = batch.weights * self._class_weights[1][batch.labels]
-            shard = Shard(
-                number,
-                active=self._active_rows_of(global_tokens, batch.token_ids),
-                lengths=batch.lengths,
-                labels=batch.labels,
-                weights=batch.weights,
-                loss_weights=loss_weights,
-                num_tokens=int(batch.lengths[: len(own)].sum()),
-                dropout_seed=_dropout_seed(*entropy, number),
-            )
-            shards.append(shard)
+            own = share(np.arange(len(rows)), batch.labels, rank=number, world_size=num_shards)
+            # Longest first: another order would be another order of sums, so other last bits.
+            own = own[np.argsort(-batch.lengths[own], kind="stable")]
+            shape = self._shape(batch, own, num_ids=len(ids), num_shards=num_shards)
+            packed = torch.empty(shape.num_entries, dtype=torch.int64, pin_memory=self._uses_gpu)
+            inputs = shape.views(packed)
+            self._fill(inputs, batch, own, ids)
+            inputs.describe(loss_weight=loss_weight, num_tokens=int(batch.lengths[own].sum()))
+            seed = _dropout_seed(*entropy, number)
+            shards.append(Shard(number, shape, packed, inputs, dropout_seed=seed))
         return StepBatch(
             tuple(shards),
             num_rows=len(rows),
-            loss_weight=self._loss_weight(rows),
+            loss_weight=loss_weight,
             data_s=time.perf_counter() - started,
         )
 
-    def _loss_weight(self, rows: npt.NDArray[np.int64]) -> float:
+    def _shape(
+        self, batch: _GlobalBatch, own: npt.NDArray[np.int64], *, num_ids: int, num_shards: int
+    ) -> Shape:
+        rule = self._rule
+        if rule.is_uniform:
+            full = min(self._config.global_batch_size, len(self._split))
+            num_rows, longest = -(-full // num_shards), int(batch.lengths.max())
+        else:
+            num_rows = -(-len(batch.lengths) // num_shards)
+            longest = int(batch.lengths[own[0]]) if len(own) else 1
+        return Shape(num_rows, round_up(longest, rule.width_step), round_up(num_ids, rule.ids_step))
+
+    def _fill(
+        self,
+        inputs: Inputs,
+        batch: _GlobalBatch,
+        own: npt.NDArray[np.int64],
+        ids: npt.NDArray[np.int64],
+    ) -> None:
+        """Writes some rows of a batch; padding rows have one token, as no row may be empty."""
+        num_own = len(own)
+        inputs.ids.numpy()[: len(ids)] = ids
+        inputs.ids.numpy()[len(ids) :] = 0
+        positions = inputs.positions.numpy()
+        width = min(batch.tokens.shape[1], positions.shape[1])
+        positions[:num_own, :width] = self._index.positions(batch.tokens[own, :width])
+        positions[:num_own, width:] = 0
+        positions[num_own:] = 0
+        lengths, labels = inputs.lengths.numpy(), inputs.labels.numpy()
+        lengths[:num_own], lengths[num_own:] = batch.lengths[own], 1
+        labels[:num_own], labels[num_own:] = batch.labels[own], 0
+        weights, loss_weights = inputs.weights.numpy(), inputs.loss_weights.numpy()
+        weights[:num_own], weights[num_own:] = 1.0, 0.0
+        loss_weights[:] = weights
+        if self._class_weights is not None:
+            loss_weights *= self._class_weights[labels]
+
+    def _loss_weight(self, labels: npt.NDArray[np.int64]) -> float:
         if self._class_weights is None:
-            return float(len(rows))
-        return float(self._class_weights[0][self._split.labels[rows]].sum())
+            return float(len(labels))
+        return float(self._class_weights[labels].sum())
+
+
+class _GlobalBatch:
+    """The rows of a step, over all workers.
+
+    Attributes:
+        labels: int64 [R].
+        lengths: int64 [R].
+        tokens: int32 [R, longest], padded with 0.
+    """
+
+    def __init__(self, split: EncodedSplit, rows: npt.NDArray[np.int64]):
+        starts = split.offsets[rows]
+        self.labels = split.labels[rows]
+        self.lengths = split.offsets[rows + 1] - starts
+        columns = np.arange(int(self.lengths.max()))
+        places = starts[:, np.newaxis] + columns
+        np.minimum(places, len(split.token_ids) - 1, out=places)
+        self.tokens = split.token_ids[places]
+        self.tokens[columns >= self.lengths[:, np.newaxis]] = 0
 
 
 def _dropout_seed(*entropy: int) -> int:

@@ -17,20 +17,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.experiment import ExperimentConfig, TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
+from rnnlane.models.gpu_speed import slow_on_gpus
 from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
 from rnnlane.training.calibration import calibrate_clip
-from rnnlane.training.checkpoint import Checkpointer, contiguous_weights, load_checkpoint
+from rnnlane.training.checkpoint import Checkpointer, copied_weights, load_checkpoint, on_host
 from rnnlane.training.class_weights import class_weights
 from rnnlane.training.feed import TrainFeed
+from rnnlane.training.graphs import graphs_for
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.metrics import Scores, confusion, score, score_and_keep, summarize
 from rnnlane.training.monitor import EpochMonitor
+from rnnlane.training.precision import served_precision, training_precision
 from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
 from rnnlane.training.state import TrainState
 from rnnlane.training.step import Stepper, build_optimizer
@@ -64,7 +67,7 @@ class Outcome:
     Attributes:
         history: one record for each epoch; the best one's has the test metrics as well, if tested.
         best_epoch: its number, from 1.
-        weights: of the best epoch.
+        weights: of the best epoch, on the CPU.
         losses: float64 [steps of the run], mean over each global batch.
         norms: float64 [steps of the run], gradient norms before clipping.
         clip: max_norm, reason, and the calibration's statistics.
@@ -106,20 +109,25 @@ def run_training(
     """
     training, state = config.training, TrainState()
     best: dict[str, Tensor] | None = None
-    with cpu_settings(group):
+    if group.device.type == "cuda":
+        for note in slow_on_gpus(config):
+            events.note(note)
+    with cpu_settings(group), training_precision(training):
         model = _initial_model(config, data, group)
         optimizer = build_optimizer(model, training)
         feed = _train_feed(config, data, group)
         if start is not None:
             state, best = load_checkpoint(start, model=model, optimizer=optimizer)
+            events.saved(state.history)
             events.epoch(state.history)
         if state.clip is None:
             state.clip = calibrate_clip(config, model, feed, group=group, events=events)
-        stepper = Stepper(model, optimizer, training, group=group)
+        graphs = graphs_for(training, group.device, events)
+        stepper = Stepper(model, optimizer, training, group=group, graphs=graphs)
         checkpointer = Checkpointer(model, optimizer, events, every_s=training.checkpoint_every_s)
         total = training.epochs * feed.num_steps
 
-        while len(state.history) < training.epochs and not should_stop(training, state.history):
+        while not _is_over(training, state.history):
             in_flight = StepsInFlight(default_limit(group.device))
             monitor = EpochMonitor(state, training, num_steps=feed.num_steps, events=events)
             before = (state.epoch - 1) * feed.num_steps
@@ -128,23 +136,33 @@ def run_training(
                 rate = learning_rate(
                     training, step=before + step, num_steps=total, history=state.history
                 )
-                save, max_norm = checkpointer.is_due(), state.clip.max_norm
+                save = checkpointer.is_due(ends_epoch=step == feed.num_steps - 1)
+                max_norm = state.clip.max_norm
                 in_flight.add(stepper(batch, max_norm=max_norm, rate=rate, save=save))
                 finished = in_flight.take_due()
                 monitor.add(finished)
-                if any(result.save for result in finished) and state.step < feed.num_steps:
+                asked = any(result.save for result in finished)
+                if asked and state.step < feed.num_steps:
                     checkpointer.save(state, best)
                     monitor.restart_clock()
-            monitor.add(in_flight.take_all())
+            finished = in_flight.take_all()
+            monitor.add(finished)
+            asked = asked or any(result.save for result in finished)
 
             record = state.epoch_record(num_rows=feed.num_rows, rate=rate)
             state.end_epoch(record | _validate(model, data, group))
             if best_epoch(training.metric, state.history) == len(state.history) - 1:
-                best = contiguous_weights(model)
-            checkpointer.save(state, best)
+                best = copied_weights(model)
+            if asked or _is_over(training, state.history):
+                checkpointer.save(state, best)
             events.epoch(state.history)
         assert best is not None
         return _tested_outcome(config, model, data, group, state=state, best=best)
+
+
+def _is_over(training: TrainingConfig, history: list[dict[str, float]]) -> bool:
+    """Whether a run trains no further epoch."""
+    return len(history) >= training.epochs or should_stop(training, history)
 
 
 @contextmanager
@@ -219,17 +237,6 @@ def _served(model: RecurrentClassifier) -> Iterator[None]:
     model.train()
 
 
-@contextmanager
-def served_precision() -> Iterator[None]:
-    """The arithmetic of a served model: float32, also where a step computes with fewer bits."""
-    allowed = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = allowed
-
-
 def _tested_outcome(
     config: ExperimentConfig,
     model: RecurrentClassifier,
@@ -257,7 +264,7 @@ def _tested_outcome(
     return Outcome(
         history=history,
         best_epoch=index + 1,
-        weights=best,
+        weights=on_host(best),
         losses=np.array(state.losses),
         norms=np.array(state.norms),
         clip=state.clip.as_dict(),

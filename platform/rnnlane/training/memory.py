@@ -1,4 +1,4 @@
-"""How torch allocates large tensors on the CPU, and what is said where memory runs out."""
+"""The variables that torch reads when it starts, and what is said where memory runs out."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|ALLOC_FAILED",
 # What CUDA and its libraries keep on a GPU for each process, beside torch's tensors; on an H100
 # some 500 MiB.
 CONTEXT_BYTES = 700 << 20
-HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
+# Large tensors on huge pages: those of a step are allocated and freed again and again, and with
+# small pages the kernel spends up to a third of the step of a large LSTM on mapping them. And a
+# workspace of a fixed size for cuBLAS, without which its sums may come in another order.
+TORCH_VARIABLES = {"THP_MEM_ALLOC_ENABLE": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
-def use_huge_pages() -> None:
-    """Puts large tensors on huge pages, unless the environment sets it already.
+def set_torch_variables() -> None:
+    """Sets what torch and CUDA read once in a process, unless the environment has it already.
 
-    The tensors of a step are allocated and freed again and again; with small pages the kernel
-    spends up to a third of the step of a large LSTM on mapping them. Torch reads the variable once,
-    at the first tensor of the process.
+    Must come before the first tensor.
     """
-    for name, value in HUGE_PAGES.items():
+    for name, value in TORCH_VARIABLES.items():
         os.environ.setdefault(name, value)
 
 
@@ -57,10 +58,17 @@ def limit_to_share(share: float) -> None:
 
 
 @contextlib.contextmanager
-def readable_memory_errors(*, gpu_share: float = 1.0) -> Iterator[None]:
+def readable_memory_errors(
+    work: str = "training",
+    *,
+    remedy: str = "lower training.global_batch_size, text.max_length or model.hidden_size",
+    gpu_share: float = 1.0,
+) -> Iterator[None]:
     """Turns a failed allocation in its block, on a CPU or a GPU, into an error for the user.
 
     Args:
+        work: what is done in the block.
+        remedy: what to do about it.
         gpu_share: what this process has of its GPU.
 
     Raises:
@@ -71,13 +79,12 @@ def readable_memory_errors(*, gpu_share: float = 1.0) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
             raise
-        what, remedy = "there is", ""
+        there = "there is"
         if 0.0 < gpu_share < 1.0:
-            what = f"there is in {gpu_share:g} of the GPU"
-            remedy = "raise search.gpus_per_worker, or "
+            there = f"there is in {gpu_share:g} of the GPU"
+            remedy = f"raise search.gpus_per_worker, or {remedy}"
         raise ResourceError(
-            f"training needs more memory than {what}: {first_line(error)}",
+            f"{work} needs more memory than {there}: {first_line(error)}",
             where=platform.node(),
-            remedy=f"{remedy}lower training.global_batch_size, text.max_length or "
-            "model.hidden_size",
+            remedy=remedy,
         ) from error

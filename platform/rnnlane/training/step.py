@@ -1,12 +1,15 @@
 """One optimizer step: forward, loss, backward, exchange, clip, update.
 
 Nothing in it waits for a GPU: whether the update is skipped is decided on the device, and the
-step's result travels to the host while the next steps are launched.
+step's result travels to the host while the next steps are launched. What it reads and writes is at
+the same addresses in all steps of one shape, so that it can be captured as CUDA graphs.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,11 +17,16 @@ from torch.nn import functional
 
 from rnnlane.config.experiment import TrainingConfig
 from rnnlane.models.classifier import RecurrentClassifier
-from rnnlane.training.all_reduce import all_reduce_, flatten, sum_in_order, unflatten_
+from rnnlane.records.events import RunEvents
+from rnnlane.training import active_rows
+from rnnlane.training.all_reduce import GradientBuffer, StepGradient, sum_in_order
 from rnnlane.training.clipping import clip_, gradient_norm, norm_order
 from rnnlane.training.feed import Shard, StepBatch
+from rnnlane.training.graphs import Graphs, Launch
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.step_result import LaunchedStep, local_counters, mark
+from rnnlane.training.inputs import IDS_STEP_ON_DEVICES, Inputs, Shape
+from rnnlane.training.precision import uses_bfloat16
+from rnnlane.training.step_result import NUM_COUNTERS, LaunchedStep, mark
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -28,6 +36,9 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.opt
     options: dict[str, float | bool] = {"weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
         options["momentum"] = config.momentum
+    else:
+        # Torch refuses to capture a step without it; the fused kernels are the same.
+        options["capturable"] = next(model.parameters()).is_cuda
     kind: Any = OPTIMIZERS[config.optimizer]
     optimizer: torch.optim.Optimizer = kind(model.parameters(), lr=config.learning_rate, **options)
     if config.optimizer == "sgd" and config.momentum > 0:
@@ -37,8 +48,33 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.opt
     return optimizer
 
 
+# Entries, of 16 bytes in all: kernels then read several at once.
+ALIGNMENT_ON_DEVICES = 4
+
+
+class _Program(NamedTuple):
+    """A step of one shape: what it reads, what the workers exchange, and its two halves."""
+
+    packed: Tensor
+    gradient: StepGradient
+    forward_backward: Launch
+    update: Launch
+
+
 class Stepper:
-    """Takes optimizer steps on one worker's replica of the model."""
+    """Takes optimizer steps on one worker's replica of the model.
+
+    On a CPU a step reads its batch where it is. On a device each shape has memory of its own, into
+    which one copy puts the batch, and the learning rate is a number of the device as well.
+
+    Args:
+        model: its parameters get gradients, and must stay where they are.
+        optimizer: over the model's parameters; a checkpoint has been loaded into it.
+        config: clip policy, precision, shards.
+        group: the workers.
+        graphs: captures the two halves of a step; default: they run as they are.
+        is_static: whether a step works as on a device; default: by the group's device.
+    """
 
     def __init__(
         self,
@@ -47,19 +83,34 @@ class Stepper:
         config: TrainingConfig,
         *,
         group: WorkerGroup,
+        graphs: Graphs | None = None,
+        is_static: bool | None = None,
     ):
         self._model = model
         self._optimizer = optimizer
         self._group = group
         self._norm_type = norm_order(config.clip)
         self._num_shards = config.reduction_shards
-        self._dense = [
-            parameter for parameter in model.body.parameters() if parameter.requires_grad
-        ]
         self._autocast = uses_bfloat16(config, group.device)
+        self._body = [parameter for parameter in model.body.parameters() if parameter.requires_grad]
+        self._table = model.embedding.weight
+        self._is_static = group.device.type != "cpu" if is_static is None else is_static
+        self._graphs = graphs or Graphs(None, RunEvents())
+        self._programs: dict[Shape, _Program] = {}
+        self._addresses = self._weights_addresses()
+        self._gradients = GradientBuffer(
+            self._body,
+            self._table,
+            max_rows=len(self._table) + IDS_STEP_ON_DEVICES,
+            num_counters=NUM_COUNTERS,
+            alignment=ALIGNMENT_ON_DEVICES if self._is_static else 1,
+        )
+        for parameter, gradient in zip(self._body, self._gradients.body, strict=True):
+            parameter.grad = gradient
         # The optimizer gets a dense gradient on purpose: a lazy rule would not decay the moments of
         # inactive rows, which is another optimizer.
-        model.embedding.weight.grad = torch.zeros_like(model.embedding.weight)
+        self._table.grad = torch.zeros_like(self._table)
+        self._result = torch.zeros(NUM_COUNTERS + 2, device=group.device)
 
     def __call__(
         self, batch: StepBatch, *, max_norm: float | None, rate: float, save: bool = False
@@ -73,79 +124,120 @@ class Stepper:
             save: whether this worker asks for a checkpoint; only the first worker's request counts,
                 and all workers see it in the step's result.
         """
-        device, table = self._group.device, self._model.embedding.weight
+        device = self._group.device
         marks = [mark(device)]
-        active = batch.shards[0].active
-        rows = active.gather(table)  # [U, E]
         flat = {}
         for shard in batch.shards:
-            counters = self._forward_backward(shard, rows, loss_weight=batch.loss_weight, save=save)
-            gradients = [part.grad for part in (*self._dense, rows) if part.grad is not None]
+            shard.inputs.decide(
+                rate=rate,
+                max_norm=math.inf if max_norm is None else max_norm,
+                save=save and self._group.is_first,
+            )
+            program = self._program(shard, rate)
+            if self._model.body.has_dropout:
+                torch.manual_seed(shard.dropout_seed)
+            program.forward_backward()
             if self._num_shards is not None:
-                flat[shard.number] = flatten(gradients, counters)
+                flat[shard.number] = program.gradient.whole.clone()
         marks.append(mark(device))
 
+        whole = program.gradient.whole
         if self._num_shards is None:
-            totals = all_reduce_(gradients, counters, group=self._group)
+            self._group.sum_(whole)
         else:
-            total = sum_in_order(flat, num_shards=self._num_shards, group=self._group)
-            totals = unflatten_(total, gradients)
+            whole.copy_(sum_in_order(flat, num_shards=self._num_shards, group=self._group))
         marks.append(mark(device))
 
-        norm = gradient_norm(gradients, norm_type=self._norm_type)
-        skipped = (~(totals[0].isfinite() & norm.isfinite())).float()
-        if max_norm is not None:
-            clip_([*self._dense, rows], norm, max_norm=max_norm)
-        for param_group in self._optimizer.param_groups:
-            param_group["lr"] = rate
-        # torch.amp.GradScaler's way to skip a step without asking the device: the fused kernels
-        # read this tensor, and where it is 1 they change neither weights nor moments.
-        self._optimizer.found_inf = skipped  # type: ignore[attr-defined]
-        assert rows.grad is not None
-        with active.scattered(rows.grad, table):
-            self._optimizer.step()
+        program.update()
         marks.append(mark(device))
-        values = torch.cat([totals, torch.stack([norm, skipped])])
         return LaunchedStep(
-            values,
+            self._result,
             marks,
             num_rows=batch.num_rows,
             loss_weight=batch.loss_weight,
             data_s=batch.data_s,
         )
 
-    def _forward_backward(
-        self, shard: Shard, rows: Tensor, *, loss_weight: float, save: bool
-    ) -> Tensor:
-        """Leaves the shard's part of the gradient in ``.grad``.
+    def _program(self, shard: Shard, rate: float) -> _Program:
+        """The step of the shard's shape, with the shard where it reads."""
+        if not self._is_static:
+            gradient = self._gradients.of(shard.shape.num_ids)
+            halves = self._halves(shard.inputs, gradient, rate)
+            return _Program(shard.packed, gradient, *halves)
+        if (addresses := self._weights_addresses()) != self._addresses:
+            # A graph would go on with the memory where they were.
+            self._programs.clear()
+            self._addresses = addresses
+        program = self._programs.get(shard.shape)
+        if program is None:
+            program = self._programs[shard.shape] = self._static_program(shard)
+        else:
+            program.packed.copy_(shard.packed, non_blocking=True)
+        return program
 
-        Returns:
-            float32 [5], the shard's :func:`local_counters`.
-        """
-        for parameter in (*self._dense, rows):
-            parameter.grad = None
-        if self._model.body.has_dropout:
-            torch.manual_seed(shard.dropout_seed)
-        embedded = shard.active.embed(rows)  # [B, T, E]
+    def _static_program(self, shard: Shard) -> _Program:
+        packed = shard.packed.to(self._group.device, copy=True, non_blocking=True)
+        inputs = shard.shape.views(packed)
+        gradient = self._gradients.of(shard.shape.num_ids)
+        forward_backward, update = self._halves(inputs, gradient, inputs.rate)
+
+        def warm_up() -> None:
+            forward_backward()
+            gradient.whole.fill_(math.nan)  # so that nothing is updated
+            update()
+
+        rows, width, ids = shard.shape
+        halves = self._graphs.captured(
+            [forward_backward, update],
+            warm_up=warm_up,
+            name=f"a step of {rows} rows, {width} positions and {ids} words",
+        )
+        return _Program(packed, gradient, *halves)
+
+    def _halves(
+        self, inputs: Inputs, gradient: StepGradient, rate: float | Tensor
+    ) -> tuple[Launch, Launch]:
+        return (
+            partial(self._forward_backward, inputs, gradient),
+            partial(self._update, inputs, gradient, rate),
+        )
+
+    def _weights_addresses(self) -> list[int]:
+        return [parameter.data_ptr() for parameter in (*self._body, self._table)]
+
+    def _forward_backward(self, inputs: Inputs, gradient: StepGradient) -> None:
+        """Writes the shard's part of the gradient, and of the counters; changes nothing else."""
+        rows = active_rows.gather(self._table, inputs.ids)  # [U, E]
+        embedded = active_rows.embed(rows, inputs.positions)  # [B, W, E]
         device_type = self._group.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self._autocast):
-            logits = self._model.body(embedded, shard.lengths)  # [B, C]
-        losses = functional.cross_entropy(logits.float(), shard.labels, reduction="none")  # [B]
+            logits = self._model.body(embedded, inputs.lengths)  # [B, C]
+        losses = functional.cross_entropy(logits.float(), inputs.labels, reduction="none")  # [B]
         # Divided by the weight of the global batch: summed over all shards, it is their mean loss.
-        loss = (losses * shard.loss_weights).sum() / loss_weight
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = (losses * inputs.loss_weights).sum() / inputs.loss_weight
+        found = torch.autograd.grad(loss, [*self._body, rows], materialize_grads=True)
         with torch.no_grad():
-            return local_counters(
-                loss.detach(),
-                ((logits.argmax(dim=1) == shard.labels) * shard.weights).sum(),
-                wants_checkpoint=save and self._group.is_first,
-                num_tokens=shard.num_tokens,
-                num_positions=shard.active.positions.numel(),
-            )
+            torch._foreach_copy_(gradient.parts, found)
+            correct = ((logits.argmax(dim=1) == inputs.labels) * inputs.weights).sum()
+            torch.cat([torch.stack([loss, correct]), inputs.counts], out=gradient.counters)
 
+    @torch.no_grad()
+    def _update(self, inputs: Inputs, gradient: StepGradient, rate: float | Tensor) -> None:
+        """Clips, updates the weights, and writes the result; a step that is not finite only that.
 
-def uses_bfloat16(config: TrainingConfig, device: torch.device) -> bool:
-    """Whether the forward pass runs under bfloat16 autocast."""
-    if device.type != "cuda" or config.precision == "float32":
-        return False
-    return config.precision == "bfloat16" or torch.cuda.is_bf16_supported()
+        Args:
+            inputs: the ids and the clip value are read.
+            gradient: summed over the workers; is scaled.
+            rate: a number of the device is read when the step runs.
+        """
+        norm = gradient_norm(gradient.parts, norm_type=self._norm_type)
+        skipped = (~(gradient.counters[0].isfinite() & norm.isfinite())).float()
+        clip_(gradient.parts, norm, max_norm=inputs.max_norm)
+        for param_group in self._optimizer.param_groups:
+            param_group["lr"] = rate
+        # torch.amp.GradScaler's way to skip a step without asking the device: the fused kernels
+        # read this tensor, and where it is 1 they change neither weights nor moments.
+        self._optimizer.found_inf = skipped  # type: ignore[attr-defined]
+        with active_rows.scattered(gradient.rows, self._table, inputs.ids):
+            self._optimizer.step()
+        torch.cat([gradient.counters, torch.stack([norm, skipped])], out=self._result)

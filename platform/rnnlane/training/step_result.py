@@ -10,33 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnlane.data.batches.tensors import send
-
 PARTS = ("forward_backward", "communication", "optimizer")
 
 
-def local_counters(
-    loss: Tensor,
-    correct: Tensor,
-    *,
-    wants_checkpoint: bool,
-    num_tokens: int,
-    num_positions: int,
-) -> Tensor:
-    """One worker's share of what is summed over the workers in each step, beside the gradients.
-
-    Args:
-        loss: float32 []; this worker's part of the global batch's mean loss.
-        correct: float32 []; this worker's rows that are classified correctly.
-        wants_checkpoint: whether this worker asks for a checkpoint after the step.
-        num_tokens: tokens of this worker's rows.
-        num_positions: the same, padding included.
-
-    Returns:
-        float32 [5] on the device of ``loss``, in the order of the first fields of StepResult.
-    """
-    counts = torch.tensor([wants_checkpoint, num_tokens, num_positions], dtype=torch.float32)
-    return torch.cat([torch.stack([loss, correct]), send(counts, loss.device)])
+# Loss, correct, save, num_tokens, num_positions: the first fields of StepResult.
+NUM_COUNTERS = 5
 
 
 @dataclass(frozen=True)
@@ -76,7 +54,8 @@ class LaunchedStep:
     Created right after the step's last operation was launched.
 
     Args:
-        values: float32 [7], on the device: the summed counters, the norm, and 1 if skipped.
+        values: float32 [7], on the device: the summed counters, the norm, and 1 if skipped. The
+            next step may overwrite it.
         marks: the times between which the parts of the step lie; see :func:`mark`.
         num_rows: rows of the global batch.
         loss_weight: sum of the weights of these rows in the loss; default: num_rows.
@@ -92,7 +71,7 @@ class LaunchedStep:
         data_s: float,
         loss_weight: float | None = None,
     ):
-        self._values = values.to("cpu", non_blocking=True)
+        self._values = values.to("cpu", copy=True, non_blocking=True)
         self._arrived = mark(values.device)
         self._marks = marks
         self._num_rows = num_rows

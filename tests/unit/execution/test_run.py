@@ -1,5 +1,8 @@
 """One training run in this process, with MLflow replaced."""
 
+import itertools
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,9 @@ from rnnlane.execution import run
 from rnnlane.execution.run import execute_run, training_data
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.predictor import Predictor
+from rnnlane.tracking.history import HistoryLog
+from rnnlane.training import loop
+from rnnlane.training.checkpoint import Checkpointer
 from rnnlane.training.metrics import score
 from support.events import Remembered
 from support.runs import ALONE
@@ -23,8 +29,8 @@ def tracker(tmp_path, monkeypatch):
     return tracker
 
 
-def execute(events, *overrides):
-    record = RunRecord.create("tiny", **IDENTITY)
+def execute(events, *overrides, record=None):
+    record = record or RunRecord.create("tiny", **IDENTITY)
     with record.locked() as current:
         return execute_run(
             tiny_experiment(*overrides), tiny_prepared(), record=current, events=events
@@ -49,6 +55,40 @@ def test_a_run_logs_its_epochs_files_and_model(tracker):
     assert Predictor.load(tracker.bundle).class_names == ("bad", "good")
     assert result.is_tracked
     assert result.tracking_uri == "http://***@host"
+
+
+class Killed(Remembered):
+    """Ends the driver after some epochs."""
+
+    def __init__(self, *, after):
+        super().__init__()
+        self._after = after
+
+    def epoch(self, history):
+        super().epoch(history)
+        if len(history) == self._after:
+            raise KeyboardInterrupt
+
+
+def test_an_epoch_that_is_trained_again_is_logged_once_with_its_last_values(tracker, monkeypatch):
+    log, logged = HistoryLog(), []
+    monkeypatch.setattr(tracker, "log_history", lambda *args: logged.extend(log.new_records(*args)))
+    # A second a step, and a second a checkpoint: they follow one another by at least 20 steps.
+    clock = itertools.count().__next__
+    monkeypatch.setattr(loop, "Checkpointer", partial(Checkpointer, clock=clock))
+    record, killed, rest = RunRecord.create("tiny", **IDENTITY), Killed(after=3), Remembered()
+    with pytest.raises(KeyboardInterrupt):
+        execute(killed, "training.epochs=5", record=record)
+    execute(rest, "training.epochs=5", record=record)
+    assert [len(history) for history in killed.histories] == [1, 2, 3]
+    assert [len(history) for history in rest.histories] == [1, 2, 3, 4, 5]
+    assert killed.histories[-1][1:] != rest.histories[-1][1:3], "times differ"
+    metrics = [content for kind, content in logged if kind == "metrics"]
+    by_epoch = [(content["step"], content["values"]) for content in metrics if content["step"]]
+    assert [step for step, _ in by_epoch] == [1, 2, 3, 4, 5]
+    for (_, values), ended in zip(by_epoch, rest.histories[-1], strict=True):
+        assert values == {key: value for key, value in ended.items() if key in values}
+        assert "time/epoch_s" in values
 
 
 def test_a_run_of_a_search_s_winner_is_linked_with_the_search(tracker):

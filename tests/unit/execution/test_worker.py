@@ -53,11 +53,13 @@ def test_the_first_worker_sends_the_name_and_argument_of_each_event():
     progress, history = Progress("epoch 1/2", 1, 4), [{"train/loss": 0.5}]
     events.progress(progress)
     events.epoch(history)
+    events.saved(history)
     events.note("a sentence")
     history.append({"train/loss": 0.4})
     assert inbox.messages == [
         ("progress", progress),
         ("epoch", [{"train/loss": 0.5}]),
+        ("saved", [{"train/loss": 0.5}]),
         ("note", "a sentence"),
     ]
 

@@ -33,7 +33,6 @@ class ToyEncoder(Encoder):
         self.linear = nn.Linear(config.embedding_dim, config.hidden_size)
 
     def forward(self, embedded, lengths):
-        lengths = lengths.to(embedded.device)
         outputs = self.linear(embedded).tanh()  # [B, T, H]
         is_real = torch.arange(embedded.shape[1], device=embedded.device) < lengths.unsqueeze(1)
         return outputs, (outputs * is_real.unsqueeze(2)).sum(dim=1) / lengths.unsqueeze(1)

@@ -137,17 +137,3 @@ def test_a_run_resumes_bit_identically(tmp_path, cell, pooling):
     assert timeless(resumed.history) == timeless(whole.history)
     for name, tensor in whole.weights.items():
         assert torch.equal(resumed.weights[name], tensor), name
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@EVERY
-@DIRECTIONS
-def test_a_gpu_gives_what_the_cpu_gives(cell, bidirectional):
-    encoder = make_encoder(cell, bidirectional)
-    rows = rows_of(LENGTHS, extra_padding=2)
-    outputs, final = encoder(rows, LENGTHS)
-    gpu_outputs, gpu_final = encoder.cuda()(rows.cuda(), LENGTHS)
-    torch.testing.assert_close(gpu_final.cpu(), final, atol=1e-3, rtol=0)
-    expected = real(outputs, LENGTHS)
-    torch.testing.assert_close(real(gpu_outputs.cpu(), LENGTHS), expected, atol=1e-3, rtol=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnnlane.config.experiment import ModelConfig
+from rnnlane.models import recurrent
 from rnnlane.models.recurrent import RecurrentEncoder
 
 LENGTHS = torch.tensor([4, 1, 7, 3, 7])
@@ -31,12 +34,13 @@ def make_encoder(**changes: Any) -> RecurrentEncoder:
     return RecurrentEncoder(ModelConfig(**{"embedding_dim": 5, "hidden_size": 4} | changes))
 
 
-def rows_of(lengths: Tensor, extra_padding: int = 0) -> Tensor:
+def rows_of(
+    lengths: Tensor, extra_padding: int = 0, *, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Random rows whose padding is random too, so that reading it shows."""
-    values = torch.randn(
-        len(lengths), int(lengths.max()), 5, generator=torch.Generator().manual_seed(1)
-    )
-    noise = torch.full((len(lengths), extra_padding, 5), 9.0)
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(len(lengths), int(lengths.max()), 5, generator=generator, dtype=dtype)
+    noise = torch.full((len(lengths), extra_padding, 5), 9.0, dtype=dtype)
     return torch.cat([values, noise], dim=1).requires_grad_()
 
 
@@ -58,26 +62,30 @@ def real(outputs: Tensor, lengths: Tensor) -> Tensor:
 def gradients(encoder: RecurrentEncoder, rows: Tensor, *results: Tensor) -> list[Tensor]:
     """Of a sum that weighs every number differently."""
     loss = sum(
-        (result * torch.linspace(-1, 1, result.numel()).view_as(result)).sum() for result in results
+        (result * torch.linspace(-1, 1, result.numel(), dtype=result.dtype).view_as(result)).sum()
+        for result in results
     )
     assert isinstance(loss, Tensor)
     return list(torch.autograd.grad(loss, [rows, *encoder.parameters()]))
 
 
-def assert_equals_packed(encoder: RecurrentEncoder, rows: Tensor, lengths: Tensor) -> None:
+def assert_equals_packed(encoder: RecurrentEncoder, lengths: Tensor, extra_padding: int) -> None:
+    """In float64, where the order of sums hardly shows."""
+    encoder = encoder.double()
+    rows = rows_of(lengths, extra_padding, dtype=torch.float64)
     outputs, final = encoder(rows, lengths)
     expected_outputs, expected_final = packed_reference(encoder, rows, lengths)
 
     assert outputs.shape == (*rows.shape[:2], encoder.output_size)
     ours, theirs = real(outputs, lengths), real(expected_outputs, lengths)
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
-    torch.testing.assert_close(final, expected_final, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=0)
+    torch.testing.assert_close(final, expected_final, atol=1e-12, rtol=0)
     for gradient, expected in zip(
         gradients(encoder, rows, ours, final),
         gradients(encoder, rows, theirs, expected_final),
         strict=True,
     ):
-        torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(gradient, expected, atol=1e-12, rtol=1e-12)
 
 
 @SHAPES
@@ -87,7 +95,7 @@ def test_outputs_final_state_and_gradients_equal_a_packed_sequence(
 ) -> None:
     encoder = make_encoder(cell=cell, num_layers=num_layers, bidirectional=bidirectional)
 
-    assert_equals_packed(encoder, rows_of(LENGTHS, extra_padding), LENGTHS)
+    assert_equals_packed(encoder, LENGTHS, extra_padding)
 
 
 @settings(deadline=None, max_examples=30)
@@ -100,9 +108,8 @@ def test_any_lengths_equal_a_packed_sequence(
     lengths: list[int], cell: str, extra_padding: int
 ) -> None:
     encoder = make_encoder(cell=cell, num_layers=2, bidirectional=True)
-    tensor = torch.tensor(lengths)
 
-    assert_equals_packed(encoder, rows_of(tensor, extra_padding), tensor)
+    assert_equals_packed(encoder, torch.tensor(lengths), extra_padding)
 
 
 @SHAPES
@@ -122,32 +129,101 @@ def test_padding_changes_nothing(cell: str, num_layers: int, bidirectional: bool
     assert (input_gradient[is_padding] == 0).all()
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_the_packed_path_of_gpus_gives_the_same(cell: str) -> None:
-    encoder = make_encoder(cell=cell, num_layers=2, bidirectional=True)
-    rows = rows_of(LENGTHS, extra_padding=2)
-
-    outputs = encoder._packed(rows, LENGTHS)
-
-    assert outputs.shape == (5, 9, 8)
-    ours, _ = encoder(rows, LENGTHS)
-    torch.testing.assert_close(real(outputs, LENGTHS), real(ours, LENGTHS), atol=1e-5, rtol=0)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @SHAPES
-def test_gpu_and_cpu_give_the_same(cell: str, num_layers: int, bidirectional: bool) -> None:
-    encoder = make_encoder(cell=cell, num_layers=num_layers, bidirectional=bidirectional)
-    rows = rows_of(LENGTHS, extra_padding=2)
-    outputs, final = encoder(rows, LENGTHS)
+def test_nothing_is_read_on_the_host(cell: str, num_layers: int, bidirectional: bool) -> None:
+    """On the device ``meta`` tensors have no values: whoever asks for one fails."""
+    encoder = make_encoder(cell=cell, num_layers=num_layers, bidirectional=bidirectional).to("meta")
+    rows = rows_of(LENGTHS).detach().to("meta").requires_grad_()
 
-    gpu_outputs, gpu_final = encoder.cuda()(rows.cuda(), LENGTHS)
+    outputs, final = encoder(rows, LENGTHS.to("meta"))
+    (outputs.sum() + final.sum()).backward()
 
-    torch.testing.assert_close(gpu_final.cpu(), final, atol=1e-3, rtol=0)
-    torch.testing.assert_close(
-        real(gpu_outputs.cpu(), LENGTHS), real(outputs, LENGTHS), atol=1e-3, rtol=0
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_gradient_can_be_asked_of_a_model_that_does_not_train(
+    monkeypatch: pytest.MonkeyPatch, cell: str
+) -> None:
+    """cuDNN refuses one after a forward pass that was not told of it."""
+    told = []
+    kernel = getattr(torch, cell)
+
+    def spy(*arguments: Any) -> Any:
+        told.append(arguments[6])
+        return kernel(*arguments)
+
+    monkeypatch.setattr(torch, cell, spy)
+    encoder = make_encoder(cell=cell).eval()
+    encoder(rows_of(LENGTHS), LENGTHS)
+    with torch.no_grad():
+        encoder(rows_of(LENGTHS), LENGTHS)
+
+    assert told == [True, False]
+
+
+def as_one_block(weights: list[Tensor]) -> None:
+    """Moves the weights side by side into new storage, as cuDNN's function does."""
+    sizes = [weight.numel() for weight in weights]
+    block = torch.cat([weight.detach().flatten() for weight in weights])
+    with torch.no_grad():
+        for weight, part in zip(weights, block.split(sizes), strict=True):
+            weight.set_(part.view_as(weight))  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def cudnn_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights on the CPU are laid out as on a GPU: by torch all in one block, when they move."""
+
+    def flatten(
+        weights: list[Tensor], stride: int, input_size: int, mode: str, hidden: int, *rest: Any
+    ) -> None:
+        assert (stride, *rest) == (4, 0, 1, False, False)
+        gates = {"RNN_TANH": 1, "GRU": 3, "LSTM": 4}[mode]
+        assert weights[0].shape == (gates * hidden, input_size)
+        as_one_block(weights)
+
+    monkeypatch.setattr(torch.backends.cudnn.m, "is_acceptable", lambda _: True)
+    monkeypatch.setattr(recurrent, "get_cudnn_mode", lambda mode: mode)
+    monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", flatten)
+    monkeypatch.setattr(
+        torch.nn.RNNBase, "flatten_parameters", lambda rnn: as_one_block(rnn._flat_weights)
     )
+
+
+def is_flat(encoder: RecurrentEncoder) -> bool:
+    """Whether cuDNN would find the weights of each call without a copy."""
+    for weights in encoder.rnn.all_weights:
+        expected = weights[0].untyped_storage().data_ptr()
+        for weight in weights:
+            if weight.data_ptr() != expected or not weight.is_contiguous():
+                return False
+            expected += weight.nbytes
+    return True
+
+
+@pytest.mark.usefixtures("cudnn_on_cpu")
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_each_layer_and_direction_has_its_weights_in_one_block(cell: str) -> None:
+    encoder = make_encoder(cell=cell, num_layers=2, bidirectional=True)
+    weights = {name: value.double() for name, value in encoder.state_dict().items()}
+    parameters = list(encoder.parameters())
+    assert not is_flat(encoder)
+
+    moved = encoder.to(torch.float64)
+    assert is_flat(moved)
+    assert all(old is new for old, new in zip(parameters, moved.parameters(), strict=True))
+
+    optimizer = torch.optim.Adam(moved.parameters())
+    moved(rows_of(LENGTHS, dtype=torch.float64), LENGTHS)[1].sum().backward()
+    optimizer.step()
+    assert all((moved.state_dict()[name] != value).any() for name, value in weights.items())
+
+    moved.load_state_dict(weights)
+    for kept in (moved, copy.deepcopy(moved), pickle.loads(pickle.dumps(moved))):
+        assert is_flat(kept)
+        for name, value in kept.state_dict().items():
+            assert torch.equal(value, weights[name]), name
 
 
 def test_dropout_acts_between_layers_and_only_while_training() -> None:

@@ -1,48 +1,42 @@
-from dataclasses import dataclass
 from functools import reduce
 
 import pytest
 import torch
 from torch import Tensor
 
-from rnnlane.training.all_reduce import all_reduce_, sum_in_order
+from rnnlane.training.all_reduce import GradientBuffer, sum_in_order
 from rnnlane.training.group import WorkerGroup
 from support.workers import asked_in_turn
 
-
-@dataclass(frozen=True)
-class Twin(WorkerGroup):
-    """Two workers with the same numbers; counts the calls."""
-
-    calls: list[int]
-
-    def sum_(self, values: Tensor) -> Tensor:
-        self.calls.append(values.numel())
-        return values.mul_(2)
+BODY = [torch.zeros(2, 3), torch.zeros(1), torch.zeros(3)]
+TABLE = torch.zeros(9, 2)
 
 
-def test_gradients_and_counters_travel_together_and_keep_their_shapes():
-    group = Twin(0, 2, torch.device("cpu"), [])
-    gradients = [
-        torch.arange(6.0).view(2, 3),
-        torch.tensor([7.0]),
-        torch.arange(4.0).view(2, 2).t(),
-    ]
-    before = [gradient.clone() for gradient in gradients]
-    totals = all_reduce_(gradients, torch.tensor([1.0, 5.0]), group=group)
-    assert group.calls == [6 + 1 + 4 + 2]
-    assert totals.tolist() == [2.0, 10.0]
-    for gradient, old in zip(gradients, before, strict=True):
-        assert torch.equal(gradient, 2 * old)
+@pytest.mark.parametrize("alignment", [1, 4])
+@pytest.mark.parametrize("num_rows", [1, 4, 9])
+def test_gradients_and_counters_lie_one_after_the_other(alignment, num_rows):
+    buffer = GradientBuffer(BODY, TABLE, max_rows=9, num_counters=2, alignment=alignment)
+    gradient = buffer.of(num_rows)
+    assert [part.shape for part in gradient.parts] == [(2, 3), (1,), (3,), (num_rows, 2)]
+    gradient.whole.zero_()
+    for number, part in enumerate([*gradient.parts, gradient.counters], start=1):
+        assert part.data_ptr() % (4 * alignment) == 0 or part is gradient.counters
+        part.fill_(number)
+    counts = [int((gradient.whole == number).sum()) for number in range(1, 6)]
+    assert counts == [6, 1, 3, 2 * num_rows, 2]
+    if alignment == 1:
+        assert gradient.whole.tolist() == sorted(gradient.whole.tolist())
+        assert len(gradient.whole) == sum(counts)
 
 
-def test_a_worker_alone_sends_nothing():
-    gradient = torch.ones(3)
-    totals = all_reduce_(
-        [gradient], torch.tensor([4.0]), group=WorkerGroup(0, 1, torch.device("cpu"))
-    )
-    assert totals.tolist() == [4.0]
-    assert gradient.tolist() == [1.0, 1.0, 1.0]
+def test_every_step_has_its_gradient_at_the_same_place():
+    buffer = GradientBuffer(BODY, TABLE, max_rows=9, num_counters=2, alignment=4)
+    few, many = buffer.of(2), buffer.of(7)
+    assert few.rows.data_ptr() == many.rows.data_ptr()
+    assert [one.data_ptr() for one in few.body] == [other.data_ptr() for other in buffer.body]
+    # The gaps between the parts are exchanged as well, and must not be what memory held before.
+    buffer.of(0).whole[:-2].add_(1.0)
+    assert torch.equal(buffer.of(0).whole[:-2], torch.ones(6 + 2 + 1 + 3 + 3 + 1))
 
 
 def sums_of(shards: list[Tensor], world_size: int) -> tuple[list[Tensor], dict[int, Tensor]]:

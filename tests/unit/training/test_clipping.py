@@ -62,11 +62,18 @@ def test_clipping_agrees_with_torch(norm_type):
         mine.grad = torch.arange(mine.numel(), dtype=torch.float).view_as(mine) - 1.5
         other.grad = mine.grad.clone()
     norm = gradient_norm([tensor.grad for tensor in ours], norm_type=norm_order(config))
-    clip_(ours, norm, max_norm=0.7)
+    clip_([tensor.grad for tensor in ours], norm, max_norm=torch.tensor(0.7))
     expected = torch.nn.utils.clip_grad_norm_(theirs, 0.7, norm_order(config))
-    torch.testing.assert_close(norm, expected)
+    assert torch.equal(norm, expected)
     for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine.grad, other.grad)
+        assert torch.equal(mine.grad, other.grad)
+
+
+@pytest.mark.parametrize("norm", [0.0, 0.3, 1e30])
+def test_an_infinite_value_clips_nothing(norm):
+    gradient = torch.tensor([0.3, -1e-30, 7.0])
+    clip_([gradient], torch.tensor(norm), max_norm=torch.tensor(torch.inf))
+    assert torch.equal(gradient, torch.tensor([0.3, -1e-30, 7.0]))
 
 
 def test_statistics_of_nothing_are_nothing():

@@ -17,13 +17,20 @@ def feed_of(rank: int = 0, world_size: int = 1, *overrides: str) -> TrainFeed:
     )
 
 
+def num_tokens(shard) -> float:
+    return float(shard.inputs.counts[1])
+
+
 def tokens_of(batch) -> list[list[int]]:
     """The tokens of the real rows."""
     return [
         row[:length].tolist()
         for shard in batch.shards
         for row, length, weight in zip(
-            shard.active.ids[shard.active.positions], shard.lengths, shard.weights, strict=True
+            shard.inputs.ids[shard.inputs.positions],
+            shard.inputs.lengths,
+            shard.inputs.weights,
+            strict=True,
         )
         if weight > 0
     ]
@@ -45,12 +52,12 @@ def test_workers_share_a_global_batch_and_agree_on_its_active_rows(world_size):
     for batch, *parts in zip(alone, *shares, strict=True):
         assert sorted(row for part in parts for row in tokens_of(part)) == sorted(tokens_of(batch))
         (whole,) = batch.shards
-        assert sum(part.shards[0].num_tokens for part in parts) == whole.num_tokens
+        assert sum(num_tokens(part.shards[0]) for part in parts) == num_tokens(whole)
         for part in parts:
             (shard,) = part.shards
-            assert torch.equal(shard.active.ids, whole.active.ids)
+            assert torch.equal(shard.inputs.ids, whole.inputs.ids)
             assert part.num_rows == batch.num_rows
-            assert len(shard.lengths) == len(parts[0].shards[0].lengths)
+            assert shard.shape.num_rows == parts[0].shards[0].shape.num_rows
 
 
 @pytest.mark.parametrize("world_size", [2, 3, 4])
@@ -63,8 +70,8 @@ def test_a_shard_is_the_same_whichever_worker_has_it(world_size):
         assert [shard.number for shard in found] == [0, 1, 2, 3]
         for one, other in zip(batch.shards, found, strict=True):
             assert one.dropout_seed == other.dropout_seed
-            assert torch.equal(one.active.positions, other.active.positions)
-            assert torch.equal(one.weights, other.weights)
+            assert torch.equal(one.inputs.positions, other.inputs.positions)
+            assert torch.equal(one.inputs.weights, other.inputs.weights)
     assert len({shard.dropout_seed for shard in batch.shards}) == 4
 
 
@@ -73,11 +80,11 @@ def test_an_epoch_can_be_entered_at_any_step():
     assert len(rest) == len(whole) - 4
     for one, other in zip(whole[4:], rest, strict=True):
         assert tokens_of(one) == tokens_of(other)
-        assert torch.equal(one.shards[0].labels, other.shards[0].labels)
+        assert torch.equal(one.shards[0].inputs.labels, other.shards[0].inputs.labels)
         assert one.shards[0].dropout_seed == other.shards[0].dropout_seed
 
 
 def test_rows_come_longest_first_and_take_time():
     for batch in feed_of().steps(1):
-        assert (np.diff(batch.shards[0].lengths) <= 0).all()
+        assert (np.diff(batch.shards[0].inputs.lengths) <= 0).all()
         assert batch.data_s > 0

@@ -12,7 +12,12 @@ import pytest
 import torch
 
 from rnnlane.errors import ResourceError
-from rnnlane.training.memory import CONTEXT_BYTES, limit_to_share, readable_memory_errors
+from rnnlane.training.memory import (
+    CONTEXT_BYTES,
+    limit_to_share,
+    readable_memory_errors,
+    set_torch_variables,
+)
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -20,9 +25,9 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PROGRAM = """
 import resource
 import torch
-from rnnlane.training.memory import use_huge_pages
+from rnnlane.training.memory import set_torch_variables
 
-use_huge_pages()
+set_torch_variables()
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
@@ -34,6 +39,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_importing_rnnlane_changes_no_environment_variable() -> None:
     program = "import os; a = dict(os.environ); import rnnlane; assert a == dict(os.environ)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_the_environment_sets_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"CUBLAS_WORKSPACE_CONFIG": ":16:8"})
+    set_torch_variables()
+    assert os.environ == {"CUBLAS_WORKSPACE_CONFIG": ":16:8", "THP_MEM_ALLOC_ENABLE": "1"}
 
 
 def page_faults(**variables: str) -> int:

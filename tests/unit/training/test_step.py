@@ -107,7 +107,7 @@ def test_a_step_that_is_not_finite_leaves_the_weights_alone():
     )
     batch = next(feed.steps(1))
     with torch.no_grad():
-        model.embedding.weight[batch.shards[0].active.ids[1]] = float("nan")
+        model.embedding.weight[batch.shards[0].inputs.ids[1]] = float("nan")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert stepper(batch, max_norm=1.0, rate=1.0).result().skipped
     for name, tensor in model.state_dict().items():

@@ -24,7 +24,7 @@ class Batch:
 
     Attributes:
         token_ids: int64 [B, T], padded on the right with 0; on the device.
-        lengths: int64 [B], tokens of each row, at least 1; on the CPU.
+        lengths: int64 [B], tokens of each row, at least 1; on the device.
         labels: int64 [B], on the device.
         weights: float32 [B], 1 for a real row and 0 for a padding row; on the device.
     """
@@ -75,14 +75,13 @@ class BatchMaker:
         row_info[0, : len(rows)] = self._split.offsets[rows]
         row_info[1, : len(rows)] = self._split.offsets[rows + 1] - row_info[0, : len(rows)]
         row_info[2, : len(rows)] = self._split.labels[rows]
-        lengths = torch.from_numpy(np.maximum(row_info[1], 1))
         info_on_host = torch.from_numpy(row_info)
         info_on_device = send(info_on_host, self._device)
         tokens_on_device = self._tokens.device == info_on_device.device
         width = self._width(max(1, int(row_info[1].max())))
         return Batch(
             token_ids=self._padded(info_on_device if tokens_on_device else info_on_host, width),
-            lengths=lengths.pin_memory() if self._device.type == "cuda" else lengths,
+            lengths=info_on_device[1].clamp(min=1),
             labels=info_on_device[2],
             weights=(info_on_device[1] > 0).float(),
         )

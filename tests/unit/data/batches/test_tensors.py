@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlane.data.batches import tensors as batches
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.tensors import BatchMaker, fits
 
@@ -106,24 +105,3 @@ def test_read_only_tokens_are_read_in_place() -> None:
 
     assert make_batch._tokens.data_ptr() == tokens.ctypes.data
     assert make_batch(np.array([1])).token_ids.tolist() == [[7]]
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("is_resident", [True, False])
-def test_a_gpu_gets_the_same_batch_a_little_wider(
-    monkeypatch: pytest.MonkeyPatch, is_resident: bool
-) -> None:
-    monkeypatch.setattr(batches, "fits", lambda *_: is_resident)
-    rows = np.array([2, 0])
-
-    expected = BatchMaker(SPLIT, CPU)(rows, num_rows=3)
-    batch = BatchMaker(SPLIT, torch.device("cuda"))(rows, num_rows=3)
-
-    assert batch.token_ids.shape == (3, batches.WIDTH_STEP_ON_GPUS)
-    assert torch.equal(batch.token_ids[:, :3].cpu(), expected.token_ids)
-    assert not batch.token_ids[:, 3:].any()
-    assert batch.lengths.is_pinned()
-    assert torch.equal(batch.lengths, expected.lengths)
-    assert torch.equal(batch.labels.cpu(), expected.labels)
-    assert torch.equal(batch.weights.cpu(), expected.weights)

@@ -1,0 +1,142 @@
+"""What a step reads: one packed array on the host, which one copy takes to the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rnnlane.data.batches.tensors import WIDTH_STEP_ON_GPUS
+
+# With few shapes, torch uses memory again, and graphs are captured for each.
+IDS_STEP_ON_DEVICES = 1024
+# Float32 numbers at the start of the array: as many as its first four entries hold.
+_NUM_SETTINGS = 8
+
+
+class Shape(NamedTuple):
+    """The shape of a shard's tensors. All else in a step has one shape for the whole run.
+
+    Attributes:
+        num_rows: B, padding rows included.
+        width: W, positions of a row.
+        num_ids: U, active rows of the embedding table, padding included.
+    """
+
+    num_rows: int
+    width: int
+    num_ids: int
+
+    @property
+    def num_entries(self) -> int:
+        """Entries of the packed array."""
+        return sum(self._sizes())
+
+    def _sizes(self) -> list[int]:
+        floats = -(-self.num_rows // 2)
+        positions = self.num_rows * self.width
+        entries = (self.num_ids, positions, self.num_rows, self.num_rows, floats, floats)
+        return [_NUM_SETTINGS // 2, *entries]
+
+    def views(self, packed: Tensor) -> Inputs:
+        """The inputs that an array holds.
+
+        Args:
+            packed: int64 [num_entries], on any device; what is written to the views is in it.
+        """
+        settings, ids, positions, lengths, labels, *floats = torch.split_with_sizes(
+            packed, self._sizes()
+        )
+        weights, loss_weights = (part.view(torch.float32)[: self.num_rows] for part in floats)
+        return Inputs(
+            settings=settings.view(torch.float32),
+            ids=ids,
+            positions=positions.view(self.num_rows, self.width),
+            lengths=lengths,
+            labels=labels,
+            weights=weights,
+            loss_weights=loss_weights,
+        )
+
+
+class Inputs(NamedTuple):
+    """The tensors of a shard: the rows of a step that go through the model together.
+
+    Attributes:
+        settings: float32 [8], the single numbers; read them by the properties.
+        ids: int64 [U], the sorted distinct token ids of the *global* batch, padding (0) first and
+            repeated behind the last one. All workers have the same, so that their gradients can be
+            summed elementwise.
+        positions: int64 [B, W], for each token its position among the ids; padding is 0.
+        lengths: int64 [B], tokens of each row, at least 1.
+        labels: int64 [B].
+        weights: float32 [B], 1 for a real row and 0 for a padding row.
+        loss_weights: float32 [B], the same times the weight of the row's class.
+    """
+
+    settings: Tensor
+    ids: Tensor
+    positions: Tensor
+    lengths: Tensor
+    labels: Tensor
+    weights: Tensor
+    loss_weights: Tensor
+
+    @property
+    def loss_weight(self) -> Tensor:
+        """Float32 [], the sum of loss_weights over the global batch."""
+        return self.settings[0]
+
+    @property
+    def rate(self) -> Tensor:
+        """Float32 [], the learning rate."""
+        return self.settings[1]
+
+    @property
+    def max_norm(self) -> Tensor:
+        """Float32 [], the clip value; infinite where nothing is clipped."""
+        return self.settings[2]
+
+    @property
+    def counts(self) -> Tensor:
+        """Float32 [3]: whether a checkpoint is asked for, tokens, and positions with padding."""
+        return self.settings[3:6]
+
+    def describe(self, *, loss_weight: float, num_tokens: int) -> None:
+        """Writes the numbers that are known when the shard is made."""
+        settings = self.settings.numpy()
+        settings[0] = loss_weight
+        settings[4] = num_tokens
+        settings[5] = self.positions.numel()
+
+    def decide(self, *, rate: float, max_norm: float, save: bool) -> None:
+        """Writes the numbers that are known when the step is launched."""
+        settings = self.settings.numpy()
+        settings[1], settings[2], settings[3] = rate, max_norm, save
+
+
+@dataclass(frozen=True)
+class ShapeRule:
+    """To which shapes the shards of a run are padded: a pure function of the step.
+
+    Attributes:
+        width_step: widths are multiples of it.
+        ids_step: numbers of active ids are multiples of it.
+        is_uniform: whether all shards have as many rows, the last step's too, and those of one step
+            are as wide as its longest row; else each is as small as possible.
+    """
+
+    width_step: int = 1
+    ids_step: int = 1
+    is_uniform: bool = False
+
+
+SMALLEST = ShapeRule()
+FEW = ShapeRule(width_step=WIDTH_STEP_ON_GPUS, ids_step=IDS_STEP_ON_DEVICES, is_uniform=True)
+
+
+def round_up(number: int, step: int) -> int:
+    """The smallest multiple of ``step`` that is not below the number."""
+    return -(-number // step) * step

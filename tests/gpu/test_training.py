@@ -1,0 +1,164 @@
+"""Whole trainings in this process: exact, repeatable, never waited for, bounded in memory."""
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlane.training import loop
+from rnnlane.training.feed import TrainFeed
+from rnnlane.training.group import WorkerGroup
+from rnnlane.training.loop import Outcome, run_training
+from support.events import Remembered
+from support.runs import timeless
+from support.tiny import tiny_data, tiny_experiment
+
+# 202 rows in 17 steps an epoch; the last one is short.
+NUM_ROWS, NUM_STEPS = 202, 17
+DEEP = ("model.num_layers=2", "model.bidirectional=true", "model.dropout=0.2")
+EVERY_CELL = pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+
+
+def train(device: torch.device, *overrides: str, events=None, start=None) -> Outcome:
+    name = "gpu" if device.type == "cuda" else "cpu"
+    config = tiny_experiment(f"runtime.device={name}", *overrides)
+    return run_training(
+        config,
+        tiny_data(num_train=NUM_ROWS),
+        group=WorkerGroup(0, 1, device),
+        events=events or Remembered(),
+        start=start,
+    )
+
+
+def assert_same(one: Outcome, other: Outcome) -> None:
+    """Bit for bit."""
+    np.testing.assert_array_equal(one.losses, other.losses)
+    np.testing.assert_array_equal(one.norms, other.norms)
+    assert timeless(one.history) == timeless(other.history)
+    for name, values in one.weights.items():
+        assert torch.equal(values.cpu(), other.weights[name].cpu()), name
+
+
+@EVERY_CELL
+def test_a_gpu_trains_like_a_cpu(device, cell):
+    overrides = (f"model.cell={cell}", *DEEP[:2], "training.precision=float32")
+    on_cpu = train(torch.device("cpu"), *overrides)
+    there = train(device, *overrides)
+    np.testing.assert_allclose(there.losses, on_cpu.losses, atol=1e-4)
+    np.testing.assert_allclose(there.norms, on_cpu.norms, rtol=1e-2)
+    for record, expected in zip(there.history, on_cpu.history, strict=True):
+        assert record["val/loss"] == pytest.approx(expected["val/loss"], abs=1e-4)
+
+
+@EVERY_CELL
+def test_a_run_is_repeated_bit_for_bit(device, cell):
+    overrides = (f"model.cell={cell}", *DEEP, "training.clip.policy=auto")
+    assert_same(train(device, *overrides), train(device, *overrides))
+
+
+def test_a_run_resumes_bit_for_bit_at_each_of_its_first_20_steps(device, monkeypatch, tmp_path):
+    """With one step in flight at most, a checkpoint follows each step."""
+    monkeypatch.setattr(loop, "default_limit", lambda _: 0)
+    overrides = (*DEEP, "training.clip.policy=auto", "training.checkpoint_every_s=1e-9")
+    events = Remembered(tmp_path)
+    whole = train(device, *overrides, events=events)
+    assert len(events.checkpoints) == 2 * NUM_STEPS
+    # On a CPU, where another test has every step, a few show that this one is right.
+    picked = slice(20) if device.type == "cuda" else slice(0, 20, 8)
+    for checkpoint in events.checkpoints[picked]:
+        assert_same(train(device, *overrides, start=checkpoint), whole)
+
+
+@contextlib.contextmanager
+def no_waiting(device: torch.device) -> Iterator[None]:
+    """Refuses whatever waits for the device; a CPU has nothing to wait for."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with pytest.raises(RuntimeError, match="synchronizing"):
+            torch.ones(1, device=device).item()
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@EVERY_CELL
+def test_no_step_waits_for_the_device(device, monkeypatch, cell):
+    """From the second epoch on: the feed, the step and the reading of results."""
+    steps, watched = TrainFeed.steps, []
+
+    def watched_steps(self, epoch, **options):
+        if epoch < 2:
+            yield from steps(self, epoch, **options)
+            return
+        with no_waiting(device):
+            for batch in steps(self, epoch, **options):
+                watched.append(epoch)
+                yield batch
+
+    monkeypatch.setattr(TrainFeed, "steps", watched_steps)
+    overrides = (f"model.cell={cell}", *DEEP, "training.clip.max_norm=1.0")
+    outcome = train(device, *overrides, "training.clip.policy=fixed")
+    assert watched == [2] * NUM_STEPS
+    assert np.isfinite(outcome.losses).all()
+
+
+class _Memory(Remembered):
+    """Remembers at each epoch's end what is in use, in bytes, and how often more was asked for."""
+
+    def __init__(self, device: torch.device):
+        super().__init__()
+        self._device = device
+        self.in_use: list[int] = []
+        self.segments: list[int] = []
+
+    def epoch(self, history):
+        super().epoch(history)
+        gc.collect()
+        if self._device.type == "cuda":
+            statistics = torch.cuda.memory_stats(self._device)
+            self.in_use.append(statistics["allocated_bytes.all.current"])
+            self.segments.append(statistics["segment.all.allocated"])
+        else:
+            tensors = (one for one in gc.get_objects() if type(one) is torch.Tensor)
+            self.in_use.append(sum(one.numel() * one.element_size() for one in tensors))
+            self.segments.append(0)
+
+
+def test_epochs_take_no_more_memory(device):
+    """The first three settle the shapes and hold the first best weights."""
+    memory = _Memory(device)
+    train(device, *DEEP, "training.epochs=6", events=memory)
+    assert len(memory.in_use) == 6
+    assert max(memory.in_use[3:]) <= memory.in_use[2]
+    assert memory.segments[-1] == memory.segments[2]
+
+
+def test_the_arithmetic_is_put_back_after_a_run(device):
+    def flags():
+        return (
+            torch.backends.cudnn.allow_tf32,
+            torch.backends.cuda.matmul.allow_tf32,
+            torch.get_float32_matmul_precision(),
+        )
+
+    before = flags()
+    for precision in ("auto", "float32"):
+        train(device, f"training.precision={precision}", "training.epochs=1")
+        assert flags() == before
+
+
+def test_auto_rounds_products_to_tf32_and_float32_does_not(device):
+    sizes = ("model.embedding_dim=96", "model.hidden_size=64", "training.epochs=1")
+    on_cpu = train(torch.device("cpu"), *sizes)
+    exact = train(device, *sizes, "training.precision=float32")
+    rounded = train(device, *sizes, "training.precision=auto")
+    np.testing.assert_allclose(exact.losses, on_cpu.losses, atol=1e-4)
+    np.testing.assert_allclose(rounded.losses, on_cpu.losses, atol=1e-2)
+    assert np.array_equal(rounded.losses, exact.losses) == (device.type == "cpu")
