@@ -425,14 +425,8 @@ class TrackingConfig(Section):
     )
     run_name: str | None = Field(None, description="Name of the run; default: the experiment's.")
     tags: dict[str, str] = Field(default_factory=dict, description="MLflow tags of each run.")
-    system_metrics: bool = Field(
-        True,
-        description="Log the use of CPU, memory, disk and network of each machine of the run, and "
-        "of each worker's GPU.",
-    )
-    flush_timeout_s: Seconds = Field(
-        60.0, description="Seconds to wait at the end for a tracking server that does not answer."
-    )
+    system_metrics: bool = Field(True, description="Log the use of each machine and worker's GPU.")
+    flush_timeout_s: Seconds = Field(60.0, description="Seconds to wait at the end for the server.")
 
     @field_validator("uri")
     @classmethod
