@@ -168,7 +168,6 @@ def train(
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster.capacity import check_own
-    from rnnlane.ray_cluster.connect import with_counted_workers
 
     events = events or RunEvents()
     check_writable(config)
@@ -189,7 +188,6 @@ def train(
             return finished
         if config.runtime.max_workers > 0:
             _start_ray(config.runtime, events)
-            config = with_counted_workers(config, events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, [prepared])
         # Not before all checks: what is refused is told in one line.
