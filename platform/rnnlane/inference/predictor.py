@@ -23,9 +23,9 @@ from rnnlane.inference.bundle import Bundle, load_bundle
 from rnnlane.inference.explain import token_shares
 from rnnlane.models.linear import LinearClassifier
 from rnnlane.records.explanation import Explanation
-from rnnlane.training.loop import served_precision
 from rnnlane.training.memory import readable_memory_errors
 from rnnlane.training.metrics import length_batches
+from rnnlane.training.precision import served_precision
 
 TEXTS_PER_CHUNK = 2048
 _CPU = torch.device("cpu")
