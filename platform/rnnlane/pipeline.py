@@ -30,7 +30,7 @@ from rnnlane.records.results import (
 from rnnlane.records.run_marker import marker_line
 
 if TYPE_CHECKING:
-    from rnnlane.config.runtime import RuntimeConfig
+    from rnnlane.config.runtime import Device, RuntimeConfig
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.execution.inventory import Inventory, Limits
     from rnnlane.records.results import Promotion
@@ -168,6 +168,7 @@ def train(
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster.capacity import check_own
+    from rnnlane.ray_cluster.connect import with_counted_workers
 
     events = events or RunEvents()
     check_writable(config)
@@ -188,6 +189,7 @@ def train(
             return finished
         if config.runtime.max_workers > 0:
             _start_ray(config.runtime, events)
+            config = with_counted_workers(config, events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, [prepared])
         # Not before all checks: what is refused is told in one line.
@@ -321,6 +323,7 @@ def evaluate(
     run: str = "latest",
     split: Literal["train", "val", "test"] = "test",
     data: str | None = None,
+    device: Device = "auto",
     tracking_uri: str | None = None,
     events: RunEvents | None = None,
 ) -> Evaluation:
@@ -333,29 +336,31 @@ def evaluate(
         run: an id, the unique prefix of an id, a name, or "latest".
         split: which rows to score.
         data: a labeled file to score instead of a split: csv, tsv, jsonl or Parquet.
+        device: where to classify; auto takes a GPU if there is one.
         tracking_uri: the MLflow store; default: the experiment's, else as for training.
         events: receives the progress.
 
     Raises:
-        ConfigError: there is no such run, or its data is different.
+        ConfigError: there is no such run or device, or its data is different.
+        ResourceError: a GPU is wanted, but there is none, or memory runs out.
         DataError: the data cannot be read, or none of its rows can be scored.
         TrackingError: the store cannot be read, or the run has no model.
     """
     from rnnlane.execution.data_checks import check_same_data
-    from rnnlane.tracking.store import (
-        EXPERIMENT_PATH,
-        download_artifacts,
-        download_model,
-        find_run,
-    )
+    from rnnlane.tracking import store
     from rnnlane.tracking.uris import resolve_uri
 
     events = events or RunEvents()
     uri = resolve_uri(tracking_uri or (config.tracking.uri if config else None))
-    summary = find_run(uri, run, with_model=True)
+    summary = store.find_run(uri, run, with_model=True)
+    # After the run has been found: it imports torch, which takes seconds.
+    from rnnlane.training.group import in_process
+
+    group = in_process(device, where="device")
     with tempfile.TemporaryDirectory() as scratch:
         if config is None:
-            file = download_artifacts(uri, summary.run_id, EXPERIMENT_PATH, Path(scratch))
+            path = store.EXPERIMENT_PATH
+            file = store.download_artifacts(uri, summary.run_id, path, Path(scratch))
             config = load_experiment(file)
         prepared = None
         if data is None:
@@ -367,7 +372,8 @@ def evaluate(
         from rnnlane.inference.predictor import Predictor
         from rnnlane.reports.classes import describe_classes
 
-        predictor = Predictor.load(download_model(uri, summary.run_id, Path(scratch)))
+        bundle = store.download_model(uri, summary.run_id, Path(scratch))
+        predictor = Predictor.load(bundle, device=group.device)
     if data is not None:
         scores = evaluate_file(summary.run_id, data, config, predictor, events)
     else:
@@ -379,13 +385,18 @@ def evaluate(
 
 
 def predict(
-    texts: Sequence[str], *, run: str = "latest", tracking_uri: str | None = None
+    texts: Sequence[str],
+    *,
+    run: str = "latest",
+    device: Device = "auto",
+    tracking_uri: str | None = None,
 ) -> list[dict[str, Any]]:
     """Classifies texts with the model of a run.
 
     Args:
         texts: what to classify.
         run: an id, the unique prefix of an id, a name, or "latest".
+        device: where to classify; auto takes a GPU if there is one.
         tracking_uri: the MLflow store; default: as for training.
 
     Returns:
@@ -395,7 +406,9 @@ def predict(
         answer is more than a guess; see :func:`rnnlane.inference.predictor.is_sure`.
 
     Raises:
-        ConfigError: there is no such run, or what is given is one text or holds what is no text.
+        ConfigError: there is no such run or device, or what is given is one text or holds what is
+            no text.
+        ResourceError: a GPU is wanted, but there is none, or memory runs out.
         TrackingError: the store cannot be read, or the run has no model.
     """
     from rnnlane.inference.loading import load_predictor
@@ -407,7 +420,7 @@ def predict(
             where="texts",
             remedy="give a list of str",
         )
-    _, predictor = load_predictor(run, tracking_uri=tracking_uri)
+    _, predictor = load_predictor(run, tracking_uri=tracking_uri, device=device)
     return predictor.predict(texts).answers(texts)
 
 

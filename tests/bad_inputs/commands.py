@@ -49,6 +49,11 @@ COMMANDS = (
         args=("evaluate", "--split", "tets"),
     ),
     Bad(
+        "an unknown device",
+        "command line: --device must be one of 'auto', 'cpu', 'gpu', but got 'cuda' -- see `rnnlane --help`",
+        args=("evaluate", "--device", "cuda"),
+    ),
+    Bad(
         "a comparison of one run",
         "runs: a comparison needs two runs or more, but got one -- `rnnlane runs` lists them",
         args=("compare", "latest"),

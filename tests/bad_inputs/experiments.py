@@ -110,12 +110,12 @@ EXPERIMENTS = (
     ),
     Bad(
         "fewer than zero workers",
-        "--set runtime.num_workers=-1 runtime.num_workers: num_workers must be a whole number from 0, or [min, max] with 1 <= min < max, but got -1",
+        "--set runtime.num_workers=-1 runtime.num_workers: num_workers must be a whole number from 0, [min, max] with 1 <= min < max, or auto, but got -1",
         sets=("runtime.num_workers=-1",),
     ),
     Bad(
         "a range of workers upside down",
-        "--set runtime.num_workers=[4,2] runtime.num_workers: num_workers must be a whole number from 0, or [min, max] with 1 <= min < max, but got [4, 2]",
+        "--set runtime.num_workers=[4,2] runtime.num_workers: num_workers must be a whole number from 0, [min, max] with 1 <= min < max, or auto, but got [4, 2]",
         sets=("runtime.num_workers=[4,2]",),
     ),
     Bad(
@@ -225,6 +225,20 @@ EXPERIMENTS = (
         "an override with words after its end",
         "--set data.classes=[a, b] # two: the value must end where it closes, but '# two' follows",
         sets=("data.classes=[a, b] # two",),
+    ),
+    Bad(
+        "more than one GPU for a worker",
+        "--set search.gpus_per_worker=1.5 search.gpus_per_worker: must be less than or equal to 1, but got 1.5",
+        sets=("search.space.model.hidden_size=choice(1, 2)", "search.gpus_per_worker=1.5"),
+    ),
+    Bad(
+        "workers of a trial that share a GPU",
+        "--set search.gpus_per_worker=0.25 search: gpus_per_worker must be 0 or 1 where workers_per_trial is above 1, as NCCL takes one process for each GPU, but got (0.25, 2)",
+        sets=(
+            "search.space.model.hidden_size=choice(1, 2)",
+            "search.workers_per_trial=2",
+            "search.gpus_per_worker=0.25",
+        ),
     ),
     Bad(
         "an empty search space",

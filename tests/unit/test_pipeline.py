@@ -6,12 +6,15 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+import rnnlane
 from rnnlane import pipeline
 from rnnlane.config.fingerprint import config_fingerprint
-from rnnlane.errors import ConfigError, DataError
+from rnnlane.errors import ConfigError, DataError, ResourceError
 from rnnlane.execution.environment import code_version
 from rnnlane.execution.run_record import RunRecord, all_records
+from rnnlane.inference.predictor import Predictor
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import TrainResult
@@ -244,3 +247,33 @@ def test_predict_takes_texts_and_not_one_text(run):
     for wrong in ("zzz", ["a", None]):
         with pytest.raises(ConfigError, match="must be a sequence of str"):
             pipeline.predict(wrong)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "load_model"])
+def test_a_model_is_put_on_the_device_that_is_chosen(run, tmp_path, monkeypatch, verb):
+    file = tmp_path / "x.csv"
+    file.write_text("review,stars\na film,good\n")
+    use = {
+        "evaluate": lambda device: rnnlane.evaluate(data=file, device=device),
+        "predict": lambda device: rnnlane.predict(["a film"], device=device),
+        "load_model": lambda device: rnnlane.load_model(device=device),
+    }[verb]
+    devices, load = [], Predictor.load
+
+    def on_cpu(folder, *, device):
+        devices.append(device.type)
+        return load(folder)
+
+    monkeypatch.setattr(Predictor, "load", on_cpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for device in ("auto", "gpu", "cpu"):
+        use(device)
+    assert devices == ["cuda", "cuda", "cpu"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ResourceError, match="needs a GPU"):
+        use("gpu")
+    with pytest.raises(
+        ConfigError, match="device: it must be one of auto, cpu, gpu, but got 'cuda'"
+    ):
+        use("cuda")
+    assert len(devices) == 3

@@ -26,6 +26,7 @@ from rnnlane.records.results import (
 )
 
 if TYPE_CHECKING:
+    from rnnlane.config.runtime import Device
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.records.draft import ExperimentDraft
     from rnnlane.tracking.store import RunSummary
@@ -113,6 +114,7 @@ def evaluate(
     split: Literal["train", "val", "test"] = "test",
     data: str | Path | None = None,
     experiment: Experiment | None = None,
+    device: Device = "auto",
     tracking_uri: str | None = None,
     events: RunEvents | None = None,
 ) -> Evaluation:
@@ -123,6 +125,7 @@ def evaluate(
         split: which rows to score.
         data: a labeled file to score instead of a split: csv, tsv, jsonl or Parquet.
         experiment: names the data and its columns; default: the run's own.
+        device: where to classify: "cpu", "gpu", or "auto", a GPU if there is one.
         tracking_uri: the MLflow store; default: the result's or the experiment's, else as for
             training.
         events: receives the progress; default: it is shown. ``rnnlane.SILENT`` shows nothing.
@@ -138,6 +141,7 @@ def evaluate(
             run=run_id,
             split=split,
             data=None if data is None else str(data),
+            device=device,
             tracking_uri=uri,
             events=running,
         )
@@ -209,13 +213,18 @@ def promote(
 
 
 def predict(
-    texts: Sequence[str], *, run: Run = "latest", tracking_uri: str | None = None
+    texts: Sequence[str],
+    *,
+    run: Run = "latest",
+    device: Device = "auto",
+    tracking_uri: str | None = None,
 ) -> list[dict[str, Any]]:
     """Classifies texts with the model of a run; :func:`rnnlane.load_model` loads it once for many.
 
     Args:
         texts: what to classify.
         run: a run's id, the unique prefix of an id, a name, "latest", or a result.
+        device: where to classify: "cpu", "gpu", or "auto", a GPU if there is one.
         tracking_uri: the MLflow store; default: the result's, else as for training.
 
     Returns:
@@ -227,7 +236,7 @@ def predict(
     """
     run_id, uri = run_and_store(run, tracking_uri)
     with shown(None):
-        return pipeline.predict(texts, run=run_id, tracking_uri=uri)
+        return pipeline.predict(texts, run=run_id, device=device, tracking_uri=uri)
 
 
 def init_experiment(

@@ -14,7 +14,7 @@ from rnnlane.cli.options import CredentialsFile, Json, TrackingUri
 from rnnlane.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rnnlane.doctor.machine import Finding
+    from rnnlane.doctor.finding import Finding
 
 Cluster = Annotated[
     str | None,

@@ -8,7 +8,7 @@ import typer
 
 from rnnlane.cli import output
 from rnnlane.cli.class_table import MAX_CLASSES, write_classes, write_confused
-from rnnlane.cli.options import Json, Overrides, Run, TrackingUri, Verbose
+from rnnlane.cli.options import Device, Json, Overrides, Run, TrackingUri, Verbose
 from rnnlane.cli.progress import events_for
 from rnnlane.config import load_experiment
 from rnnlane.errors import ConfigError
@@ -42,6 +42,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - each is an option
     split: SplitName = None,
     data: LabeledFile = None,
     overrides: Overrides = None,
+    device: Device = "auto",
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -71,6 +72,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - each is an option
             run=run,
             split=split or "test",
             data=data,
+            device=device,
             tracking_uri=tracking_uri,
             events=events,
         )

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from rnnlane.config import runtime
+
 
 def whole_number(*, at_least: int, at_most: int | None = None) -> Callable[[str], int]:
     """The parser of an option's number; its error states the rule and the value."""
@@ -56,6 +58,10 @@ TrackingUri = Annotated[
         metavar="URI",
         help="MLflow store; default MLFLOW_TRACKING_URI, else the embedded one.",
     ),
+]
+Device = Annotated[
+    runtime.Device,
+    typer.Option("--device", help="Where to classify; auto takes a GPU if there is one."),
 ]
 Address = Annotated[
     str | None,

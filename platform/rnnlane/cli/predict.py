@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from rnnlane.cli import output
-from rnnlane.cli.options import Json, Run, TrackingUri
+from rnnlane.cli.options import Device, Json, Run, TrackingUri
 from rnnlane.config import load_experiment
 from rnnlane.data.tables import (
     SUFFIXES,
@@ -63,12 +63,13 @@ class Target(NamedTuple):
     kind: str
 
 
-def predict(
+def predict(  # noqa: PLR0913, PLR0917 - each is an option
     texts: Texts = None,
     run: Run = "latest",
     file: File = None,
     output_file: OutputFile = None,
     plot: Plot = None,
+    device: Device = "auto",
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
@@ -81,7 +82,7 @@ def predict(
     """
     target = None if output_file is None else _target(output_file, file)
     asked = _asked(texts, file)
-    table, predictions = _classify(asked, run=run, tracking_uri=tracking_uri)
+    table, predictions = _classify(asked, run=run, device=device, tracking_uri=tracking_uri)
     answered = None
     if target is not None:
         delimiter = "\t" if target.file.suffix.lower() == ".tsv" else ","
@@ -101,7 +102,7 @@ def predict(
 
 
 def _classify(
-    asked: TextTable | Path, *, run: str, tracking_uri: str | None
+    asked: TextTable | Path, *, run: str, device: Device, tracking_uri: str | None
 ) -> tuple[TextTable, Predictions]:
     """Like :func:`rnnlane.pipeline.predict`, but imports MLflow in a second process meanwhile.
 
@@ -110,6 +111,7 @@ def _classify(
     Args:
         asked: texts; or a table, which is read as the run's experiment says.
         run: as the pipeline takes it.
+        device: as the pipeline takes it.
         tracking_uri: the MLflow store.
     """
     from rnnlane.tracking.model_fetcher import ModelFetcher
@@ -122,11 +124,13 @@ def _classify(
         ModelFetcher(uri, run, Path(scratch), with_experiment=is_file) as fetcher,
     ):
         from rnnlane.inference.predictor import Predictor
+        from rnnlane.training.group import in_process
 
+        group = in_process(device, where="device")
         folder = fetcher.folder()
         if isinstance(asked, Path):
             asked = read_table(asked, load_experiment(fetcher.experiment).data)
-        predictor = Predictor.load(folder)
+        predictor = Predictor.load(folder, device=group.device)
     return asked, predictor.predict(asked.texts)
 
 

@@ -12,6 +12,7 @@ from rnnlane.cli import output
 from rnnlane.cli.options import Experiment, Json, Overrides
 from rnnlane.config import ExperimentConfig, config_fingerprint, load_experiment
 from rnnlane.errors import DataError, MistakesError, RnnlaneError
+from rnnlane.models.gpu_speed import slow_on_gpus
 
 ConfigOnly = Annotated[
     bool,
@@ -41,6 +42,7 @@ def validate(
     mistakes = [] if config_only else [*_mistakes(config)]
     if mistakes:
         raise MistakesError.of(mistakes)
+    notes = _gpu_notes(config)
     if as_json:
         output.write_json(
             {
@@ -48,6 +50,7 @@ def validate(
                 "name": config.name,
                 "config_fingerprint": config_fingerprint(config),
                 "config": config.model_dump(mode="json"),
+                "notes": notes,
             }
         )
         return
@@ -56,6 +59,20 @@ def validate(
         output.write("`rnnlane tune` would vary:")
         for key, variation in config.search.space.items():
             output.write(f"  {key}: {variation}")
+    for note in notes:
+        output.note(note)
+
+
+def _gpu_notes(config: ExperimentConfig) -> list[str]:
+    """What makes training slow on a GPU, where one is asked for or there is one here."""
+    notes = slow_on_gpus(config)
+    if not notes or config.runtime.device == "cpu":
+        return []
+    if config.runtime.device == "auto":
+        import torch
+
+        return notes if torch.cuda.is_available() else []
+    return notes
 
 
 def _mistakes(config: ExperimentConfig) -> Iterator[RnnlaneError]:

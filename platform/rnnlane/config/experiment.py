@@ -388,8 +388,10 @@ class TrainingConfig(Section):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Of a training step. auto: bfloat16 autocast on GPUs that support it, else "
-        "float32. Val and test are scored in float32, as the model is served.",
+        description="Of a training step on a GPU; CPUs compute in float32. auto: float32, with the "
+        "products of recurrent layers in TF32 where the GPU has it. float32: without TF32. "
+        "bfloat16: autocast, which is slow: 3 bidirectional LSTM layers took 56 ms for 32 rows, "
+        "but 3.2 ms with auto. Val and test are scored in float32, as the model is served.",
     )
     cuda_graphs: bool = Field(
         False,

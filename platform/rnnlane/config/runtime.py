@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
 from rnnlane.config.section import Location, PositiveFloat, PositiveInt, Seconds, Section
+
+Device: TypeAlias = Literal["auto", "cpu", "gpu"]
+"""auto takes a GPU where there is one; gpu insists on one."""
+NumWorkers = Annotated[int, Field(ge=0)] | tuple[PositiveInt, PositiveInt] | Literal["auto"]
 
 
 class RuntimeConfig(Section):
@@ -16,13 +20,14 @@ class RuntimeConfig(Section):
     training.reduction_shards is set; nothing else here changes what is computed.
     """
 
-    num_workers: Annotated[int, Field(ge=0)] | tuple[PositiveInt, PositiveInt] = Field(
+    num_workers: NumWorkers = Field(
         2,
         description="DDP workers; 0 trains in this process, without Ray Train. [min, max] uses "
         "what the cluster has: a run continues from its last checkpoint with fewer when a node is "
-        "lost, and with more when one joins. Without a cluster: at most 8 for each CPU.",
+        "lost, and with more when one joins. auto: one for each GPU that the cluster has when the "
+        "run starts, 2 where it uses none. Without a cluster: at most 8 for each CPU.",
     )
-    device: Literal["auto", "cpu", "gpu"] = Field(
+    device: Device = Field(
         "auto", description="auto: a GPU for each worker where the cluster has them, else CPUs."
     )
     cpus_per_worker: PositiveFloat = Field(1.0, description="CPUs that Ray reserves per worker.")
@@ -53,28 +58,35 @@ class RuntimeConfig(Section):
     @classmethod
     def _is_a_count_or_a_range(cls, value: Any) -> Any:
         # Checked here, because pydantic would report an error for each member of the union.
-        if type(value) is int and value >= 0:
+        if (type(value) is int and value >= 0) or value == "auto":
             return value
         if isinstance(value, list | tuple) and [type(bound) for bound in value] == [int, int]:
             least, most = value
             if 1 <= least < most:
                 return value
         raise ValueError(
-            "num_workers must be a whole number from 0, or [min, max] with 1 <= min < max, "
+            "num_workers must be a whole number from 0, [min, max] with 1 <= min < max, or auto, "
             f"but got {list(value) if isinstance(value, tuple) else value!r}"
         )
 
     @property
     def min_workers(self) -> int:
         """The fewest workers that the run continues with."""
-        return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[0]
+        return self._bounds[0]
 
     @property
     def max_workers(self) -> int:
-        """The most workers that the run uses."""
-        return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[1]
+        """The most workers that the run uses; 1 for auto, before the cluster's GPUs are counted."""
+        return self._bounds[1]
 
     @property
     def is_elastic(self) -> bool:
         """Whether the number of workers may change during the run."""
-        return not isinstance(self.num_workers, int)
+        return isinstance(self.num_workers, tuple)
+
+    @property
+    def _bounds(self) -> tuple[int, int]:
+        if isinstance(self.num_workers, tuple):
+            return self.num_workers
+        count = 1 if self.num_workers == "auto" else self.num_workers
+        return count, count

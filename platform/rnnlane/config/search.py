@@ -13,7 +13,6 @@ import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from rnnlane.config.section import (
-    NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     Seconds,
@@ -274,9 +273,10 @@ class SearchConfig(Section):
     cpus_per_worker: PositiveFloat = Field(
         1.0, description="CPUs that Ray reserves for each worker."
     )
-    gpus_per_worker: NonNegativeFloat | None = Field(
+    gpus_per_worker: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None,
-        description="GPUs of each worker; 0.25 puts four on one GPU. Default: by runtime.device.",
+        description="Share of a GPU that each worker gets, from 0 to 1; 0.25 puts four trials on "
+        "one GPU, each with a quarter of its memory. Default: by runtime.device.",
     )
     max_concurrent: PositiveInt | None = Field(
         None, description="Trials at once; default: as many as fit."
@@ -290,6 +290,16 @@ class SearchConfig(Section):
     repeats: PositiveInt = Field(
         1, description="Seeds that each finalist is trained with, its first included."
     )
+
+    @model_validator(mode="after")
+    def _workers_of_a_trial_have_whole_gpus(self) -> Self:
+        workers, gpus = self.workers_per_trial, self.gpus_per_worker or 0.0
+        if workers > 1 and 0.0 < gpus < 1.0:
+            raise ValueError(
+                "gpus_per_worker must be 0 or 1 where workers_per_trial is above 1, as NCCL takes "
+                f"one process for each GPU, but got ({gpus:g}, {workers})"
+            )
+        return self
 
 
 def natural_mode(metric: str) -> Literal["min", "max"]:

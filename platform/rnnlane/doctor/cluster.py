@@ -21,7 +21,8 @@ from packaging.utils import canonicalize_name
 
 import rnnlane
 from rnnlane.doctor import probe
-from rnnlane.doctor.machine import Finding, store_finding
+from rnnlane.doctor.finding import Finding
+from rnnlane.doctor.machine import store_finding
 from rnnlane.errors import ConfigError, RnnlaneError, redact
 from rnnlane.jobs import versions as job_versions
 from rnnlane.jobs.answer import ask_cluster

@@ -7,35 +7,19 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from rnnlane.config.experiment import TrackingConfig
 from rnnlane.config.paths import existing, home
 from rnnlane.config.runtime import RuntimeConfig
+from rnnlane.doctor.finding import Finding
+from rnnlane.doctor.gpus import gpu_findings
 from rnnlane.errors import ConfigError, RnnlaneError
 from rnnlane.execution.inventory import Limits, disk_use, in_words, take_inventory
 from rnnlane.jobs.versions import direct_requirements
 
 LEAST_FREE_GIB = 2.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        what: what was checked.
-        ok: whether it allows a run.
-        found: what the check saw.
-        remedy: what to do; empty if there is nothing to do.
-    """
-
-    what: str
-    ok: bool
-    found: str
-    remedy: str = ""
 
 
 def diagnose(tracking_uri: str | None) -> Iterator[Finding]:
@@ -56,7 +40,7 @@ def diagnose(tracking_uri: str | None) -> Iterator[Finding]:
     yield _imdb()
     yield store_finding(tracking_uri)
     yield _ray()
-    yield _gpus()
+    yield from gpu_findings(in_cluster=_gpus_of_ray())
 
 
 def _python() -> Finding:
@@ -158,10 +142,7 @@ def _ray() -> Finding:
     return Finding("Ray", True, found)
 
 
-def _gpus() -> Finding:
+def _gpus_of_ray() -> float:
     import ray
 
-    count = ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else 0
-    if count:
-        return Finding("GPUs", True, f"{count:g}")
-    return Finding("GPUs", True, "none; training uses CPUs")
+    return float(ray.cluster_resources().get("GPU", 0)) if ray.is_initialized() else 0.0

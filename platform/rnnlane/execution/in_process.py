@@ -12,7 +12,7 @@ from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.training.group import in_process
 from rnnlane.training.loop import Outcome, TrainingData, run_training
-from rnnlane.training.memory import readable_memory_errors, set_torch_variables
+from rnnlane.training.memory import limit_to_share, readable_memory_errors, set_torch_variables
 
 
 class _LocalEvents(ForwardedEvents):
@@ -28,14 +28,32 @@ class _LocalEvents(ForwardedEvents):
 
 
 def train_in_process(
-    config: ExperimentConfig, data: TrainingData, *, store: CheckpointStore, events: RunEvents
+    config: ExperimentConfig,
+    data: TrainingData,
+    *,
+    store: CheckpointStore,
+    events: RunEvents,
+    gpu_share: float = 1.0,
 ) -> Outcome:
-    """Trains in this process, from the newest checkpoint in the store if there is one."""
+    """Trains in this process, from the newest checkpoint in the store if there is one.
+
+    Args:
+        config: the experiment.
+        data: what to train on.
+        store: of the checkpoints.
+        events: gets what happens.
+        gpu_share: of the memory of one GPU, where others train on it as well; else 0 or 1.
+
+    Raises:
+        ResourceError: there is no GPU that is wanted, or too little memory.
+    """
     set_torch_variables()
     group = in_process(config.runtime.device)
+    if group.device.type == "cuda":
+        limit_to_share(gpu_share)
     with (
         scratch_folder() as scratch,
-        readable_memory_errors(),
+        readable_memory_errors(gpu_share=gpu_share),
         sampled(config, group, events=events, with_machine=True),
     ):
         start = store.fetch_latest(scratch)

@@ -29,6 +29,7 @@ from rnnlane.execution.restarts import describe_failure
 from rnnlane.execution.scratch import remove_abandoned, scratch_folder
 from rnnlane.execution.worker import for_workers, worker_loop
 from rnnlane.ray_cluster import connect as cluster
+from rnnlane.ray_cluster.capacity import worker_resources
 from rnnlane.ray_cluster.internals_train import (
     START_TIMEOUT_VARIABLE,
     CheckpointConfig,
@@ -150,6 +151,7 @@ def _trainer(
     gpus_per_worker: float,
 ) -> TorchTrainer:
     runtime = config.runtime
+    assert runtime.num_workers != "auto"
     loop: Any = worker_loop  # Ray's annotation lacks the return value, which it passes on
     return TorchTrainer(
         loop,
@@ -159,7 +161,7 @@ def _trainer(
             num_workers=runtime.num_workers,
             elastic_resize_monitor_interval_s=runtime.resize_every_s,
             use_gpu=gpus_per_worker > 0,
-            resources_per_worker=cluster.worker_resources(runtime.cpus_per_worker, gpus_per_worker),
+            resources_per_worker=worker_resources(runtime.cpus_per_worker, gpus_per_worker),
         ),
         run_config=RunConfig(
             name=name,

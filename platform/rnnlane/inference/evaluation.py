@@ -14,7 +14,7 @@ from rnnlane.errors import DataError
 from rnnlane.inference.predictor import Predictor, encoded_split
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import Evaluation
-from rnnlane.training.group import in_process
+from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import cpu_settings
 from rnnlane.training.metrics import confusion, score, summarize
 
@@ -66,8 +66,8 @@ def _is_trained_on(data: str, config: ExperimentConfig) -> bool:
 def evaluate_split(run_id: str, split: str, rows: EncodedSplit, predictor: Predictor) -> Evaluation:
     """Scores a model on encoded rows; ``split`` names them in the result."""
     num_classes = len(predictor.class_names)
-    group = in_process("cpu")
-    with cpu_settings(group):
+    group = WorkerGroup(rank=0, world_size=1, device=predictor.device)
+    with cpu_settings(group), predictor.as_served():
         scores = score(predictor.logits, rows, group=group, temperature=predictor.temperature)
     return Evaluation(
         run_id=run_id,

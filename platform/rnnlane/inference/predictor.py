@@ -1,9 +1,11 @@
-"""Texts in, probabilities out, on the CPUs of this machine."""
+"""Texts in, probabilities out, on the CPUs of this machine or on a GPU."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +21,14 @@ from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, kept_tokens
 from rnnlane.inference.bundle import Bundle, load_bundle
 from rnnlane.inference.explain import token_shares
+from rnnlane.models.linear import LinearClassifier
 from rnnlane.records.explanation import Explanation
+from rnnlane.training.memory import readable_memory_errors
 from rnnlane.training.metrics import length_batches
+from rnnlane.training.precision import served_precision
 
 TEXTS_PER_CHUNK = 2048
+_CPU = torch.device("cpu")
 # See :func:`is_sure`.
 SURE_FROM, MOST_UNKNOWN = 0.2, 0.5
 
@@ -108,24 +114,52 @@ class Predictor:
     Attributes:
         class_names: the classes, in the order of the probabilities.
         temperature: divides the logits before the softmax.
+        device: what classifies.
     """
 
-    def __init__(self, bundle: Bundle):
+    def __init__(self, bundle: Bundle, *, device: torch.device = _CPU):
+        """A predictor.
+
+        Args:
+            bundle: the classifier.
+            device: where to classify; a linear baseline stays on the CPU.
+        """
         self.class_names = bundle.class_names
         self.temperature = bundle.temperature
+        # Stays on the CPU, where it is explained: cuDNN has no gradients of a model that is served.
         self._model = bundle.model.eval()
+        self.device = _CPU if isinstance(bundle.model, LinearClassifier) else device
+        with self.as_served():
+            is_here = self.device == _CPU
+            self._on_device = self._model if is_here else copy.deepcopy(self._model).to(self.device)
         self._vocabulary = bundle.vocabulary
         self._processor = bundle.processor
         self._text = bundle.text
 
     @classmethod
-    def load(cls, folder: Path) -> Predictor:
+    def load(cls, folder: Path, *, device: torch.device = _CPU) -> Predictor:
         """A predictor from the bundle in a folder.
+
+        Args:
+            folder: as :func:`rnnlane.inference.bundle.save_bundle` wrote it.
+            device: where to classify. A model that MLflow serves is loaded without: it stays on the
+                CPU, as each of a server's processes would hold a share of a GPU.
 
         Raises:
             DataError: a file is missing, damaged or of another format.
         """
-        return cls(load_bundle(folder))
+        return cls(load_bundle(folder), device=device)
+
+    @contextlib.contextmanager
+    def as_served(self) -> Iterator[None]:
+        """The arithmetic of a served model: float32, on a GPU too.
+
+        Raises:
+            ResourceError: there is not enough memory for what the block does.
+        """
+        remedy = "give fewer texts at a time" if self.device == _CPU else "set the device to cpu"
+        with served_precision(), readable_memory_errors("classifying", remedy=remedy):
+            yield
 
     def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Probability of each class for each text: float64 [len(texts), num_classes]."""
@@ -137,13 +171,15 @@ class Predictor:
         # only encoding holds the GIL.
         nothing = np.zeros(0, dtype=np.int64)
         known, lengths, futures = [nothing], [nothing], []
-        with ThreadPoolExecutor(os.cpu_count(), initializer=_use_one_fast_thread) as executor:
-            for start in range(0, len(texts), TEXTS_PER_CHUNK):
-                encoded = self._encode(texts[start : start + TEXTS_PER_CHUNK])
-                known.append(_num_known(encoded))
-                lengths.append(encoded.lengths)
-                futures.append(executor.submit(self._classify, encoded))
-        results = [future.result() for future in futures]
+        num_threads = os.cpu_count() if self.device == _CPU else 1
+        with self.as_served():
+            with ThreadPoolExecutor(num_threads, initializer=_use_one_fast_thread) as executor:
+                for start in range(0, len(texts), TEXTS_PER_CHUNK):
+                    encoded = self._encode(texts[start : start + TEXTS_PER_CHUNK])
+                    known.append(_num_known(encoded))
+                    lengths.append(encoded.lengths)
+                    futures.append(executor.submit(self._classify, encoded))
+            results = [future.result() for future in futures]
         none = np.zeros((0, len(self.class_names)))
         return Predictions(
             self.class_names,
@@ -154,15 +190,19 @@ class Predictor:
 
     def predict_rows(self, split: EncodedSplit) -> Predictions:
         """Classifies encoded rows, whose labels are not used."""
+        with self.as_served():
+            probabilities = self._classify(split)
         return Predictions(
             self.class_names,
-            self._classify(split),
+            probabilities,
             num_known_tokens=_num_known(split),
             num_tokens=split.lengths,
         )
 
     def explain(self, text: str, *, label: str | None = None) -> Explanation:
         """The share of each token in the log-odds of a label; see :mod:`rnnlane.inference.explain`.
+
+        Computed on the CPU.
 
         Args:
             text: any text.
@@ -172,7 +212,7 @@ class Predictor:
         kept = kept_tokens(tokens, max_length=self._text.max_length, keep=self._text.keep)
         encoded = self._encode([text])
         if label is None:
-            label = self.class_names[int(self._classify(encoded)[0].argmax())]
+            label = self.predict_rows(encoded).labels[0]
         index = self.class_names.index(label)
         shares, base, log_odds = token_shares(
             self._model, encoded.token_ids, index, temperature=self.temperature
@@ -194,21 +234,22 @@ class Predictor:
     @torch.inference_mode()
     def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
         probabilities = np.zeros((len(split), len(self.class_names)))
-        make_batch = BatchMaker(split, torch.device("cpu"))
+        make_batch = BatchMaker(split, self.device)
         for rows in length_batches(split.lengths):
             batch = make_batch(rows)
             logits = self.logits(batch.token_ids, batch.lengths).double() / self.temperature
-            probabilities[rows] = logits.softmax(dim=1).numpy()
+            probabilities[rows] = logits.softmax(dim=1).cpu().numpy()
         return probabilities
 
     def logits(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits [B, C] of encoded rows, before the temperature.
 
         Args:
-            token_ids: int64 [B, T], padded on the right.
-            lengths: int64 [B], on the same device.
+            token_ids: int64 [B, T], padded on the right; as :class:`BatchMaker` makes them for
+                :attr:`device`.
+            lengths: int64 [B], likewise.
         """
-        logits: Tensor = self._model(token_ids, lengths)
+        logits: Tensor = self._on_device(token_ids, lengths)
         return logits
 
     def token_ids(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:

@@ -197,6 +197,12 @@ def _check_portable(config: ExperimentConfig) -> None:
             where="tracking.uri",
             remedy="leave user and password out; the cluster has them in its secret",
         )
+    if config.search is None and config.runtime.num_workers == "auto":
+        raise ConfigError(
+            "a manifest makes the cluster and needs the number of its workers, but got auto",
+            where="runtime.num_workers",
+            remedy="set a number, or [min, max]",
+        )
     locations, stop_words = config.data.source.locations, config.text.stop_words
     paths = {
         **{f"data.source.{key}": location for key, location in locations.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
@@ -17,6 +17,11 @@ WAIT_VARIABLE = "RNNLANE_WAIT_FOR_NODES_S"
 _POLL_S = 2.0
 # A Ray of this machine's own starts a process of 0.3 GB for each CPU that it is told of.
 MAX_OVERCOMMIT = 8
+# Of binary fractions: 1 / 0.1 workers are 10.
+_ROUNDING = 1e-9
+
+Nodes = Sequence[Mapping[str, float]]
+"""Amounts by name, CPU and GPU, of each node."""
 
 
 def own_cpus(config: RuntimeConfig) -> int:
@@ -82,15 +87,15 @@ def check_own_trials(search: SearchConfig, device: str) -> None:
 
         have["GPU"] = float(torch.cuda.device_count())
     trials_within(
-        have, num_workers=search.workers_per_trial, cpus=search.cpus_per_worker, gpus=gpus
+        [have], num_workers=search.workers_per_trial, cpus=search.cpus_per_worker, gpus=gpus
     )
 
 
-def trials_within(have: Mapping[str, float], *, num_workers: int, cpus: float, gpus: float) -> int:
-    """Number of trials that fit the amounts of ``have`` at once.
+def trials_within(nodes: Nodes, *, num_workers: int, cpus: float, gpus: float) -> int:
+    """Number of trials that fit the nodes at once.
 
     Args:
-        have: amounts by name, CPU and GPU.
+        nodes: what each has.
         num_workers: of a trial.
         cpus: of a worker.
         gpus: of a worker; may be a fraction.
@@ -98,10 +103,8 @@ def trials_within(have: Mapping[str, float], *, num_workers: int, cpus: float, g
     Raises:
         ResourceError: not even one fits; with the arithmetic.
     """
-    fitting = []
+    have = total(nodes)
     for name, each in (("CPU", cpus), ("GPU", gpus)):
-        if each <= 0:
-            continue
         needed, available = num_workers * each, have.get(name, 0.0)
         if needed > available:
             raise ResourceError(
@@ -111,12 +114,33 @@ def trials_within(have: Mapping[str, float], *, num_workers: int, cpus: float, g
                 remedy=f"lower search.workers_per_trial or search.{name.lower()}s_per_worker, "
                 "or add nodes",
             )
-        fitting.append(int((available + 1e-9) // needed))
-    return min(fitting)
+    places = num_places(nodes, worker_resources(cpus, gpus))
+    if places < num_workers:
+        raise ResourceError(
+            f"a trial needs {num_workers} workers x ({in_words(cpus, gpus)}), each on one node, "
+            f"but the nodes have room for {places}",
+            where="search.workers_per_trial",
+            remedy="lower search.workers_per_trial, search.cpus_per_worker or "
+            "search.gpus_per_worker",
+        )
+    return places // num_workers
 
 
-def capacity(bundle: Mapping[str, float], count: int) -> dict[str, float]:
-    """Amount of each resource, such as CPU and GPU, that the connected Ray has.
+def node_resources() -> list[dict[str, float]]:
+    """What each node of the connected Ray has that is alive, in use or not."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def total(nodes: Nodes) -> dict[str, float]:
+    """Amount of each resource over all nodes."""
+    names = sorted({name for node in nodes for name in node})
+    return {name: sum(node.get(name, 0.0) for node in nodes) for name in names}
+
+
+def capacity(bundle: Mapping[str, float], count: int) -> list[dict[str, float]]:
+    """Amount of each resource, such as CPU and GPU, that each node of the connected Ray has.
 
     If the cluster says that its autoscaler adds nodes, requests room for the bundles and waits
     until they fit or the time is over. Otherwise a run would be refused for lack of nodes that
@@ -129,25 +153,45 @@ def capacity(bundle: Mapping[str, float], count: int) -> dict[str, float]:
     Raises:
         ConfigError: the cluster's waiting time is not a number of seconds.
     """
-    import ray
-
-    have: dict[str, float] = ray.cluster_resources()
+    nodes = node_resources()
     wait_s = _wait_s()
-    if wait_s <= 0 or fits(have, bundle, count):
-        return have
+    if wait_s <= 0 or num_places(nodes, bundle) >= count:
+        return nodes
     from ray.autoscaler.sdk import request_resources
 
     request_resources(bundles=[dict(bundle)] * count)
     end = time.monotonic() + wait_s
-    while not fits(have, bundle, count) and time.monotonic() < end:
+    while num_places(nodes, bundle) < count and time.monotonic() < end:
         time.sleep(_POLL_S)
-        have = ray.cluster_resources()
-    return have
+        nodes = node_resources()
+    return nodes
 
 
-def fits(have: Mapping[str, float], bundle: Mapping[str, float], count: int) -> bool:
-    """Whether ``count`` bundles are within the amounts of ``have``."""
-    return all(have.get(name, 0.0) >= each * count for name, each in bundle.items())
+def num_places(nodes: Nodes, bundle: Mapping[str, float]) -> int:
+    """Number of workers that the nodes have room for: each is on one node.
+
+    A share of a GPU is of one GPU: 0.6 of each of two is left for nobody.
+    """
+    return sum(
+        min(_places_of(name, node.get(name, 0.0), each) for name, each in bundle.items())
+        for node in nodes
+    )
+
+
+def _places_of(name: str, available: float, each: float) -> int:
+    if name == "GPU" and each < 1:
+        return int(available + _ROUNDING) * int(1 / each + _ROUNDING)
+    return int(available / each + _ROUNDING)
+
+
+def in_words(cpus: float, gpus: float) -> str:
+    """What Ray reserves for one worker, in words."""
+    return f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus > 0 else "")
+
+
+def worker_resources(cpus: float, gpus: float) -> dict[str, float]:
+    """What Ray reserves for one worker."""
+    return {"CPU": cpus, **({"GPU": gpus} if gpus > 0 else {})}
 
 
 def _wait_s() -> float:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.errors import JobError, ResourceError, first_line
 from rnnlane.ray_cluster.address import (
@@ -18,7 +19,16 @@ from rnnlane.ray_cluster.address import (
     token_hint,
     unreachable,
 )
-from rnnlane.ray_cluster.capacity import capacity, fits, own_cpus, trials_within
+from rnnlane.ray_cluster.capacity import (
+    capacity,
+    in_words,
+    node_resources,
+    num_places,
+    own_cpus,
+    total,
+    trials_within,
+    worker_resources,
+)
 from rnnlane.ray_cluster.internals import (
     loopback_only,
     own_session,
@@ -135,24 +145,59 @@ def use_gpu(config: RuntimeConfig) -> bool:
     Raises:
         ResourceError: the workers do not fit the cluster; with the arithmetic.
     """
-    workers = config.min_workers
-    bundle = worker_resources(config.cpus_per_worker, float(config.device == "gpu"))
-    have = capacity(bundle, workers)
-    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
-    if workers * config.cpus_per_worker > cpus:
+    workers, cpus = config.min_workers, config.cpus_per_worker
+    gpus = float(config.device == "gpu")
+    nodes = capacity(worker_resources(cpus, gpus), workers)
+    have = total(nodes)
+    if workers * cpus > have.get("CPU", 0.0):
         raise ResourceError(
-            f"{workers} workers x {config.cpus_per_worker:g} CPUs = "
-            f"{workers * config.cpus_per_worker:g} CPUs, but Ray has {cpus:g}",
+            f"{workers} workers x {cpus:g} CPUs = {workers * cpus:g} CPUs, but Ray has "
+            f"{have.get('CPU', 0.0):g}",
             where="runtime.num_workers",
             remedy="lower runtime.num_workers or runtime.cpus_per_worker, or add nodes",
         )
-    if config.device == "gpu" and workers > gpus:
+    if gpus and workers > have.get("GPU", 0.0):
         raise ResourceError(
-            f"{workers} workers x 1 GPU = {workers} GPUs, but Ray has {gpus:g}",
+            f"{workers} workers x 1 GPU = {workers} GPUs, but Ray has {have.get('GPU', 0.0):g}",
             where="runtime.device",
             remedy="lower runtime.num_workers, or set runtime.device to auto or cpu",
         )
-    return config.device != "cpu" and gpus >= workers
+    if (places := num_places(nodes, worker_resources(cpus, gpus))) < workers:
+        raise ResourceError(
+            f"{workers} workers need {in_words(cpus, gpus)} each on one node, but the nodes have "
+            f"room for {places}",
+            where="runtime.num_workers",
+            remedy="lower runtime.num_workers or runtime.cpus_per_worker, or add nodes",
+        )
+    return config.device != "cpu" and num_places(nodes, worker_resources(cpus, 1.0)) >= workers
+
+
+def with_counted_workers(config: ExperimentConfig, events: RunEvents) -> ExperimentConfig:
+    """The experiment with a number for ``runtime.num_workers: auto``.
+
+    That is one for each GPU of the connected Ray that has the CPUs for its worker beside it; where
+    there are none, or runtime.device is cpu, 2, or 1 if only one fits. A step cannot have more
+    workers than rows or shards.
+
+    Raises:
+        ResourceError: runtime.device is gpu, but there is none.
+    """
+    runtime = config.runtime
+    if runtime.num_workers != "auto":
+        return config
+    wants_gpu = runtime.device == "gpu"
+    nodes = capacity(worker_resources(runtime.cpus_per_worker, float(wants_gpu)), 1)
+    gpus = num_places(nodes, worker_resources(runtime.cpus_per_worker, 1.0))
+    if runtime.device == "cpu" or (gpus == 0 and not wants_gpu):
+        count = min(2, num_places(nodes, worker_resources(runtime.cpus_per_worker, 0.0)))
+        why = "no GPU is used"
+    else:
+        count, why = gpus, f"the cluster has {gpus} GPUs for them"
+    limits = (config.training.global_batch_size, config.training.reduction_shards or count)
+    count = max(1, min(count, *limits))
+    events.note(f"runtime.num_workers auto: {count}, as {why}")
+    runtime = runtime.model_copy(update={"num_workers": count})
+    return config.model_copy(update={"runtime": runtime})
 
 
 def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
@@ -166,8 +211,8 @@ def num_fitting(*, num_workers: int, cpus: float, gpus: float) -> int:
     Raises:
         ResourceError: not even one fits; with the arithmetic.
     """
-    have = capacity(worker_resources(cpus, gpus), num_workers)
-    return trials_within(have, num_workers=num_workers, cpus=cpus, gpus=gpus)
+    nodes = capacity(worker_resources(cpus, gpus), num_workers)
+    return trials_within(nodes, num_workers=num_workers, cpus=cpus, gpus=gpus)
 
 
 def alive_nodes() -> dict[str, str]:
@@ -190,19 +235,11 @@ def note_lost_nodes(before: dict[str, str], events: RunEvents) -> dict[str, str]
 
 
 def is_large_enough(config: RuntimeConfig, gpus_per_worker: float) -> bool:
-    """Whether the connected Ray has the resources that the workers need, in use or not."""
-    import ray
-
+    """Whether the connected Ray has room for the workers, in use or not."""
     bundle = worker_resources(config.cpus_per_worker, gpus_per_worker)
-    return fits(ray.cluster_resources(), bundle, config.min_workers)
+    return num_places(node_resources(), bundle) >= config.min_workers
 
 
 def describe_worker(config: RuntimeConfig, gpus_per_worker: float) -> str:
     """What Ray reserves for one worker, in words."""
-    gpus = f" and {gpus_per_worker:g} GPUs" if gpus_per_worker > 0 else ""
-    return f"{config.cpus_per_worker:g} CPUs{gpus}"
-
-
-def worker_resources(cpus: float, gpus: float) -> dict[str, float]:
-    """What Ray reserves for one worker."""
-    return {"CPU": cpus, **({"GPU": gpus} if gpus > 0 else {})}
+    return in_words(config.cpus_per_worker, gpus_per_worker)

@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from rnnlane.errors import first_line
-from rnnlane.ray_cluster.connect import worker_resources
+from rnnlane.ray_cluster.capacity import worker_resources
 from rnnlane.ray_cluster.internals import tune_trial_error
 from rnnlane.search.dispatcher import TrialDispatcher, TrialEvents
 from rnnlane.search.study import TrialSpec, TrialStudy

@@ -50,12 +50,17 @@ def run_trial(tune_config: dict[str, Any], *, datasets: dict[str, Any]) -> None:
     """
     import ray.tune
 
+    failure = None
     try:
         _train(tune_config, datasets)
     except JobError:
         raise
     except RnnlaneError as error:
-        ray.tune.report({"failure": str(error)})
+        failure = str(error)
+    # Not before the error is gone, whose traceback holds the trial's tensors: the next trial in
+    # this process may start while the report has not returned.
+    if failure is not None:
+        ray.tune.report({"failure": failure})
 
 
 def _train(tune_config: dict[str, Any], datasets: dict[str, Any]) -> None:
@@ -67,7 +72,13 @@ def _train(tune_config: dict[str, Any], datasets: dict[str, Any]) -> None:
     store = CheckpointStore(task.checkpoints)
     data = datasets[task.data]
     if config.runtime.num_workers == 1:
-        train_in_process(config, ray.get(data), store=store, events=_Reporter())
+        train_in_process(
+            config,
+            ray.get(data),
+            store=store,
+            events=_Reporter(),
+            gpu_share=task.gpus_per_worker,
+        )
         return
     # Imported here: a trial with one worker does not need Ray Train.
     from rnnlane.execution.on_ray import train_on_ray

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ def device_use(device: torch.device) -> Callable[[], dict[str, float]] | None:
     nvml = load_nvml()
     if nvml is None:
         return None
+    import torch
+
     try:
         # Not by number: CUDA_VISIBLE_DEVICES renumbers the devices of CUDA, but not those of NVML.
         uuid = str(torch.cuda.get_device_properties(device).uuid)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rnnlane.errors import ResourceError
+from rnnlane.config.runtime import Device
+from rnnlane.errors import ConfigError, ResourceError
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,26 @@ class WorkerGroup:
         return by_rank
 
 
-def in_process(device: Literal["auto", "cpu", "gpu"]) -> WorkerGroup:
-    """The group of a run without Ray Train: this process alone.
+def in_process(device: Device, *, where: str = "runtime.device") -> WorkerGroup:
+    """The group of a run without Ray Train, and of whoever uses a model: this process alone.
 
     Args:
         device: auto uses a GPU if there is one.
+        where: what gave the device, for errors.
 
     Raises:
+        ConfigError: there is no such device.
         ResourceError: a GPU is wanted, but torch sees none.
     """
+    if device not in get_args(Device):
+        raise ConfigError(
+            f"it must be one of {', '.join(get_args(Device))}, but got {device!r}", where=where
+        )
     has_gpu = torch.cuda.is_available()
     if device == "gpu" and not has_gpu:
         raise ResourceError(
-            "runtime.device gpu needs a GPU, but torch sees none",
-            where="runtime.device",
+            "gpu needs a GPU, but torch sees none",
+            where=where,
             remedy="set it to auto or cpu",
         )
     chosen = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")

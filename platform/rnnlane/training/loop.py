@@ -20,6 +20,7 @@ from torch import Tensor
 from rnnlane.config.experiment import ExperimentConfig, TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
+from rnnlane.models.gpu_speed import slow_on_gpus
 from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
@@ -32,6 +33,7 @@ from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.metrics import Scores, confusion, score, score_and_keep, summarize
 from rnnlane.training.monitor import EpochMonitor
+from rnnlane.training.precision import served_precision, training_precision
 from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
 from rnnlane.training.state import TrainState
 from rnnlane.training.step import Stepper, build_optimizer
@@ -107,7 +109,10 @@ def run_training(
     """
     training, state = config.training, TrainState()
     best: dict[str, Tensor] | None = None
-    with cpu_settings(group):
+    if group.device.type == "cuda":
+        for note in slow_on_gpus(config):
+            events.note(note)
+    with cpu_settings(group), training_precision(training):
         model = _initial_model(config, data, group)
         optimizer = build_optimizer(model, training)
         feed = _train_feed(config, data, group)
@@ -230,17 +235,6 @@ def _served(model: RecurrentClassifier) -> Iterator[None]:
     with served_precision():
         yield
     model.train()
-
-
-@contextmanager
-def served_precision() -> Iterator[None]:
-    """The arithmetic of a served model: float32, also where a step computes with fewer bits."""
-    allowed = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _tested_outcome(

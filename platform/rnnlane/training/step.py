@@ -25,6 +25,7 @@ from rnnlane.training.feed import Shard, StepBatch
 from rnnlane.training.graphs import Graphs, Launch
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.inputs import IDS_STEP_ON_DEVICES, Inputs, Shape
+from rnnlane.training.precision import uses_bfloat16
 from rnnlane.training.step_result import NUM_COUNTERS, LaunchedStep, mark
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -240,10 +241,3 @@ class Stepper:
         with active_rows.scattered(gradient.rows, self._table, inputs.ids):
             self._optimizer.step()
         torch.cat([gradient.counters, torch.stack([norm, skipped])], out=self._result)
-
-
-def uses_bfloat16(config: TrainingConfig, device: torch.device) -> bool:
-    """Whether the forward pass runs under bfloat16 autocast."""
-    if device.type != "cuda" or config.precision == "float32":
-        return False
-    return config.precision == "bfloat16" or torch.cuda.is_bf16_supported()

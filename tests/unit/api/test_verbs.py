@@ -73,10 +73,11 @@ def test_evaluate_and_predict_ask_for_the_run_of_a_result(monkeypatch):
     monkeypatch.setattr(pipeline, "evaluate", lambda config, **given: asked.append(given))
     monkeypatch.setattr(pipeline, "predict", lambda texts, **given: asked.append(given))
     result = train_result(tracking_uri="sqlite:///x.db")
-    rnnlane.evaluate(result, data=Path("x.csv"), events=rnnlane.SILENT)
-    rnnlane.predict(["a"], run=result)
+    rnnlane.evaluate(result, data=Path("x.csv"), device="cpu", events=rnnlane.SILENT)
+    rnnlane.predict(["a"], run=result, device="cpu")
     assert [one["run"] for one in asked] == [result.run_id] * 2
     assert [one["tracking_uri"] for one in asked] == ["sqlite:///x.db"] * 2
+    assert [one["device"] for one in asked] == ["cpu"] * 2
     assert asked[0]["data"] == "x.csv"
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rnnlane.doctor.machine import Finding
+from rnnlane.doctor.finding import Finding
 from rnnlane.errors import ConfigError
 
 GOOD = Finding("disk", True, "12 GB free", "")

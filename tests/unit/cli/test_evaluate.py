@@ -73,6 +73,12 @@ def test_a_labeled_file_stands_in_for_a_split(call, calls):
         call("evaluate", "--data", "x.csv", "--split", "test")
 
 
+def test_a_model_takes_a_gpu_where_there_is_one_unless_told(call, calls):
+    call("evaluate")
+    call("evaluate", "--device", "cpu")
+    assert [keywords["device"] for _, keywords in calls] == ["auto", "cpu"]
+
+
 def test_an_experiment_may_be_named_and_changed(call, calls, experiment):
     printed = call("evaluate", experiment, "--run", "ab", "--set", "name=y", "--json").stdout
     assert json.loads(printed) == RESULT.as_dict() | {"class_names": ["neg", "pos"]}

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
-from rnnlane.errors import ConfigError, DataError
+from rnnlane.errors import ConfigError, DataError, ResourceError
+from rnnlane.inference.predictor import Predictor
 from support.bundle import write_bundle
 
 EXPERIMENT = "name: x\ndata:\n  source: {kind: generated}\n  columns: {text: review}\n"
@@ -53,6 +55,23 @@ def asked(done):
     lines = [line.split("\t")[2:] for line in done.stdout.splitlines()]
     # The weights are random, so every answer is marked as a guess.
     return [[text, *(mark for mark in marks if "no known" in mark)] for text, *marks in lines]
+
+
+def test_the_model_is_put_on_the_device_that_is_chosen(call, runs, monkeypatch):
+    devices, load = [], Predictor.load
+
+    def on_cpu(folder, *, device):
+        devices.append(device.type)
+        return load(folder)
+
+    monkeypatch.setattr(Predictor, "load", on_cpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for options in ([], ["--device", "gpu"], ["--device", "cpu"]):
+        call("predict", "A film.", *options)
+    assert devices == ["cuda", "cuda", "cpu"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ResourceError, match="needs a GPU"):
+        call("predict", "A film.", "--device", "gpu")
 
 
 def test_texts_come_from_the_command_line_a_file_or_stdin(call, runs, file):

@@ -79,3 +79,17 @@ def test_it_imports_nothing_slow(with_csv):
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("device", "has_gpu", "is_said"),
+    [("gpu", False, True), ("auto", True, True), ("auto", False, False), ("cpu", True, False)],
+)
+def test_what_is_slow_on_a_gpu_is_said_where_one_is_meant(
+    monkeypatch, call, experiment, device, has_gpu, is_said
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
+    sets = ("--set", "model.hidden_size=256", "--set", f"runtime.device={device}")
+    done = call("validate", experiment, *sets)
+    assert ("units" in done.stderr) == is_said
+    assert len(json.loads(call("validate", experiment, *sets, "--json").stdout)["notes"]) == is_said

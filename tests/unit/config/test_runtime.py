@@ -26,11 +26,16 @@ def test_a_range_has_a_least_and_a_most():
     assert (elastic.min_workers, elastic.max_workers, elastic.is_elastic) == (1, 4, True)
 
 
+def test_auto_is_at_least_one_until_the_gpus_are_counted():
+    auto = runtime("auto")
+    assert (auto.min_workers, auto.max_workers, auto.is_elastic) == (1, 1, False)
+
+
 @pytest.mark.parametrize("value", ["-1", "1.5", "true", "two", "[2, 1]", "[2, 2]", "[0, 2]", "[1]"])
 def test_what_is_neither_is_refused_with_the_rule(value):
     with pytest.raises(ConfigError) as caught:
         runtime(value)
-    assert "[min, max] with 1 <= min < max, but got " in caught.value.message
+    assert "[min, max] with 1 <= min < max, or auto, but got " in caught.value.message
     assert caught.value.where.endswith("runtime.num_workers")
     assert "more:" not in caught.value.message
 
@@ -48,10 +53,10 @@ def test_the_most_workers_need_a_row_each():
         )
 
 
-def test_the_schema_allows_both():
+def test_the_schema_allows_all_three():
     schema = ExperimentConfig.model_json_schema()["$defs"]["RuntimeConfig"]
     kinds = [each["type"] for each in schema["properties"]["num_workers"]["anyOf"]]
-    assert kinds == ["integer", "array"]
+    assert kinds == ["integer", "array", "string"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from rnnlane.doctor.cluster import (
     outer_findings,
     store_here,
 )
-from rnnlane.doctor.machine import Finding
+from rnnlane.doctor.finding import Finding
 from rnnlane.errors import ConfigError
 from rnnlane.jobs import versions as job_versions
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import ray
 import ray.train
+import torch
 from ray.exceptions import RayActorError
 
 from rnnlane.errors import ResourceError
@@ -14,6 +15,7 @@ from rnnlane.execution import worker
 from rnnlane.execution.worker import RayEvents, for_workers
 from rnnlane.records.progress import Progress
 from rnnlane.records.system_use import SystemUse
+from rnnlane.training.group import WorkerGroup
 from support.tiny import tiny_experiment
 
 
@@ -125,3 +127,33 @@ def test_an_attempts_own_checkpoint_comes_before_the_given_files(monkeypatch, tm
     newest = SimpleNamespace(to_directory=lambda path: path)
     monkeypatch.setattr(ray.train, "get_checkpoint", lambda: newest)
     assert worker._start_folder({"state.json": b"{}"}, tmp_path) == tmp_path / "newest"
+
+
+def notes(*overrides, workers, device="cuda", is_new=True):
+    group = WorkerGroup(rank=0, world_size=workers, device=torch.device(device))
+    return list(worker._notes(tiny_experiment(*overrides), group, is_new=is_new))
+
+
+@pytest.mark.parametrize(
+    ("rows", "workers", "each", "fewer"),
+    [(32, 8, "4", 1), (32, 2, "16", 1), (100, 8, "12.5", 2), (256, 8, "32", 4), (448, 8, "56", 7)],
+)
+def test_gpus_that_share_too_few_rows_are_told_once_with_the_figures(rows, workers, each, fewer):
+    setting = f"training.global_batch_size={rows}"
+    assert notes(setting, workers=workers) == [
+        f"{workers} GPUs share {rows} rows a step, {each} each: a step takes about as long as on "
+        f"{fewer}; raise training.global_batch_size to {64 * workers} or more, or use fewer workers"
+    ]
+    assert notes(setting, workers=workers, is_new=False) == []
+    assert notes(setting, workers=workers, device="cpu") == []
+
+
+@pytest.mark.parametrize(("rows", "workers"), [(32, 1), (512, 8), (449, 8), (100, 2)])
+def test_gpus_with_rows_enough_are_told_nothing(rows, workers):
+    assert notes(f"training.global_batch_size={rows}", workers=workers) == []
+
+
+def test_an_elastic_run_tells_its_workers_in_each_attempt():
+    setting = ("runtime.num_workers=[1, 8]", "training.global_batch_size=32")
+    assert notes(*setting, workers=3, device="cpu", is_new=False) == ["training with num_workers 3"]
+    assert len(notes(*setting, workers=3, is_new=False)) == 2

@@ -1,11 +1,16 @@
 import pkgutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 
-from rnnlane.inference.bundle import set_temperature
-from rnnlane.inference.predictor import Predictor, is_sure
+from rnnlane.errors import ResourceError
+from rnnlane.inference.bundle import load_bundle, set_temperature
+from rnnlane.inference.evaluation import evaluate_split
+from rnnlane.inference.predictor import Predictor, encoded_split, is_sure
+from rnnlane.models.linear import LinearClassifier
 
 TEXTS = ["a fine film", "a dull film <br /> indeed", "", "zzz", "A FINE FILM", "a " * 1000]
 
@@ -76,3 +81,81 @@ def test_a_temperature_changes_how_certain_answers_are_but_no_label(bundle, temp
     np.testing.assert_allclose(after.probabilities, expected, rtol=1e-5, atol=1e-12)
     assert after.labels == before.labels
     assert not np.allclose(after.probabilities, before.probabilities)
+
+
+@pytest.fixture
+def elsewhere(bundle, monkeypatch):
+    """A predictor on a device other than the CPU, one without values, and what it has touched."""
+    devices, plain = set(), Predictor.logits
+
+    def logits(self, token_ids, lengths):
+        found = plain(self, token_ids, lengths)
+        devices.update(one.device.type for one in (token_ids, found, *self._on_device.parameters()))
+        return found
+
+    monkeypatch.setattr(Predictor, "logits", logits)
+    # A tensor without values comes back from its device as zeros.
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: torch.zeros(self.shape, dtype=self.dtype))
+    return Predictor.load(bundle, device=torch.device("meta")), devices
+
+
+def test_texts_are_classified_on_the_device(elsewhere):
+    predictor, devices = elsewhere
+    found = predictor.predict(TEXTS)
+    assert devices == {"meta"}
+    assert found.probabilities.shape == (6, 3)
+    assert found.num_known_tokens.tolist() == [3, 3, 0, 0, 3, 20]
+
+
+def test_a_split_is_scored_on_the_device(elsewhere):
+    predictor, devices = elsewhere
+    rows = encoded_split(predictor.token_ids(["a film", "fine"]), np.array([0, 2]))
+    assert evaluate_split("ab", "val", rows, predictor).num_rows == 2
+    assert devices == {"meta"}
+
+
+def test_answers_are_explained_on_the_cpu(elsewhere, bundle):
+    predictor, devices = elsewhere
+    here = Predictor.load(bundle).explain("a dull film", label="good")
+    assert predictor.explain("a dull film", label="good") == here
+    assert here.log_odds != 0
+    assert devices == set()
+
+
+def test_a_linear_baseline_stays_on_the_cpu(bundle):
+    linear = LinearClassifier(num_ngrams=2, num_classes=3, vocabulary_size=6, num_words=1)
+    predictor = Predictor(replace(load_bundle(bundle), model=linear), device=torch.device("meta"))
+    assert predictor.device.type == "cpu"
+    np.testing.assert_allclose(predictor.probabilities(["a film"]), [[1 / 3] * 3])
+
+
+def test_answers_are_those_of_float32_whatever_the_process_allows(bundle, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    allowed, plain = [], Predictor.logits
+
+    def logits(self, *arguments):
+        allowed.append(torch.backends.cudnn.allow_tf32)
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(Predictor, "logits", logits)
+    predictor = Predictor.load(bundle)
+    predictor.predict(["a film"])
+    rows = encoded_split(predictor.token_ids(["a film", "fine"]), np.array([0, 2]))
+    predictor.predict_rows(rows)
+    evaluate_split("ab", "val", rows, predictor)
+    assert allowed == [False] * 3
+    assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("device", "remedy"), [("cpu", "give fewer texts at a time"), ("meta", "set the device to cpu")]
+)
+def test_too_little_memory_is_told_in_one_line(bundle, monkeypatch, device, remedy):
+    def logits(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr(Predictor, "logits", logits)
+    predictor = Predictor.load(bundle, device=torch.device(device))
+    with pytest.raises(ResourceError, match=r"classifying needs more memory .*allocate") as error:
+        predictor.predict(["a film"])
+    assert error.value.remedy == remedy

@@ -76,6 +76,16 @@ def test_pods_are_as_many_and_as_large_as_the_workers(overrides, count, cpus, gp
     assert ("tolerations" in group["template"]["spec"]) == (gpus is not None)
 
 
+def test_workers_must_be_counted_before_there_is_a_cluster():
+    with pytest.raises(ConfigError) as refused:
+        job("runtime.num_workers=auto")
+    assert (refused.value.where, refused.value.remedy) == (
+        "runtime.num_workers",
+        "set a number, or [min, max]",
+    )
+    assert job(SEARCH, "runtime.num_workers=auto")
+
+
 def name_of(config, image="image:1"):
     return job_name(config, image=image)
 

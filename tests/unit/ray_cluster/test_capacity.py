@@ -9,15 +9,29 @@ from rnnlane.config.search import SearchConfig
 from rnnlane.errors import ConfigError, ResourceError
 from rnnlane.ray_cluster import capacity
 from rnnlane.ray_cluster.capacity import check_own, check_own_trials, own_cpus
-from rnnlane.ray_cluster.connect import num_fitting, use_gpu
+from rnnlane.ray_cluster.connect import (
+    is_large_enough,
+    num_fitting,
+    use_gpu,
+    with_counted_workers,
+)
+from rnnlane.records.events import RunEvents
+from support.events import Remembered
 from support.tiny import tiny_experiment
 
 NONE, SOME, ALL = {"memory": 1.0}, {"CPU": 2.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 4.0}
 
 
+def as_nodes(state):
+    return state if isinstance(state, list) else [state]
+
+
 @pytest.fixture
 def cluster(monkeypatch):
-    """Makes a cluster that shows these resources one after the other; tells what was asked for."""
+    """Makes a cluster that shows these states one after the other; tells what was asked for.
+
+    A state is a node, or a list of them.
+    """
     asked = []
     monkeypatch.setattr(capacity, "_POLL_S", 0)
 
@@ -28,9 +42,13 @@ def cluster(monkeypatch):
 
     def make(*states, wait_s):
         states = list(states)
-        monkeypatch.setattr(
-            ray, "cluster_resources", lambda: states.pop(0) if len(states) > 1 else states[0]
-        )
+
+        def nodes():
+            state = states.pop(0) if len(states) > 1 else states[0]
+            lost = {"Alive": False, "Resources": ALL}
+            return [*({"Alive": True, "Resources": node} for node in as_nodes(state)), lost]
+
+        monkeypatch.setattr(ray, "nodes", nodes)
         monkeypatch.setenv(capacity.WAIT_VARIABLE, wait_s)
         return asked
 
@@ -78,6 +96,93 @@ def test_a_waiting_time_that_is_none_is_refused(cluster):
     cluster(NONE, wait_s="soon")
     with pytest.raises(ConfigError, match="'soon'"):
         use_gpu(runtime("cpu"))
+
+
+HEAD, GPU_NODE = {"CPU": 64.0}, {"CPU": 4.0, "GPU": 8.0}
+
+
+def test_a_worker_has_its_cpus_and_its_gpu_on_one_node(cluster):
+    cluster([HEAD, GPU_NODE], wait_s="")
+    assert use_gpu(runtime("gpu")) is True
+    eight = tiny_experiment("runtime.num_workers=8", "runtime.device=gpu").runtime
+    with pytest.raises(ResourceError) as refused:
+        use_gpu(eight)
+    assert refused.value.message == (
+        "8 workers need 1 CPUs and 1 GPUs each on one node, but the nodes have room for 4"
+    )
+    assert use_gpu(eight.model_copy(update={"device": "auto"})) is False
+    assert is_large_enough(eight, 0.0) is True
+    assert is_large_enough(eight, 1.0) is False
+
+
+@pytest.mark.parametrize(
+    ("share", "nodes", "fitting"),
+    [
+        (0.25, [{"CPU": 8.0, "GPU": 1.0}], 4),
+        (0.3, [{"CPU": 8.0, "GPU": 1.0}], 3),
+        (0.1, [{"CPU": 16.0, "GPU": 1.0}], 10),
+        (0.6, [{"CPU": 8.0, "GPU": 4.0}], 4),
+        (0.25, [{"CPU": 2.0, "GPU": 1.0}], 2),
+        (0.5, [{"CPU": 1.0, "GPU": 1.0}, {"CPU": 9.0, "GPU": 2.0}, {"CPU": 9.0}], 5),
+        (1.0, [{"CPU": 9.0, "GPU": 2.0}, {"CPU": 9.0, "GPU": 1.0}], 3),
+        (0.0, [{"CPU": 3.0, "GPU": 1.0}, {"CPU": 2.0}], 5),
+    ],
+)
+def test_a_trial_has_a_share_of_one_gpu(cluster, share, nodes, fitting):
+    cluster(nodes, wait_s="")
+    assert num_fitting(num_workers=1, cpus=1.0, gpus=share) == fitting
+
+
+def test_a_trial_of_workers_that_no_nodes_hold_together_is_refused(cluster):
+    cluster([HEAD, GPU_NODE], wait_s="")
+    assert num_fitting(num_workers=2, cpus=1.0, gpus=1.0) == 2
+    with pytest.raises(ResourceError) as refused:
+        num_fitting(num_workers=5, cpus=1.0, gpus=1.0)
+    assert refused.value.message == (
+        "a trial needs 5 workers x (1 CPUs and 1 GPUs), each on one node, but the nodes have room "
+        "for 4"
+    )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "overrides", "count"),
+    [
+        ([{"CPU": 8.0, "GPU": 2.0}], (), 2),
+        ([{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 2.0}], (), 4),
+        ([HEAD, GPU_NODE], (), 4),
+        ([HEAD, GPU_NODE], ("runtime.cpus_per_worker=0.5",), 8),
+        ([HEAD, GPU_NODE], ("runtime.device=cpu",), 2),
+        ([HEAD, GPU_NODE], ("training.global_batch_size=3",), 3),
+        ([HEAD, GPU_NODE], ("training.reduction_shards=2",), 2),
+        ([{"CPU": 64.0}], (), 2),
+        ([{"CPU": 1.0}], (), 1),
+    ],
+)
+def test_auto_is_a_worker_for_each_gpu_else_two(cluster, nodes, overrides, count):
+    cluster(nodes, wait_s="")
+    events = Remembered()
+    config = tiny_experiment("runtime.num_workers=auto", "runtime.device=auto", *overrides)
+    found = with_counted_workers(config, events)
+    assert found.runtime.num_workers == count
+    assert events.notes[0].startswith(f"runtime.num_workers auto: {count}, as ")
+    expects_gpu = "GPU" in nodes[-1] and config.runtime.device == "auto"
+    assert use_gpu(found.runtime) is expects_gpu
+
+
+def test_auto_waits_for_a_gpu_that_may_come_and_refuses_none(cluster):
+    gpu = tiny_experiment("runtime.num_workers=auto", "runtime.device=gpu")
+    asked = cluster(NONE, ALL, wait_s="60")
+    assert with_counted_workers(gpu, RunEvents()).runtime.num_workers == 4
+    assert asked == [[{"CPU": 1.0, "GPU": 1.0}]]
+    cluster([HEAD], wait_s="")
+    with pytest.raises(ResourceError, match="1 workers x 1 GPU = 1 GPUs, but Ray has 0"):
+        use_gpu(with_counted_workers(gpu, RunEvents()).runtime)
+
+
+def test_a_number_of_workers_is_left_as_it_is(cluster):
+    cluster([GPU_NODE], wait_s="")
+    config = tiny_experiment("runtime.num_workers=3")
+    assert with_counted_workers(config, RunEvents()) is config
 
 
 @pytest.fixture

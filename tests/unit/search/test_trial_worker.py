@@ -1,3 +1,4 @@
+import weakref
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import pytest
 import ray
 import ray.tune
+import torch
 
 from rnnlane.config import experiment_from_mapping
 from rnnlane.errors import JobError, TrainingError
@@ -32,8 +34,8 @@ def task(folder: Any, *, num_workers: int) -> dict[str, Any]:
 
 
 def test_a_trial_with_one_worker_trains_on_its_data_here(tmp_path, monkeypatch, reported):
-    def train(config: Any, data: Any, *, store: Any, events: Any) -> None:
-        assert (config.name, data) == ("x", "data b")
+    def train(config: Any, data: Any, *, store: Any, events: Any, gpu_share: float) -> None:
+        assert (config.name, data, gpu_share) == ("x", "data b", 0.25)
         events.system_use(USE)
         events.epoch(HISTORY)
         events.epoch(HISTORY)
@@ -76,3 +78,19 @@ def test_the_samples_of_a_long_epoch_are_its_newest(reported):
         reporter.system_use(use)
     reporter.epoch(HISTORY)
     assert reported == [HISTORY, uses[-60:]]
+
+
+def test_the_tensors_of_a_trial_that_failed_are_free_when_that_is_reported(tmp_path, monkeypatch):
+    tensors: list[Any] = []
+    alive: list[bool] = []
+
+    def train(*_: Any, **__: Any) -> None:
+        tensor = torch.zeros(3)
+        tensors.append(weakref.ref(tensor))
+        raise TrainingError("out of memory") from RuntimeError("CUDA")
+
+    monkeypatch.setattr(trial_worker, "train_in_process", train)
+    monkeypatch.setattr(ray, "get", lambda reference: reference)
+    monkeypatch.setattr(ray.tune, "report", lambda _: alive.append(tensors[0]() is not None))
+    run_trial(task(tmp_path, num_workers=1), datasets={"b": "b"})
+    assert alive == [False]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rnnlane.errors import ResourceError
+from rnnlane.errors import ConfigError, ResourceError
 from rnnlane.training.group import WorkerGroup, in_process
 
 
@@ -23,8 +23,21 @@ def test_auto_takes_a_gpu_if_there_is_one(monkeypatch, device, has_gpu, expected
 
 def test_a_gpu_that_is_missing_is_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ResourceError, match="needs a GPU"):
+    with pytest.raises(ResourceError, match=r"^runtime\.device: gpu needs a GPU") as refused:
         in_process("gpu")
+    assert refused.value.where == "runtime.device"
+    with pytest.raises(ResourceError, match=r"^device: gpu needs a GPU") as refused:
+        in_process("gpu", where="device")
+    assert refused.value.where == "device"
+
+
+@pytest.mark.parametrize("device", ["cuda", "", None, torch.device("cpu")])
+def test_a_device_that_is_none_of_three_is_an_error(device):
+    with pytest.raises(
+        ConfigError, match=r"^device: it must be one of auto, cpu, gpu, but got"
+    ) as error:
+        in_process(device, where="device")
+    assert error.value.where == "device"
 
 
 def test_a_group_of_one_exchanges_nothing():

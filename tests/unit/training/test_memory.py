@@ -6,12 +6,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from rnnlane.errors import ResourceError
-from rnnlane.training.memory import readable_memory_errors, set_torch_variables
+from rnnlane.training.memory import (
+    CONTEXT_BYTES,
+    limit_to_share,
+    readable_memory_errors,
+    set_torch_variables,
+)
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -82,6 +88,49 @@ def test_a_tensor_that_does_not_fit_is_told_and_other_errors_stay() -> None:
         raise_in_block(RuntimeError("size mismatch"))
 
 
-def raise_in_block(error: Exception) -> None:
-    with readable_memory_errors():
+def raise_in_block(error: Exception, *, gpu_share: float = 1.0) -> None:
+    with readable_memory_errors(gpu_share=gpu_share):
         raise error
+
+
+def test_a_share_of_a_gpu_that_is_too_small_is_named_with_its_remedy() -> None:
+    with pytest.raises(ResourceError, match=r"than there is in 0.25 of the GPU") as caught:
+        raise_in_block(torch.OutOfMemoryError("CUDA out of memory."), gpu_share=0.25)
+    assert str(caught.value.remedy).startswith("raise search.gpus_per_worker, or lower training.")
+    with pytest.raises(ResourceError, match="than there is:") as caught:
+        raise_in_block(torch.OutOfMemoryError("CUDA out of memory."), gpu_share=0.0)
+    assert "gpus_per_worker" not in str(caught.value.remedy)
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
+    """The limits that a process on a GPU of 16 GiB sets for itself."""
+    limits: list[tuple[float, int]] = []
+    gpu = SimpleNamespace(total_memory=16 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda *limit: limits.append(limit)
+    )
+    return limits
+
+
+def test_trials_on_one_gpu_leave_each_other_their_memory(limits: list[tuple[float, int]]) -> None:
+    limit_to_share(0.25)
+    ((fraction, device),) = limits
+    assert device == 0
+    assert fraction * (16 << 30) == pytest.approx((4 << 30) - CONTEXT_BYTES)
+
+
+def test_whoever_has_the_whole_gpu_has_no_limit(limits: list[tuple[float, int]]) -> None:
+    limit_to_share(1.0)
+    limit_to_share(0.0)
+    assert limits == []
+
+
+def test_a_share_without_room_for_tensors_is_refused(limits: list[tuple[float, int]]) -> None:
+    with pytest.raises(ResourceError) as refused:
+        limit_to_share(0.04)
+    assert refused.value.message == (
+        "a process on a GPU needs 700 MiB and room for tensors, but 0.04 of this one is 655 MiB"
+    )
+    assert limits == []

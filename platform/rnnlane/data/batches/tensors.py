@@ -119,8 +119,10 @@ def fits(num_bytes: int, device: torch.device) -> bool:
     """Whether data of this size may stay on the device for the whole run."""
     if device.type != "cuda":
         return True
-    free, _ = torch.cuda.mem_get_info(device)
-    return num_bytes <= RESIDENT_SHARE * free
+    free, whole = torch.cuda.mem_get_info(device)
+    # Of a GPU that several trials share, what this process may take.
+    own = whole * torch.cuda.get_per_process_memory_fraction(device)
+    return num_bytes <= RESIDENT_SHARE * min(free, own)
 
 
 def _as_tensor(values: npt.NDArray[np.int32]) -> Tensor:

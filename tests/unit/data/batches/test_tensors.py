@@ -85,11 +85,16 @@ def test_every_real_token_comes_back(token_lists: list[list[int]], data: st.Data
 
 
 def test_tokens_stay_on_a_gpu_that_has_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    share = 1.0
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 8000))
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _: share)
 
     assert fits(500, torch.device("cuda"))
     assert not fits(501, torch.device("cuda"))
     assert fits(10**15, CPU)
+    share = 0.1
+    assert fits(400, torch.device("cuda"))
+    assert not fits(401, torch.device("cuda"))
 
 
 @pytest.mark.filterwarnings("error")
