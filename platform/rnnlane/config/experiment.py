@@ -7,13 +7,13 @@ is fast.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rnnlane.config.baseline import BaselineConfig
-from rnnlane.config.class_names import ClassName, class_name, normal_form
+from rnnlane.config.class_names import ClassName, normal_form
+from rnnlane.config.class_weights import ClassWeights
 from rnnlane.config.encoders import EncoderName
 from rnnlane.config.inference import InferenceConfig
 from rnnlane.config.runtime import RuntimeConfig
@@ -311,34 +311,6 @@ class ScheduleConfig(Section):
     final_factor: float = Field(0.0, ge=0, le=1, description="For cosine: last rate / first rate.")
     factor: Fraction = Field(0.5, description="For plateau: factor of each reduction.")
     patience: int = Field(1, ge=0, description="For plateau: epochs without improvement tolerated.")
-
-
-def _checked_weights(value: Any) -> Any:
-    # Else a wrong value would break both rules of the union, and be told as two.
-    if not isinstance(value, Mapping):
-        if value not in ("none", "balanced"):
-            raise ValueError(
-                f"must be none, balanced or a mapping of class to weight, but got {value!r}"
-            )
-        return value
-    weights: dict[str, float] = {}
-    for key, weight in value.items():
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        # Smaller ones are 0 in float32, and a batch whose weights sum to 0 has no mean.
-        if not is_number or not 1e-6 <= weight <= 1e6:
-            raise ValueError(
-                f"a weight must be a number from 1e-6 to 1e6, but got {key}: {weight!r}"
-            )
-        name = class_name(key)
-        if name in weights:
-            raise ValueError(f"a class has one weight, but {name!r} got several")
-        weights[name] = float(weight)
-    return weights
-
-
-ClassWeights = Annotated[
-    Literal["none", "balanced"] | dict[str, float], BeforeValidator(_checked_weights)
-]
 
 
 class TrainingConfig(Section):
