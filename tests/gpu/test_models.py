@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from benchmarks.kernels import kernels_of
 from rnnlane.config.encoders import ENCODERS
 from rnnlane.config.experiment import ModelConfig
+from rnnlane.models import recurrent
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.encoder import Encoder, build_encoder
 from rnnlane.models.gpu_speed import PERSISTENT
@@ -129,6 +130,26 @@ def test_logits_and_gradients_are_those_of_packed_rows(
     assert gradients.keys() == exact_gradients.keys()
     for name, gradient in gradients.items():
         assert_close(gradient, exact_gradients[name], share=1e-4, what=name)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_streams_change_nothing(monkeypatch, device, cell):
+    """Over steps that reuse each other's memory, which a missing wait would overwrite too early."""
+    config = ModelConfig(
+        cell=cell, num_layers=3, bidirectional=True, embedding_dim=96, hidden_size=64
+    )
+    model = build_model(config, vocabulary_size=VOCABULARY_SIZE, num_classes=NUM_CLASSES, seed=0)
+    model.to(device)
+    batch = [values.to(device) for values in a_batch()]
+
+    logits, gradients = logits_and_gradients(model, *batch)
+    monkeypatch.setattr(recurrent, "TWO_STREAMS", True)
+    for _ in range(20):
+        model.zero_grad()
+        again, found = logits_and_gradients(model, *batch)
+        assert torch.equal(again, logits)
+        for name, gradient in found.items():
+            assert_close(gradient, gradients[name], share=1e-5, what=name)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.models import recurrent
 from rnnlane.training import loop
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
@@ -240,3 +241,14 @@ def test_a_layer_beyond_the_fast_kernels_trains_and_is_told_on_a_gpu(device, cud
     assert np.isfinite(outcome.losses).all()
     told = [note for note in events.notes if "128 units" in note]
     assert len(told) == (device.type == "cuda")
+
+
+@pytest.mark.parametrize("device", [on_gpu("cuda")], indirect=True)
+@GRAPHS
+@EVERY_CELL
+def test_two_streams_change_no_bit(device, monkeypatch, cell, cuda_graphs):
+    overrides = (f"model.cell={cell}", *DEEP, f"training.cuda_graphs={cuda_graphs}")
+    data = data_of_many_shapes(device)
+    one = train(device, *overrides, data=data)
+    monkeypatch.setattr(recurrent, "TWO_STREAMS", True)
+    assert_same(train(device, *overrides, data=data), one)

@@ -7,13 +7,13 @@ is fast.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rnnlane.config.baseline import BaselineConfig
-from rnnlane.config.class_names import ClassName, class_name, normal_form
+from rnnlane.config.class_names import ClassName, normal_form
+from rnnlane.config.class_weights import ClassWeights
 from rnnlane.config.encoders import EncoderName
 from rnnlane.config.inference import InferenceConfig
 from rnnlane.config.runtime import RuntimeConfig
@@ -33,6 +33,7 @@ from rnnlane.config.section import (
     refuse_if,
 )
 from rnnlane.config.sources import AnySource
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.config.wording import NAME_PATTERN
 
 SAMPLE_FROM_VAL = "from_val"
@@ -312,34 +313,6 @@ class ScheduleConfig(Section):
     patience: int = Field(1, ge=0, description="For plateau: epochs without improvement tolerated.")
 
 
-def _checked_weights(value: Any) -> Any:
-    # Else a wrong value would break both rules of the union, and be told as two.
-    if not isinstance(value, Mapping):
-        if value not in ("none", "balanced"):
-            raise ValueError(
-                f"must be none, balanced or a mapping of class to weight, but got {value!r}"
-            )
-        return value
-    weights: dict[str, float] = {}
-    for key, weight in value.items():
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        # Smaller ones are 0 in float32, and a batch whose weights sum to 0 has no mean.
-        if not is_number or not 1e-6 <= weight <= 1e6:
-            raise ValueError(
-                f"a weight must be a number from 1e-6 to 1e6, but got {key}: {weight!r}"
-            )
-        name = class_name(key)
-        if name in weights:
-            raise ValueError(f"a class has one weight, but {name!r} got several")
-        weights[name] = float(weight)
-    return weights
-
-
-ClassWeights = Annotated[
-    Literal["none", "balanced"] | dict[str, float], BeforeValidator(_checked_weights)
-]
-
-
 class TrainingConfig(Section):
     """The optimization."""
 
@@ -411,41 +384,6 @@ class TrainingConfig(Section):
         if shards is not None and shards & (shards - 1):
             raise ValueError(f"reduction_shards must be a power of two, but got {shards}")
         return self
-
-
-class TrackingConfig(Section):
-    """The MLflow store."""
-
-    uri: str | None = Field(
-        None,
-        description="MLflow store. Default: MLFLOW_TRACKING_URI, else an embedded SQLite file.",
-    )
-    mlflow_experiment: str = Field(
-        "rnnlane", min_length=1, description="The MLflow experiment of the runs."
-    )
-    run_name: str | None = Field(None, description="Name of the run; default: the experiment's.")
-    tags: dict[str, str] = Field(default_factory=dict, description="MLflow tags of each run.")
-    system_metrics: bool = Field(
-        True,
-        description="Log the use of CPU, memory, disk and network of each machine of the run, and "
-        "of each worker's GPU.",
-    )
-    flush_timeout_s: Seconds = Field(
-        60.0, description="Seconds to wait at the end for a tracking server that does not answer."
-    )
-
-    @field_validator("uri")
-    @classmethod
-    def _begins_with_its_kind(cls, value: str | None) -> str | None:
-        # Which kinds there are is for MLflow to say, when the store is opened.
-        if value and value != "databricks" and "://" not in value:
-            is_host = re.fullmatch(r"[\w.-]+:\d+(/.*)?", value)
-            meant = f"http://{value}" if is_host else "sqlite:///path/to/mlflow.db"
-            raise ValueError(
-                "must begin with the kind of store, such as http:// or sqlite:///, but got "
-                f"{value.rpartition('@')[2]!r}; write {meant}"
-            )
-        return value
 
 
 class ExperimentConfig(Section):
