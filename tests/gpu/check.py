@@ -96,14 +96,14 @@ def parts(*, marked: str) -> list[Part]:
 
     return [
         Part("machine", 30, ("-c", MACHINE)),
-        tests("models", 60),
-        tests("training", 120),
+        tests("models", 90),
         speed("bilstm-3/32"),
+        tests("training", 150),
         speed("lstm-1/32"),
         tests("commands", 120),
         speed("bilstm-3/512"),
         speed("lstm-1/512"),
-        tests("batches", 20),
+        tests("batches", 30),
         speed("rnn-1/32"),
         speed("birnn-3/32"),
         speed("rnn-1/512"),

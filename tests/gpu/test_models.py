@@ -1,18 +1,22 @@
 """Logits and gradients, against torch's packed sequences in float64."""
 
 import copy
+import functools
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.kernels import kernels_of
 from rnnlane.config.encoders import ENCODERS
 from rnnlane.config.experiment import ModelConfig
 from rnnlane.models import recurrent
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.encoder import Encoder, build_encoder
+from rnnlane.models.gpu_speed import PERSISTENT
 from rnnlane.training.precision import served_precision
+from support.devices import needs_gpu
 
 NUM_ROWS, NUM_POSITIONS, VOCABULARY_SIZE, NUM_CLASSES = 16, 64, 500, 3
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -196,3 +200,24 @@ def test_a_copy_computes_the_same_without_copying_its_weights(device, cell):
 
     model.load_state_dict({name: value.clone() for name, value in model.state_dict().items()})
     assert torch.equal(model(token_ids, lengths), logits)
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize("cell", PERSISTENT)
+def test_the_fast_kernels_end_where_it_is_said(cell):
+    """One kernel runs all positions; beyond, each position has kernels of its own."""
+    device, lengths = torch.device("cuda"), torch.full((NUM_ROWS,), NUM_POSITIONS).cuda()
+    counts = []
+    for hidden_size in (PERSISTENT[cell].backward, PERSISTENT[cell].backward + 1):
+        config = ModelConfig(cell=cell, embedding_dim=96, hidden_size=hidden_size)
+        encoder = build_encoder(config).to(device)
+        rows = torch.randn(NUM_ROWS, NUM_POSITIONS, 96, device=device)
+        forward_and_backward(encoder, rows, lengths)
+        work = functools.partial(forward_and_backward, encoder, rows, lengths)
+        counts.append(len(kernels_of(work, device)))
+    assert counts[0] < NUM_POSITIONS < counts[1]
+
+
+def forward_and_backward(encoder: Encoder, rows: Tensor, lengths: Tensor) -> None:
+    encoder(rows, lengths)[0].sum().backward()

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.models import recurrent
 from rnnlane.training import loop
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import Outcome, TrainingData, run_training
+from support.devices import on_gpu
 from support.events import Remembered
 from support.runs import timeless
 from support.tiny import tiny_data, tiny_experiment
@@ -21,6 +23,8 @@ from support.tiny import tiny_data, tiny_experiment
 NUM_ROWS, NUM_STEPS = 202, 17
 VOCABULARY_SIZE = 3000
 DEEP = ("model.num_layers=2", "model.bidirectional=true", "model.dropout=0.2")
+# Without a GPU there are none.
+GRAPHS = pytest.mark.parametrize("cuda_graphs", ["false", on_gpu("true")])
 EVERY_CELL = pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 
 
@@ -96,12 +100,17 @@ def test_a_run_resumes_bit_for_bit_at_each_of_its_first_20_steps(device, monkeyp
 @pytest.mark.parametrize(
     "settings",
     [
-        ("training.optimizer=adam", "training.clip.policy=auto"),
-        ("training.optimizer=adamw", "model.cell=gru", "training.schedule.kind=cosine"),
-        ("training.optimizer=sgd", "training.momentum=0.9", "model.cell=rnn"),
-        ("training.reduction_shards=4", "model.pooling=max", "training.clip.norm_type=inf"),
+        pytest.param(("training.optimizer=adam", "training.clip.policy=auto"), id="adam"),
+        on_gpu(
+            ("training.optimizer=adamw", "model.cell=gru", "training.schedule.kind=cosine"),
+            id="adamw",
+        ),
+        on_gpu(("training.optimizer=sgd", "training.momentum=0.9", "model.cell=rnn"), id="sgd"),
+        on_gpu(
+            ("training.reduction_shards=4", "model.pooling=max", "training.clip.norm_type=inf"),
+            id="shards",
+        ),
     ],
-    ids=["adam", "adamw", "sgd", "shards"],
 )
 def test_200_steps_as_graphs_equal_200_launched_ones(device, settings):
     """Of several shapes, with dropout: its masks must be those of the step, not of the capture.
@@ -144,7 +153,7 @@ def no_waiting(device: torch.device) -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("cuda_graphs", ["false", "true"])
+@GRAPHS
 @EVERY_CELL
 def test_no_step_waits_for_the_device(device, monkeypatch, cell, cuda_graphs):
     """From the second epoch on: the feed, the step and the reading of results."""
@@ -189,7 +198,7 @@ class _Memory(Remembered):
             self.segments.append(0)
 
 
-@pytest.mark.parametrize("cuda_graphs", ["false", "true"])
+@GRAPHS
 def test_epochs_take_no_more_memory(device, cuda_graphs):
     """The first three settle the shapes and hold the first best weights."""
     memory = _Memory(device)
@@ -222,3 +231,24 @@ def test_auto_rounds_products_to_tf32_and_float32_does_not(device):
     np.testing.assert_allclose(exact.losses, on_cpu.losses, atol=1e-4)
     np.testing.assert_allclose(rounded.losses, on_cpu.losses, atol=1e-2)
     assert np.array_equal(rounded.losses, exact.losses) == (device.type == "cpu")
+
+
+@GRAPHS
+def test_a_layer_beyond_the_fast_kernels_trains_and_is_told_on_a_gpu(device, cuda_graphs):
+    events = Remembered()
+    sizes = ("model.hidden_size=129", "training.epochs=1", f"training.cuda_graphs={cuda_graphs}")
+    outcome = train(device, *sizes, events=events)
+    assert np.isfinite(outcome.losses).all()
+    told = [note for note in events.notes if "128 units" in note]
+    assert len(told) == (device.type == "cuda")
+
+
+@pytest.mark.parametrize("device", [on_gpu("cuda")], indirect=True)
+@GRAPHS
+@EVERY_CELL
+def test_two_streams_change_no_bit(device, monkeypatch, cell, cuda_graphs):
+    overrides = (f"model.cell={cell}", *DEEP, f"training.cuda_graphs={cuda_graphs}")
+    data = data_of_many_shapes(device)
+    one = train(device, *overrides, data=data)
+    monkeypatch.setattr(recurrent, "TWO_STREAMS", True)
+    assert_same(train(device, *overrides, data=data), one)
