@@ -235,7 +235,7 @@ class Predictor:
     def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
         probabilities = np.zeros((len(split), len(self.class_names)))
         make_batch = BatchMaker(split, self.device)
-        for rows in length_batches(split.lengths):
+        for rows in length_batches(split.lengths, device=self.device):
             batch = make_batch(rows)
             logits = self.logits(batch.token_ids, batch.lengths).double() / self.temperature
             probabilities[rows] = logits.softmax(dim=1).cpu().numpy()

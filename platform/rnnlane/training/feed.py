@@ -170,7 +170,7 @@ class TrainFeed:
         else:
             num_rows = -(-len(batch.lengths) // num_shards)
             longest = int(batch.lengths[own[0]]) if len(own) else 1
-        return Shape(num_rows, round_up(longest, rule.width_step), round_up(num_ids, rule.ids_step))
+        return Shape(num_rows, round_up(longest, rule.width_step), rule.num_ids(num_ids))
 
     def _fill(
         self,

@@ -6,6 +6,7 @@ bound by the time that Python takes to launch them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
@@ -60,7 +61,10 @@ class CudaCapture:
             with torch.cuda.stream(self._stream), recording:
                 function()
         except RuntimeError:
-            # The generator of some versions of torch would still wait for the capture's end.
+            # Some versions of torch do not end what they began: the allocator would refuse to free
+            # memory from now on, and the generator would still wait for the capture's end.
+            with contextlib.suppress(RuntimeError):
+                torch._C._cuda_endAllocateToPool(self._stream.device_index, self._pool)
             generator = torch.cuda.default_generators[self._stream.device_index]
             generator.graphsafe_set_state(generator.clone_state())
             raise
@@ -73,11 +77,16 @@ class Graphs:
     Args:
         capture: None captures nothing.
         events: receive the one sentence that says why nothing is captured any more.
+
+    Attributes:
+        has_failed: whether a capture has failed. Graphs from before must not be replayed any more:
+            their random numbers come from a generator that nothing seeds now.
     """
 
     def __init__(self, capture: Capture | None, events: RunEvents):
         self._capture = capture
         self._events = events
+        self.has_failed = False
 
     def captured(
         self, functions: Sequence[Launch], *, warm_up: Launch, name: Hashable
@@ -89,17 +98,21 @@ class Graphs:
             warm_up: runs all that the functions do, so that libraries are set up and what they
                 keep is not part of a graph.
             name: of what they do, for the sentence.
+
+        Raises:
+            RuntimeError: the warm-up failed, which would fail without a capture as well.
         """
         if self._capture is None:
             return functions
+        self._capture.warm_up(warm_up)
         try:
-            self._capture.warm_up(warm_up)
             return [self._capture.capture(function) for function in functions]
         except RuntimeError as error:
-            self._capture = None
+            self._capture, self.has_failed = None, True
+            # The error of the capture's end says only that there was one before.
+            cause = first_line(error.__context__ or error)
             self._events.note(
-                f"training.cuda_graphs has no effect: {name} cannot be captured "
-                f"({first_line(error)})"
+                f"training.cuda_graphs has no effect: {name} cannot be captured ({cause})"
             )
             return functions
 

@@ -123,7 +123,7 @@ class ShapeRule:
 
     Attributes:
         width_step: widths are multiples of it.
-        ids_step: numbers of active ids are multiples of it.
+        ids_step: numbers of active ids are multiples of it; see :meth:`num_ids`.
         is_uniform: whether all shards have as many rows, the last step's too, and those of one step
             are as wide as its longest row; else each is as small as possible.
     """
@@ -131,6 +131,16 @@ class ShapeRule:
     width_step: int = 1
     ids_step: int = 1
     is_uniform: bool = False
+
+    def num_ids(self, num_ids: int) -> int:
+        """How many ids there are with padding: at most a quarter more than a large number.
+
+        Large batches would otherwise have another number nearly every step.
+        """
+        step = self.ids_step
+        if self.is_uniform:
+            step = max(step, 2 ** ((num_ids - 1).bit_length() - 1) // 4 if num_ids > 1 else 1)
+        return round_up(num_ids, step)
 
 
 SMALLEST = ShapeRule()

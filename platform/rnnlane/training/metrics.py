@@ -23,6 +23,8 @@ from rnnlane.training.group import WorkerGroup
 
 # On CPUs, batches four times as large take a fifth longer: the gates no longer fit the caches.
 TOKENS_PER_BATCH = 16_384
+# On a GPU the time of a batch is that of its longest row, nearly however many rows there are.
+TOKENS_PER_BATCH_ON_GPUS = 131_072
 
 
 LogitsOf = Callable[[Tensor, Tensor], Tensor]
@@ -47,13 +49,18 @@ class Scores:
     probabilities: npt.NDArray[np.float32] | None = None
 
 
-def length_batches(lengths: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    """Rows in order of length, in batches of at most TOKENS_PER_BATCH padded tokens."""
+def length_batches(
+    lengths: npt.NDArray[np.int64], *, device: torch.device
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows in order of length, in batches of as many padded tokens as suit the device."""
+    num_tokens, max_rows = TOKENS_PER_BATCH, 1024
+    if device.type == "cuda":
+        num_tokens, max_rows = TOKENS_PER_BATCH_ON_GPUS, 8192
     order = np.argsort(lengths, kind="stable")[::-1]
     start = 0
     while start < len(order):
         longest = max(1, int(lengths[order[start]]))
-        stop = start + max(1, min(1024, TOKENS_PER_BATCH // longest))
+        stop = start + max(1, min(max_rows, num_tokens // longest))
         yield order[start:stop]
         start = stop
 
@@ -113,7 +120,7 @@ def score(
         slots[kept] = np.arange(len(kept))
     scores = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
     make_batch = BatchMaker(split, group.device)
-    for index, rows in enumerate(length_batches(split.lengths)):
+    for index, rows in enumerate(length_batches(split.lengths, device=group.device)):
         if index % group.world_size != group.rank:
             continue
         batch = make_batch(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -37,9 +38,20 @@ def _tf32(in_recurrent_layers: bool) -> Iterator[None]:
     those of the whole process; CPUs do not read them.
     """
     cudnn, cublas = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, cublas.allow_tf32
-    cudnn.allow_tf32, cublas.allow_tf32 = in_recurrent_layers, False
+    with _allowed(cudnn, in_recurrent_layers), _allowed(cublas, False):
+        yield
+
+
+@contextmanager
+def _allowed(library: Any, is_allowed: bool) -> Iterator[None]:
+    try:
+        before = library.allow_tf32
+    except RuntimeError:
+        # The program has used torch's newer settings, and mixes with no others: its own hold.
+        yield
+        return
+    library.allow_tf32 = is_allowed
     try:
         yield
     finally:
-        cudnn.allow_tf32, cublas.allow_tf32 = before
+        library.allow_tf32 = before

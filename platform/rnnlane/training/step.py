@@ -24,7 +24,7 @@ from rnnlane.training.clipping import clip_, gradient_norm, norm_order
 from rnnlane.training.feed import Shard, StepBatch
 from rnnlane.training.graphs import Graphs, Launch
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.inputs import IDS_STEP_ON_DEVICES, Inputs, Shape
+from rnnlane.training.inputs import FEW, Inputs, Shape
 from rnnlane.training.precision import uses_bfloat16
 from rnnlane.training.step_result import NUM_COUNTERS, LaunchedStep, mark
 
@@ -38,9 +38,11 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.opt
         options["momentum"] = config.momentum
     else:
         # Torch refuses to capture a step without it; the fused kernels are the same.
-        options["capturable"] = next(model.parameters()).is_cuda
+        options["capturable"] = config.cuda_graphs and next(model.parameters()).is_cuda
     kind: Any = OPTIMIZERS[config.optimizer]
     optimizer: torch.optim.Optimizer = kind(model.parameters(), lr=config.learning_rate, **options)
+    # Steps before a capture are no mistake, which torch would warn of.
+    optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
     if config.optimizer == "sgd" and config.momentum > 0:
         # Torch creates them in the first step, and leaves them uninitialized if it is skipped.
         for parameter in model.parameters():
@@ -97,11 +99,12 @@ class Stepper:
         self._is_static = group.device.type != "cpu" if is_static is None else is_static
         self._graphs = graphs or Graphs(None, RunEvents())
         self._programs: dict[Shape, _Program] = {}
-        self._addresses = self._weights_addresses()
+        self._captured_for = self._conditions()
+        self._generator = _generator(group.device)
         self._gradients = GradientBuffer(
             self._body,
             self._table,
-            max_rows=len(self._table) + IDS_STEP_ON_DEVICES,
+            max_rows=FEW.num_ids(len(self._table)),
             num_counters=NUM_COUNTERS,
             alignment=ALIGNMENT_ON_DEVICES if self._is_static else 1,
         )
@@ -135,7 +138,7 @@ class Stepper:
             )
             program = self._program(shard, rate)
             if self._model.body.has_dropout:
-                torch.manual_seed(shard.dropout_seed)
+                self._generator.manual_seed(shard.dropout_seed)
             program.forward_backward()
             if self._num_shards is not None:
                 flat[shard.number] = program.gradient.whole.clone()
@@ -164,10 +167,9 @@ class Stepper:
             gradient = self._gradients.of(shard.shape.num_ids)
             halves = self._halves(shard.inputs, gradient, rate)
             return _Program(shard.packed, gradient, *halves)
-        if (addresses := self._weights_addresses()) != self._addresses:
-            # A graph would go on with the memory where they were.
+        if (conditions := self._conditions()) != self._captured_for:
             self._programs.clear()
-            self._addresses = addresses
+            self._captured_for = conditions
         program = self._programs.get(shard.shape)
         if program is None:
             program = self._programs[shard.shape] = self._static_program(shard)
@@ -183,7 +185,8 @@ class Stepper:
 
         def warm_up() -> None:
             forward_backward()
-            gradient.whole.fill_(math.nan)  # so that nothing is updated
+            for part in (*gradient.parts, gradient.counters):
+                part.fill_(math.nan)  # so that nothing is updated
             update()
 
         rows, width, ids = shard.shape
@@ -202,8 +205,10 @@ class Stepper:
             partial(self._update, inputs, gradient, rate),
         )
 
-    def _weights_addresses(self) -> list[int]:
-        return [parameter.data_ptr() for parameter in (*self._body, self._table)]
+    def _conditions(self) -> tuple[bool, list[int]]:
+        """On what graphs depend: none may have failed, and weights must be where they were."""
+        addresses = [parameter.data_ptr() for parameter in (*self._body, self._table)]
+        return self._graphs.has_failed, addresses
 
     def _forward_backward(self, inputs: Inputs, gradient: StepGradient) -> None:
         """Writes the shard's part of the gradient, and of the counters; changes nothing else."""
@@ -241,3 +246,16 @@ class Stepper:
         with active_rows.scattered(gradient.rows, self._table, inputs.ids):
             self._optimizer.step()
         torch.cat([gradient.counters, torch.stack([norm, skipped])], out=self._result)
+
+
+def _generator(device: torch.device) -> torch.Generator:
+    """The generator that dropout on a device draws from.
+
+    Not by ``torch.manual_seed``, which formats the call stack for each kind of device that is not
+    there: 0.2 ms and more a step.
+    """
+    if device.type != "cuda":
+        return torch.default_generator
+    torch.cuda.init()
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return torch.cuda.default_generators[index]
