@@ -168,7 +168,6 @@ def train(
     from rnnlane.execution.identity import computed_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster.capacity import check_own
-    from rnnlane.ray_cluster.connect import with_counted_workers
 
     events = events or RunEvents()
     check_writable(config)
@@ -189,7 +188,6 @@ def train(
             return finished
         if config.runtime.max_workers > 0:
             _start_ray(config.runtime, events)
-            config = with_counted_workers(config, events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, [prepared])
         # Not before all checks: what is refused is told in one line.
@@ -406,8 +404,7 @@ def predict(
         answer is more than a guess; see :func:`rnnlane.inference.predictor.is_sure`.
 
     Raises:
-        ConfigError: there is no such run or device, or what is given is one text or holds what is
-            no text.
+        ConfigError: there is no such run or device, or what is given is no sequence of texts.
         ResourceError: a GPU is wanted, but there is none, or memory runs out.
         TrackingError: the store cannot be read, or the run has no model.
     """

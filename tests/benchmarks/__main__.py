@@ -93,13 +93,19 @@ def main() -> None:
             for row in measure(Path(folder)):
                 rows.append(row)
                 print(row.as_text(), flush=True)
+                if arguments.json:  # at each row: whoever stops this early has those before
+                    _write(arguments.json, rows, surroundings)
     surroundings["load after"] = f"{os.getloadavg()[0]:.2f}"
     surroundings["seconds"] = f"{time.perf_counter() - started:.0f}"
     for key, value in surroundings.items():
         print(f"  {key}: {value}")
     if arguments.json:
-        figures = {"rows": [asdict(row) for row in rows], "machine": surroundings}
-        arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        _write(arguments.json, rows, surroundings)
+
+
+def _write(file: Path, rows: list[Row], surroundings: dict[str, str]) -> None:
+    figures = {"rows": [asdict(row) for row in rows], "machine": surroundings}
+    file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

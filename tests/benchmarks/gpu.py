@@ -6,9 +6,10 @@ a side is. Everything takes a device, so that it can be tried on a CPU.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from benchmarks.measure import ROOT, Row, alternate, medians, row, skipped
 from benchmarks.our_loop import VOCABULARY_SIZE, OurLoop, reviews
 from benchmarks.plain_loop import PlainLoop
 from rnnlane.config import ExperimentConfig, load_experiment
+from rnnlane.models import recurrent
 from rnnlane.training.group import WorkerGroup
 
 BATCH_SIZES = (32, 512)
@@ -72,8 +74,19 @@ def gpu_rows(
         device = torch.device("cuda")
     measured = _Measured(name, batch_size, effort, device, overrides)
     yield from measured.speed()
+    yield from measured.streams()
     yield from measured.device_busy()
     yield measured.feed()
+
+
+@contextlib.contextmanager
+def _two_streams() -> Iterator[None]:
+    """In this block, a GPU runs the two directions of a layer at once."""
+    before, recurrent.TWO_STREAMS = recurrent.TWO_STREAMS, True
+    try:
+        yield
+    finally:
+        recurrent.TWO_STREAMS = before
 
 
 class _Measured:
@@ -96,7 +109,12 @@ class _Measured:
         self._split = reviews(effort.num_rows)
         self._eager = self._warmed_up(self._config)
         graphs = self._config.training.model_copy(update={"cuda_graphs": True})
-        self._graphs = self._warmed_up(self._config.model_copy(update={"training": graphs}))
+        captured = self._config.model_copy(update={"training": graphs})
+        self._graphs = self._warmed_up(captured)
+        self._two_streams: OurLoop | None = None
+        if captured.model.bidirectional:
+            with _two_streams():
+                self._two_streams = self._warmed_up(captured)
         self._rows_per_s = 0.0
 
     def _warmed_up(self, config: ExperimentConfig) -> OurLoop:
@@ -118,10 +136,8 @@ class _Measured:
             device=self._device,
         )
         plain.rows_per_s(num_steps=2)
-        sides = (self._graphs, self._eager, plain)
         rounds = alternate(
-            *(functools.partial(side.rows_per_s, seconds=self._effort.seconds) for side in sides),
-            rounds=self._effort.rounds,
+            *map(self._side, (self._graphs, self._eager, plain)), rounds=self._effort.rounds
         )
         graphs, eager, loop = medians(rounds)
         self._rows_per_s = graphs
@@ -141,6 +157,26 @@ class _Measured:
             [ours / launched for ours, launched, _ in rounds],
             details={f"note {number}": note for number, note in enumerate(self._graphs.notes, 1)},
         )
+
+    def streams(self) -> Iterator[Row]:
+        """Both directions of a layer at once against one after the other, as graphs."""
+        if self._two_streams is None:
+            return
+        side = self._side(self._two_streams)
+
+        def at_once() -> float:
+            with _two_streams():
+                return side()
+
+        rounds = alternate(at_once, self._side(self._graphs), rounds=self._effort.rounds)
+        yield row(
+            self._title("two streams against one"),
+            [two / one for two, one in rounds],
+            details={"two streams rows/s": medians(rounds)[0]},
+        )
+
+    def _side(self, loop: OurLoop | PlainLoop) -> Callable[[], float]:
+        return functools.partial(loop.rows_per_s, seconds=self._effort.seconds)
 
     def _memory(self) -> dict[str, float | str]:
         if self._device.type != "cuda":

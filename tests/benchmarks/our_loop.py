@@ -24,6 +24,7 @@ from rnnlane.training.graphs import graphs_for
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.loop import cpu_settings
+from rnnlane.training.precision import training_precision
 from rnnlane.training.step import Stepper, build_optimizer
 from rnnlane.training.step_result import PARTS, LaunchedStep
 from support.events import Remembered
@@ -69,8 +70,7 @@ class OurLoop:
         )
         self.num_steps = self._feed_of().num_steps
         self.batches = self.feed_alone()
-        with cpu_settings(group):
-            self.take(next(self.batches))
+        self.rows_per_s(num_steps=1)
 
     def feed_alone(self) -> Iterator[StepBatch]:
         """Batches without end, of a feed of their own."""
@@ -87,7 +87,7 @@ class OurLoop:
     def rows_per_s(self, *, num_steps: int | None = None, seconds: float = math.inf) -> float:
         """Over all workers, of as many steps as asked for or as begin in some seconds."""
         taken = 0
-        with cpu_settings(self.group):
+        with cpu_settings(self.group), training_precision(self.config.training):
             in_flight = StepsInFlight(default_limit(self.group.device))
             started = time.perf_counter()
             for batch in itertools.islice(self.batches, num_steps):

@@ -1,17 +1,22 @@
 """Logits and gradients, against torch's packed sequences in float64."""
 
 import copy
+import functools
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.kernels import kernels_of
 from rnnlane.config.encoders import ENCODERS
 from rnnlane.config.experiment import ModelConfig
+from rnnlane.models import recurrent
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.encoder import Encoder, build_encoder
-from rnnlane.training.loop import served_precision
+from rnnlane.models.gpu_speed import PERSISTENT
+from rnnlane.training.precision import served_precision
+from support.devices import needs_gpu
 
 NUM_ROWS, NUM_POSITIONS, VOCABULARY_SIZE, NUM_CLASSES = 16, 64, 500, 3
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -127,6 +132,26 @@ def test_logits_and_gradients_are_those_of_packed_rows(
         assert_close(gradient, exact_gradients[name], share=1e-4, what=name)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_streams_change_nothing(monkeypatch, device, cell):
+    """Over steps that reuse each other's memory, which a missing wait would overwrite too early."""
+    config = ModelConfig(
+        cell=cell, num_layers=3, bidirectional=True, embedding_dim=96, hidden_size=64
+    )
+    model = build_model(config, vocabulary_size=VOCABULARY_SIZE, num_classes=NUM_CLASSES, seed=0)
+    model.to(device)
+    batch = [values.to(device) for values in a_batch()]
+
+    logits, gradients = logits_and_gradients(model, *batch)
+    monkeypatch.setattr(recurrent, "TWO_STREAMS", True)
+    for _ in range(20):
+        model.zero_grad()
+        again, found = logits_and_gradients(model, *batch)
+        assert torch.equal(again, logits)
+        for name, gradient in found.items():
+            assert_close(gradient, gradients[name], share=1e-5, what=name)
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("cell", ENCODERS)
 def test_every_encoder_gives_what_it_gives_on_the_cpu_whatever_the_padding(
@@ -175,3 +200,24 @@ def test_a_copy_computes_the_same_without_copying_its_weights(device, cell):
 
     model.load_state_dict({name: value.clone() for name, value in model.state_dict().items()})
     assert torch.equal(model(token_ids, lengths), logits)
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize("cell", PERSISTENT)
+def test_the_fast_kernels_end_where_it_is_said(cell):
+    """One kernel runs all positions; beyond, each position has kernels of its own."""
+    device, lengths = torch.device("cuda"), torch.full((NUM_ROWS,), NUM_POSITIONS).cuda()
+    counts = []
+    for hidden_size in (PERSISTENT[cell].backward, PERSISTENT[cell].backward + 1):
+        config = ModelConfig(cell=cell, embedding_dim=96, hidden_size=hidden_size)
+        encoder = build_encoder(config).to(device)
+        rows = torch.randn(NUM_ROWS, NUM_POSITIONS, 96, device=device)
+        forward_and_backward(encoder, rows, lengths)
+        work = functools.partial(forward_and_backward, encoder, rows, lengths)
+        counts.append(len(kernels_of(work, device)))
+    assert counts[0] < NUM_POSITIONS < counts[1]
+
+
+def forward_and_backward(encoder: Encoder, rows: Tensor, lengths: Tensor) -> None:
+    encoder(rows, lengths)[0].sum().backward()

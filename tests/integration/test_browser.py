@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.pipeline import promote
 from rnnlane.reports.figures import save_confusion, save_curves
 from rnnlane.reports.run_report import write_report

@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from integration.test_tracking import Server
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.errors import TrainingError
 from rnnlane.execution import baseline as baseline_module
 from rnnlane.execution import run as run_module

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 import processes
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.errors import TrackingError
 from rnnlane.tracking.client import open_client
 from rnnlane.tracking.delivery import MlflowDestination

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.errors import ConfigError, TrackingError
 from rnnlane.pipeline import promote
 from rnnlane.tracking.client import open_client
@@ -331,7 +331,7 @@ def test_two_processes_log_to_one_server(server: Server, tmp_path: Path) -> None
     program = f"""
 import sys
 from pathlib import Path
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.tracking.run import RunSpec, start_run
 config = TrackingConfig(uri={server.uri!r}, system_metrics=False, mlflow_experiment="shared")
 spec = RunSpec(name=sys.argv[1], predictor="m:C", class_names=("a", "b"))

@@ -6,6 +6,6 @@ import torch
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
 
 
-def on_gpu(name: str):
-    """A parameter that names a GPU: marked, and skipped where there is none."""
-    return pytest.param(name, marks=(pytest.mark.gpu, needs_gpu))
+def on_gpu(value, **options):
+    """A parameter for GPUs only: marked, and skipped where there is none."""
+    return pytest.param(value, marks=(pytest.mark.gpu, needs_gpu), **options)

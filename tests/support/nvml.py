@@ -44,6 +44,9 @@ class Nvml:
     def nvmlDeviceGetIndex(self, handle: int) -> int:
         return handle
 
+    def nvmlDeviceGetName(self, handle: int) -> str:
+        return ("NVIDIA H100 80GB HBM3", "NVIDIA A100 80GB PCIe")[handle]
+
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> SimpleNamespace:
         return self._answer("utilization", SimpleNamespace(gpu=(87, 0)[handle], memory=12))
 

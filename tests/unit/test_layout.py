@@ -5,6 +5,7 @@ import graphlib
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,26 @@ def test_files_and_functions_are_of_readable_size():
             if isinstance(node, ast.FunctionDef):
                 body = (node.end_lineno or 0) - node.body[0].lineno + 1
                 assert body <= 60, f"{path}: {node.name} has {body} lines"
+
+
+def test_the_gpu_tests_need_nothing_that_only_development_needs():
+    """They run where rnnlane, pytest and hypothesis are, with nothing to install from."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [re.match(r"[\w-]+", one).group() for one in project["dependencies"]]
+    spelled = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
+    there = {spelled.get(name, name.replace("-", "_")) for name in names}
+    there |= {"rnnlane", "pytest", "hypothesis", "numpy", *sys.stdlib_module_names}
+    tests = ROOT / "tests"
+    waiting = [*sorted((tests / "gpu").glob("*.py")), tests / "conftest.py"]
+    seen = set(waiting)
+    for file in waiting:
+        for name in imported(file):
+            room, *rest = name.split(".")
+            if room in {"support", "benchmarks"}:
+                found = tests.joinpath(room, *rest[:1]).with_suffix(".py")
+                if found not in seen:
+                    seen.add(found)
+                    waiting.append(found)
+            else:
+                assert room in there, f"{file.relative_to(tests)} imports {name}"
+    assert tests / "support" / "tiny.py" in seen

@@ -10,6 +10,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -261,7 +262,11 @@ def _gpus(nodes: list[Mapping[str, Any]]) -> Finding:
         found = f"{', '.join(blind)}: Ray has GPUs, but torch is a build for CPUs"
         return Finding("GPUs", False, found, "install torch's CUDA build on those nodes")
     total = sum(node["gpus"] for node in with_gpu)
-    return Finding("GPUs", True, f"{total:g} on {len(with_gpu)} node(s)")
+    kinds = Counter(name for node in with_gpu for name in node["gpu_names"])
+    named = ", ".join(f"{count} x {name}" for name, count in sorted(kinds.items()))
+    found = f"{total:g} on {len(with_gpu)} node(s)" + (f": {named}" if named else "")
+    remedy = "the workers of a run wait in every step for the slowest" if len(kinds) > 1 else ""
+    return Finding("GPUs", True, found, remedy)
 
 
 def _storage(nodes: list[Mapping[str, Any]], *, where: str) -> Finding:

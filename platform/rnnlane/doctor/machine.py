@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from rnnlane.config.experiment import TrackingConfig
 from rnnlane.config.paths import existing, home
 from rnnlane.config.runtime import RuntimeConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.doctor.finding import Finding
 from rnnlane.doctor.gpus import gpu_findings
 from rnnlane.errors import ConfigError, RnnlaneError

@@ -50,7 +50,7 @@ def _mlflow(uri: str | None) -> dict[str, str | None]:
     if not uri:
         return {"uri": None, "error": None}
     try:
-        from rnnlane.config.experiment import TrackingConfig
+        from rnnlane.config.tracking import TrackingConfig
         from rnnlane.errors import redact
         from rnnlane.tracking.store import check_store
     except ImportError as error:
@@ -83,6 +83,7 @@ def _nodes(storage: str, packages: list[str]) -> list[dict[str, Any]]:
     folder = f".doctor-{secrets.token_hex(8)}"
     _ask(nodes, "storage", [each.write.remote(folder, n) for n, each in enumerate(probes)])
     _ask(nodes, "packages", [each.versions.remote(packages) for each in probes])
+    _ask(nodes, "gpu_names", [each.gpu_names.remote() for each in probes])
     written = [n for n, node in enumerate(nodes) if node.get("storage", "") is None]
     for node, each in zip(nodes, probes, strict=True):
         if "error" not in node:
@@ -142,6 +143,18 @@ class _NodeProbe:
             except metadata.PackageNotFoundError:
                 found[name] = None
         return found
+
+    def gpu_names(self) -> list[str]:
+        """What the GPUs that the driver sees are called; empty where NVML cannot be asked."""
+        try:
+            import pynvml
+
+            pynvml.nvmlInit()
+            count = pynvml.nvmlDeviceGetCount()
+            handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(count)]
+            return [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
+        except Exception:  # no bindings, no driver, no GPU
+            return []
 
     def write(self, folder: str, number: int) -> str | None:
         """Writes this node's file; returns why it cannot."""

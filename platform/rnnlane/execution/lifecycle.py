@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from rnnlane.config.experiment import ExperimentConfig, TrackingConfig
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.errors import (
     JobError,
     ResourceError,

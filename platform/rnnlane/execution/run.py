@@ -48,6 +48,7 @@ def execute_run(
     Ray must be connected if the experiment has workers. All checks precede the creation of the
     MLflow run.
     """
+    config = cluster.with_counted_workers(config, events)
     data = training_data(config, prepared)
     on_ray = config.runtime.max_workers > 0
     use_gpu = on_ray and cluster.use_gpu(config.runtime)

@@ -12,7 +12,8 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from rnnlane.config.experiment import ExperimentConfig, TrackingConfig
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.errors import RnnlaneError, disk_error, is_disk_error, redact
 from rnnlane.execution.checkpoint_store import errors_name
 from rnnlane.execution.sampling import sampled

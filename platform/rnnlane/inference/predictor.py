@@ -245,9 +245,8 @@ class Predictor:
         """Logits [B, C] of encoded rows, before the temperature.
 
         Args:
-            token_ids: int64 [B, T], padded on the right; as :class:`BatchMaker` makes them for
-                :attr:`device`.
-            lengths: int64 [B], likewise.
+            token_ids: int64 [B, T], padded on the right, on :attr:`device`.
+            lengths: int64 [B], on the same device.
         """
         logits: Tensor = self._on_device(token_ids, lengths)
         return logits

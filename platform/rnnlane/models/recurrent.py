@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, Self, cast
 
 import torch
@@ -16,6 +17,9 @@ from rnnlane.models.encoder import Encoder
 from rnnlane.models.tanh_layer import tanh_layer
 
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+# Whether a GPU runs the two directions of a layer at once. Off, because it has not been measured.
+TWO_STREAMS = False
 
 
 class RecurrentEncoder(Encoder):
@@ -103,11 +107,10 @@ class RecurrentEncoder(Encoder):
         reversal = _reversal(lengths, len(steps)) if self.rnn.bidirectional else None
         for layer in range(self.rnn.num_layers):
             weights = self.rnn.all_weights[layer * self._num_directions :]
-            outputs = self._one_direction(steps, weights[0])
-            if reversal is not None:
-                backward = self._one_direction(_reversed(steps, reversal), weights[1])
-                outputs = torch.cat([outputs, _reversed(backward, reversal)], dim=2)
-            steps = outputs  # [T, B, D * H]
+            if reversal is None:
+                steps = self._one_direction(steps, weights[0])  # [T, B, H]
+            else:
+                steps = self._both_directions(steps, reversal, weights)  # [T, B, 2 * H]
             if layer < self.rnn.num_layers - 1:
                 steps = functional.dropout(steps, self.rnn.dropout, training=self.training)
         outputs = steps.transpose(0, 1)
@@ -122,6 +125,22 @@ class RecurrentEncoder(Encoder):
         if not self.rnn.bidirectional:
             return forward
         return torch.cat([forward, outputs[:, 0, hidden:]], dim=1)
+
+    def _both_directions(
+        self, steps: Tensor, reversal: Tensor, weights: list[list[nn.Parameter]]
+    ) -> Tensor:
+        """One layer: float [T, B, any] -> [T, B, 2 * H]."""
+
+        def forward() -> Tensor:
+            return self._one_direction(steps, weights[0])
+
+        def backward() -> Tensor:
+            mirrored = self._one_direction(_reversed(steps, reversal), weights[1])
+            return _reversed(mirrored, reversal)
+
+        if TWO_STREAMS and steps.is_cuda:
+            return torch.cat(_at_once(forward, backward, reads=(steps, reversal)), dim=2)
+        return torch.cat([forward(), backward()], dim=2)
 
     def _one_direction(self, steps: Tensor, weights: list[nn.Parameter]) -> Tensor:
         """One layer in one direction: float [T, B, any] -> [T, B, H].
@@ -143,6 +162,38 @@ class RecurrentEncoder(Encoder):
         else:
             outputs, _ = torch.rnn_tanh(steps, state, params, *settings)
         return outputs
+
+
+def _at_once(
+    first: Callable[[], Tensor], second: Callable[[], Tensor], *, reads: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Calls both; what ``second`` launches runs on a second stream of the GPU.
+
+    So does its backward pass: autograd runs each operation on the stream of its forward pass, and
+    waits where a gradient passes from one to the other. Streams are joined by events only, which a
+    graph can capture.
+
+    Args:
+        first: stays on the current stream.
+        second: moves.
+        reads: what ``second`` reads from the current stream. Memory is reused in the order of the
+            stream that allocated it, which has to be told who else reads it.
+    """
+    current, other = torch.cuda.current_stream(reads[0].device), _other_stream(reads[0].device)
+    other.wait_stream(current)
+    with torch.cuda.stream(other):
+        moved = second()
+    for tensor in reads:
+        tensor.record_stream(other)
+    stayed = first()
+    current.wait_stream(other)
+    moved.record_stream(current)
+    return stayed, moved
+
+
+@functools.cache
+def _other_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _reversal(lengths: Tensor, num_positions: int) -> Tensor:

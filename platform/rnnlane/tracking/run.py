@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.errors import TrackingError, redact
 from rnnlane.records.system_use import SystemUse
 from rnnlane.tracking.client import experiment_id, one_line, open_client, store_errors

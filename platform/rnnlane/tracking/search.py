@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.errors import redact
 from rnnlane.tracking.datasets import DatasetInfo, as_contents
 from rnnlane.tracking.delivery import REASON_TAG, trial_address

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.errors import ConfigError, TrackingError, redact
 from rnnlane.tracking.client import open_client, store_errors
 from rnnlane.tracking.links import is_server, run_link, runs_link

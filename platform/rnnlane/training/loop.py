@@ -137,17 +137,12 @@ def run_training(
                     training, step=before + step, num_steps=total, history=state.history
                 )
                 save = checkpointer.is_due(ends_epoch=step == feed.num_steps - 1)
-                max_norm = state.clip.max_norm
-                in_flight.add(stepper(batch, max_norm=max_norm, rate=rate, save=save))
-                finished = in_flight.take_due()
-                monitor.add(finished)
-                asked = any(result.save for result in finished)
+                in_flight.add(stepper(batch, max_norm=state.clip.max_norm, rate=rate, save=save))
+                asked = monitor.add(in_flight.take_due())
                 if asked and state.step < feed.num_steps:
                     checkpointer.save(state, best)
                     monitor.restart_clock()
-            finished = in_flight.take_all()
-            monitor.add(finished)
-            asked = asked or any(result.save for result in finished)
+            asked = monitor.add(in_flight.take_all()) or asked
 
             record = state.epoch_record(num_rows=feed.num_rows, rate=rate)
             state.end_epoch(record | _validate(model, data, group))

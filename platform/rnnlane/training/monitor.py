@@ -34,13 +34,18 @@ class EpochMonitor:
         self._events = events
         self._clock = self._reported_at = time.perf_counter()
 
-    def add(self, results: Iterable[StepResult]) -> None:
+    def add(self, results: Iterable[StepResult]) -> bool:
         """Adds finished steps; the time since the last call counts as training time.
+
+        Returns:
+            Whether one of them asks for a checkpoint.
 
         Raises:
             TrainingError: too many consecutive steps were not finite.
         """
+        asked = False
         for result in results:
+            asked = asked or result.save
             now = time.perf_counter()
             self._state.add_step(result, elapsed_s=now - self._clock)
             self._check_finite()
@@ -48,6 +53,7 @@ class EpochMonitor:
                 self._events.progress(self._progress())
                 self._reported_at = now
             self.restart_clock()
+        return asked
 
     def restart_clock(self) -> None:
         """Leaves out the time since the last call, such as that of writing a checkpoint."""

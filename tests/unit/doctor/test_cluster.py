@@ -31,6 +31,7 @@ def free_port():
 def node(name="head (10.0.0.1)", **changes):
     ours = dict(job_versions.here().packages)
     described = {"name": name, "cpus": 4.0, "gpus": 0.0, "packages": ours, "ahead_s": 0.1}
+    described["gpu_names"] = []
     return {**described, "storage": None, "unread": None, **changes}
 
 
@@ -165,6 +166,20 @@ def test_each_problem_names_its_node():
     assert "c: OSError: read-only; d: FileNotFoundError" in found["storage"].found
     assert "e is 30 s behind the head's" in found["clocks"].found
     assert "f: Ray has GPUs, but torch is a build for CPUs" in found["GPUs"].found
+
+
+def test_gpus_are_counted_by_kind_and_a_mixture_is_told():
+    cuda = {**job_versions.here().packages, "torch": "2.13.0"}
+    h100, a100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100 80GB PCIe"
+    two = node("a", gpus=2.0, packages=cuda, gpu_names=[h100, h100])
+    cpus = node("b", gpu_names=[])
+    found = inner(two, cpus)["GPUs"]
+    assert (found.ok, found.found, found.remedy) == (True, f"2 on 1 node(s): 2 x {h100}", "")
+    mixed = inner(two, node("c", gpus=1.0, packages=cuda, gpu_names=[a100]))["GPUs"]
+    assert mixed.found == f"3 on 2 node(s): 1 x {a100}, 2 x {h100}"
+    assert "slowest" in mixed.remedy
+    unnamed = inner(node("a", gpus=2.0, packages=cuda))["GPUs"]
+    assert unnamed.found == "2 on 1 node(s)"
 
 
 def test_a_missing_package_is_named_and_rnnlane_itself_need_not_be_there():

@@ -9,6 +9,7 @@ import ray
 
 from rnnlane.doctor import probe
 from rnnlane.doctor.probe import _NodeProbe
+from support.nvml import with_gpus
 
 
 def test_it_starts_without_any_of_our_packages():
@@ -81,3 +82,10 @@ def test_the_default_storage_is_the_home_of_jobs(monkeypatch, home, expected):
     monkeypatch.setenv("RNNLANE_HOME", home)
     monkeypatch.setenv("HOME", "/home/me")
     assert probe._default_storage() == expected
+
+
+def test_gpus_have_the_names_of_the_driver_or_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert _NodeProbe("").gpu_names() == []
+    with_gpus(monkeypatch)
+    assert _NodeProbe("").gpu_names() == ["NVIDIA H100 80GB HBM3", "NVIDIA A100 80GB PCIe"]

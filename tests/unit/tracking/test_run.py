@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.tracking.datasets import DatasetInfo
 from rnnlane.tracking.history import HistoryLog
 from rnnlane.tracking.links import Pages

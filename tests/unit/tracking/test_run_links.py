@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.tracking.client import open_client
 from rnnlane.tracking.links import run_anchor
 from rnnlane.tracking.run import RunSpec, start_run

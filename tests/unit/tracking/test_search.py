@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rnnlane.config.experiment import TrackingConfig
+from rnnlane.config.tracking import TrackingConfig
 from rnnlane.tracking import run as mlflow_tracker
 from rnnlane.tracking import sender as sender_module
 from rnnlane.tracking.client import open_client
