@@ -37,15 +37,19 @@ class Shard:
         packed: int64 [shape.num_entries], what it consists of; on the host, where a GPU is used in
             pinned memory.
         inputs: views of it.
-        dropout_seed: of its dropout masks, which are a function of seed, epoch, step and shard, so
-            that no random state is saved.
+        entropy: seed, epoch, step and shard.
     """
 
     number: int
     shape: Shape
     packed: Tensor
     inputs: Inputs
-    dropout_seed: int
+    entropy: tuple[int, int, int, int]
+
+    @property
+    def dropout_seed(self) -> int:
+        """Of the dropout masks: a function of where the run stands, so no random state is saved."""
+        return int(np.random.SeedSequence(self.entropy).generate_state(1, np.uint64)[0])
 
 
 @dataclass(frozen=True)
@@ -151,8 +155,7 @@ class TrainFeed:
             inputs = shape.views(packed)
             self._fill(inputs, batch, own, ids)
             inputs.describe(loss_weight=loss_weight, num_tokens=int(batch.lengths[own].sum()))
-            seed = _dropout_seed(*entropy, number)
-            shards.append(Shard(number, shape, packed, inputs, dropout_seed=seed))
+            shards.append(Shard(number, shape, packed, inputs, entropy=(*entropy, number)))
         return StepBatch(
             tuple(shards),
             num_rows=len(rows),
@@ -209,7 +212,7 @@ class _GlobalBatch:
     Attributes:
         labels: int64 [R].
         lengths: int64 [R].
-        tokens: int32 [R, longest], padded with 0.
+        tokens: int64 [R, longest], padded with 0.
     """
 
     def __init__(self, split: EncodedSplit, rows: npt.NDArray[np.int64]):
@@ -219,9 +222,6 @@ class _GlobalBatch:
         columns = np.arange(int(self.lengths.max()))
         places = starts[:, np.newaxis] + columns
         np.minimum(places, len(split.token_ids) - 1, out=places)
-        self.tokens = split.token_ids[places]
+        # As indices, which numpy would otherwise convert to int64 at each use.
+        self.tokens = split.token_ids[places].astype(np.int64)
         self.tokens[columns >= self.lengths[:, np.newaxis]] = 0
-
-
-def _dropout_seed(*entropy: int) -> int:
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
