@@ -22,6 +22,7 @@ from benchmarks.plain_loop import PlainLoop
 from rnnlane.config import ExperimentConfig, load_experiment
 from rnnlane.models import recurrent
 from rnnlane.training.group import WorkerGroup
+from rnnlane.training.memory import set_torch_variables
 
 BATCH_SIZES = (32, 512)
 # Rows a second of one H100 or H200.
@@ -72,6 +73,7 @@ def gpu_rows(
             yield skipped(title, "torch sees no GPU")
             return
         device = torch.device("cuda")
+    set_torch_variables()
     measured = _Measured(name, batch_size, effort, device, overrides)
     yield from measured.speed()
     yield from measured.streams()

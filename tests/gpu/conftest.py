@@ -9,7 +9,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from rnnlane.training.memory import set_torch_variables
 from support.devices import on_gpu
+
+set_torch_variables()  # as commands do, before CUDA starts
 
 
 @pytest.fixture(params=["cpu", on_gpu("cuda")])

@@ -6,6 +6,8 @@ from rnnlane.training.graphs import Launch
 class PretendedCapture:
     """A graph of it is the function itself, and can be told to fail as torch does.
 
+    As some versions of torch, it replays nothing any more after a failure.
+
     Args:
         fails_from: number of the first capture that fails, from 1; None for never.
     """
@@ -13,6 +15,7 @@ class PretendedCapture:
     def __init__(self, fails_from: int | None = None):
         self._fails_from = fails_from
         self.num_captured = 0
+        self._has_failed = False
 
     def warm_up(self, function: Launch) -> None:
         function()
@@ -20,5 +23,15 @@ class PretendedCapture:
     def capture(self, function: Launch) -> Launch:
         self.num_captured += 1
         if self._fails_from is not None and self.num_captured >= self._fails_from:
-            raise RuntimeError("operation not permitted when stream is capturing\nCUDA kernel ...")
-        return function
+            self._has_failed = True
+            try:
+                raise RuntimeError("operation not permitted when stream is capturing\nCUDA ...")
+            except RuntimeError:
+                # The capture's end, while the error passes through it.
+                raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
+
+        def replay() -> None:
+            assert not self._has_failed, "a graph from before the failure is replayed"
+            function()
+
+        return replay

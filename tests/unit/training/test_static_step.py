@@ -88,7 +88,7 @@ def test_a_run_goes_on_bit_identical_from_any_step(monkeypatch, tmp_path):
         assert_same(whole, graphs(capture=PretendedCapture(), start=checkpoint)[0])
 
 
-@pytest.mark.parametrize("fails_from", [1, 2, 4])
+@pytest.mark.parametrize("fails_from", [1, 2, 4, 5])
 def test_a_capture_that_fails_leaves_the_run_as_it_is(monkeypatch, fails_from):
     whole, _ = run(monkeypatch, *DROPOUTS, rule=SMALL)
     capture = PretendedCapture(fails_from)
