@@ -42,7 +42,7 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.opt
     kind: Any = OPTIMIZERS[config.optimizer]
     optimizer: torch.optim.Optimizer = kind(model.parameters(), lr=config.learning_rate, **options)
     # Steps before a capture are no mistake, which torch would warn of.
-    optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+    optimizer._warned_capturable_if_run_uncaptured = True
     if config.optimizer == "sgd" and config.momentum > 0:
         # Torch creates them in the first step, and leaves them uninitialized if it is skipped.
         for parameter in model.parameters():
@@ -256,6 +256,6 @@ def _generator(device: torch.device) -> torch.Generator:
     """
     if device.type != "cuda":
         return torch.default_generator
-    torch.cuda.init()
+    torch.cuda.init()  # type: ignore[no-untyped-call]
     index = torch.cuda.current_device() if device.index is None else device.index
     return torch.cuda.default_generators[index]
