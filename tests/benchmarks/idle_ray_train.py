@@ -16,7 +16,7 @@ def work(setting: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    ray.init(num_cpus=2, logging_level="ERROR", log_to_driver=False)
+    ray.init("local", num_cpus=2, logging_level="ERROR", log_to_driver=False)
     TorchTrainer(
         work,
         train_loop_config={"file": sys.argv[1]},

@@ -33,7 +33,7 @@ IMDB = os.environ.get("RNNLANE_IMDB")
 
 @pytest.fixture(scope="module", autouse=True)
 def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
     yield
     ray.shutdown()
 
@@ -309,7 +309,7 @@ def test_one_that_is_killed_leaves_nothing_that_looks_finished(tmp_path: Path) -
     code = (
         "import os, sys; from rnnlane.data.prepare import pipeline as m; import json;"
         "from rnnlane.config import ExperimentConfig; import ray;"
-        "ray.init(num_cpus=1, include_dashboard=False, logging_level='ERROR');"
+        "ray.init('local', num_cpus=1, include_dashboard=False, logging_level='ERROR');"
         "m.publish = lambda *a, **k: os.kill(os.getpid(), 9);"
         "m.prepare(ExperimentConfig.model_validate_json(sys.argv[1]), storage=sys.argv[2])"
     )

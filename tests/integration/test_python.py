@@ -12,7 +12,7 @@ import json
 import ray
 import rnnlane
 
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 session = ray.get_runtime_context().get_job_id()
 
 def experiment(num_workers):
