@@ -29,8 +29,9 @@ def sampled(
         events: gets the samples.
         with_machine: whether this worker samples the machine too: one on each does.
     """
-    device = device_use(group.device) if config.tracking.system_metrics else None
-    if not config.tracking.system_metrics or not (with_machine or device):
+    is_wanted = config.tracking.system_metrics
+    device = device_use(group.device) if is_wanted else None
+    if not is_wanted or not (with_machine or device):
         yield
         return
     node, machine = platform.node(), MachineUse() if with_machine else None

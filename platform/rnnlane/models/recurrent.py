@@ -27,7 +27,7 @@ class RecurrentEncoder(Encoder):
 
     Padding has no effect: outputs and gradients equal those of a packed sequence. But packing makes
     a step slow: on the CPU it takes 3 times (rnn, gru) to 15 times (lstm) as long, and on a GPU 8
-    to 20 times, as cuDNN's persistent kernels read no packed rows. So every layer and direction
+    to 22 times, as cuDNN's persistent kernels read no packed rows. So every layer and direction
     runs over the padded batch as a separate one-directional layer, and the backward direction
     reads each row reversed within its own length. Padding then always comes after the real
     positions, which therefore never depend on it.
