@@ -21,7 +21,7 @@ CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 class PlainClassifier(nn.Module):
     """embedding -> packed recurrent layers -> last state -> linear."""
 
-    def __init__(self, config: ModelConfig, *, vocabulary_size: int):
+    def __init__(self, config: ModelConfig, *, vocabulary_size: int, num_classes: int = 2):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_dim, padding_idx=0)
         self.rnn = CELLS[config.cell](
@@ -32,7 +32,7 @@ class PlainClassifier(nn.Module):
             batch_first=True,
         )
         directions = 2 if config.bidirectional else 1
-        self.head = nn.Linear(directions * config.hidden_size, 2)
+        self.head = nn.Linear(directions * config.hidden_size, num_classes)
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         packed = pack_padded_sequence(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from benchmarks.kernels import kernels_of
+from benchmarks.plain_loop import CELLS, PlainClassifier
 from rnnlane.config.encoders import ENCODERS
 from rnnlane.config.experiment import ModelConfig
 from rnnlane.models import recurrent
@@ -19,7 +20,6 @@ from rnnlane.training.precision import served_precision
 from support.devices import needs_gpu
 
 NUM_ROWS, NUM_POSITIONS, VOCABULARY_SIZE, NUM_CLASSES = 16, 64, 500, 3
-CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 SHAPES = [
     *((cell, 2, True, 64, "last") for cell in CELLS),
     *((cell, 1, False, 64, "mean") for cell in CELLS),
@@ -31,37 +31,24 @@ SHAPES = [
 ]
 
 
-class PackedClassifier(nn.Module):
-    """The same function as a :class:`RecurrentClassifier`, by torch's own modules."""
+class PackedClassifier(PlainClassifier):
+    """The same function as a :class:`RecurrentClassifier`, by torch's own modules, in float64."""
 
     def __init__(self, config: ModelConfig, *, weights: dict[str, Tensor]):
-        super().__init__()
-        self.embedding = nn.Embedding(VOCABULARY_SIZE, config.embedding_dim, padding_idx=0)
-        self.rnn = CELLS[config.cell](
-            config.embedding_dim,
-            config.hidden_size,
-            num_layers=config.num_layers,
-            bidirectional=config.bidirectional,
-            batch_first=True,
-        )
-        directions = 2 if config.bidirectional else 1
-        self.head = nn.Linear(directions * config.hidden_size, NUM_CLASSES)
+        super().__init__(config, vocabulary_size=VOCABULARY_SIZE, num_classes=NUM_CLASSES)
         self._pooling = config.pooling
         self.double().load_state_dict({plain_name(name): value for name, value in weights.items()})
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        if self._pooling == "last":
+            return super().forward(token_ids, lengths)
         packed = pack_padded_sequence(
             self.embedding(token_ids), lengths, batch_first=True, enforce_sorted=False
         )
-        outputs, state = self.rnn(packed)
-        rows, _ = pad_packed_sequence(outputs, batch_first=True)
+        rows, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
+        pool = {"mean": torch.mean, "max": torch.amax}[self._pooling]
         real = [row[:length] for row, length in zip(rows, lengths, strict=True)]
-        if self._pooling == "mean":
-            return self.head(torch.stack([row.mean(dim=0) for row in real]))
-        if self._pooling == "max":
-            return self.head(torch.stack([row.amax(dim=0) for row in real]))
-        hidden = state[0] if isinstance(state, tuple) else state  # [layers * directions, B, H]
-        return self.head(torch.cat(list(hidden[-2:] if self.rnn.bidirectional else hidden[-1:]), 1))
+        return self.head(torch.stack([pool(row, dim=0) for row in real]))
 
 
 def plain_name(name: str) -> str:

@@ -1,8 +1,13 @@
 """Whole runs of the tiny task."""
 
+from typing import Any
+
 import torch
 
+from rnnlane.config import ExperimentConfig
+from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models.classifier import build_model
+from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import Outcome, run_training
 from rnnlane.training.metrics import Scores, score
@@ -10,6 +15,20 @@ from support.events import Remembered
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment, tiny_split
 
 ALONE = WorkerGroup(0, 1, torch.device("cpu"))
+
+
+def tiny_feed(
+    config: ExperimentConfig, split: EncodedSplit | None = None, *, group=ALONE, **changes: Any
+) -> TrainFeed:
+    """The batches of an experiment; default: of the tiny task's train split."""
+    return TrainFeed(
+        split or tiny_data().splits["train"],
+        config.training,
+        seed=0,
+        vocabulary_size=VOCABULARY_SIZE,
+        group=group,
+        **changes,
+    )
 
 
 def trained(*overrides: str, events=None, start=None, group=ALONE, num_classes=2) -> Outcome:

@@ -14,12 +14,12 @@ from rnnlane.config.fingerprint import config_fingerprint
 from rnnlane.errors import ConfigError, DataError, ResourceError
 from rnnlane.execution.environment import code_version
 from rnnlane.execution.run_record import RunRecord, all_records
-from rnnlane.inference.predictor import Predictor
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import TrainResult
 from rnnlane.tracking import store
 from support.bundle import write_bundle
+from support.chosen_devices import chosen_devices
 from support.tiny import tiny_experiment
 
 PREPARE = pipeline.prepare
@@ -258,14 +258,7 @@ def test_a_model_is_put_on_the_device_that_is_chosen(run, tmp_path, monkeypatch,
         "predict": lambda device: rnnlane.predict(["a film"], device=device),
         "load_model": lambda device: rnnlane.load_model(device=device),
     }[verb]
-    devices, load = [], Predictor.load
-
-    def on_cpu(folder, *, device):
-        devices.append(device.type)
-        return load(folder)
-
-    monkeypatch.setattr(Predictor, "load", on_cpu)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    devices = chosen_devices(monkeypatch)
     for device in ("auto", "gpu", "cpu"):
         use(device)
     assert devices == ["cuda", "cuda", "cpu"]

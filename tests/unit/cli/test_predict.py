@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rnnlane.errors import ConfigError, DataError, ResourceError
-from rnnlane.inference.predictor import Predictor
 from support.bundle import write_bundle
+from support.chosen_devices import chosen_devices
 
 EXPERIMENT = "name: x\ndata:\n  source: {kind: generated}\n  columns: {text: review}\n"
 
@@ -58,14 +58,7 @@ def asked(done):
 
 
 def test_the_model_is_put_on_the_device_that_is_chosen(call, runs, monkeypatch):
-    devices, load = [], Predictor.load
-
-    def on_cpu(folder, *, device):
-        devices.append(device.type)
-        return load(folder)
-
-    monkeypatch.setattr(Predictor, "load", on_cpu)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    devices = chosen_devices(monkeypatch)
     for options in ([], ["--device", "gpu"], ["--device", "cpu"]):
         call("predict", "A film.", *options)
     assert devices == ["cuda", "cuda", "cpu"]

@@ -4,17 +4,13 @@ import torch
 
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
-from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
+from support.runs import tiny_feed
+from support.tiny import tiny_data, tiny_experiment
 
 
 def feed_of(rank: int = 0, world_size: int = 1, *overrides: str) -> TrainFeed:
-    return TrainFeed(
-        tiny_data().splits["train"],
-        tiny_experiment(*overrides).training,
-        seed=0,
-        vocabulary_size=VOCABULARY_SIZE,
-        group=WorkerGroup(rank, world_size, torch.device("cpu")),
-    )
+    group = WorkerGroup(rank, world_size, torch.device("cpu"))
+    return tiny_feed(tiny_experiment(*overrides), group=group)
 
 
 def num_tokens(shard) -> float:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rnnlane.training.inputs import Shape, round_up
+from rnnlane.training.inputs import FEW, SMALLEST, Shape, round_up
 
 
 @pytest.mark.parametrize("shape", [Shape(1, 1, 1), Shape(5, 3, 7), Shape(4, 32, 1024)])
@@ -40,3 +40,17 @@ def test_settings_are_read_by_name():
 
 def test_rounding_up():
     assert [round_up(number, 32) for number in (1, 32, 33)] == [32, 32, 64]
+
+
+def test_numbers_of_ids_are_few_and_cost_at_most_a_quarter():
+    numbers = range(1, 30_000)
+    padded = [FEW.num_ids(number) for number in numbers]
+    assert all(few >= number for few, number in zip(padded, numbers, strict=True))
+    assert all(
+        few <= 1.25 * number for few, number in zip(padded, numbers, strict=True) if number > 4096
+    )
+    assert sorted(set(padded))[:7] == [1024, 2048, 3072, 4096, 5120, 6144, 7168]
+    assert len(set(padded)) == 16
+    # What memory is made for: a larger vocabulary never has fewer.
+    assert padded == sorted(padded)
+    assert [SMALLEST.num_ids(number) for number in (1, 4097, 29_999)] == [1, 4097, 29_999]

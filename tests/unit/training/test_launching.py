@@ -9,17 +9,12 @@ import torch
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.training import loop
 from rnnlane.training import step as step_module
-from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.loop import run_training
 from rnnlane.training.step import Stepper, build_optimizer
 from rnnlane.training.step_result import LaunchedStep
 from support.events import Remembered
-from support.runs import timeless, trained
-from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
-
-ALONE = WorkerGroup(0, 1, torch.device("cpu"))
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+from support.runs import ALONE, timeless, tiny_feed, trained
+from support.tiny import VOCABULARY_SIZE, tiny_experiment
 
 
 class _Idle(torch.optim.Optimizer):
@@ -38,22 +33,17 @@ def test_a_step_asks_the_device_for_nothing(monkeypatch, cell, pooling):
     group = WorkerGroup(0, 1, torch.device("meta"))
     monkeypatch.setattr(step_module, "LaunchedStep", lambda values, marks, **_: values)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
-    config, data = (
-        tiny_experiment(
-            f"model.cell={cell}",
-            f"model.pooling={pooling}",
-            "model.num_layers=2",
-            "model.bidirectional=true",
-            "model.token_dropout=0.2",
-        ),
-        tiny_data(),
+    config = tiny_experiment(
+        f"model.cell={cell}",
+        f"model.pooling={pooling}",
+        "model.num_layers=2",
+        "model.bidirectional=true",
+        "model.token_dropout=0.2",
     )
     model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
     model = model.to(group.device)
     stepper = Stepper(model, _Idle(model), config.training, group=group)
-    feed = TrainFeed(
-        data.splits["train"], config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=group
-    )
+    feed = tiny_feed(config, group=group)
     launched = [stepper(batch, max_norm=1.0, rate=0.1) for batch in feed.steps(1)]
     assert [each.shape for each in launched] == [(7,)] * feed.num_steps
     with pytest.raises((NotImplementedError, RuntimeError)):
@@ -86,23 +76,14 @@ def test_looking_later_changes_nothing(monkeypatch, tmp_path, num_steps):
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_a_step_left_out_leaves_no_trace_in_the_optimizer(optimizer):
-    config, data = (
-        tiny_experiment(f"training.optimizer={optimizer}", "training.momentum=0.9"),
-        tiny_data(),
-    )
+    config = tiny_experiment(f"training.optimizer={optimizer}", "training.momentum=0.9")
 
     def weights(first_is_broken: bool) -> dict[str, torch.Tensor]:
         model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
         stepper = Stepper(
             model, build_optimizer(model, config.training), config.training, group=ALONE
         )
-        feed = TrainFeed(
-            data.splits["train"],
-            config.training,
-            seed=0,
-            vocabulary_size=VOCABULARY_SIZE,
-            group=ALONE,
-        )
+        feed = tiny_feed(config)
         if first_is_broken:
             broken = next(feed.steps(1))
             broken.shards[0].inputs.loss_weights.mul_(torch.inf)
@@ -114,33 +95,3 @@ def test_a_step_left_out_leaves_no_trace_in_the_optimizer(optimizer):
     whole = weights(first_is_broken=False)
     for name, tensor in weights(first_is_broken=True).items():
         torch.testing.assert_close(tensor, whole[name], atol=0, rtol=0)
-
-
-@pytest.mark.gpu
-@needs_gpu
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_a_gpu_trains_like_a_cpu_and_is_not_waited_for(cell):
-    overrides = (f"model.cell={cell}", "model.num_layers=2", "model.bidirectional=true")
-    config = tiny_experiment(*overrides, "training.precision=float32", "runtime.device=auto")
-    group = WorkerGroup(0, 1, torch.device("cuda"))
-    on_cpu = trained(*overrides)
-    on_gpu = run_training(config, tiny_data(), group=group, events=Remembered())
-    np.testing.assert_allclose(on_gpu.losses, on_cpu.losses, atol=1e-2)
-
-    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
-    model = model.to(group.device)
-    stepper = Stepper(model, build_optimizer(model, config.training), config.training, group=group)
-    feed = TrainFeed(
-        tiny_data().splits["train"],
-        config.training,
-        seed=0,
-        vocabulary_size=VOCABULARY_SIZE,
-        group=group,
-    )
-    stepper(next(feed.steps(1)), max_norm=1.0, rate=0.1).result()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        launched = [stepper(batch, max_norm=1.0, rate=0.1) for batch in feed.steps(2)]
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert all(np.isfinite(step.result().loss) for step in launched)

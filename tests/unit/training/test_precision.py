@@ -84,3 +84,26 @@ def test_a_run_on_a_gpu_says_what_is_slow_there(monkeypatch, device, expected):
     with pytest.raises(KeyboardInterrupt):
         loop.run_training(config, tiny_data(), group=group, events=events)
     assert len(events.notes) == expected
+
+
+class _NewerSettings:
+    """A library of a process that has used torch's newer settings of precision."""
+
+    @property
+    def allow_tf32(self) -> bool:
+        raise RuntimeError("mix of the legacy and new APIs to set the TF32 status")
+
+    @allow_tf32.setter
+    def allow_tf32(self, value: bool) -> None:
+        raise AssertionError("the process decides by itself")
+
+
+def test_a_process_that_uses_torchs_newer_settings_keeps_them(monkeypatch):
+    monkeypatch.setattr(torch.backends, "cudnn", _NewerSettings())
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        with served_precision():
+            assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False

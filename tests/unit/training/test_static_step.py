@@ -21,10 +21,9 @@ from rnnlane.training.loop import Outcome, run_training
 from rnnlane.training.step import Stepper, build_optimizer
 from support.events import Remembered
 from support.graphs import PretendedCapture
-from support.runs import timeless, trained
+from support.runs import ALONE, timeless, tiny_feed, trained
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
 
-ALONE = WorkerGroup(0, 1, torch.device("cpu"))
 # As a number of the device it has the same value.
 RATE = "training.learning_rate=0.0078125"
 DROPOUTS = ("model.token_dropout=0.2", "model.head_dropout=0.3")
@@ -106,7 +105,7 @@ def steps_of(stepper, feed, num=5):
 
 
 def test_weights_that_moved_are_captured_where_they_are():
-    config, data = tiny_experiment("training.optimizer=sgd"), tiny_data()
+    config = tiny_experiment("training.optimizer=sgd")
     model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
     capture = PretendedCapture()
     stepper = Stepper(
@@ -117,14 +116,7 @@ def test_weights_that_moved_are_captured_where_they_are():
         graphs=Graphs(capture, Remembered()),
         is_static=True,
     )
-    feed = TrainFeed(
-        data.splits["train"],
-        config.training,
-        seed=0,
-        vocabulary_size=VOCABULARY_SIZE,
-        group=ALONE,
-        shape_rule=ShapeRule(width_step=16, ids_step=32, is_uniform=True),
-    )
+    feed = tiny_feed(config, shape_rule=ShapeRule(width_step=16, ids_step=32, is_uniform=True))
     steps_of(stepper, feed)
     steps_of(stepper, feed)
     assert capture.num_captured == 2
@@ -162,9 +154,7 @@ def test_steps_of_few_shapes_are_those_of_a_textbook(optimizer, reference, clip)
     stepper = Stepper(
         model, build_optimizer(model, training), training, group=ALONE, is_static=True
     )
-    feed = TrainFeed(
-        split, training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=ALONE, shape_rule=FEW
-    )
+    feed = tiny_feed(config, shape_rule=FEW)
     plain = reference(textbook.parameters(), foreach=False)
     steps = plan(split.labels, split.lengths, global_batch_size=12, seed=0, epoch=1)
     for batch, rows in zip(feed.steps(1), steps, strict=True):

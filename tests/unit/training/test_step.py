@@ -8,15 +8,12 @@ from torch.nn import functional
 from rnnlane.data.batches.plan import plan
 from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.models.classifier import build_model
-from rnnlane.training.feed import TrainFeed
-from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import cpu_settings
 from rnnlane.training.step import Stepper, build_optimizer
 from support.one_step import SGD, plain_gradient_step, weights_after_one_step
+from support.runs import ALONE, tiny_feed
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
 from support.workers import asked_in_turn
-
-ALONE = WorkerGroup(0, 1, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("step", [0, 8], ids=["full batch", "last, smaller batch"])
@@ -33,14 +30,12 @@ def test_the_gradient_is_that_of_the_plain_model(step, class_weights):
 
 def test_clipping_scales_the_global_gradient():
     whole, _, norm, _ = weights_after_one_step(ALONE, SGD)
-    config, data = tiny_experiment(*SGD), tiny_data()
+    config = tiny_experiment(*SGD)
     start = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
     before = {name: tensor.numpy().copy() for name, tensor in start.state_dict().items()}
     optimizer = build_optimizer(start, config.training)
     stepper = Stepper(start, optimizer, config.training, group=ALONE)
-    feed = TrainFeed(
-        data.splits["train"], config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=ALONE
-    )
+    feed = tiny_feed(config)
     stepper(next(feed.steps(1)), max_norm=norm / 2, rate=1.0)
     for name, tensor in start.state_dict().items():
         halved = before[name] + (whole[name] - before[name]) / 2
@@ -84,7 +79,7 @@ def test_untouched_words_follow_the_dense_rule():
     stepper = Stepper(model, build_optimizer(model, config.training), config.training, group=ALONE)
     dense = torch.optim.Adam(reference.parameters())
     split = data.splits["train"]
-    feed = TrainFeed(split, config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=ALONE)
+    feed = tiny_feed(config, split)
     steps = plan(split.labels, split.lengths, global_batch_size=12, seed=0, epoch=1)
     for batch, rows in zip(feed.steps(1), steps, strict=True):
         stepper(batch, max_norm=None, rate=1e-3)
@@ -98,13 +93,11 @@ def test_untouched_words_follow_the_dense_rule():
 
 
 def test_a_step_that_is_not_finite_leaves_the_weights_alone():
-    config, data = tiny_experiment(*SGD), tiny_data()
+    config = tiny_experiment(*SGD)
     model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
     optimizer = build_optimizer(model, config.training)
     stepper = Stepper(model, optimizer, config.training, group=ALONE)
-    feed = TrainFeed(
-        data.splits["train"], config.training, seed=0, vocabulary_size=VOCABULARY_SIZE, group=ALONE
-    )
+    feed = tiny_feed(config)
     batch = next(feed.steps(1))
     with torch.no_grad():
         model.embedding.weight[batch.shards[0].inputs.ids[1]] = float("nan")
