@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from rnnlane.config.experiment import ModelConfig
+from rnnlane.config.model import ModelConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.tensors import Batch, BatchMaker
 

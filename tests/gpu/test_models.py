@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from benchmarks.kernels import kernels_of
 from benchmarks.plain_loop import CELLS, PlainClassifier
 from rnnlane.config.encoders import ENCODERS
-from rnnlane.config.experiment import ModelConfig
+from rnnlane.config.model import ModelConfig
 from rnnlane.models import recurrent
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.encoder import Encoder, build_encoder

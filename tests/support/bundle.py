@@ -1,6 +1,6 @@
 """A classifier with random weights, of three classes, that knows four words."""
 
-from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.config.text import VocabularyConfig
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.models.classifier import build_model

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources.column_files import ColumnFileSource
 from rnnlane.data.sources.csv import CsvSource
 from rnnlane.data.sources.files import SourceFile

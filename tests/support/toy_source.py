@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources.base import FileSource
 from rnnlane.data.sources.files import SourceFile, list_location
 from rnnlane.data.sources.rows import RawRow

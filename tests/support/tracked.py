@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.config.text import VocabularyConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SourceInfo, SplitStats
 from rnnlane.data.prepare.vocabulary import Vocabulary

@@ -14,6 +14,7 @@ from rnnlane.config.fingerprint import config_fingerprint
 from rnnlane.errors import ConfigError, DataError, ResourceError
 from rnnlane.execution.environment import code_version
 from rnnlane.execution.run_record import RunRecord, all_records
+from rnnlane.pipeline import executing
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import TrainResult
@@ -22,7 +23,7 @@ from support.bundle import write_bundle
 from support.chosen_devices import chosen_devices
 from support.tiny import tiny_experiment
 
-PREPARE = pipeline.prepare
+PREPARE = executing.prepare
 RESULT = {
     "run_id": "a" * 32,
     "tracking_uri": "sqlite:///x.db",
@@ -52,12 +53,12 @@ class Notes(RunEvents):
 def prepared(tmp_path, monkeypatch):
     monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
     prepared = SimpleNamespace(fingerprint="d", class_names=("a", "b", "c"), manifest="of d")
-    monkeypatch.setattr(pipeline, "prepare", lambda *_, **__: prepared)
+    monkeypatch.setattr(executing, "prepare", lambda *_, **__: prepared)
     return prepared
 
 
 def test_resuming_a_finished_run_returns_its_result_and_opens_nothing(monkeypatch):
-    monkeypatch.setattr(pipeline, "_open_store", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(executing, "_open_store", lambda *_: pytest.fail("opened"))
     config = tiny_experiment()
     identity = {"config_fingerprint": config_fingerprint(config), "data_fingerprint": "d"}
     RunRecord.create("tiny", **identity).update(
@@ -74,7 +75,7 @@ def reported(monkeypatch):
     monkeypatch.setattr(
         "rnnlane.data.prepare.report.report_lines", lambda manifest: [f"rows {manifest}"]
     )
-    monkeypatch.setattr(pipeline, "_open_store", lambda *_: None)
+    monkeypatch.setattr(executing, "_open_store", lambda *_: None)
     return Notes()
 
 
@@ -147,7 +148,7 @@ def test_a_run_begins_with_what_became_of_the_rows(verb, reported, monkeypatch):
 
 
 def test_preparing_ends_with_what_became_of_the_rows(reported, prepared, monkeypatch):
-    monkeypatch.setattr(pipeline, "_prepared", lambda *_: prepared)
+    monkeypatch.setattr(executing, "_prepared", lambda *_: prepared)
     assert PREPARE(tiny_experiment(), events=reported) is prepared
     assert reported.notes == ["rows of d"]
 
@@ -167,7 +168,7 @@ def test_a_search_says_of_each_data_set_how_it_differs(reported, monkeypatch):
 
 @pytest.mark.parametrize("verb", [pipeline.train, pipeline.tune])
 def test_word_vectors_are_checked_before_anything_is_prepared(verb, monkeypatch):
-    monkeypatch.setattr(pipeline, "prepare", lambda *_, **__: pytest.fail("prepared"))
+    monkeypatch.setattr(executing, "prepare", lambda *_, **__: pytest.fail("prepared"))
     config = tiny_experiment(
         "model.pretrained_vectors=none.txt", "search.space={model.num_layers: {choice: [1, 2]}}"
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from rnnlane.config.experiment import DataConfig
+from rnnlane.config.data import DataConfig
 from rnnlane.config.sources import source_class
 from rnnlane.data.sources.base import Source
 from rnnlane.data.sources.rows import RawRow

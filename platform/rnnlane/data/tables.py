@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from rnnlane.config.experiment import DataConfig
+from rnnlane.config.data import DataConfig
 from rnnlane.config.sources import source_class
 from rnnlane.data.sources.column_files import columns_named
 from rnnlane.data.text_files import MAX_BROKEN_SHARE, decode_text

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from rnnlane.config.experiment import ModelConfig, TextConfig
+from rnnlane.config.model import ModelConfig
+from rnnlane.config.text import TextConfig
 from rnnlane.data.prepare.text import TextProcessor, load_stop_words
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.errors import DataError, first_line

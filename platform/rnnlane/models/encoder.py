@@ -8,7 +8,7 @@ import pkgutil
 from torch import Tensor, nn
 
 from rnnlane.config.encoders import ENCODERS
-from rnnlane.config.experiment import ModelConfig
+from rnnlane.config.model import ModelConfig
 
 
 class Encoder(nn.Module, abc.ABC):

@@ -12,7 +12,7 @@ from torch.backends import cudnn
 from torch.backends.cudnn.rnn import get_cudnn_mode
 from torch.nn import functional
 
-from rnnlane.config.experiment import ModelConfig
+from rnnlane.config.model import ModelConfig
 from rnnlane.models.encoder import Encoder
 from rnnlane.models.tanh_layer import tanh_layer
 

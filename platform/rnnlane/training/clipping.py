@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from rnnlane.config.experiment import ClipConfig
+from rnnlane.config.training import ClipConfig
 from rnnlane.errors import TrainingError
 
 QUANTILES = {"p10": 0.10, "p50": 0.50, "p90": 0.90, "p99": 0.99}

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rnnlane.config.experiment import TrainingConfig
+from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.plan import plan, share
 from rnnlane.training.active_rows import ActiveRowIndex

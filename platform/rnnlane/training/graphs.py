@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from rnnlane.config.experiment import TrainingConfig
+from rnnlane.config.training import TrainingConfig
 from rnnlane.errors import first_line
 from rnnlane.records.events import RunEvents
 

@@ -17,7 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rnnlane.config.experiment import ExperimentConfig, TrainingConfig
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.gpu_speed import slow_on_gpus

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from rnnlane.config.experiment import TrainingConfig
+from rnnlane.config.training import TrainingConfig
 from rnnlane.errors import TrainingError
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import EpochProgress

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rnnlane.config.experiment import TrainingConfig
+from rnnlane.config.training import TrainingConfig
 
 
 def uses_bfloat16(config: TrainingConfig, device: torch.device) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from rnnlane.config.experiment import ScheduleConfig, TrainingConfig
 from rnnlane.config.section import ValMetric
+from rnnlane.config.training import ScheduleConfig, TrainingConfig
 from rnnlane.errors import TrainingError
 
 History = Sequence[Mapping[str, float]]

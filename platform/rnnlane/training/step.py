@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rnnlane.config.experiment import TrainingConfig
+from rnnlane.config.training import TrainingConfig
 from rnnlane.models.classifier import RecurrentClassifier
 from rnnlane.records.events import RunEvents
 from rnnlane.training import active_rows

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnlane.config.baseline import BaselineConfig
-from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.config.text import VocabularyConfig
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.errors import DataError
 from rnnlane.inference.bundle import load_bundle, save_bundle, set_temperature

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnnlane.config.experiment import ModelConfig
+from rnnlane.config.model import ModelConfig
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 
 TOKEN_IDS = torch.tensor([[3, 4, 5, 6], [7, 8, 0, 0], [9, 0, 0, 0]])

@@ -11,7 +11,7 @@ import pytest
 
 from rnnlane.config import ExperimentConfig
 from rnnlane.config.encoders import ENCODERS
-from rnnlane.config.experiment import ModelConfig
+from rnnlane.config.model import ModelConfig
 from rnnlane.errors import ConfigError
 from rnnlane.models.encoder import Encoder, build_encoder
 from support.tiny import tiny_experiment

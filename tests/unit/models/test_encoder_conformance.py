@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rnnlane.config.encoders import ENCODERS
-from rnnlane.config.experiment import ModelConfig
+from rnnlane.config.model import ModelConfig
 from rnnlane.models.encoder import Encoder, build_encoder
 from support.events import Remembered
 from support.runs import timeless, trained

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnnlane.config.experiment import ModelConfig
+from rnnlane.config.model import ModelConfig
 from rnnlane.models import recurrent
 from rnnlane.models.recurrent import RecurrentEncoder
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlane.config.experiment import ModelConfig
+from rnnlane.config.model import ModelConfig
 from rnnlane.models.classifier import build_model
 from rnnlane.models.vectors import apply_vectors
 

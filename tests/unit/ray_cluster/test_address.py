@@ -59,7 +59,7 @@ def test_nothing_is_made_before(verb, monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
     monkeypatch.setenv("RNNLANE_HOME", str(tmp_path / "home"))
     # It would make the store's file a second or two later.
-    monkeypatch.setattr("rnnlane.pipeline._open_store", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr("rnnlane.pipeline.executing._open_store", lambda *_: pytest.fail("opened"))
     with pytest.raises(ConfigError, match="accepts jobs"):
         verb(tiny_experiment(*(SEARCH if verb is tune else ())))
     assert not (tmp_path / "home").exists()

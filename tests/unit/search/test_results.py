@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping, load_experiment
-from rnnlane.config.experiment import ModelConfig
+from rnnlane.config.model import ModelConfig
 from rnnlane.config.search import Space
 from rnnlane.config.space import trial_experiment
 from rnnlane.execution.run_record import RunRecord

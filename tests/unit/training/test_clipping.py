@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlane.config.experiment import ClipConfig
+from rnnlane.config.training import ClipConfig
 from rnnlane.errors import TrainingError
 from rnnlane.training.clipping import (
     choose_clip,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from rnnlane.config.experiment import TrainingConfig
+from rnnlane.config.training import TrainingConfig
 from rnnlane.training import loop
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.precision import served_precision, training_precision, uses_bfloat16

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnnlane.config.experiment import DataConfig
+from rnnlane.config.data import DataConfig
 from rnnlane.errors import DataError
 
 Ints = npt.NDArray[np.int64]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rnnlane.config.experiment import DataConfig, TextConfig
+from rnnlane.config.data import DataConfig
+from rnnlane.config.text import TextConfig
 from rnnlane.data.prepare.blocks import PartStats
 from rnnlane.errors import DataError
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnlane.config.class_names import near_duplicates
-from rnnlane.config.experiment import DataConfig
+from rnnlane.config.data import DataConfig
 from rnnlane.data.prepare.blocks import EMPTY_TEXT, Assignment
 from rnnlane.data.prepare.keys import key_array, row_keys
 from rnnlane.data.prepare.labels import counts_text, regroup_rare_classes, resolve_labels, too_small

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
-from rnnlane.config.experiment import TextConfig
+from rnnlane.config.text import TextConfig
 from rnnlane.errors import ConfigError
 
 Tokenize = Callable[[str], list[str]]

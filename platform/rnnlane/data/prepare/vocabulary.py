@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.config.text import VocabularyConfig
 from rnnlane.errors import DataError
 
 PAD_ID, UNKNOWN_ID = 0, 1

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import cast
 
-from rnnlane.config.experiment import Columns, DataConfig
+from rnnlane.config.data import Columns, DataConfig
 from rnnlane.config.sources import SourceConfig
 from rnnlane.data.sources.files import SourceFile
 from rnnlane.data.sources.fingerprint import files_fingerprint

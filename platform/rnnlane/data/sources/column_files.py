@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from pydantic import Field
 
 from rnnlane.config.class_names import visible_form
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.config.section import Location
 from rnnlane.data.sources.base import FileSource
 from rnnlane.data.sources.files import SourceFile, list_location

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources.column_files import Positions, joined_text, positions_of, shown_names
 from rnnlane.data.sources.rows import RawRow, class_name_of, id_of
 from rnnlane.data.sources.swallowed_rows import SwallowedRows

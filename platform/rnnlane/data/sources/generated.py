@@ -17,7 +17,7 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.config.fingerprint import fingerprint
 from rnnlane.config.section import Fraction, PositiveInt
 from rnnlane.data.sources.base import ReadTask, Source

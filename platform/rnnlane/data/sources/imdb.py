@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources.base import DownloadProgress, FileSource
 from rnnlane.data.sources.files import SourceFile, files_in, not_found, source_file
 from rnnlane.data.sources.rows import RawRow

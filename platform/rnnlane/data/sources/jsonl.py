@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources.column_files import joined_text, not_text, shown_names
 from rnnlane.data.sources.files import SourceFile
 from rnnlane.data.sources.rows import RawRow, class_name_of, id_of

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any, ClassVar, Literal
 from urllib.parse import unquote
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources.column_files import (
     ColumnFileSource,
     joined_text,

@@ -10,7 +10,7 @@ import pyarrow as pa
 from ray.data import Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
-from rnnlane.config.experiment import DataConfig
+from rnnlane.config.data import DataConfig
 from rnnlane.data.sources.base import source_of
 from rnnlane.data.sources.row_tables import RAW_SCHEMA, tables_of
 from rnnlane.data.sources.rows import RawRow

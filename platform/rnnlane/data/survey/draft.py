@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, cast
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.config.load import experiment_from_mapping
 from rnnlane.config.yaml_source import parse_yaml
 from rnnlane.data.prepare.labels import check_label_column, too_small

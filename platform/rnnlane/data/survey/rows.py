@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources.base import Source
 from rnnlane.data.sources.column_files import ColumnFileSource
 from rnnlane.data.sources.rows import RawRow

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rnnlane.config.experiment import TextConfig
+from rnnlane.config.text import TextConfig
 from rnnlane.data.prepare.text import TextProcessor
 
 _MAX_TOKENS = {"wordpunct": 400, "characters": 1000}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlane.config.experiment import TextConfig
+from rnnlane.config.text import TextConfig
 from rnnlane.data.prepare.blocks import (
     ROWS_SCHEMA,
     TOKENS_SCHEMA,

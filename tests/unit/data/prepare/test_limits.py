@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnnlane.config.experiment import DataConfig, TextConfig
+from rnnlane.config.data import DataConfig
+from rnnlane.config.text import TextConfig
 from rnnlane.data.prepare.blocks import PartStats
 from rnnlane.data.prepare.limits import check_dropped, check_repaired, check_unknown
 from rnnlane.errors import DataError

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
-from rnnlane.config.experiment import DataConfig, TextConfig
+from rnnlane.config.data import DataConfig
+from rnnlane.config.text import TextConfig
 from rnnlane.data.prepare.blocks import (
     count_train_tokens,
     describe_rows,

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.config.text import VocabularyConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.blocks import (
     TOKENS_SCHEMA,

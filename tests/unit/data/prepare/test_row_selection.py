@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlane.config.experiment import DataConfig
+from rnnlane.config.data import DataConfig
 from rnnlane.data.prepare.blocks import ROWS_SCHEMA
 from rnnlane.data.prepare.keys import content_key, exact_key, split_key
 from rnnlane.data.prepare.row_selection import Selection, select_rows

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from nltk.tokenize import WordPunctTokenizer
 
-from rnnlane.config.experiment import TextConfig
+from rnnlane.config.text import TextConfig
 from rnnlane.data.prepare.text import NEGATIONS, TextProcessor, load_stop_words
 from rnnlane.errors import ConfigError
 

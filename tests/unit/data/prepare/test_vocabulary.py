@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlane.config.experiment import VocabularyConfig
+from rnnlane.config.text import VocabularyConfig
 from rnnlane.data.prepare.vocabulary import (
     PAD_ID,
     UNKNOWN_ID,

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources import base
 from rnnlane.data.sources.base import FileSource
 from rnnlane.data.sources.files import SourceFile

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.config.sources import source_class
 from rnnlane.data.sources.column_files import joined_text, positions_of, shown_names
 from rnnlane.data.sources.csv import CsvSource

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rnnlane.config import experiment_from_mapping
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources.csv import CsvSource
 from rnnlane.data.sources.rows import RawRow
 from rnnlane.errors import ConfigError

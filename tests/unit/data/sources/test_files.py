@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rnnlane.config.experiment import DataConfig
+from rnnlane.config.data import DataConfig
 from rnnlane.data.sources.base import Source, source_of
 from rnnlane.errors import DataError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlane.config.experiment import DataConfig
+from rnnlane.config.data import DataConfig
 from rnnlane.data.sources import fingerprint as module
 from rnnlane.data.sources.base import source_of
 from rnnlane.data.sources.fingerprint import files_fingerprint

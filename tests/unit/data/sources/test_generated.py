@@ -7,7 +7,7 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from rnnlane.config.experiment import TextConfig
+from rnnlane.config.text import TextConfig
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.sources import generated
 from rnnlane.data.sources.generated import GeneratedSource, generate_reviews

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlane.config.experiment import DataConfig
+from rnnlane.config.data import DataConfig
 from rnnlane.data.sources import download, imdb
 from rnnlane.data.sources.base import source_of
 from rnnlane.data.sources.rows import RawRow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources.jsonl import JsonlSource
 from rnnlane.errors import DataError
 from support.source_rows import error_of, read

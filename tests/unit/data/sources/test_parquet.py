@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlane.config.experiment import Columns
+from rnnlane.config.data import Columns
 from rnnlane.data.sources.parquet import ParquetSource
 from rnnlane.data.sources.rows import RawRow
 from support.source_rows import error_of, read

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rnnlane.config.experiment import DataConfig
+from rnnlane.config.data import DataConfig
 from rnnlane.data.sources.row_tables import RAW_SCHEMA
 from rnnlane.data.sources.stream import SourceRows
 

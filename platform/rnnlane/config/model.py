@@ -1,0 +1,71 @@
+"""The shape of the model."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from rnnlane.config.encoders import EncoderName
+from rnnlane.config.section import (
+    PositiveInt,
+    Probability,
+    Section,
+)
+
+
+class ModelConfig(Section):
+    """embedding -> recurrent layers -> pooling -> one linear layer."""
+
+    cell: EncoderName = Field("lstm", description="Recurrent cell; rnn is tanh.")
+    embedding_dim: PositiveInt = Field(96, description="Width of the embedding vectors.")
+    hidden_size: PositiveInt = Field(64, description="Units of a layer, in each direction.")
+    num_layers: PositiveInt = Field(1, description="Recurrent layers on top of each other.")
+    bidirectional: bool = Field(False, description="Also read each text backward, from its end.")
+    dropout: Probability = Field(
+        0.0,
+        description="Share of units dropped between recurrent layers; needs at least two layers.",
+    )
+    embedding_dropout: Probability = Field(
+        0.0,
+        description="Share of embedding dimensions dropped, the same ones at every position.",
+    )
+    token_dropout: Probability = Field(
+        0.0,
+        description="Share of a text's tokens replaced by zeros, drawn again in every step.",
+    )
+    head_dropout: Probability = Field(
+        0.0, description="Share of the pooled features dropped before the linear layer."
+    )
+    pooling: Literal["last", "mean", "max"] = Field(
+        "last",
+        description="Input of the linear layer: the final state of each direction, or the mean or "
+        "maximum of the outputs over the text.",
+    )
+    pretrained_vectors: str | None = Field(
+        None,
+        description="File of word vectors in GloVe's text format, embedding_dim numbers wide. "
+        "Words missing from it keep their random initial vectors. May be compressed with gzip.",
+    )
+    min_vector_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="For pretrained_vectors: least share of the word occurrences in train that "
+        "must have one. With fewer the file is refused: it is likely of another language or case.",
+    )
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether a training step draws random masks."""
+        shares = (self.dropout, self.embedding_dropout, self.token_dropout, self.head_dropout)
+        return max(shares) > 0
+
+    @model_validator(mode="after")
+    def _dropout_needs_two_layers(self) -> Self:
+        if self.dropout > 0 and self.num_layers < 2:
+            raise ValueError(
+                "dropout acts between layers and needs num_layers >= 2, "
+                f"but got (dropout={self.dropout}, num_layers={self.num_layers})"
+            )
+        return self
