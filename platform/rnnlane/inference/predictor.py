@@ -18,7 +18,8 @@ from torch import Tensor
 
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.tensors import BatchMaker
-from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, kept_tokens
+from rnnlane.data.prepare.keys import word_keys
+from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, EncodedText, kept_tokens
 from rnnlane.inference.bundle import Bundle, load_bundle
 from rnnlane.inference.explain import token_shares
 from rnnlane.models.linear import LinearClassifier
@@ -251,8 +252,8 @@ class Predictor:
         logits: Tensor = self._on_device(token_ids, lengths)
         return logits
 
-    def token_ids(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
-        """The ids of each text's tokens that are kept; none for a text without tokens."""
+    def encoded(self, texts: Sequence[str]) -> list[EncodedText]:
+        """Each text's tokens that are kept; none of a text without tokens."""
         return [
             self._vocabulary.encode(
                 self._processor(text), max_length=self._text.max_length, keep=self._text.keep
@@ -261,8 +262,8 @@ class Predictor:
         ]
 
     def _encode(self, texts: Sequence[str]) -> EncodedSplit:
-        unknown = np.array([UNKNOWN_ID], dtype=np.int32)
-        rows = [row if len(row) else unknown for row in self.token_ids(texts)]
+        unknown = EncodedText(np.array([UNKNOWN_ID], dtype=np.int32), word_keys([""]))
+        rows = [row if len(row.token_ids) else unknown for row in self.encoded(texts)]
         return encoded_split(rows, np.zeros(len(rows), dtype=np.int64))
 
 
@@ -288,14 +289,13 @@ def is_sure(
     return known_enough
 
 
-def encoded_split(
-    rows: Sequence[npt.NDArray[np.int32]], labels: npt.NDArray[np.int64]
-) -> EncodedSplit:
-    """Rows of token ids, each with at least one, and their labels int64 [len(rows)]."""
+def encoded_split(rows: Sequence[EncodedText], labels: npt.NDArray[np.int64]) -> EncodedSplit:
+    """Texts with at least one token each, and their labels int64 [len(rows)]."""
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    tokens = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
-    return EncodedSplit(tokens, offsets, labels)
+    np.cumsum([len(row.token_ids) for row in rows], out=offsets[1:])
+    tokens = np.concatenate([np.zeros(0, np.int32), *(row.token_ids for row in rows)])
+    keys = np.concatenate([np.zeros(0, np.uint32), *(row.unknown_keys for row in rows)])
+    return EncodedSplit(tokens, offsets, labels, keys)
 
 
 def _num_known(split: EncodedSplit) -> npt.NDArray[np.int64]:

@@ -61,7 +61,8 @@ def test_a_linear_bundle_answers_as_the_model_that_was_saved(tmp_path):
     config = tiny_experiment()
     vocabulary = Vocabulary.fit({"a": 5, "film": 4, "fine": 3, "dull": 3}, VocabularyConfig())
     texts = ["a fine film", "a dull film", "dull a film", "film"]
-    rows = [vocabulary.encode(text.split(), max_length=9, keep="head") for text in texts]
+    encoded = [vocabulary.encode(text.split(), max_length=9, keep="head") for text in texts]
+    rows = [text.token_ids for text in encoded]
     model = fit_linear(
         np.concatenate(rows),
         np.cumsum([0, *map(len, rows)]),

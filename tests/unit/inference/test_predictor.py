@@ -109,7 +109,7 @@ def test_texts_are_classified_on_the_device(elsewhere):
 
 def test_a_split_is_scored_on_the_device(elsewhere):
     predictor, devices = elsewhere
-    rows = encoded_split(predictor.token_ids(["a film", "fine"]), np.array([0, 2]))
+    rows = encoded_split(predictor.encoded(["a film", "fine"]), np.array([0, 2]))
     assert evaluate_split("ab", "val", rows, predictor).num_rows == 2
     assert devices == {"meta"}
 
@@ -140,7 +140,7 @@ def test_answers_are_those_of_float32_whatever_the_process_allows(bundle, monkey
     monkeypatch.setattr(Predictor, "logits", logits)
     predictor = Predictor.load(bundle)
     predictor.predict(["a film"])
-    rows = encoded_split(predictor.token_ids(["a film", "fine"]), np.array([0, 2]))
+    rows = encoded_split(predictor.encoded(["a film", "fine"]), np.array([0, 2]))
     predictor.predict_rows(rows)
     evaluate_split("ab", "val", rows, predictor)
     assert allowed == [False] * 3
