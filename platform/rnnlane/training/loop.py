@@ -25,6 +25,7 @@ from rnnlane.models.gpu_speed import slow_on_gpus
 from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
+from rnnlane.training.average import WeightAverage
 from rnnlane.training.calibration import calibrate_clip
 from rnnlane.training.checkpoint import Checkpointer, copied_weights, load_checkpoint, on_host
 from rnnlane.training.class_weights import class_weights
@@ -116,16 +117,20 @@ def run_training(
     with cpu_settings(group), training_precision(training):
         model = _initial_model(config, data, group)
         optimizer = build_optimizer(model, training)
+        average = None if training.ema is None else WeightAverage(model, training.ema)
+        served = model if average is None else average.model
         feed = _train_feed(config, data, group)
         if start is not None:
-            state, best = load_checkpoint(start, model=model, optimizer=optimizer)
+            state, best = load_checkpoint(start, model=model, optimizer=optimizer, average=average)
             events.saved(state.history)
             events.epoch(state.history)
         if state.clip is None:
             state.clip = calibrate_clip(config, model, feed, group=group, events=events)
         graphs = graphs_for(training, group.device, events)
-        stepper = Stepper(model, optimizer, training, group=group, graphs=graphs)
-        checkpointer = Checkpointer(model, optimizer, events, every_s=training.checkpoint_every_s)
+        stepper = Stepper(model, optimizer, training, group=group, average=average, graphs=graphs)
+        checkpointer = Checkpointer(
+            model, optimizer, events, every_s=training.checkpoint_every_s, average=average
+        )
         total = training.epochs * feed.num_steps
 
         while not _is_over(training, state.history):
@@ -146,9 +151,9 @@ def run_training(
             asked = monitor.add(in_flight.take_all()) or asked
 
             record = state.epoch_record(num_rows=feed.num_rows, rate=rate)
-            state.end_epoch(record | _validate(model, data, group))
+            state.end_epoch(record | _validate(served, data, group))
             if best_epoch(training.metric, state.history) == len(state.history) - 1:
-                best = copied_weights(model)
+                best = copied_weights(served)
             if asked or _is_over(training, state.history):
                 checkpointer.save(state, best)
             events.epoch(state.history)
