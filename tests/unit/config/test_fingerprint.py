@@ -48,6 +48,12 @@ def test_a_newer_key_changes_no_identity_unless_it_is_set():
         assert baseline_fingerprint(other) == baseline_fingerprint(config)
 
 
+def test_a_group_is_of_every_identity():
+    config, other = tiny_experiment(SPACE), tiny_experiment(SPACE, "data.columns.group=g")
+    for identity in (config_fingerprint, baseline_fingerprint, search_fingerprint):
+        assert identity(other) != identity(config)
+
+
 @pytest.mark.parametrize(
     ("setting", "is_another"),
     [
