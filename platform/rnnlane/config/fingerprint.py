@@ -21,6 +21,7 @@ _NOT_COMPUTED = {"runtime", "tracking", "description", "baseline"}
 _ADDED = (
     "training.ema",
     "training.label_smoothing",
+    "training.refit",
 )
 _BUDGETS = {
     "num_trials",

@@ -44,3 +44,12 @@ class EncodedSplit:
         total = int(ends[-1]) if len(ends) else 0
         positions = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
         return self.token_ids[positions], lengths
+
+
+def appended(first: EncodedSplit, second: EncodedSplit) -> EncodedSplit:
+    """The rows of one split, and then those of another, with the row ids that follow."""
+    return EncodedSplit(
+        token_ids=np.concatenate([first.token_ids, second.token_ids]),
+        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        labels=np.concatenate([first.labels, second.labels]),
+    )
