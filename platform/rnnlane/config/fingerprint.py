@@ -16,6 +16,13 @@ def fingerprint(value: Any) -> str:
 
 
 _NOT_COMPUTED = {"runtime", "tracking", "description", "baseline"}
+# Newer than runs that may still be continued: at its default such a key is left out, so that an
+# experiment without it is what it was before there was the key.
+_ADDED = (
+    "training.ema",
+    "training.label_smoothing",
+    "training.refit",
+)
 _BUDGETS = {
     "num_trials",
     "time_budget_s",
@@ -33,13 +40,13 @@ def config_fingerprint(config: ExperimentConfig) -> str:
     Leaves out ``runtime`` and ``tracking`` (where it runs and is logged), so that a run can be
     resumed with other workers, ``baseline``, ``search`` and ``description``.
     """
-    return fingerprint(config.model_dump(mode="json", exclude=_NOT_COMPUTED | {"search"}))
+    return fingerprint(_computed(config, exclude=_NOT_COMPUTED | {"search"}))
 
 
 def baseline_fingerprint(config: ExperimentConfig) -> str:
     """Identity of an experiment's baseline; does not depend on model or training settings."""
     fitted = {"name", "seed", "data", "text", "inference", "baseline", "sample_text"}
-    return fingerprint(config.model_dump(mode="json", include=fitted))
+    return fingerprint(_computed(config, include=fitted))
 
 
 def search_fingerprint(config: ExperimentConfig) -> str:
@@ -50,3 +57,19 @@ def search_fingerprint(config: ExperimentConfig) -> str:
     assert config.search is not None
     search = config.search.model_dump(mode="json", exclude=_BUDGETS)
     return fingerprint({"experiment": config_fingerprint(config), "search": search})
+
+
+def _computed(
+    config: ExperimentConfig, *, include: set[str] | None = None, exclude: set[str] | None = None
+) -> dict[str, Any]:
+    """Sections of an experiment as plain values, without newer keys that are at their defaults."""
+    plain = config.model_dump(mode="json", include=include, exclude=exclude)
+    for key in _ADDED:
+        *parts, name = key.split(".")
+        section: Any = config
+        values = plain
+        for part in parts:
+            section, values = getattr(section, part), values.get(part, {})
+        if getattr(section, name) == type(section).model_fields[name].get_default():
+            values.pop(name, None)
+    return plain

@@ -53,6 +53,8 @@ _SYNONYMS = {
     "training.clip": "clipping gradientclipping gradclip",
     "training.clip.max_norm": "clipnorm clipvalue clipgradnorm maxgradnorm gradientclipval "
     "clipthreshold",
+    "training.label_smoothing": "labelsmooth labelsmoothingfactor smoothing",
+    "training.ema": "emadecay exponentialmovingaverage useema weightaverage averagedecay",
     "training.precision": "fp16 bf16 amp mixedprecision dtype",
     "runtime.num_workers": "workers nworkers worldsize numprocesses nproc numgpus gpus ddpworkers",
     "runtime.device": "accelerator gpu cuda usegpu usecuda",

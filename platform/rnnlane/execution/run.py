@@ -9,7 +9,7 @@ from typing import Any
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
 from rnnlane.config.section import ValMetric
-from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.encoded import EncodedSplit, appended
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
@@ -36,7 +36,7 @@ from rnnlane.reports.sample import sample_answer
 from rnnlane.reports.verdict import divergence
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.tracking.run_links import SEARCH_RUN_TAG
-from rnnlane.training.loop import Outcome, TrainingData
+from rnnlane.training.loop import TRAIN_AND_VAL, Outcome, TrainingData
 from rnnlane.training.schedule import best_epoch
 
 
@@ -122,8 +122,12 @@ def training_data(
     vectors = None
     if config.model.pretrained_vectors is not None:
         vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
+    read = {name: prepared.split(name) for name in splits}
+    if config.training.refit and "test" in splits:  # a search refits nothing
+        # Here, so that the workers of a node share one copy.
+        read[TRAIN_AND_VAL] = appended(read["train"], read["val"])
     return TrainingData(
-        splits={name: prepared.split(name) for name in splits},
+        splits=read,
         num_classes=len(prepared.class_names),
         vocabulary_size=prepared.manifest.vocabulary_size,
         vectors=vectors,

@@ -187,6 +187,16 @@ def _training(facts: RunFacts) -> list[str]:
             f"It overfits after epoch {epoch}: val loss {history[epoch - 1]['val/loss']:.4f} "
             f"there, {last['val/loss']:.4f} in the end."
         )
+    if smoothing := training.label_smoothing:
+        sentences.append(
+            f"The train loss is that of labels smoothed by {smoothing:g}; val's is of the labels "
+            "themselves, so the two cannot be compared."
+        )
+    if training.ema is not None:
+        sentences.append(
+            "Val and test are of the weights' moving average (training.ema "
+            f"{training.ema:g}), which is the model; train is of the weights that were trained."
+        )
     skipped = round(sum(one["grad_norm/nonfinite_steps"] for one in history))
     if skipped:
         sentences.append(f"{counted(skipped, 'step')} had no finite gradient and changed nothing.")

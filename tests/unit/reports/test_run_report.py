@@ -48,6 +48,15 @@ def test_what_happened_in_training_is_said(history: list[Any], sentence: str) ->
     assert sentence in said(made, "training")
 
 
+def test_what_the_losses_and_weights_are_is_said() -> None:
+    text = said(run_facts("training.label_smoothing=0.1", "training.ema=0.99"), "training")
+    assert "labels smoothed by 0.1" in text
+    assert "moving average (training.ema 0.99)" in text
+    plain = said(run_facts(), "training")
+    assert "smoothed" not in plain
+    assert "average" not in plain
+
+
 def test_simpler_models_are_compared_with() -> None:
     made = run_facts()
     assert "have one test accuracy" in said(made, "comparison")

@@ -1,0 +1,18 @@
+"""How the epochs of a refit, on train and val, differ from those that were chosen among."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+REFIT = "refit/"
+"""What the keys of the records of a refit's epochs begin with."""
+
+
+def is_refit(record: Mapping[str, float]) -> bool:
+    """Whether a record is of an epoch of the refit, which has no val metrics."""
+    return f"{REFIT}epoch" in record
+
+
+def chosen_among(records: Iterable[dict[str, float]]) -> list[dict[str, float]]:
+    """The records of the epochs on the train split, among which the best is chosen on val."""
+    return [record for record in records if not is_refit(record)]
