@@ -20,6 +20,7 @@ _SYNONYMS = {
     "data.columns.text": "textcolumn textcol textfield x",
     "data.columns.label": "labelcolumn labelcol labelfield targetcolumn target y",
     "data.columns.id": "idcolumn idcol",
+    "data.columns.group": "groups groupby groupcolumn groupcol groupfield groupid",
     "data.classes": "labels classnames labelnames categories",
     "data.test": "testsize testshare testsplit testfraction testratio",
     "data.val": "valsize valshare valsplit valfraction validation validationsplit "

@@ -47,6 +47,7 @@ TOKENS_SCHEMA = pa.schema(
         ("label", pa.string()),
         ("id", pa.string()),
         ("official_test", pa.bool_()),
+        ("group", pa.string()),
         ("dropped", pa.string()),
         ("invalid_utf8", pa.bool_()),
         ("cut_chars", pa.bool_()),

@@ -78,6 +78,28 @@ class SplitStats(_Record):
     unknown_token_rate: float
 
 
+class GroupStats(_Record):
+    """What became of the groups that must not stand in two splits.
+
+    Attributes:
+        num_groups: different groups.
+        num_joined: groups that count as one with another, because they share a text.
+        num_missing: rows without a group; each stands alone.
+        num_in_test: groups that the official test has rows of, too.
+        largest: rows of the largest group, equal ones counted once.
+        asked: rows that val and, where it is dealt, test should have, by class.
+        dealt: rows that they got, before those are taken out that look like rows of another split.
+    """
+
+    num_groups: int
+    num_joined: int
+    num_missing: int
+    num_in_test: int
+    largest: int
+    asked: dict[str, dict[str, int]]
+    dealt: dict[str, dict[str, int]]
+
+
 class Manifest(_Record):
     """What prepared data is and came from. Written last: without it, the data is unfinished.
 
@@ -93,6 +115,7 @@ class Manifest(_Record):
         repaired: texts repaired, by reason: ``invalid_utf8``.
         cut: texts in a split that were cut, by limit: ``max_chars``, ``max_length``.
         warnings: what a person should know of the data, a sentence each.
+        groups: None where rows have none.
         data_folder: name of the folder beside the manifest that holds the files.
         files: their sizes in bytes by path below it.
         checksums: their CRC-32 by path; empty in data of an earlier version.
@@ -122,6 +145,7 @@ class Manifest(_Record):
     created_at: str
     seconds: float
     checksums: dict[str, int] = {}
+    groups: GroupStats | None = None
 
 
 class PreparedData:
