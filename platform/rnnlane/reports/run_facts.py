@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +49,18 @@ class LinearScores:
     Attributes:
         metrics: ``val/accuracy``, ``test/accuracy``, ``test/macro_f1`` and others.
         origin: where they come from, in a few words.
+        weighting: ``baseline.weighting``.
     """
 
     metrics: Mapping[str, float]
     origin: str
+    weighting: Literal["nb", "tfidf"] = "nb"
+
+    @property
+    def kind(self) -> str:
+        """What the model is."""
+        weighted = {"nb": "naive Bayes log-ratios", "tfidf": "TF-IDF"}[self.weighting]
+        return f"{weighted} and logistic regression"
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,7 @@ class RunFacts:
         best_epoch: the epoch, from 1, that the model is of.
         clip: max_norm, reason and clipped_fraction; empty without training by epochs.
         linear: what the linear baseline reaches; None if that is not known.
+        members: of an ensemble, as in ``EnsembleResult.members``; else empty.
         sample: the answer to the sample text; None if the experiment has none.
     """
 
@@ -85,7 +94,15 @@ class RunFacts:
     best_epoch: int = 1
     clip: Mapping[str, Any] = field(default_factory=dict)
     linear: LinearScores | None = None
+    members: Sequence[Mapping[str, Any]] = ()
     sample: Mapping[str, Any] | None = None
+
+    @property
+    def kind(self) -> str:
+        """What made the model."""
+        if self.members:
+            return "Ensemble"
+        return "Training run" if self.history else "Linear baseline"
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -220,7 +220,7 @@ def _comparison(facts: RunFacts) -> list[list[str]]:
     keys = ("val/accuracy", "test/accuracy", "test/macro_f1")
     if facts.linear is not None:
         linear = [f"{facts.linear.metrics[key]:.4f}" for key in keys]
-        rows.append(["TF-IDF and logistic regression", *linear])
+        rows.append([facts.linear.kind, *linear])
     own = "this run" if facts.history else "this linear model"
     return [*rows, [own, *(f"{facts.metrics[key]:.4f}" for key in keys)]]
 
