@@ -213,6 +213,31 @@ def test_when_everything_is_killed_resume_goes_on_with_the_same_run(uninterrupte
     assert_one_whole_mlflow_run(result, num_epochs=4)
 
 
+def test_a_refit_that_is_killed_ends_as_it_does_in_one_process(folder):
+    training = {**LONG["training"], "refit": True, "ema": 0.9, "reduction_shards": 2}
+    experiment = write_experiment(folder, name="refit", **{**LONG, "training": training})
+    options = (str(experiment), "--set", "training.epochs=2")
+    expected = rnnlane_json(folder / "refit_alone", "train", *options, "--workers", "0")
+    home, log = folder / "refit", folder / "refit.log"
+    driver = start_rnnlane(home, log, "train", *options)
+    wait_until(lambda: any(map(is_of_refit, checkpoints(home))), what="a checkpoint of the refit")
+    kill_everything(driver)
+    result = rnnlane_json(home, "train", *options, "--resume")
+    assert_same_run(result, expected)
+    assert_one_whole_mlflow_run(result, num_epochs=2)
+    client = MlflowClient(result["tracking_uri"])
+    points = client.get_metric_history(result["run_id"], "refit/train/loss")
+    assert [point.step for point in points] == list(range(1, result["best_epoch"] + 1))
+    assert points[-1].value == expected["refit"]["train/loss"]
+
+
+def is_of_refit(state: Path) -> bool:
+    try:
+        return bool(json.loads(state.read_text())["steps_before_refit"])
+    except FileNotFoundError:  # Ray Train keeps two
+        return False
+
+
 @pytest.mark.parametrize(
     "sent",
     [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
