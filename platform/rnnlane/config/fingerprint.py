@@ -22,6 +22,7 @@ _ADDED = (
     "data.columns.group",
     "training.ema",
     "training.label_smoothing",
+    "training.refit",
 )
 _BUDGETS = {
     "num_trials",

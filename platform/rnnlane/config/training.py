@@ -98,6 +98,12 @@ class TrainingConfig(Section):
     early_stopping: PositiveInt | None = Field(
         None, description="Stop after this many epochs without improvement of metric."
     )
+    refit: bool = Field(
+        False,
+        description="Once the best epoch is known, train again from the initial weights on train "
+        "and val, for as many epochs and with the same rates; test and serve that model. The val "
+        "figures stay those of the first training. Trials of a search are not refitted.",
+    )
     class_weights: ClassWeights = Field(
         "none",
         description="Weight of a row in the loss, by its class. balanced: inverse to the class's "

@@ -68,7 +68,12 @@ def evaluate_split(run_id: str, split: str, rows: EncodedSplit, predictor: Predi
     num_classes = len(predictor.class_names)
     group = WorkerGroup(rank=0, world_size=1, device=predictor.device)
     with cpu_settings(group), predictor.as_served():
-        scores = score(predictor.logits, rows, group=group, temperature=predictor.temperature)
+        scores = score(
+            predictor.logits,
+            predictor.as_read(rows),
+            group=group,
+            temperature=predictor.temperature,
+        )
     return Evaluation(
         run_id=run_id,
         split=split,

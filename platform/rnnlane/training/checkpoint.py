@@ -114,7 +114,7 @@ class Checkpointer:
         self._events.checkpoint(write)
         self._saved_at = self._clock()
         self._pause_s = MIN_PAUSE * (self._saved_at - started_at)
-        self._events.saved(state.history)
+        self._events.saved(state.records)
 
 
 def is_complete(folder: Path) -> bool:
@@ -188,6 +188,15 @@ def load_checkpoint(
             remedy="start a new run without --resume",
         ) from error
     return state, best
+
+
+def final_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights of the model of a finished run, from its last checkpoint."""
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    if state.get("steps_before_refit") is None:
+        return load_file(folder / BEST)
+    weights = load_file(folder / (AVERAGE if (folder / AVERAGE).exists() else WEIGHTS))
+    return {name: tensor for name, tensor in weights.items() if name != _NUM_UPDATES}
 
 
 def copied_weights(model: torch.nn.Module) -> dict[str, Tensor]:

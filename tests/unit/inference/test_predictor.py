@@ -10,7 +10,7 @@ from rnnlane.errors import ResourceError
 from rnnlane.inference.bundle import load_bundle, set_temperature
 from rnnlane.inference.evaluation import evaluate_split
 from rnnlane.inference.predictor import Predictor, encoded_split, is_sure
-from rnnlane.models.linear import LinearClassifier
+from rnnlane.models.linear import TfidfClassifier
 
 TEXTS = ["a fine film", "a dull film <br /> indeed", "", "zzz", "A FINE FILM", "a " * 1000]
 
@@ -123,7 +123,7 @@ def test_answers_are_explained_on_the_cpu(elsewhere, bundle):
 
 
 def test_a_linear_baseline_stays_on_the_cpu(bundle):
-    linear = LinearClassifier(num_ngrams=2, num_classes=3, vocabulary_size=6, num_words=1)
+    linear = TfidfClassifier(num_ngrams=2, num_classes=3, vocabulary_size=6, num_words=1)
     predictor = Predictor(replace(load_bundle(bundle), model=linear), device=torch.device("meta"))
     assert predictor.device.type == "cpu"
     np.testing.assert_allclose(predictor.probabilities(["a film"]), [[1 / 3] * 3])

@@ -70,6 +70,19 @@ class EncodedSplit:
         return np.searchsorted(places, self.offsets)
 
 
+def appended(first: EncodedSplit, second: EncodedSplit) -> EncodedSplit:
+    """The rows of one split, and then those of another, with the row ids that follow."""
+    keys = None
+    if first.unknown_keys is not None and second.unknown_keys is not None:
+        keys = np.concatenate([first.unknown_keys, second.unknown_keys])
+    return EncodedSplit(
+        token_ids=np.concatenate([first.token_ids, second.token_ids]),
+        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        labels=np.concatenate([first.labels, second.labels]),
+        unknown_keys=keys,
+    )
+
+
 def _taken(
     values: npt.NDArray[T], offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[T], npt.NDArray[np.int64]]:
