@@ -348,3 +348,7 @@ def test_the_imdb_reviews_are_prepared_with_their_official_test(tmp_path: Path) 
     assert train.num_rows + val.num_rows + merged == 25_000
     assert train.num_rows > 22_000
     assert manifest.dropped == {}
+    groups = manifest.groups
+    assert groups is not None
+    assert groups.num_groups >= 100
+    assert all(abs(groups.dealt["val"][c] - groups.asked["val"][c]) < 130 for c in ("neg", "pos"))
