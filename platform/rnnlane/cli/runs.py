@@ -73,8 +73,9 @@ def _row(run: RunSummary) -> list[str]:
     figures = run.best or run.metrics
     # Runs that earlier versions did not finish do not say which epoch was the best.
     epoch = f"{run.best['epoch']:.0f}" if run.best else "newest"
-    if run.tags.get(MODEL_TAG) == "linear" or not set(ACCURACIES) & set(figures):
-        epoch = ""  # a baseline has no epochs, and another tool's run may have no such figures
+    if MODEL_TAG in run.tags or not set(ACCURACIES) & set(figures):
+        # Baselines and ensembles have no epochs, another tool's run maybe no such figures.
+        epoch = ""
     accuracies = [f"{figures[key]:.4f}" if key in figures else "" for key in ACCURACIES]
     rows_per_s = figures.get("throughput/rows_per_s")
     started = _started(datetime.fromtimestamp(run.started_at), now=datetime.now())

@@ -1,10 +1,10 @@
-"""The verbs that execute an experiment, from top to bottom: prepare, train, baseline, tune."""
+"""The verbs that make data, runs and models: prepare, train, baseline, tune, ensemble."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.fingerprint import baseline_fingerprint, fingerprint
@@ -22,6 +22,7 @@ from rnnlane.records.run_marker import marker_line
 if TYPE_CHECKING:
     from rnnlane.config.runtime import RuntimeConfig
     from rnnlane.data.prepare.prepared import PreparedData
+    from rnnlane.records.ensemble import EnsembleResult
 
 
 def prepare(
@@ -142,7 +143,7 @@ def train(
 
 
 def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> BaselineResult:
-    """Fits TF-IDF and a logistic regression on the experiment's prepared data, and logs the run.
+    """Fits a linear model of n-grams on the experiment's prepared data, and logs the run.
 
     Raises:
         RnnlaneError: bad input, or the store cannot be reached.
@@ -230,6 +231,52 @@ def tune(
 
         by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
         return execute_search(config, by_key, record=started, events=events)
+
+
+def ensemble(
+    runs: Sequence[str],
+    *,
+    weights: Literal["val", "mean"] = "val",
+    tracking_uri: str | None = None,
+    events: RunEvents | None = None,
+) -> EnsembleResult:
+    """Makes one model of several finished runs, and logs it as a run.
+
+    Args:
+        runs: two or more ids, unique prefixes of ids, names, or "latest".
+        weights: ``val`` fits them on val, ``mean`` makes them the same.
+        tracking_uri: the MLflow store; default: as for training.
+        events: receives the progress.
+
+    Raises:
+        ConfigError: a run is not finished, keeps no predictions, is named twice, or has other rows
+            or classes than the first.
+        TrackingError: the store cannot be read.
+    """
+    from rnnlane.execution.environment import code_version
+    from rnnlane.execution.run_record import RunRecord
+    from rnnlane.tracking.uris import resolve_uri
+
+    events = events or RunEvents()
+    uri = resolve_uri(tracking_uri)
+    _open_store(uri)
+    events.stage("reading the runs")
+    from rnnlane.execution.ensemble import execute_ensemble, read_members
+
+    members = read_members(uri, runs)
+    name = f"{members.config.name}-ensemble"
+    own_store: dict[str, object] = {"uri": tracking_uri, "run_name": name, "tags": {}}
+    tracking = members.config.tracking.model_copy(update=own_store)
+    own = {"name": name, "description": None, "tracking": tracking}
+    config = members.config.model_copy(update=own)
+    record = RunRecord.create(
+        name,
+        config_fingerprint=fingerprint([weights, *(run.run_id for run in members.runs)]),
+        data_fingerprint=members.prepared.fingerprint,
+    )
+    with record.locked(note=events.note) as current:
+        started = current.update(code_version=code_version())
+        return execute_ensemble(members, config, weights, record=started, events=events)
 
 
 def _report(

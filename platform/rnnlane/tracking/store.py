@@ -29,7 +29,7 @@ LATEST = "latest"
 NO_TRIALS = f"tags.`{PARENT_TAG}` IS NULL"
 # Every run of rnnlane has the first tag; searches and their trials, which log no model, the second.
 RUN_KEY_TAG, KIND_TAG = "rnnlane.run_key", "rnnlane.kind"
-# Of its prepared data, of the code that made it, and, of a baseline, what model it is.
+# Of its prepared data, of the code that made it, and, of a baseline or an ensemble, what it is.
 DATA_TAG, CODE_TAG, MODEL_TAG = "rnnlane.data_fingerprint", "version.code", "rnnlane.model"
 HAS_MODEL = (
     f"attributes.status = 'FINISHED' AND tags.`{RUN_KEY_TAG}` IS NOT NULL "
@@ -361,7 +361,7 @@ def _no_single_run(
         )
     if reference == LATEST:
         return ConfigError(
-            "`latest` is the newest finished run of `rnnlane train` or `rnnlane baseline`, "
+            "`latest` is the newest finished run of `rnnlane train`, `baseline` or `ensemble`, "
             f"but {f'none of the {len(ids)} runs here is one' if ids else 'there is none'}",
             where=redact(uri),
             remedy="train one first, or name a run",
