@@ -21,9 +21,11 @@ from rnnlane.records.results import (
     Comparison,
     Evaluation,
     Promotion,
+    Result,
     SearchResult,
     TrainResult,
 )
+from rnnlane.records.seeds import SeedsResult
 
 if TYPE_CHECKING:
     from rnnlane.config.runtime import Device
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 Experiment: TypeAlias = ExperimentConfig | str | Path
 """An experiment, or the path of its file."""
-Run: TypeAlias = str | TrainResult | BaselineResult
+Run: TypeAlias = str | TrainResult | SeedsResult | BaselineResult
 """A run's id, the unique prefix of one, a name or "latest"; or the result of train or baseline."""
 
 
@@ -54,8 +56,8 @@ def prepare(experiment: Experiment, *, events: RunEvents | None = None) -> Prepa
 
 def train(
     experiment: Experiment, *, resume: bool = False, events: RunEvents | None = None
-) -> TrainResult:
-    """Prepares, trains, tests, and logs one run.
+) -> TrainResult | SeedsResult:
+    """Prepares, trains, tests, and logs one run; with ``training.seeds`` one of each seed.
 
     Ctrl-C, or a notebook's stop button, ends the run as killed; ``resume=True`` continues it.
 
@@ -171,7 +173,7 @@ def compare(
         RnnlaneError: a run is not finished, keeps no predictions, is named twice, or has other
             rows or classes than the first.
     """
-    several = [runs] if isinstance(runs, str | TrainResult | BaselineResult) else list(runs)
+    several = [runs] if isinstance(runs, str | Result) else list(runs)
     found = [run_and_store(run, tracking_uri) for run in several]
     with shown(None):
         return pipeline.compare(
@@ -302,7 +304,7 @@ def run_and_store(run: Run, tracking_uri: str | None) -> tuple[str, str | None]:
     Raises:
         ConfigError: it is neither a result of a run nor a str.
     """
-    if isinstance(run, TrainResult | BaselineResult):
+    if isinstance(run, TrainResult | SeedsResult | BaselineResult):
         # A result keeps no password; its store is then the one that training took.
         known = None if "***" in run.tracking_uri else run.tracking_uri
         return run.run_id, tracking_uri or known

@@ -11,8 +11,9 @@ from rnnlane.config.paths import is_job
 if TYPE_CHECKING:
     from rnnlane.config.experiment import ExperimentConfig
     from rnnlane.records.results import BaselineResult, SearchResult, TrainResult
+    from rnnlane.records.seeds import SeedsResult
 
-    RunResult = TrainResult | BaselineResult | SearchResult
+    RunResult = TrainResult | SeedsResult | BaselineResult | SearchResult
 
 
 def store_option(config: ExperimentConfig, result: RunResult) -> str:

@@ -62,7 +62,7 @@ def find_runs_to_compare(uri: str, references: Sequence[str]) -> list[RunSummary
     found: dict[str, str] = {}
     runs = []
     for reference in references:
-        run = find_run(uri, reference, with_model=True)
+        run = find_run(uri, reference, with_model=True, of_seeds="none")
         if run.run_id in found:
             raise ConfigError(
                 f"runs to compare must differ, but {found[run.run_id]!r} and {reference!r} are "
