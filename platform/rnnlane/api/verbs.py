@@ -22,9 +22,11 @@ from rnnlane.records.results import (
     Comparison,
     Evaluation,
     Promotion,
+    Result,
     SearchResult,
     TrainResult,
 )
+from rnnlane.records.seeds import SeedsResult
 
 if TYPE_CHECKING:
     from rnnlane.config.runtime import Device
@@ -34,10 +36,10 @@ if TYPE_CHECKING:
 
 Experiment: TypeAlias = ExperimentConfig | str | Path
 """An experiment, or the path of its file."""
-Run: TypeAlias = str | TrainResult | BaselineResult | EnsembleResult
+Run: TypeAlias = str | TrainResult | SeedsResult | BaselineResult | EnsembleResult
 """A run's id, the unique prefix of one, a name or "latest"; or the result of what made it."""
 
-_RESULTS = TrainResult | BaselineResult | EnsembleResult
+_RESULTS = TrainResult | SeedsResult | BaselineResult | EnsembleResult
 
 
 def prepare(experiment: Experiment, *, events: RunEvents | None = None) -> PreparedData:
@@ -57,8 +59,8 @@ def prepare(experiment: Experiment, *, events: RunEvents | None = None) -> Prepa
 
 def train(
     experiment: Experiment, *, resume: bool = False, events: RunEvents | None = None
-) -> TrainResult:
-    """Prepares, trains, tests, and logs one run.
+) -> TrainResult | SeedsResult:
+    """Prepares, trains, tests, and logs one run; with ``training.seeds`` one of each seed.
 
     Ctrl-C, or a notebook's stop button, ends the run as killed; ``resume=True`` continues it.
 
@@ -348,6 +350,6 @@ def _runs_and_store(
     runs: Sequence[Run] | Run, tracking_uri: str | None
 ) -> tuple[list[str], str | None]:
     """The ids of runs, and the first store that is known."""
-    several = [runs] if isinstance(runs, str | _RESULTS) else list(runs)
+    several = [runs] if isinstance(runs, str | Result) else list(runs)
     found = [run_and_store(run, tracking_uri) for run in several]
     return [run_id for run_id, _ in found], next((uri for _, uri in found if uri), None)

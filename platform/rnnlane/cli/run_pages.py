@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from rnnlane.config.experiment import ExperimentConfig
     from rnnlane.records.ensemble import EnsembleResult
     from rnnlane.records.results import BaselineResult, SearchResult, TrainResult
+    from rnnlane.records.seeds import SeedsResult
 
-    RunResult = TrainResult | BaselineResult | SearchResult | EnsembleResult
+    RunResult = TrainResult | SeedsResult | BaselineResult | SearchResult | EnsembleResult
 
 
 def store_option(config: ExperimentConfig, result: RunResult) -> str:

@@ -39,9 +39,20 @@ def config_fingerprint(config: ExperimentConfig) -> str:
     """Identity of what an experiment computes.
 
     Leaves out ``runtime`` and ``tracking`` (where it runs and is logged), so that a run can be
-    resumed with other workers, ``baseline``, ``search`` and ``description``.
+    resumed with other workers, ``baseline``, ``search`` and ``description``; and
+    ``training.seeds``: what each seed computes is what it computes alone.
     """
-    return fingerprint(_computed(config, exclude=_NOT_COMPUTED | {"search"}))
+    computed = _computed(config, exclude=_NOT_COMPUTED | {"search"})
+    del computed["training"]["seeds"]
+    return fingerprint(computed)
+
+
+def seeds_fingerprint(config: ExperimentConfig) -> str:
+    """Identity of the runs of several seeds together.
+
+    Leaves out how many there are, so that more of them can be added.
+    """
+    return fingerprint({"experiment": config_fingerprint(config), "has_seeds": True})
 
 
 def baseline_fingerprint(config: ExperimentConfig) -> str:

@@ -69,7 +69,7 @@ def find_runs_to_compare(
     found: dict[str, str] = {}
     runs = []
     for reference in references:
-        run = find_run(uri, reference, with_model=True)
+        run = find_run(uri, reference, with_model=True, of_seeds="none")
         if run.run_id in found:
             raise ConfigError(
                 f"the runs of {purpose} must differ, but {found[run.run_id]!r} and {reference!r} "

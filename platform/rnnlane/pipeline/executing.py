@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.fingerprint import baseline_fingerprint, fingerprint
@@ -18,6 +18,7 @@ from rnnlane.records.results import (
     TrainResult,
 )
 from rnnlane.records.run_marker import marker_line
+from rnnlane.records.seeds import SeedsResult
 
 if TYPE_CHECKING:
     from rnnlane.config.runtime import RuntimeConfig
@@ -95,21 +96,22 @@ def _hold(prepared: PreparedData) -> bool:
 
 def train(
     config: ExperimentConfig, *, resume: bool = False, events: RunEvents | None = None
-) -> TrainResult:
-    """Prepares, trains, tests, and logs one run.
+) -> TrainResult | SeedsResult:
+    """Prepares, trains, tests, and logs one run; with ``training.seeds`` one of each seed.
 
     Args:
         config: the experiment.
         resume: continue the newest run of this experiment and data if it was interrupted; return
-            its result if it has finished.
+            its result if it has finished. Of several seeds those that have finished stay, also
+            where more are asked for now.
         events: receives the progress.
 
     Raises:
         RnnlaneError: bad input, too few resources, or training that cannot continue.
     """
-    from rnnlane.execution.attempt import record_of_attempt, run_to_continue
+    from rnnlane.execution.attempt import record_of_attempt, run_to_continue, runs_of_seeds
     from rnnlane.execution.data_checks import check_classes, check_word_vectors
-    from rnnlane.execution.identity import computed_fingerprint
+    from rnnlane.execution.identity import run_fingerprint
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster.capacity import check_own
 
@@ -120,16 +122,21 @@ def train(
     prepared = prepare(config, events=events, report=False)
     check_classes(config, prepared)
     identity = {
-        "config_fingerprint": computed_fingerprint(config.model_copy(update={"search": None})),
+        "config_fingerprint": run_fingerprint(config),
         "data_fingerprint": prepared.fingerprint,
     }
-    record = run_to_continue(identity, kind="run", events=events) if resume else None
+    seeds = config.training.seeds
+    record = (
+        run_to_continue(identity, kind="run", events=events, num_parts=seeds) if resume else None
+    )
     record = record or RunRecord.create(config.name, **identity)
     with record.locked(note=events.note) as current:
+        earlier = runs_of_seeds(config, current)
         if current.state == "finished" and current.result is not None:
-            finished = TrainResult(**current.result)
-            _note_finished(finished, "the run has already finished", events)
-            return finished
+            finished = _finished_result(current.result)
+            if isinstance(finished, TrainResult) or finished.num_seeds == seeds:
+                _note_finished(finished, "the run has already finished", events)
+                return finished
         if config.runtime.max_workers > 0:
             _start_ray(config.runtime, events)
         _open_store(config.tracking.uri)
@@ -137,6 +144,10 @@ def train(
         # Not before all checks: what is refused is told in one line.
         _report([config], [prepared], events)
         # After the data has been checked: it imports torch, which takes seconds.
+        if seeds > 1:
+            from rnnlane.execution.seeds import execute_seeds
+
+            return execute_seeds(config, prepared, earlier=earlier, record=started, events=events)
         from rnnlane.execution.run import execute_run
 
         return execute_run(config, prepared, record=started, events=events)
@@ -197,6 +208,7 @@ def tune(
             remedy="say what may vary; experiments/search-quick.yaml is an example",
         )
     events = events or RunEvents()
+    _note_one_seed(config, events)
     check_writable(config)
     check_own_trials(config.search, config.runtime.device)
     check_word_vectors(config, events)
@@ -209,7 +221,7 @@ def tune(
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
     record = (
-        run_to_continue(identity, kind="search", events=events, num_trials=num_trials(config))
+        run_to_continue(identity, kind="search", events=events, num_parts=num_trials(config))
         if resume
         else None
     )
@@ -300,6 +312,21 @@ def _open_store(configured: str | None) -> None:
     close_abandoned_runs(uri)
 
 
-def _note_finished(result: TrainResult | SearchResult, note: str, events: RunEvents) -> None:
+def _note_one_seed(config: ExperimentConfig, events: RunEvents) -> None:
+    if config.training.seeds > 1:
+        events.note(
+            f"training.seeds {config.training.seeds} is for `rnnlane train`: a trial trains with "
+            "one seed; search.repeats trains the best trials with several"
+        )
+
+
+def _finished_result(values: Mapping[str, Any]) -> TrainResult | SeedsResult:
+    """What `train` returned, from the record of its run."""
+    return SeedsResult(**values) if "num_seeds" in values else TrainResult(**values)
+
+
+def _note_finished(
+    result: TrainResult | SeedsResult | SearchResult, note: str, events: RunEvents
+) -> None:
     events.note(marker_line(result.run_id, result.tracking_uri, page=result.run_url))
     events.note(note)

@@ -113,7 +113,7 @@ class TrainResult(Result):
         """
         import pandas as pd
 
-        table = pd.DataFrame(self._epochs())
+        table = pd.DataFrame(epochs_of(self.run_folder))
         return table.astype({"epoch": int}).set_index("epoch")
 
     def plot(self) -> Figure:
@@ -122,13 +122,7 @@ class TrainResult(Result):
         Raises:
             DataError: the file of the results is no longer there.
         """
-        return drawn("training_curves", self._epochs(), metric=self.metric)
-
-    def _epochs(self) -> list[dict[str, float]]:
-        """The metrics of each epoch, from the run's files: a long run has many."""
-        content = _read(Path(self.run_folder) / "results" / "results.json")
-        epochs: list[dict[str, float]] = json.loads(content)["history"]
-        return epochs
+        return drawn("training_curves", epochs_of(self.run_folder), metric=self.metric)
 
     def _facts(self) -> list[tuple[str, str]]:
         best = self.metrics.get("best", self.metrics)
@@ -384,6 +378,17 @@ class Comparison(Result):
             html.table(config, header=header) if config else "",
             html.paragraphs(self.notes),
         ]
+
+
+def epochs_of(run_folder: str) -> list[dict[str, float]]:
+    """The metrics of each epoch of a run, from its files: a long run has many.
+
+    Raises:
+        DataError: the file is no longer there.
+    """
+    content = _read(Path(run_folder) / "results" / "results.json")
+    epochs: list[dict[str, float]] = json.loads(content)["history"]
+    return epochs
 
 
 def p_value_text(value: float) -> str:

@@ -34,7 +34,7 @@ def test_a_finished_search_is_continued_unless_other_code_has_finished_it(
     RunRecord.create("tiny", **IDENTITY).update(
         state="finished", result={"num_trials": 2}, code_version=code
     )
-    found = run_to_continue(IDENTITY, kind="search", events=RunEvents(), num_trials=num_trials)
+    found = run_to_continue(IDENTITY, kind="search", events=RunEvents(), num_parts=num_trials)
     assert (found is not None) == continues
 
 
