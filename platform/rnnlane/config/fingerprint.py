@@ -17,6 +17,7 @@ def fingerprint(value: Any) -> str:
 
 _NOT_COMPUTED = {"runtime", "tracking", "description", "baseline"}
 _BUDGETS = {
+    "ablation",
     "num_trials",
     "time_budget_s",
     "workers_per_trial",
@@ -45,7 +46,8 @@ def baseline_fingerprint(config: ExperimentConfig) -> str:
 def search_fingerprint(config: ExperimentConfig) -> str:
     """Identity of a search: of its experiment, and how keys vary.
 
-    Leaves out its budgets, so that a search can be resumed with more trials or time.
+    Leaves out its budgets and its ablation, so that a search can be resumed with more trials or
+    time, or to compare its winner.
     """
     assert config.search is not None
     search = config.search.model_dump(mode="json", exclude=_BUDGETS)

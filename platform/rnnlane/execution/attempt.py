@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
@@ -14,11 +15,21 @@ from rnnlane.records.events import RunEvents
 
 
 def run_to_continue(
-    identity: Mapping[str, str], *, kind: str, events: RunEvents, num_trials: int = 0
+    identity: Mapping[str, str],
+    *,
+    kind: str,
+    events: RunEvents,
+    has_all: Callable[[Mapping[str, Any]], bool] = lambda _result: True,
 ) -> RunRecord | None:
     """The newest run of an experiment and its data; None if there is none to continue.
 
     One that other code has finished is not: its result is not what this code would compute.
+
+    Args:
+        identity: of the run.
+        kind: what it is called.
+        events: gets a note.
+        has_all: whether the result of a finished one is all that is asked for now.
     """
     record = RunRecord.find(**identity)
     if record is None:
@@ -27,7 +38,7 @@ def run_to_continue(
     ours, its = code_version(), record.code_version or "unknown"
     if its == ours:
         return record
-    if record.state == "finished" and (record.result or {}).get("num_trials", 0) >= num_trials:
+    if record.state == "finished" and has_all(record.result or {}):
         events.note(
             f"the finished {kind} is of other code of rnnlane (source {its}; this is {ours}); "
             "starting a new one"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.fingerprint import baseline_fingerprint, fingerprint
@@ -208,7 +209,7 @@ def tune(
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
     record = (
-        run_to_continue(identity, kind="search", events=events, num_trials=num_trials(config))
+        run_to_continue(identity, kind="search", events=events, has_all=partial(_has_all, config))
         if resume
         else None
     )
@@ -216,7 +217,7 @@ def tune(
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = SearchResult(**current.result)
-            if finished.num_trials >= num_trials(config):
+            if _has_all(config, current.result):
                 _note_finished(finished, "the search has already finished", events)
                 return finished
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
@@ -230,6 +231,16 @@ def tune(
 
         by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
         return execute_search(config, by_key, record=started, events=events)
+
+
+def _has_all(config: ExperimentConfig, result: Mapping[str, Any]) -> bool:
+    """Whether a finished search has the trials and the ablation that are asked for now."""
+    assert config.search is not None
+    wanted, found = config.search.ablation, result.get("ablation") or {}
+    has_ablation = wanted is None or (
+        found.get("is_complete") and found.get("asked") == wanted.model_dump(mode="json")
+    )
+    return bool(has_ablation) and result.get("num_trials", 0) >= num_trials(config)
 
 
 def _report(
