@@ -25,6 +25,7 @@ _ADDED = (
     "training.refit",
 )
 _BUDGETS = {
+    "ablation",
     "num_trials",
     "time_budget_s",
     "workers_per_trial",
@@ -64,7 +65,8 @@ def baseline_fingerprint(config: ExperimentConfig) -> str:
 def search_fingerprint(config: ExperimentConfig) -> str:
     """Identity of a search: of its experiment, and how keys vary.
 
-    Leaves out its budgets, so that a search can be resumed with more trials or time.
+    Leaves out its budgets and its ablation, so that a search can be resumed with more trials or
+    time, or to compare its winner.
     """
     assert config.search is not None
     search = config.search.model_dump(mode="json", exclude=_BUDGETS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
@@ -20,17 +20,17 @@ def run_to_continue(
     *,
     kind: str,
     events: RunEvents,
-    num_parts: int = 1,
+    has_all: Callable[[Mapping[str, Any]], bool] = lambda _result: True,
 ) -> RunRecord | None:
     """The newest run of an experiment and its data; None if there is none to continue.
 
     One that other code has finished is not: its result is not what this code would compute.
 
     Args:
-        identity: of the experiment and of its data.
-        kind: what it is, for people.
-        events: receive what is to be said.
-        num_parts: trials of a search, or seeds of a run, that are asked for.
+        identity: of the run.
+        kind: what it is called.
+        events: gets a note.
+        has_all: whether the result of a finished one is all that is asked for now.
     """
     record = RunRecord.find(**identity)
     if record is None:
@@ -39,7 +39,7 @@ def run_to_continue(
     ours, its = code_version(), record.code_version or "unknown"
     if its == ours:
         return record
-    if record.state == "finished" and _num_parts(record.result or {}) >= num_parts:
+    if record.state == "finished" and has_all(record.result or {}):
         events.note(
             f"the finished {kind} is of other code of rnnlane (source {its}; this is {ours}); "
             "starting a new one"
@@ -50,11 +50,6 @@ def run_to_continue(
         f"{ours}): its result is of both"
     )
     return record
-
-
-def _num_parts(result: Mapping[str, Any]) -> int:
-    parts: int = result.get("num_trials", result.get("num_seeds", 1))
-    return parts
 
 
 def runs_of_seeds(config: ExperimentConfig, record: RunRecord) -> dict[int, RunRecord]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -125,16 +126,16 @@ def train(
         "config_fingerprint": run_fingerprint(config),
         "data_fingerprint": prepared.fingerprint,
     }
-    seeds = config.training.seeds
+    has_all = partial(_has_all_seeds, config)
     record = (
-        run_to_continue(identity, kind="run", events=events, num_parts=seeds) if resume else None
+        run_to_continue(identity, kind="run", events=events, has_all=has_all) if resume else None
     )
     record = record or RunRecord.create(config.name, **identity)
     with record.locked(note=events.note) as current:
         earlier = runs_of_seeds(config, current)
         if current.state == "finished" and current.result is not None:
             finished = _finished_result(current.result)
-            if isinstance(finished, TrainResult) or finished.num_seeds == seeds:
+            if isinstance(finished, TrainResult) or finished.num_seeds == config.training.seeds:
                 _note_finished(finished, "the run has already finished", events)
                 return finished
         if config.runtime.max_workers > 0:
@@ -221,7 +222,9 @@ def tune(
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
     record = (
-        run_to_continue(identity, kind="search", events=events, num_parts=num_trials(config))
+        run_to_continue(
+            identity, kind="search", events=events, has_all=partial(_has_all_trials, config)
+        )
         if resume
         else None
     )
@@ -229,7 +232,7 @@ def tune(
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = SearchResult(**current.result)
-            if finished.num_trials >= num_trials(config):
+            if _has_all_trials(config, current.result):
                 _note_finished(finished, "the search has already finished", events)
                 return finished
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
@@ -289,6 +292,22 @@ def ensemble(
     with record.locked(note=events.note) as current:
         started = current.update(code_version=code_version())
         return execute_ensemble(members, config, weights, record=started, events=events)
+
+
+def _has_all_seeds(config: ExperimentConfig, result: Mapping[str, Any]) -> bool:
+    """Whether a finished run has the seeds that are asked for now."""
+    num_seeds: int = result.get("num_seeds", 1)
+    return num_seeds >= config.training.seeds
+
+
+def _has_all_trials(config: ExperimentConfig, result: Mapping[str, Any]) -> bool:
+    """Whether a finished search has the trials and the ablation that are asked for now."""
+    assert config.search is not None
+    wanted, found = config.search.ablation, result.get("ablation") or {}
+    has_ablation = wanted is None or (
+        found.get("is_complete") and found.get("asked") == wanted.model_dump(mode="json")
+    )
+    return bool(has_ablation) and result.get("num_trials", 0) >= num_trials(config)
 
 
 def _report(

@@ -208,15 +208,20 @@ class SearchResult(Result):
         num_pruned: trials stopped by the scheduler.
         num_cut: trials stopped by the time budget.
         num_failed: trials that failed.
-        epochs_trained: over all trials and seeds.
+        epochs_trained: over all trials, seeds and the ablation.
         elapsed_s: seconds of searching, over all attempts.
         clip: of the winner: mean_norm, max_norm, clipped_fraction.
-        best_config: path of the winner's experiment file; None if all failed.
+        best_config: path of the winner's experiment file, or of the setting that the ablation
+            recommends; None if all failed.
         report: path of the report; empty if it could not be written.
         run_folder: the search's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
         run_url: MLflow's page of the run; None if the store is no server.
         runs_url: that of all runs of its experiment.
+        ablation: of the winner: ``seeds``, ``winner``, ``settings`` (each with its ``values`` by
+            seed, the mean ``difference`` from the winner, ``low`` and ``high`` of its 95%
+            interval, and the ``verdict`` by that), ``skipped`` and ``recommended``; None without
+            one.
     """
 
     run_id: str
@@ -235,6 +240,7 @@ class SearchResult(Result):
     is_tracked: bool = True
     run_url: str | None = None
     runs_url: str | None = None
+    ablation: dict[str, Any] | None = None
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -273,6 +279,7 @@ class SearchResult(Result):
             *facts,
             ("winner", f"trial {self.best['number']} with {self.best['value']:.4f}"),
             ("with", params),
+            *([("recommended", self.ablation["recommended"])] if self.ablation else []),
             ("its experiment", str(self.best_config)),
         ]
 
