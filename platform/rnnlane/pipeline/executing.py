@@ -145,7 +145,7 @@ def train(
         # Not before all checks: what is refused is told in one line.
         _report([config], [prepared], events)
         # After the data has been checked: it imports torch, which takes seconds.
-        if seeds > 1:
+        if config.training.seeds > 1:
             from rnnlane.execution.seeds import execute_seeds
 
             return execute_seeds(config, prepared, earlier=earlier, record=started, events=events)
