@@ -19,6 +19,7 @@ _NOT_COMPUTED = {"runtime", "tracking", "description", "baseline"}
 # Newer than runs that may still be continued: at its default such a key is left out, so that an
 # experiment without it is what it was before there was the key.
 _ADDED = (
+    "model.ngrams",
     "training.ema",
     "training.label_smoothing",
     "training.refit",

@@ -72,6 +72,7 @@ def evaluate_split(run_id: str, split: str, rows: EncodedSplit, predictor: Predi
             predictor.logits,
             predictor.as_read(rows),
             group=group,
+            hasher=predictor.hasher,
             temperature=predictor.temperature,
         )
     return Evaluation(
