@@ -20,6 +20,7 @@ _NOT_COMPUTED = {"runtime", "tracking", "description", "baseline"}
 # experiment without it is what it was before there was the key.
 _ADDED = (
     "data.columns.group",
+    "model.ngrams",
     "training.ema",
     "training.label_smoothing",
     "training.refit",

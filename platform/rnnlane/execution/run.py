@@ -23,6 +23,7 @@ from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.calibration import TemperatureChoice
 from rnnlane.inference.predictor import Predictor
+from rnnlane.models.ngrams import check_size
 from rnnlane.models.vector_files import VectorMatch, Vectors, check_match, load_vectors
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
@@ -39,6 +40,8 @@ from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.tracking.run_links import SEARCH_RUN_TAG
 from rnnlane.training.loop import TRAIN_AND_VAL, Outcome, TrainingData
 from rnnlane.training.schedule import best_epoch
+
+NGRAMS = "model.ngrams"
 
 
 def execute_run(
@@ -167,7 +170,10 @@ def training_data(
     Raises:
         DataError: a file cannot be read or does not match the experiment, or hardly any word has
             a pretrained vector.
+        ConfigError: the model's n-grams take too much memory.
     """
+    if config.model.ngrams is not None:
+        check_size(config.model.ngrams, num_classes=len(prepared.class_names))
     vectors = None
     if config.model.pretrained_vectors is not None:
         vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
@@ -182,7 +188,14 @@ def training_data(
         vectors=vectors,
         class_names=prepared.class_names,
         row_keys=prepared.held_out_keys() if "test" in splits else {},
+        word_keys=prepared.vocabulary().word_keys if _may_read_ngrams(config) else None,
     )
+
+
+def _may_read_ngrams(config: ExperimentConfig) -> bool:
+    """Whether the experiment's model has n-grams, or that of a trial may."""
+    space = {} if config.search is None else config.search.space
+    return config.model.ngrams is not None or any(key.startswith(NGRAMS) for key in space)
 
 
 def vector_match(data: TrainingData, prepared: PreparedData) -> VectorMatch | None:

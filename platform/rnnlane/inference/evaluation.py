@@ -85,6 +85,7 @@ def evaluate_split(
             predictor.logits,
             predictor.as_read(rows),
             group=group,
+            hasher=predictor.hasher,
             temperature=predictor.temperature,
         )
     return _evaluation(run_id, split, found, predictor)
