@@ -40,6 +40,7 @@ def test_each_identity_depends_on_what_it_computes_only(setting, of_run, of_base
     [
         ("search.num_trials=99", False),
         ("search.time_budget_s=60", False),
+        ("search.ablation={}", False),
         ("search.algorithm=random", True),
         ("training.epochs=3", True),
     ],
