@@ -70,6 +70,7 @@ def test_a_group_is_of_every_identity():
     [
         ("search.num_trials=99", False),
         ("search.time_budget_s=60", False),
+        ("search.ablation={}", False),
         ("search.algorithm=random", True),
         ("training.epochs=3", True),
     ],
