@@ -17,11 +17,11 @@ from rnnlane.config.load import load_experiment
 from rnnlane.errors import ConfigError
 from rnnlane.records.ensemble import EnsembleResult
 from rnnlane.records.events import RunEvents
+from rnnlane.records.promotion import Promotion
 from rnnlane.records.results import (
     BaselineResult,
     Comparison,
     Evaluation,
-    Promotion,
     Result,
     SearchResult,
     TrainResult,

@@ -221,13 +221,9 @@ def tune(
         "config_fingerprint": computed_fingerprint(config),
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
-    record = (
-        run_to_continue(
-            identity, kind="search", events=events, has_all=partial(_has_all_trials, config)
-        )
-        if resume
-        else None
-    )
+    record, has_all = None, partial(_has_all_trials, config)
+    if resume:
+        record = run_to_continue(identity, kind="search", events=events, has_all=has_all)
     record = record or RunRecord.create(config.name, **identity)
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
