@@ -56,6 +56,7 @@ _SYNONYMS = {
     "clipthreshold",
     "training.label_smoothing": "labelsmooth labelsmoothingfactor smoothing",
     "training.ema": "emadecay exponentialmovingaverage useema weightaverage averagedecay",
+    "training.refit": "retrain retrainonall fitonall trainonval",
     "training.precision": "fp16 bf16 amp mixedprecision dtype",
     "runtime.num_workers": "workers nworkers worldsize numprocesses nproc numgpus gpus ddpworkers",
     "runtime.device": "accelerator gpu cuda usegpu usecuda",

@@ -28,6 +28,7 @@ from rnnlane.models.vector_files import VectorMatch, Vectors, check_match, load_
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import ForwardedEvents, RunEvents
+from rnnlane.records.refit import chosen_among, epochs_of_refit
 from rnnlane.records.results import TrainResult
 from rnnlane.records.system_use import SystemUse
 from rnnlane.reports.artifacts import clipped_fraction, write_inputs, write_results
@@ -104,7 +105,7 @@ class _TrackedEvents(ForwardedEvents):
         self._metric = metric
 
     def saved(self, history: list[dict[str, float]]) -> None:
-        best = best_epoch(self._metric, history) + 1 if history else None
+        best = best_epoch(self._metric, chosen_among(history)) + 1 if history else None
         self._tracker.log_history(history, best)
         super().saved(history)
 
@@ -182,7 +183,7 @@ def _log_outcome(
 ) -> TrainResult:
     """Logs the metrics, the figures and the model, and returns the result."""
     record, tracker = run.record, run.tracker
-    tracker.log_history(outcome.history, outcome.best_epoch)
+    tracker.log_history([*outcome.history, *outcome.refit], outcome.best_epoch)
     bundle = record.folder / "model"
     save_bundle(
         bundle,
@@ -232,6 +233,7 @@ def _log_outcome(
         temperature=temperature.used,
         verdict=facts.verdict,
         metric=config.training.metric,
+        refit=next(iter(epochs_of_refit(outcome.refit[-1:])), None),
         **_described(outcome, names),
     )
 
@@ -253,6 +255,7 @@ def _facts(
         predictions=outcome.predictions,
         temperature=temperature,
         history=outcome.history,
+        refit=epochs_of_refit(outcome.refit),
         best_epoch=outcome.best_epoch,
         clip={**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
         sample=sample,
@@ -262,6 +265,15 @@ def _facts(
 def _described(outcome: Outcome, class_names: Sequence[str]) -> dict[str, Any]:
     """What a result says of the classes, and of an end that was worse than the model."""
     described = describe_classes(outcome.confusions, class_names)
+    refit, best = epochs_of_refit(outcome.refit), outcome.best_epoch
     if diverged := divergence(outcome.history, num_classes=len(class_names)):
-        described["notes"].append(f"{diverged}; the model is that of epoch {outcome.best_epoch}")
+        model = f"a refit of {best} epochs" if refit else f"that of epoch {best}"
+        described["notes"].append(f"{diverged}; the model is {model}")
+    if diverged := divergence(refit, num_classes=len(class_names)):
+        described["notes"].append(f"in the refit, {diverged}")
+    if refit:
+        described["notes"].append(
+            f"the model is refitted on train and val, epochs: {len(refit)}; the test figures are "
+            f"its own, the val figures are those of epoch {best} before the refit"
+        )
     return described

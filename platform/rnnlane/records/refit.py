@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 REFIT = "refit/"
 """What the keys of the records of a refit's epochs begin with."""
+REFIT_PARAM = "training.refit"
+"""The param that says of a run, by ``True``, that its model is refitted."""
 
 
 def is_refit(record: Mapping[str, float]) -> bool:
@@ -16,3 +18,12 @@ def is_refit(record: Mapping[str, float]) -> bool:
 def chosen_among(records: Iterable[dict[str, float]]) -> list[dict[str, float]]:
     """The records of the epochs on the train split, among which the best is chosen on val."""
     return [record for record in records if not is_refit(record)]
+
+
+def epochs_of_refit(records: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
+    """The records of the refit's epochs, with keys as those of other epochs have them."""
+    return [
+        {key.removeprefix(REFIT): value for key, value in record.items()}
+        for record in records
+        if is_refit(record)
+    ]

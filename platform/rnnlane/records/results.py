@@ -62,7 +62,7 @@ class TrainResult(Result):
         metrics: of the last epoch by key, and of the test as ``test/...``; under ``last`` and
             ``best`` those of the two epochs, each with the test's.
         epochs: number of epochs trained.
-        best_epoch: the epoch, from 1, whose weights the model has.
+        best_epoch: the epoch, from 1, whose weights the model has, or how many a refit had.
         clip: max_norm, reason, clipped_fraction.
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
@@ -73,6 +73,8 @@ class TrainResult(Result):
         confused: true, predicted, rows and share of the most confused pairs of classes on test.
         notes: what to know before trusting the metrics, in sentences.
         metric: what chose the best epoch.
+        refit: of ``training.refit``, the train metrics of its last epoch, on train and val. The
+            model and the test metrics are then the refit's; those of val are the best epoch's.
         report: path of the report; empty if it could not be written.
         temperature: divides the model's logits; see ``inference.temperature``.
         verdict: why nobody should use the model; None if there is no such reason.
@@ -100,6 +102,7 @@ class TrainResult(Result):
     temperature: float = 1.0
     verdict: str | None = None
     metric: str = "val/accuracy"
+    refit: dict[str, float] | None = None
 
     @property
     def history(self) -> pd.DataFrame:
@@ -133,6 +136,7 @@ class TrainResult(Result):
             ("run", self.run_id[:8]),
             *verdict_facts(self.verdict),
             ("best epoch", f"{self.best_epoch} of {self.epochs} (by {self.metric})"),
+            *([("refit", f"{self.best_epoch} epochs on train and val")] if self.refit else []),
             *score_facts(best),
             ("clipping", _clipping(self.clip)),
             ("store", self.tracking_uri),

@@ -76,7 +76,9 @@ class RunFacts:
         temperature: the one of the model, and the one that fits val best.
         mistakes: on val, the most confident ones first.
         history: a record for each epoch; empty for a model that is not trained by epochs.
-        best_epoch: the epoch, from 1, that the model is of.
+        best_epoch: the epoch, from 1, that the model is of, or how many a refit had.
+        refit: a record for each epoch of the refit on train and val, if there was one. The model
+            and its test figures are then the refit's, and what is of val is of the best epoch.
         clip: max_norm, reason and clipped_fraction; empty without training by epochs.
         linear: what the linear baseline reaches; None if that is not known.
         members: of an ensemble, as in ``EnsembleResult.members``; else empty.
@@ -92,6 +94,7 @@ class RunFacts:
     mistakes: Sequence[Mistake] = ()
     history: Sequence[Mapping[str, float]] = ()
     best_epoch: int = 1
+    refit: Sequence[Mapping[str, float]] = ()
     clip: Mapping[str, Any] = field(default_factory=dict)
     linear: LinearScores | None = None
     members: Sequence[Mapping[str, Any]] = ()
@@ -115,6 +118,7 @@ class RunFacts:
         return verdict(
             self.history,
             best_epoch=self.best_epoch,
+            refit=self.refit,
             confusion=self.confusions["test"],
             class_names=self.class_names,
         )

@@ -110,7 +110,7 @@ class TrainState:
         """
         assert self.clip is not None
         clip = {} if self.clip.max_norm is None else {"clip/max_norm": self.clip.max_norm}
-        if self.number == 1:
+        if self.epoch == 1:
             for name, value in self.clip.calibration.items():
                 clip[f"clip/calibration_norm_{name}"] = value
         norms = np.array(self.norms[-self.step :])
@@ -133,7 +133,10 @@ class TrainState:
     def end_epoch(self, record: dict[str, float]) -> None:
         """Appends the epoch's record and moves on to the next epoch."""
         if self.is_refit:
-            self.refit.append({f"{REFIT}{key}": value for key, value in record.items()})
+            # The clip value is that of the first training, whose records have it.
+            self.refit.append(
+                {f"{REFIT}{k}": v for k, v in record.items() if not k.startswith("clip/")}
+            )
         else:
             self.history.append(record)
         self.epoch += 1
