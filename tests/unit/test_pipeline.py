@@ -228,8 +228,8 @@ def test_a_finished_search_goes_on_where_its_ablation_is_not_what_is_asked_for(
     config = tiny_experiment(space, "search.num_trials=2", f"search.ablation={asked}")
     if found is not None and found.get("asked") == "the same":
         found = {**found, "asked": config.search.ablation.model_dump(mode="json")}
-    assert executing._has_all(config, {"num_trials": 2, "ablation": found}) is has_all
-    assert not executing._has_all(config, {"num_trials": 1, "ablation": found})
+    assert executing._has_all_trials(config, {"num_trials": 2, "ablation": found}) is has_all
+    assert not executing._has_all_trials(config, {"num_trials": 1, "ablation": found})
 
 
 def test_a_search_needs_its_section():
