@@ -109,9 +109,14 @@ def test_val_is_answered_by_the_first_training_and_test_by_the_refit(tmp_path):
 
 @pytest.mark.parametrize("overrides", [("training.clip.policy=auto",), AVERAGED])
 def test_a_refit_goes_on_bit_identical_from_any_checkpoint_of_either_training(tmp_path, overrides):
-    settings = (*TASK, *overrides, "training.schedule.kind=plateau", REFIT, EVERY_STEP)
+    plateau = ("training.schedule.kind=plateau", "training.schedule.patience=0")
+    settings = (*TASK, *overrides, *plateau, REFIT, EVERY_STEP)
     events = Remembered(tmp_path)
     whole = trained(*settings, events=events)
+    first_rates = [record["learning_rate"] for record in whole.history]
+    rates = [record["refit/learning_rate"] for record in whole.refit]
+    assert rates == first_rates[: whole.best_epoch]
+    assert overrides is AVERAGED or first_rates[-1] < first_rates[0]
     # Within the first training, at its end, and within and at the end of the refit.
     positions = [position(folder) for folder in events.checkpoints]
     assert positions == sorted(positions)
