@@ -284,7 +284,11 @@ class _Search(TrialEvents):
             name=_name(spec),
             params=flattened(
                 spec.config.model_dump(
-                    mode="json", exclude={"tracking", "description", "runtime", "search"}
+                    mode="json",
+                    exclude={
+                        **dict.fromkeys(("tracking", "description", "runtime", "search"), True),
+                        "training": {"seeds"},  # a trial trains with one
+                    },
                 )
             ),
             tags={

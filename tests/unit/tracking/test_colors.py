@@ -18,7 +18,9 @@ def test_runs_take_turns_with_the_colors(newest: str | None, after: int, tmp_pat
     experiment = client.create_experiment("x")
     client.create_run(experiment, start_time=1, tags={TAG: COLORS[4]} if newest else {})
     if newest is not None:
-        parent = client.create_run(experiment, start_time=2, tags={TAG: newest}).info.run_id
+        parent = client.create_run(experiment, start_time=2, tags={TAG: COLORS[3]}).info.run_id
+        of_seed = {"mlflow.parentRunId": parent, TAG: newest}
+        client.create_run(experiment, start_time=3, tags=of_seed)
         trial = {"mlflow.parentRunId": parent, "rnnlane.trial_key": "0", TAG: COLORS[6]}
-        client.create_run(experiment, start_time=3, tags=trial)
+        client.create_run(experiment, start_time=4, tags=trial)
     assert next_color(client, experiment) == COLORS[after]
