@@ -11,7 +11,9 @@ import torch
 import rnnlane
 from rnnlane import pipeline
 from rnnlane.config.fingerprint import config_fingerprint
+from rnnlane.config.load import load_experiment
 from rnnlane.errors import ConfigError, DataError, ResourceError
+from rnnlane.execution import ensemble as execution
 from rnnlane.execution.environment import code_version
 from rnnlane.execution.identity import run_fingerprint
 from rnnlane.execution.run_record import RunRecord, all_records
@@ -19,11 +21,14 @@ from rnnlane.pipeline import executing
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import TrainResult
+from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.tracking import store
 from support.bundle import write_bundle
 from support.chosen_devices import chosen_devices
+from support.compared import summary_of
 from support.results import seeds_result
 from support.tiny import tiny_experiment
+from support.tracked import tiny_prepared
 
 PREPARE = executing.prepare
 RESULT = {
@@ -341,3 +346,22 @@ def test_a_search_trains_each_trial_with_one_seed_and_says_so(monkeypatch):
     assert (
         "training.seeds 3 is for `rnnlane train`: a trial trains with one seed" in events.notes[0]
     )
+
+
+def test_an_ensemble_is_named_after_its_first_member_and_its_experiment_can_be_read(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
+    config = tiny_experiment("description=A GRU.", "tracking.tags.team=a")
+    runs = [summary_of("a"), summary_of("b")]
+    members = execution.Members("sqlite:///x.db", runs, {}, config, tiny_prepared())
+    monkeypatch.setattr(executing, "_open_store", lambda _uri: None)
+    monkeypatch.setattr(execution, "read_members", lambda _uri, _runs: members)
+    monkeypatch.setattr(execution, "execute_ensemble", lambda *given, **_: given)
+    _, own, weighting = pipeline.ensemble(["a", "b"], weights="mean", tracking_uri="sqlite:///x.db")
+    assert (own.name, weighting) == ("tiny-ensemble", "mean")
+    assert own.tracking.run_name == "tiny-ensemble"
+    assert own.tracking.tags == {}
+    file = tmp_path / "experiment.yaml"
+    file.write_text(resolved_yaml(own))
+    assert load_experiment(file).data == config.data

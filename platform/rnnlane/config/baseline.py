@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from rnnlane.config.section import PositiveFloat, PositiveInt, Section
 
 # What tf-idf has where nothing else is said; the fields have what is best with nb.
-_TFIDF_DEFAULTS = {"num_words": 2, "min_rows": 2, "inverse_strength": 10.0}
+_TFIDF_DEFAULTS = {"num_words": 2, "inverse_strength": 10.0}
 
 
 class BaselineConfig(Section):
@@ -28,9 +28,7 @@ class BaselineConfig(Section):
         "2.",
     )
     min_rows: PositiveInt = Field(
-        1,
-        description="Train rows that an n-gram must occur in to count. With tfidf the default is "
-        "2.",
+        2, description="Train rows that an n-gram must occur in to count."
     )
     inverse_strength: PositiveFloat = Field(
         1.0,

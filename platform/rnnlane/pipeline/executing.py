@@ -278,7 +278,7 @@ def ensemble(
     name = f"{members.config.name}-ensemble"
     own_store: dict[str, object] = {"uri": tracking_uri, "run_name": name, "tags": {}}
     tracking = members.config.tracking.model_copy(update=own_store)
-    own = {"name": name, "description": None, "tracking": tracking}
+    own = {"name": name, "description": "", "tracking": tracking}
     config = members.config.model_copy(update=own)
     record = RunRecord.create(
         name,
