@@ -49,6 +49,10 @@ def test_the_reviews_are_prepared_with_their_official_test(lstm_1):
     assert splits["train"]["num_rows"] + splits["val"]["num_rows"] + num_merged == 25_000
     assert splits["train"]["num_rows"] > 22_000
     assert manifest["dropped"] == {}
+    groups = manifest["groups"]
+    assert groups["num_groups"] >= 100
+    for name in ("neg", "pos"):
+        assert abs(groups["dealt"]["val"][name] - groups["asked"]["val"][name]) < 130
 
 
 # birnn-3 is made of the cell of the one and the layers of the other.

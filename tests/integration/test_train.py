@@ -252,6 +252,31 @@ def test_a_run_that_is_disturbed_again_and_again_ends_as_an_undisturbed_one(unin
     assert_one_whole_mlflow_run(result, num_epochs=LONG["training"]["epochs"])
 
 
+def test_a_refit_that_is_killed_ends_as_it_does_in_one_process(folder):
+    training = {**LONG["training"], "refit": True, "ema": 0.9, "reduction_shards": 2}
+    experiment = write_experiment(folder, name="refit", **{**LONG, "training": training})
+    options = (str(experiment), "--set", "training.epochs=2")
+    expected = rnnlane_json(folder / "refit_alone", "train", *options, "--workers", "0")
+    home, log = folder / "refit", folder / "refit.log"
+    driver = start_rnnlane(home, log, "train", *options)
+    wait_until(lambda: any(map(is_of_refit, checkpoints(home))), what="a checkpoint of the refit")
+    kill_everything(driver)
+    result = rnnlane_json(home, "train", *options, "--resume")
+    assert_same_run(result, expected)
+    assert_one_whole_mlflow_run(result, num_epochs=2)
+    client = MlflowClient(result["tracking_uri"])
+    points = client.get_metric_history(result["run_id"], "refit/train/loss")
+    assert [point.step for point in points] == list(range(1, result["best_epoch"] + 1))
+    assert points[-1].value == expected["refit"]["train/loss"]
+
+
+def is_of_refit(state: Path) -> bool:
+    try:
+        return bool(json.loads(state.read_text())["steps_before_refit"])
+    except FileNotFoundError:  # Ray Train keeps two
+        return False
+
+
 def test_a_run_that_died_after_its_last_epoch_is_concluded_by_resume(uninterrupted):
     """As if the driver had been killed while it logged the model."""
     expected, home, experiment = uninterrupted

@@ -35,6 +35,12 @@ class Columns(Section):
         None,
         description="Column with a row id; of different texts that share one, one is kept.",
     )
+    group: ColumnName | None = Field(
+        None,
+        description="Column with what rows have in common beside their class, such as the author, "
+        "the customer or the product. All rows of a group are in one split, so that val and test "
+        "tell how well the model does on groups it has not seen. Rows without a value stand alone.",
+    )
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -43,10 +49,13 @@ class Columns(Section):
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
-        names = [*self.texts, self.label, *([] if self.id is None else [self.id])]
+        others = [name for name in (self.id, self.group) if name is not None]
+        names = [*self.texts, self.label, *others]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
-            raise ValueError(f"text, label and id must be different columns, but got {twice[0]!r}")
+            raise ValueError(
+                f"text, label, id and group must be different columns, but got {twice[0]!r}"
+            )
         return self
 
 

@@ -8,10 +8,52 @@ from pydantic import Field, model_validator
 
 from rnnlane.config.encoders import EncoderName
 from rnnlane.config.section import (
+    PositiveFloat,
     PositiveInt,
     Probability,
     Section,
 )
+
+
+class NgramConfig(Section):
+    """A linear classifier of n-grams, whose logits are added to those of the recurrent layers.
+
+    It starts as the Naive Bayes classifier of the train split.
+    """
+
+    max_words: int = Field(
+        3,
+        ge=1,
+        le=10,
+        description="Tokens of the longest n-gram: words or, with text.tokenizer characters, "
+        "characters. All shorter ones are read too, those of words without an id of their own as "
+        "well.",
+    )
+    bits: int = Field(
+        20,
+        ge=4,
+        le=26,
+        description="n-grams are hashed into 2**bits buckets. In training they take 20 bytes for "
+        "each bucket and class: 42 MB with 20 bits and two classes.",
+    )
+    smoothing: PositiveFloat = Field(
+        10.0,
+        description="Added to the counts of naive Bayes. With little, such as 1, it knows the "
+        "train rows by heart, and nothing is left to learn from them.",
+    )
+    speed: PositiveFloat = Field(
+        10.0,
+        description="How many times as large the learning rate of the n-grams is as that of the "
+        "rest, with adam and adamw.",
+    )
+    dropout: Probability = Field(
+        0.5, description="Share of a text's n-grams left out, drawn again in every step."
+    )
+    text_dropout: Probability = Field(
+        0.0,
+        description="Share of the texts of which no n-gram is read, drawn again in every step: the "
+        "recurrent layers then have to classify them alone.",
+    )
 
 
 class ModelConfig(Section):
@@ -55,9 +97,13 @@ class ModelConfig(Section):
         "must have one. With fewer the file is refused: it is likely of another language or case.",
     )
 
+    ngrams: NgramConfig | None = Field(
+        None, description="A linear classifier of n-grams beside the recurrent layers; null: none."
+    )
+
     @property
     def has_dropout(self) -> bool:
-        """Whether a training step draws random masks."""
+        """Whether a training step draws random masks, beside those of n-grams."""
         shares = (self.dropout, self.embedding_dropout, self.token_dropout, self.head_dropout)
         return max(shares) > 0
 

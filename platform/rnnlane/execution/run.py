@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
 from rnnlane.config.section import ValMetric
-from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.encoded import EncodedSplit, appended
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
@@ -23,10 +23,12 @@ from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.calibration import TemperatureChoice
 from rnnlane.inference.predictor import Predictor
+from rnnlane.models.ngrams import check_size
 from rnnlane.models.vector_files import VectorMatch, Vectors, check_match, load_vectors
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import ForwardedEvents, RunEvents
+from rnnlane.records.refit import chosen_among, epochs_of_refit
 from rnnlane.records.results import TrainResult
 from rnnlane.records.system_use import SystemUse
 from rnnlane.reports.artifacts import clipped_fraction, write_inputs, write_results
@@ -36,8 +38,10 @@ from rnnlane.reports.sample import sample_answer
 from rnnlane.reports.verdict import divergence
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.tracking.run_links import SEARCH_RUN_TAG
-from rnnlane.training.loop import Outcome, TrainingData
+from rnnlane.training.loop import TRAIN_AND_VAL, Outcome, TrainingData
 from rnnlane.training.schedule import best_epoch
+
+NGRAMS = "model.ngrams"
 
 
 def execute_run(
@@ -48,21 +52,67 @@ def execute_run(
     Ray must be connected if the experiment has workers. All checks precede the creation of the
     MLflow run.
     """
+    return run_checked(checked_work(config, prepared, events), record=record, events=events)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be trained, and where, after all checks.
+
+    Attributes:
+        config: the experiment, with counted workers.
+        prepared: its prepared data.
+        data: the same as training reads it.
+        shared: a reference to ``data`` in Ray's object store; None without workers.
+        gpus_per_worker: 0 or 1.
+        match: how much of the vocabulary has a pretrained vector; None if none are used.
+    """
+
+    config: ExperimentConfig
+    prepared: PreparedData
+    data: TrainingData
+    shared: Any
+    gpus_per_worker: float
+    match: VectorMatch | None
+
+    def params(self) -> dict[str, Any]:
+        """Of the MLflow run; nested."""
+        exclude = {"tracking", "description", "baseline"}
+        params = self.config.model_dump(mode="json", exclude=exclude)
+        del params["training"]["seeds"]  # a run is of one, or of those that its tag names
+        if self.match is not None:
+            params["model"]["matched_vector_share"] = round(self.match.share, 4)
+        return params
+
+
+def checked_work(config: ExperimentConfig, prepared: PreparedData, events: RunEvents) -> Work:
+    """Reads the data, and checks what can be checked before a run starts.
+
+    Raises:
+        RnnlaneError: the data, the cluster or its storage does not fit the experiment.
+    """
     config = cluster.with_counted_workers(config, events)
     data = training_data(config, prepared)
-    on_ray = config.runtime.max_workers > 0
-    use_gpu = on_ray and cluster.use_gpu(config.runtime)
-    if on_ray:
+    shared, use_gpu = None, False
+    if config.runtime.max_workers > 0:
+        import ray
+
+        use_gpu = cluster.use_gpu(config.runtime)
         check_storage(config)
-    params = config.model_dump(mode="json", exclude={"tracking", "description", "baseline"})
-    if (match := vector_match(data, prepared)) is not None:
+        shared = ray.put(data)
+    match = vector_match(data, prepared)
+    if match is not None:
         events.note(str(match))
-        params["model"]["matched_vector_share"] = round(match.share, 4)
+    return Work(config, prepared, data, shared, float(use_gpu), match)
+
+
+def run_checked(
+    work: Work, *, record: RunRecord, events: RunEvents, tags: Mapping[str, str] | None = None
+) -> TrainResult:
+    """Trains, tests and logs one run, which has these tags in MLflow too."""
+    config, prepared, data = work.config, work.prepared, work.data
     spec = describe_run(
-        config,
-        record,
-        params=params,
-        class_names=prepared.class_names,
+        config, record, params=work.params(), class_names=prepared.class_names, tags=tags
     )
     store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
@@ -73,13 +123,15 @@ def execute_run(
             run.tracker.link_search(search_run_id)
         run.events.stage("starting the workers")
         tracked = _TrackedEvents(run.events, run.tracker, metric=config.training.metric)
-        if on_ray:
-            import ray
-
+        if work.shared is not None:
             from rnnlane.execution.on_ray import train_on_ray
 
             outcome = train_on_ray(
-                config, ray.put(data), store=store, events=tracked, gpus_per_worker=float(use_gpu)
+                config,
+                work.shared,
+                store=store,
+                events=tracked,
+                gpus_per_worker=work.gpus_per_worker,
             )
         else:
             outcome = train_in_process(config, data, store=store, events=tracked)
@@ -101,7 +153,7 @@ class _TrackedEvents(ForwardedEvents):
         self._metric = metric
 
     def saved(self, history: list[dict[str, float]]) -> None:
-        best = best_epoch(self._metric, history) + 1 if history else None
+        best = best_epoch(self._metric, chosen_among(history)) + 1 if history else None
         self._tracker.log_history(history, best)
         super().saved(history)
 
@@ -118,18 +170,32 @@ def training_data(
     Raises:
         DataError: a file cannot be read or does not match the experiment, or hardly any word has
             a pretrained vector.
+        ConfigError: the model's n-grams take too much memory.
     """
+    if config.model.ngrams is not None:
+        check_size(config.model.ngrams, num_classes=len(prepared.class_names))
     vectors = None
     if config.model.pretrained_vectors is not None:
         vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
+    read = {name: prepared.split(name) for name in splits}
+    if config.training.refit and "test" in splits:  # a search refits nothing
+        # Here, so that the workers of a node share one copy.
+        read[TRAIN_AND_VAL] = appended(read["train"], read["val"])
     return TrainingData(
-        splits={name: prepared.split(name) for name in splits},
+        splits=read,
         num_classes=len(prepared.class_names),
         vocabulary_size=prepared.manifest.vocabulary_size,
         vectors=vectors,
         class_names=prepared.class_names,
         row_keys=prepared.held_out_keys() if "test" in splits else {},
+        word_keys=prepared.vocabulary().word_keys if _may_read_ngrams(config) else None,
     )
+
+
+def _may_read_ngrams(config: ExperimentConfig) -> bool:
+    """Whether the experiment's model has n-grams, or that of a trial may."""
+    space = {} if config.search is None else config.search.space
+    return config.model.ngrams is not None or any(key.startswith(NGRAMS) for key in space)
 
 
 def vector_match(data: TrainingData, prepared: PreparedData) -> VectorMatch | None:
@@ -165,7 +231,7 @@ def _log_outcome(
 ) -> TrainResult:
     """Logs the metrics, the figures and the model, and returns the result."""
     record, tracker = run.record, run.tracker
-    tracker.log_history(outcome.history, outcome.best_epoch)
+    tracker.log_history([*outcome.history, *outcome.refit], outcome.best_epoch)
     bundle = record.folder / "model"
     save_bundle(
         bundle,
@@ -215,6 +281,7 @@ def _log_outcome(
         temperature=temperature.used,
         verdict=facts.verdict,
         metric=config.training.metric,
+        refit=next(iter(epochs_of_refit(outcome.refit[-1:])), None),
         **_described(outcome, names),
     )
 
@@ -236,6 +303,7 @@ def _facts(
         predictions=outcome.predictions,
         temperature=temperature,
         history=outcome.history,
+        refit=epochs_of_refit(outcome.refit),
         best_epoch=outcome.best_epoch,
         clip={**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
         sample=sample,
@@ -245,6 +313,15 @@ def _facts(
 def _described(outcome: Outcome, class_names: Sequence[str]) -> dict[str, Any]:
     """What a result says of the classes, and of an end that was worse than the model."""
     described = describe_classes(outcome.confusions, class_names)
+    refit, best = epochs_of_refit(outcome.refit), outcome.best_epoch
     if diverged := divergence(outcome.history, num_classes=len(class_names)):
-        described["notes"].append(f"{diverged}; the model is that of epoch {outcome.best_epoch}")
+        model = f"a refit of {best} epochs" if refit else f"that of epoch {best}"
+        described["notes"].append(f"{diverged}; the model is {model}")
+    if diverged := divergence(refit, num_classes=len(class_names)):
+        described["notes"].append(f"in the refit, {diverged}")
+    if refit:
+        described["notes"].append(
+            f"the model is refitted on train and val, epochs: {len(refit)}; the test figures are "
+            f"its own, the val figures are those of epoch {best} before the refit"
+        )
     return described

@@ -62,7 +62,7 @@ class TrainResult(Result):
         metrics: of the last epoch by key, and of the test as ``test/...``; under ``last`` and
             ``best`` those of the two epochs, each with the test's.
         epochs: number of epochs trained.
-        best_epoch: the epoch, from 1, whose weights the model has.
+        best_epoch: the epoch, from 1, whose weights the model has, or how many a refit had.
         clip: max_norm, reason, clipped_fraction.
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
@@ -73,6 +73,8 @@ class TrainResult(Result):
         confused: true, predicted, rows and share of the most confused pairs of classes on test.
         notes: what to know before trusting the metrics, in sentences.
         metric: what chose the best epoch.
+        refit: of ``training.refit``, the train metrics of its last epoch, on train and val. The
+            model and the test metrics are then the refit's; those of val are the best epoch's.
         report: path of the report; empty if it could not be written.
         temperature: divides the model's logits; see ``inference.temperature``.
         verdict: why nobody should use the model; None if there is no such reason.
@@ -100,6 +102,7 @@ class TrainResult(Result):
     temperature: float = 1.0
     verdict: str | None = None
     metric: str = "val/accuracy"
+    refit: dict[str, float] | None = None
 
     @property
     def history(self) -> pd.DataFrame:
@@ -110,7 +113,7 @@ class TrainResult(Result):
         """
         import pandas as pd
 
-        table = pd.DataFrame(self._epochs())
+        table = pd.DataFrame(epochs_of(self.run_folder))
         return table.astype({"epoch": int}).set_index("epoch")
 
     def plot(self) -> Figure:
@@ -119,27 +122,22 @@ class TrainResult(Result):
         Raises:
             DataError: the file of the results is no longer there.
         """
-        return drawn("training_curves", self._epochs(), metric=self.metric)
-
-    def _epochs(self) -> list[dict[str, float]]:
-        """The metrics of each epoch, from the run's files: a long run has many."""
-        content = _read(Path(self.run_folder) / "results" / "results.json")
-        epochs: list[dict[str, float]] = json.loads(content)["history"]
-        return epochs
+        return drawn("training_curves", epochs_of(self.run_folder), metric=self.metric)
 
     def _facts(self) -> list[tuple[str, str]]:
         best = self.metrics.get("best", self.metrics)
         return [
             ("run", self.run_id[:8]),
-            *_verdict(self.verdict),
+            *verdict_facts(self.verdict),
             ("best epoch", f"{self.best_epoch} of {self.epochs} (by {self.metric})"),
-            *_scores(best),
+            *([("refit", f"{self.best_epoch} epochs on train and val")] if self.refit else []),
+            *score_facts(best),
             ("clipping", _clipping(self.clip)),
             ("store", self.tracking_uri),
         ]
 
     def _details(self) -> list[str]:
-        return [_classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
+        return [classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,7 +150,7 @@ class BaselineResult(Result):
         data_fingerprint: of the prepared data.
         model_uri: argument for ``mlflow.pyfunc.load_model``.
         metrics: of every split, as ``test/accuracy``.
-        num_ngrams: number of words and pairs of words that are features.
+        num_ngrams: number of n-grams that have a weight; n-grams that share one count as one.
         fit_s: duration of the fit.
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
@@ -160,6 +158,8 @@ class BaselineResult(Result):
         run_url: MLflow's page of the run; None if the store is no server.
         runs_url: that of all runs of its experiment.
         classes, confused, notes, report, temperature, verdict: see :class:`TrainResult`.
+        weighting: of the n-grams, ``nb`` or ``tfidf``.
+        num_words: words of the longest n-gram.
     """
 
     run_id: str
@@ -180,18 +180,20 @@ class BaselineResult(Result):
     report: str = ""
     temperature: float = 1.0
     verdict: str | None = None
+    weighting: str = "tfidf"
+    num_words: int = 2
 
     def _facts(self) -> list[tuple[str, str]]:
         return [
             ("run", self.run_id[:8]),
-            *_verdict(self.verdict),
-            *_scores(self.metrics),
-            ("features", f"{self.num_ngrams:,} words and pairs, fitted in {self.fit_s:.1f} s"),
+            *verdict_facts(self.verdict),
+            *score_facts(self.metrics),
+            ("features", f"{self.num_ngrams:,} n-grams, fitted in {self.fit_s:.1f} s"),
             ("store", self.tracking_uri),
         ]
 
     def _details(self) -> list[str]:
-        return [_classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
+        return [classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -206,15 +208,20 @@ class SearchResult(Result):
         num_pruned: trials stopped by the scheduler.
         num_cut: trials stopped by the time budget.
         num_failed: trials that failed.
-        epochs_trained: over all trials and seeds.
+        epochs_trained: over all trials, seeds and the ablation.
         elapsed_s: seconds of searching, over all attempts.
         clip: of the winner: mean_norm, max_norm, clipped_fraction.
-        best_config: path of the winner's experiment file; None if all failed.
+        best_config: path of the winner's experiment file, or of the setting that the ablation
+            recommends; None if all failed.
         report: path of the report; empty if it could not be written.
         run_folder: the search's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
         run_url: MLflow's page of the run; None if the store is no server.
         runs_url: that of all runs of its experiment.
+        ablation: of the winner: ``seeds``, ``winner``, ``settings`` (each with its ``values`` by
+            seed, the mean ``difference`` from the winner, ``low`` and ``high`` of its 95%
+            interval, and the ``verdict`` by that), ``skipped`` and ``recommended``; None without
+            one.
     """
 
     run_id: str
@@ -233,6 +240,7 @@ class SearchResult(Result):
     is_tracked: bool = True
     run_url: str | None = None
     runs_url: str | None = None
+    ablation: dict[str, Any] | None = None
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -271,6 +279,7 @@ class SearchResult(Result):
             *facts,
             ("winner", f"trial {self.best['number']} with {self.best['value']:.4f}"),
             ("with", params),
+            *([("recommended", self.ablation["recommended"])] if self.ablation else []),
             ("its experiment", str(self.best_config)),
         ]
 
@@ -318,7 +327,7 @@ class Evaluation(Result):
         ]
 
     def _details(self) -> list[str]:
-        return [_classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
+        return [classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -328,8 +337,9 @@ class Comparison(Result):
     Attributes:
         split: val or test.
         tracking_uri: the MLflow store, without passwords.
-        runs: run_id, name, model (``rnn`` or ``linear``), epoch (the best one, whose weights the
-            model has; None for a baseline) and num_rows (whose probabilities the run keeps).
+        runs: run_id, name, model (``rnn``, ``linear`` or ``ensemble``), epoch (the best one, whose
+            weights the model has; None for the others) and num_rows (whose probabilities the run
+            keeps).
         config: the settings that differ, by dotted key; None where a run has no such setting.
         metrics: of the best epoch by key; None where a run has no such metric.
         tests: of each run but the first against the first: run_id, verdict (``better``, ``worse``
@@ -377,6 +387,17 @@ class Comparison(Result):
         ]
 
 
+def epochs_of(run_folder: str) -> list[dict[str, float]]:
+    """The metrics of each epoch of a run, from its files: a long run has many.
+
+    Raises:
+        DataError: the file is no longer there.
+    """
+    content = _read(Path(run_folder) / "results" / "results.json")
+    epochs: list[dict[str, float]] = json.loads(content)["history"]
+    return epochs
+
+
 def p_value_text(value: float) -> str:
     """A p-value as papers print it, after a p."""
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
@@ -394,11 +415,12 @@ def _read(file: Path) -> str:
         ) from None
 
 
-def _verdict(verdict: str | None) -> list[tuple[str, str]]:
+def verdict_facts(verdict: str | None) -> list[tuple[str, str]]:
+    """That the model is not to be used, if so."""
     return [] if verdict is None else [("verdict", f"do not use this model: it is {verdict}")]
 
 
-def _scores(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+def score_facts(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Of each metric its value on every split that has one."""
     facts = []
     for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro F1")):
@@ -418,7 +440,7 @@ def _clipping(clip: Mapping[str, Any]) -> str:
     return f"{clip['clipped_fraction']:.1%} of steps at {max_norm:.4g}"
 
 
-def _classes_html(
+def classes_html(
     classes: Sequence[Mapping[str, Any]], confused: Sequence[Mapping[str, Any]]
 ) -> str:
     """A table of the classes; of many, the worst, and the pairs that are confused most."""
@@ -444,47 +466,3 @@ def _classes_html(
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-@dataclass(frozen=True, repr=False)
-class Promotion(Result):
-    """A version of a registered model that has an alias.
-
-    Attributes:
-        name: of the registered model.
-        alias: that the version has.
-        version: its number, from 1.
-        run_id: of the run that trained it.
-        tracking_uri: the MLflow store, without passwords.
-        model_uri: argument for ``mlflow.pyfunc.load_model``, and for ``--run``.
-        reason: why it has the alias.
-        is_moved: False if it had the alias before.
-        is_forced: whether the alias was moved whatever a comparison says.
-        previous: name, number and run_id of the version that had it before; None: there was none.
-        test: what :class:`rnnlane.inference.paired.PairedTest` has, of this model against the
-            previous one on the test rows; None if they were not compared.
-        difference: the same in words.
-    """
-
-    name: str
-    alias: str
-    version: int
-    run_id: str
-    tracking_uri: str
-    model_uri: str
-    reason: str
-    is_moved: bool = True
-    is_forced: bool = False
-    previous: dict[str, Any] | None = None
-    test: dict[str, Any] | None = None
-    difference: str | None = None
-
-    def _facts(self) -> list[tuple[str, str]]:
-        return [
-            ("model", f"version {self.version} of {self.name}"),
-            ("alias", self.alias),
-            ("run", self.run_id[:8]),
-            ("reason", self.reason),
-            ("difference to the previous one", self.difference or ""),
-            ("store", self.tracking_uri),
-        ]

@@ -3,6 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from support.results import seeds_result
+
 METRICS = {
     f"{split}/{metric}": 0.5
     for split in ("train", "val", "test")
@@ -21,6 +23,7 @@ RESULT = SimpleNamespace(
     run_folder="runs/x",
     report="runs/x/results/report.html",
     verdict=None,
+    refit=None,
     classes=[
         {"class": "pos", "precision": 0.5, "recall": 0.25, "f1": 0.3333, "rows": 1200},
         {"class": "neg", "precision": None, "recall": None, "f1": None, "rows": 0},
@@ -49,6 +52,13 @@ def test_a_person_sees_the_best_epoch_the_clipping_and_what_to_do_next(call, cal
     assert "(epoch 2 of 3)" in printed
     assert "25.0% of steps at 1.5" in printed
     assert "rnnlane predict --run 01234567" in printed
+
+
+def test_a_person_sees_whose_figures_those_of_test_are(call, replaced, experiment):
+    result = SimpleNamespace(**{**vars(RESULT), "refit": {"train/loss": 0.5}})
+    replaced("rnnlane.cli.train.train_experiment", result)
+    printed = " ".join(call("train", experiment).stdout.split())
+    assert "(epoch 2 of 3; test: after the refit)" in printed
 
 
 def test_the_next_commands_name_the_store_of_the_experiment(call, calls, experiment, tmp_path):
@@ -86,3 +96,15 @@ def test_the_report_is_named_and_a_verdict_replaces_the_sample(call, replaced, e
     assert "runs/x/results/report.html" in printed
     assert verdict in " ".join(printed.split())
     assert "75.0%" not in printed.split("test by class")[0]
+
+
+def test_of_several_seeds_a_person_sees_mean_and_spread_and_each_seed(call, replaced, experiment):
+    result = seeds_result()
+    replaced("rnnlane.cli.train.train_experiment", result)
+    printed = call("train", experiment).stdout
+    for text in ("of 2 seeds", "0.7500 ± 0.3536", "seed 5 (by val/accuracy)", "note: be careful"):
+        assert text in printed
+    assert "rnnlane predict --run 01234567" in printed
+    (row,) = [line for line in printed.splitlines() if "44444444" in line]
+    assert row.split() == ["4", "44444444", "2", "of", "3", "0.5000", "0.9000"]
+    assert json.loads(call("train", experiment, "--json").stdout) == result.as_dict()

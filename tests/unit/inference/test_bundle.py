@@ -1,15 +1,20 @@
+import functools
 import json
 
 import numpy as np
 import pytest
+import torch
 
 from rnnlane.config.baseline import BaselineConfig
 from rnnlane.config.text import VocabularyConfig
+from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.errors import DataError
 from rnnlane.inference.bundle import load_bundle, save_bundle, set_temperature
-from rnnlane.inference.predictor import Predictor
-from rnnlane.models.linear import fit_linear
+from rnnlane.inference.predictor import Predictor, encoded_split
+from rnnlane.models.linear import fit_tfidf
+from rnnlane.models.naive_bayes import fit_naive_bayes
+from support.bundle import write_bundle
 from support.tiny import tiny_experiment
 
 
@@ -50,6 +55,32 @@ def test_a_temperature_is_part_of_the_bundle_and_older_releases_refuse_it(bundle
     assert described(bundle) == plain
 
 
+def test_without_ngrams_a_bundle_says_nothing_of_them_and_older_releases_read_it(bundle):
+    assert "ngrams" not in described(bundle)["model"]
+
+
+def test_a_bundle_with_ngrams_is_of_a_format_of_its_own_and_reads_words_it_has_no_id_for(tmp_path):
+    folder = write_bundle(tmp_path, overrides=("model.ngrams={bits: 10, max_words: 2}",))
+    assert described(folder)["format"] == 3
+    predictor = Predictor.load(folder)
+    texts = ["a fine film", "a new film", "a newer film", "film a fine"]
+    found = predictor.probabilities(texts)
+    assert len(np.unique(found, axis=0)) == 4
+    model, vocabulary = load_bundle(folder).model.eval(), predictor._vocabulary
+    rows = encoded_split(predictor.encoded(texts), np.zeros(4, dtype=np.int64))
+    hasher = NgramHasher(model.ngrams.config, vocabulary.word_keys)
+    ids = torch.from_numpy(rows.token_ids.reshape(4, 3).astype(np.int64))
+    body = model.body(model.embedding(ids), torch.full((4,), 3))
+    values = model.ngrams.ratio * model.ngrams.weight
+    sums = [values[hasher(rows.take(np.array([row])))[0]].sum(dim=0) for row in range(4)]
+    expected = (body + torch.stack(sums)).softmax(dim=1).detach().numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    for temperature in (2.5, 1.0):
+        set_temperature(folder, temperature)
+        assert described(folder)["format"] == 3
+        assert load_bundle(folder).temperature == temperature
+
+
 @pytest.mark.parametrize("temperature", [0, -1.0, "nan", "hot", None])
 def test_a_damaged_temperature_is_refused(bundle, temperature):
     described(bundle, format=2, temperature=temperature)
@@ -57,27 +88,29 @@ def test_a_damaged_temperature_is_refused(bundle, temperature):
         load_bundle(bundle)
 
 
-def test_a_linear_bundle_answers_as_the_model_that_was_saved(tmp_path):
+@pytest.mark.parametrize("weighting", ["nb", "tfidf"])
+def test_a_linear_bundle_answers_as_the_model_that_was_saved(tmp_path, weighting):
     config = tiny_experiment()
     vocabulary = Vocabulary.fit({"a": 5, "film": 4, "fine": 3, "dull": 3}, VocabularyConfig())
     texts = ["a fine film", "a dull film", "dull a film", "film"]
-    rows = [vocabulary.encode(text.split(), max_length=9, keep="head") for text in texts]
-    model = fit_linear(
-        np.concatenate(rows),
-        np.cumsum([0, *map(len, rows)]),
-        np.array([2, 0, 0, 1]),
-        config=BaselineConfig(min_rows=1),
-        vocabulary_size=len(vocabulary),
-        num_classes=3,
-    )
+    encoded = [vocabulary.encode(text.split(), max_length=9, keep="head") for text in texts]
+    split = encoded_split(encoded, np.array([2, 0, 0, 1]))
+    tokens, options = split.token_ids, {"weighting": weighting, "min_rows": 1, "hash_bits": 16}
+    fit = functools.partial(fit_tfidf, vocabulary_size=len(vocabulary))
+    if weighting == "nb":
+        tokens, fit = split.word_keys(vocabulary.word_keys), fit_naive_bayes
+    config_of_baseline = BaselineConfig(inverse_strength=10.0, **options)
+    model = fit(tokens, split.offsets, split.labels, config=config_of_baseline, num_classes=3)
     save_bundle(
         tmp_path,
         weights=model.state_dict(),
         vocabulary=vocabulary.to_jsonl(),
         text=config.text,
-        model={"num_ngrams": len(model.ngrams), "num_words": 2},
+        model=model.shape,
         class_names=("bad", "so so", "good"),
     )
-    found = Predictor.load(tmp_path).probabilities(texts)
+    predictor = Predictor.load(tmp_path)
+    found = predictor.probabilities(texts)
+    np.testing.assert_allclose(found, predictor.predict_rows(split).probabilities)
     np.testing.assert_allclose(found.sum(axis=1), 1.0)
     assert found.argmax(axis=1).tolist() == [2, 0, 0, 1]

@@ -100,6 +100,14 @@ TRACKER = SimpleNamespace(
 )
 
 
+def test_the_winner_is_refitted_if_the_searched_experiment_asks_for_it(tmp_path):
+    file = tmp_path / "best.yaml"
+    for asked in (True, False):
+        config = experiment(training={"refit": asked})
+        file.write_text(best_yaml(config, found(trial(0, 0.5), trial(1, 0.8)), run_id="abc"))
+        assert load_experiment(file).training.refit is asked
+
+
 def test_the_winners_experiment_loads_as_the_one_that_its_trial_trained(tmp_path):
     config = experiment()
     file = tmp_path / "best.yaml"
@@ -195,7 +203,7 @@ def test_the_answer_counts_the_trials_and_names_the_winner(tmp_path, record):
     pruned, cut = trial(0, 0.5, state="pruned"), trial(3, 0.4, state="cut")
     search = found(pruned, trial(1, 0.8), trial(2, None, state="failed"), cut)
     files = write_search_results(tmp_path / "results", experiment(), search, record=record)
-    result = describe_result(search, files, True, record=record, tracker=TRACKER)
+    result = describe_result(experiment(), search, files, True, record=record, tracker=TRACKER)
     counts = (result.num_trials, result.num_pruned, result.num_cut, result.num_failed)
     assert counts == (4, 1, 1, 1)
     assert (result.epochs_trained, result.elapsed_s) == (7, 12.0)
@@ -216,7 +224,7 @@ def test_the_answer_counts_the_trials_and_names_the_winner(tmp_path, record):
 def test_a_search_whose_trials_all_failed_has_no_winner_but_a_report(tmp_path, record):
     search = found(trial(0, None, state="failed", reason="lost"))
     files = write_search_results(tmp_path / "results", experiment(), search, record=record)
-    result = describe_result(search, files, False, record=record, tracker=TRACKER)
+    result = describe_result(experiment(), search, files, False, record=record, tracker=TRACKER)
     assert (result.best, result.clip, result.best_config) == (None, None, None)
     assert not (tmp_path / "results" / "best.yaml").exists()
     assert files.report.exists()
