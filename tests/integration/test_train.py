@@ -20,11 +20,11 @@ from support.command import (
 )
 from support.weights import weights_of
 
-# Long enough to be killed in the middle, with a checkpoint every fraction of a second.
+# Long enough to be disturbed five times, with a checkpoint every fraction of a second.
 LONG = {
     "data": {"source": {"kind": "generated", "num_rows": 3000}},
     "model": {"embedding_dim": 24, "hidden_size": 24, "num_layers": 2, "dropout": 0.2},
-    "training": {"epochs": 6, "checkpoint_every_s": 0.4, "learning_rate": 0.003},
+    "training": {"epochs": 10, "checkpoint_every_s": 0.2, "learning_rate": 0.003},
 }
 
 

@@ -19,12 +19,16 @@ from rnnlane.training.group import WorkerGroup
 
 def in_worker_group(world_size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What ``function(group, *arguments)`` returns on each worker, by rank."""
+    # Processes are forks of one that has imported torch, which would take each seconds.
+    mp.set_forkserver_preload(
+        ["rnnlane.training.loop", "rnnlane.training.metrics", "sklearn.metrics"]
+    )
     with tempfile.TemporaryDirectory() as folder:
         mp.start_processes(
             _worker,
             (world_size, folder, function, arguments),
             nprocs=world_size,
-            start_method="spawn",
+            start_method="forkserver",
         )
         return [pickle.loads((Path(folder) / str(rank)).read_bytes()) for rank in range(world_size)]
 
