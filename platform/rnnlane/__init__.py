@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rnnlane.api.verbs import (
         baseline,
         compare,
+        ensemble,
         evaluate,
         init_experiment,
         list_runs,
@@ -47,6 +48,7 @@ __all__ = [
     "__version__",
     "baseline",
     "compare",
+    "ensemble",
     "evaluate",
     "experiment_from_mapping",
     "init_experiment",
@@ -68,6 +70,7 @@ _MODULES = {
     "rnnlane.api.verbs": (
         "baseline",
         "compare",
+        "ensemble",
         "evaluate",
         "init_experiment",
         "list_runs",

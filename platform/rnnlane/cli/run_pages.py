@@ -10,9 +10,11 @@ from rnnlane.config.paths import is_job
 
 if TYPE_CHECKING:
     from rnnlane.config.experiment import ExperimentConfig
+    from rnnlane.records.ensemble import EnsembleResult
     from rnnlane.records.results import BaselineResult, SearchResult, TrainResult
+    from rnnlane.records.seeds import SeedsResult
 
-    RunResult = TrainResult | BaselineResult | SearchResult
+    RunResult = TrainResult | SeedsResult | BaselineResult | SearchResult | EnsembleResult
 
 
 def store_option(config: ExperimentConfig, result: RunResult) -> str:

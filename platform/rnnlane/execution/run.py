@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
@@ -52,21 +52,67 @@ def execute_run(
     Ray must be connected if the experiment has workers. All checks precede the creation of the
     MLflow run.
     """
+    return run_checked(checked_work(config, prepared, events), record=record, events=events)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be trained, and where, after all checks.
+
+    Attributes:
+        config: the experiment, with counted workers.
+        prepared: its prepared data.
+        data: the same as training reads it.
+        shared: a reference to ``data`` in Ray's object store; None without workers.
+        gpus_per_worker: 0 or 1.
+        match: how much of the vocabulary has a pretrained vector; None if none are used.
+    """
+
+    config: ExperimentConfig
+    prepared: PreparedData
+    data: TrainingData
+    shared: Any
+    gpus_per_worker: float
+    match: VectorMatch | None
+
+    def params(self) -> dict[str, Any]:
+        """Of the MLflow run; nested."""
+        exclude = {"tracking", "description", "baseline"}
+        params = self.config.model_dump(mode="json", exclude=exclude)
+        del params["training"]["seeds"]  # a run is of one, or of those that its tag names
+        if self.match is not None:
+            params["model"]["matched_vector_share"] = round(self.match.share, 4)
+        return params
+
+
+def checked_work(config: ExperimentConfig, prepared: PreparedData, events: RunEvents) -> Work:
+    """Reads the data, and checks what can be checked before a run starts.
+
+    Raises:
+        RnnlaneError: the data, the cluster or its storage does not fit the experiment.
+    """
     config = cluster.with_counted_workers(config, events)
     data = training_data(config, prepared)
-    on_ray = config.runtime.max_workers > 0
-    use_gpu = on_ray and cluster.use_gpu(config.runtime)
-    if on_ray:
+    shared, use_gpu = None, False
+    if config.runtime.max_workers > 0:
+        import ray
+
+        use_gpu = cluster.use_gpu(config.runtime)
         check_storage(config)
-    params = config.model_dump(mode="json", exclude={"tracking", "description", "baseline"})
-    if (match := vector_match(data, prepared)) is not None:
+        shared = ray.put(data)
+    match = vector_match(data, prepared)
+    if match is not None:
         events.note(str(match))
-        params["model"]["matched_vector_share"] = round(match.share, 4)
+    return Work(config, prepared, data, shared, float(use_gpu), match)
+
+
+def run_checked(
+    work: Work, *, record: RunRecord, events: RunEvents, tags: Mapping[str, str] | None = None
+) -> TrainResult:
+    """Trains, tests and logs one run, which has these tags in MLflow too."""
+    config, prepared, data = work.config, work.prepared, work.data
     spec = describe_run(
-        config,
-        record,
-        params=params,
-        class_names=prepared.class_names,
+        config, record, params=work.params(), class_names=prepared.class_names, tags=tags
     )
     store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
@@ -77,13 +123,15 @@ def execute_run(
             run.tracker.link_search(search_run_id)
         run.events.stage("starting the workers")
         tracked = _TrackedEvents(run.events, run.tracker, metric=config.training.metric)
-        if on_ray:
-            import ray
-
+        if work.shared is not None:
             from rnnlane.execution.on_ray import train_on_ray
 
             outcome = train_on_ray(
-                config, ray.put(data), store=store, events=tracked, gpus_per_worker=float(use_gpu)
+                config,
+                work.shared,
+                store=store,
+                events=tracked,
+                gpus_per_worker=work.gpus_per_worker,
             )
         else:
             outcome = train_in_process(config, data, store=store, events=tracked)

@@ -21,7 +21,7 @@ from rnnlane.records.results import (
 if TYPE_CHECKING:
     from rnnlane.config.runtime import Device
     from rnnlane.execution.inventory import Inventory, Limits
-    from rnnlane.records.results import Promotion
+    from rnnlane.records.promotion import Promotion
     from rnnlane.tracking.store import RunSummary
 
 
@@ -76,12 +76,12 @@ def evaluate(
             check_same_data(prepared, summary)
         import numpy as np
 
+        from rnnlane.inference.ensemble import load_bundled
         from rnnlane.inference.evaluation import evaluate_file, evaluate_split
-        from rnnlane.inference.predictor import Predictor
         from rnnlane.reports.classes import describe_classes
 
         bundle = store.download_model(uri, summary.run_id, Path(scratch))
-        predictor = Predictor.load(bundle, device=group.device)
+        predictor = load_bundled(bundle, device=group.device)
     if data is not None:
         scores = evaluate_file(summary.run_id, data, config, predictor, events)
     else:

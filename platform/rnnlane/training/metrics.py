@@ -147,6 +147,20 @@ def score(
     return Scores(split.labels, predicted.astype(np.int64), per_row, last_class, summed)
 
 
+def scores_of(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> Scores:
+    """The scores of rows whose probabilities [N, C] are known."""
+    smallest = np.finfo(np.float32).tiny
+    of_truth = np.maximum(
+        probabilities[np.arange(len(labels)), labels].astype(np.float64), smallest
+    )
+    return Scores(
+        labels=labels,
+        predicted=probabilities.argmax(axis=1).astype(np.int64),
+        losses=-np.log(of_truth),
+        last_class=probabilities[:, -1].astype(np.float64),
+    )
+
+
 def summarize(scores: Scores, *, num_classes: int) -> dict[str, float]:
     """loss, accuracy, macro_f1, and roc_auc for two classes.
 

@@ -43,9 +43,9 @@ def test_a_newer_key_changes_no_identity_unless_it_is_set():
         "training.refit=false",
         "model.ngrams=null",
     )
-    # As they were before there were these keys.
+    # As they were before there were these keys; of a baseline, whose defaults have changed, not.
     assert config_fingerprint(config) == "bc406e11bc19e1b0"
-    assert baseline_fingerprint(config) == "a12b22d64f0d6129"
+    assert baseline_fingerprint(config) == "88b363012681e987"
     assert search_fingerprint(config) == "1233467899885d52"
     changes = ("training.label_smoothing=0.1", "training.ema=0.9", "training.refit=true")
     for setting in (*changes, "model.ngrams.bits=20"):
@@ -55,11 +55,18 @@ def test_a_newer_key_changes_no_identity_unless_it_is_set():
         assert baseline_fingerprint(other) == baseline_fingerprint(config)
 
 
+def test_a_group_is_of_every_identity():
+    config, other = tiny_experiment(SPACE), tiny_experiment(SPACE, "data.columns.group=g")
+    for identity in (config_fingerprint, baseline_fingerprint, search_fingerprint):
+        assert identity(other) != identity(config)
+
+
 @pytest.mark.parametrize(
     ("setting", "is_another"),
     [
         ("search.num_trials=99", False),
         ("search.time_budget_s=60", False),
+        ("search.ablation={}", False),
         ("search.algorithm=random", True),
         ("training.epochs=3", True),
     ],
