@@ -258,5 +258,7 @@ def completed(config: ExperimentConfig, params: Params, others: Params) -> Param
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
     *sections, leaf = key.split(".")
     for section in sections:
+        if values[section] is None:  # a section that is off, and that this key puts on
+            values[section] = {}
         values = values[section]
     values[leaf] = value

@@ -16,6 +16,7 @@ from rnnlane.config.space import (
 )
 from rnnlane.errors import ConfigError
 from support.spaces import DROPOUT, LAYERS, WIDE, experiment, refusal
+from support.tiny import tiny_experiment
 
 
 def drawn(config: ExperimentConfig, seed: int) -> dict:
@@ -216,3 +217,10 @@ def test_too_many_data_sets_are_refused_with_their_number():
     assert "at most 32 data sets" in error.message
     assert "33" in error.message
     assert error.where == "experiment search.space.text.max_length"
+
+
+def test_a_key_of_a_section_that_is_off_puts_it_on_in_a_trial():
+    config = tiny_experiment("search.space.model.ngrams.dropout=choice(0.1, 0.7)")
+    assert config.model.ngrams is None
+    trial = trial_experiment(config, {"model.ngrams.dropout": 0.7})
+    assert (trial.model.ngrams.dropout, trial.model.ngrams.bits) == (0.7, 20)

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from rnnlane.errors import DataError, TrainingError
+from rnnlane.errors import ConfigError, DataError, TrainingError
 from rnnlane.execution import run
 from rnnlane.execution.run import execute_run, training_data
 from rnnlane.execution.run_record import RunRecord
+from rnnlane.inference.evaluation import evaluate_split
 from rnnlane.inference.predictor import Predictor
 from rnnlane.records.refit import is_refit
 from rnnlane.tracking.history import HistoryLog
@@ -135,6 +136,26 @@ def test_a_refit_is_logged_served_and_continued_and_val_keeps_the_best_epochs_an
     np.testing.assert_array_equal(
         tracker.predictions["test"].probabilities, files["test"].probabilities
     )
+
+
+def test_a_model_with_ngrams_is_served_as_it_was_tested(tracker):
+    settings = ("model.ngrams={bits: 8, text_dropout: 0.2}", "training.ema=0.5")
+    result = execute(Remembered(), *settings, "training.refit=true")
+    served, test = Predictor.load(tracker.bundle), tiny_data().splits["test"]
+    found = served.predict_rows(test).probabilities
+    np.testing.assert_allclose(found, tracker.predictions["test"].probabilities, atol=1e-6)
+    evaluated = evaluate_split("run0", "test", test, served)
+    assert evaluated.metrics["accuracy"] == result.metrics["best"]["test/accuracy"]
+    assert evaluated.metrics["loss"] == pytest.approx(result.metrics["best"]["test/loss"])
+    explained = served.explain("w01 w02 new")
+    assert explained.base + sum(explained.shares) == pytest.approx(explained.log_odds, abs=0.02)
+
+
+def test_ngrams_of_too_many_buckets_are_refused_before_anything_starts(tracker):
+    prepared = tiny_prepared()
+    prepared.class_names = ("a", "b", "c")
+    with pytest.raises(ConfigError, match=r"but got 2\*\*26 x 3"):
+        training_data(tiny_experiment("model.ngrams.bits=26"), prepared)
 
 
 def test_a_run_of_a_search_s_winner_is_linked_with_the_search(tracker):
