@@ -2,6 +2,7 @@
 
 import json
 import signal
+import statistics
 import subprocess
 import sys
 
@@ -125,3 +126,64 @@ def test_a_search_interrupted_in_delivery_is_finished(home, folder):
     again = rnnlane(home, "tune", str(search), "--resume", "--json")
     assert "the search has already finished" in again.stderr
     assert json.loads(again.stdout) == only_record(home)["result"]
+
+
+DIE_IN_THE_SECOND = """
+def die_in_the_second(self, *arguments, _log=MlflowTracker.log_model, _calls=[], **options):
+    _calls.append(self)
+    return die() if len(_calls) == 2 else _log(self, *arguments, **options)
+
+MlflowTracker.log_model = die_in_the_second
+"""
+
+
+def test_seeds_whose_driver_was_killed_go_on_and_are_one_run_with_a_child_each(home, folder):
+    seeds = write_experiment(
+        folder, name="seeds", runtime={"num_workers": 0}, training={"epochs": 1, "seeds": 2}
+    )
+    done = run_changed(home, DIE_IN_THE_SECOND, "train", seeds)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    listed = rnnlane_json(home, "runs", "--trials")["runs"]
+    assert {run["name"]: run["status"] for run in listed} == {
+        "seeds": "KILLED",
+        "seeds-seed-0": "FINISHED",
+        "seeds-seed-1": "KILLED",
+    }
+    resumed = rnnlane(home, "train", str(seeds), "--resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "seed 0: has already finished" in resumed.stderr
+    told = [
+        [line for line in text.splitlines() if "train loss" in line]
+        for text in (done.stderr, resumed.stderr)
+    ]
+    assert told[1] == told[0][1:], "as it was, with its seconds: it is not trained again"
+    result = json.loads(resumed.stdout)
+
+    whole = only_run(home)
+    client = MlflowClient(result["tracking_uri"])
+    children = client.search_runs(
+        [whole.info.experiment_id], f"tags.`mlflow.parentRunId` = '{result['run_id']}'"
+    )
+    by_seed = {int(child.data.tags["rnnlane.seed"]): child for child in children}
+    assert {run["run_id"] for run in listed} == {
+        run.info.run_id for run in (whole, *by_seed.values())
+    }
+    assert whole.info.run_id == result["run_id"]
+    assert [run.info.status for run in (whole, *children)] == ["FINISHED"] * 3
+    assert "rnnlane.reason" not in whole.data.tags
+    for key in ("test/accuracy", "best/val/loss"):
+        values = [by_seed[seed].data.metrics[key] for seed in (0, 1)]
+        expected = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
+        names = (key, f"{key}_std", f"{key}_min", f"{key}_max")
+        assert [whole.data.metrics[name] for name in names] == pytest.approx(expected)
+    note = whole.data.tags["mlflow.note.content"]
+    assert [note.count(by_seed[seed].info.run_id) for seed in (0, 1)] == [1, 1]
+    assert "report.html" in {item.path for item in client.list_artifacts(whole.info.run_id)}
+    assert not (whole.outputs and whole.outputs.model_outputs)
+
+    asked = rnnlane(home, "predict", "A fine film.", "--json")
+    assert len(json.loads(asked.stdout)["predictions"]) == 1
+    best = by_seed[result["best_seed"]].info.run_id
+    assert f"this is the model of seed {result['best_seed']}" in asked.stderr
+    assert best[:8] in asked.stderr
+    assert whole.data.tags["rnnlane.best_seed_run"] == best
