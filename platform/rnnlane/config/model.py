@@ -42,7 +42,7 @@ class NgramConfig(Section):
         "train rows by heart, and nothing is left to learn from them.",
     )
     speed: PositiveFloat = Field(
-        10.0,
+        30.0,
         description="How many times as large the learning rate of the n-grams is as that of the "
         "rest, with adam and adamw.",
     )

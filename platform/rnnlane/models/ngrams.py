@@ -86,7 +86,11 @@ class NgramChannel(nn.Module):
         Returns:
             Logits, float32 [B, C].
         """
-        return self.logits(self.ratio * self.weight, buckets)
+        # Not of the whole table, which for a few short texts would take longer than the rest.
+        found = self.ratio[buckets] * self.weight[buckets]  # [B, G, C]
+        values = functional.pad(found.flatten(0, 1), (0, 0, 1, 0))
+        numbers = torch.arange(1, len(values), device=buckets.device).view_as(buckets)
+        return self.logits(values, numbers * (buckets > 0))
 
     def logits(self, values: Tensor, places: Tensor) -> Tensor:
         """As :meth:`forward`, of some buckets' values.
