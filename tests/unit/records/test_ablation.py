@@ -107,3 +107,12 @@ def test_values_that_differ_as_seeds_do_are_no_difference_seen():
     assert described["num_pairs"] == 3
     assert math.isclose(described["difference"], 0.0, abs_tol=1e-4)
     assert plain["recommended"] == "clip=none"
+
+
+def test_recorded_values_with_an_effect_are_told_apart():
+    """An LSTM under SGD on generated reviews, unclipped and clipped at 0.1 x mean."""
+    winner = setting("winner", 0.7029, 0.7155, 0.7155, clips=False)
+    clipped = setting("clip=0.1", 0.5272, 0.5188, 0.5105)
+    found = ablation(winner, clipped)
+    assert found.verdict(clipped) == "worse"
+    assert found.recommended is winner
