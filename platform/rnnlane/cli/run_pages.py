@@ -10,9 +10,10 @@ from rnnlane.config.paths import is_job
 
 if TYPE_CHECKING:
     from rnnlane.config.experiment import ExperimentConfig
+    from rnnlane.records.pretraining import PretrainResult
     from rnnlane.records.results import BaselineResult, SearchResult, TrainResult
 
-    RunResult = TrainResult | BaselineResult | SearchResult
+    RunResult = TrainResult | BaselineResult | PretrainResult | SearchResult
 
 
 def store_option(config: ExperimentConfig, result: RunResult) -> str:

@@ -15,7 +15,9 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_NOT_COMPUTED = {"runtime", "tracking", "description", "baseline"}
+_NOT_COMPUTED = {"runtime", "tracking", "description", "baseline", "pretraining"}
+# Of the shape of a model, what a language model shares with a classifier.
+SHAPE = ("cell", "embedding_dim", "hidden_size", "num_layers", "bidirectional")
 _BUDGETS = {
     "num_trials",
     "time_budget_s",
@@ -31,15 +33,33 @@ def config_fingerprint(config: ExperimentConfig) -> str:
     """Identity of what an experiment computes.
 
     Leaves out ``runtime`` and ``tracking`` (where it runs and is logged), so that a run can be
-    resumed with other workers, ``baseline``, ``search`` and ``description``.
+    resumed with other workers, ``baseline``, ``search``, ``pretraining`` and ``description``.
     """
-    return fingerprint(config.model_dump(mode="json", exclude=_NOT_COMPUTED | {"search"}))
+    computed = config.model_dump(mode="json", exclude=_NOT_COMPUTED | {"search"})
+    return fingerprint(_without_unused(computed))
+
+
+def pretraining_fingerprint(config: ExperimentConfig) -> str:
+    """Identity of what `rnnlane pretrain` computes of an experiment."""
+    read = {"name", "data", "text", "pretraining"}
+    computed = config.model_dump(mode="json", include=read)
+    shape = {key: getattr(config.model, key) for key in SHAPE}
+    seeds = [config.seed, config.training_seed]
+    return fingerprint({"kind": "pretraining", **computed, "model": shape, "seeds": seeds})
+
+
+def _without_unused(values: dict[str, Any]) -> dict[str, Any]:
+    """Without what only pretraining reads, and a start that is not asked for."""
+    del values["data"]["unlabeled"]
+    if "model" in values and values["model"]["init_from"] is None:
+        del values["model"]["init_from"]
+    return values
 
 
 def baseline_fingerprint(config: ExperimentConfig) -> str:
     """Identity of an experiment's baseline; does not depend on model or training settings."""
     fitted = {"name", "seed", "data", "text", "inference", "baseline", "sample_text"}
-    return fingerprint(config.model_dump(mode="json", include=fitted))
+    return fingerprint(_without_unused(config.model_dump(mode="json", include=fitted)))
 
 
 def search_fingerprint(config: ExperimentConfig) -> str:

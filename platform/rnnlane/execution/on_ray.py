@@ -43,7 +43,7 @@ from rnnlane.ray_cluster.internals_train import (
 from rnnlane.ray_cluster.session import call_when_ended
 from rnnlane.records.events import RunEvents
 from rnnlane.training.checkpoint import BEST
-from rnnlane.training.loop import Outcome
+from rnnlane.training.loop import Outcome, Work, run_training
 from rnnlane.training.memory import TORCH_VARIABLES
 
 ELASTIC_START_TIMEOUT_S = "20"
@@ -58,10 +58,11 @@ def train_on_ray(
     store: CheckpointStore,
     events: RunEvents,
     gpus_per_worker: float,
+    work: Work = run_training,
 ) -> Outcome:
     """Trains on ``runtime.num_workers`` Ray Train workers; Ray must be connected.
 
-    ``data`` is a reference to the TrainingData in Ray's object store.
+    ``data`` is a reference to the TrainingData in Ray's object store, ``work`` the training loop.
 
     Ray Train's own restarts are off, because they cover only some kinds of failure. After any
     failure training starts again from the newest checkpoint, up to ``runtime.max_restarts`` times.
@@ -83,7 +84,12 @@ def train_on_ray(
         _wait_for_nodes(config.runtime, gpus_per_worker, events)
         try:
             return _attempt(
-                config, data, store=store, events=events, gpus_per_worker=gpus_per_worker
+                config,
+                data,
+                store=store,
+                events=events,
+                gpus_per_worker=gpus_per_worker,
+                work=work,
             )
         except (TrainingFailedError, RayError, OSError) as error:
             nodes = cluster.note_lost_nodes(nodes, events)
@@ -111,6 +117,7 @@ def _attempt(
     store: CheckpointStore,
     events: RunEvents,
     gpus_per_worker: float,
+    work: Work,
 ) -> Outcome:
     """One ``TorchTrainer.fit()`` from the newest checkpoint on."""
     with _inbox(events) as inbox:
@@ -120,6 +127,7 @@ def _attempt(
             "inbox": inbox,
             "start": _checkpoint_files(store),
             "checkpoints": store.root,
+            "work": work,
         }
         name = store.next_attempt()
         trainer = _trainer(

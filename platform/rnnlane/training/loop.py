@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
+from rnnlane.models.from_language_model import apply_pretrained
 from rnnlane.models.gpu_speed import slow_on_gpus
 from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
@@ -51,6 +52,8 @@ class TrainingData:
         vectors: pretrained vectors float32 [V, E] and which tokens have one: bool [V].
         class_names: by label; without them classes cannot have weights.
         row_keys: of val and test, uint64 [N] each; without them no predictions are kept.
+        start: weights of a language model that a classifier starts from.
+        token_counts: occurrences of each token id in what is learned from; for a language model.
     """
 
     splits: dict[str, EncodedSplit]
@@ -59,6 +62,8 @@ class TrainingData:
     vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]] | None = None
     class_names: tuple[str, ...] = ()
     row_keys: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
+    start: Mapping[str, Tensor] | None = None
+    token_counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,21 @@ class Outcome:
     clip: dict[str, Any]
     confusions: dict[str, npt.NDArray[np.int64]] = field(repr=False)
     predictions: dict[str, Predictions] = field(default_factory=dict, repr=False)
+
+
+class Work(Protocol):
+    """A training loop: of a classifier, or of a language model."""
+
+    def __call__(
+        self,
+        config: ExperimentConfig,
+        data: TrainingData,
+        *,
+        group: WorkerGroup,
+        events: RunEvents,
+        start: Path | None = None,
+    ) -> Outcome:
+        """See :func:`run_training`."""
 
 
 def run_training(
@@ -128,7 +148,7 @@ def run_training(
         checkpointer = Checkpointer(model, optimizer, events, every_s=training.checkpoint_every_s)
         total = training.epochs * feed.num_steps
 
-        while not _is_over(training, state.history):
+        while not is_over(training, state.history):
             in_flight = StepsInFlight(default_limit(group.device))
             monitor = EpochMonitor(state, training, num_steps=feed.num_steps, events=events)
             before = (state.epoch - 1) * feed.num_steps
@@ -149,14 +169,14 @@ def run_training(
             state.end_epoch(record | _validate(model, data, group))
             if best_epoch(training.metric, state.history) == len(state.history) - 1:
                 best = copied_weights(model)
-            if asked or _is_over(training, state.history):
+            if asked or is_over(training, state.history):
                 checkpointer.save(state, best)
             events.epoch(state.history)
         assert best is not None
         return _tested_outcome(config, model, data, group, state=state, best=best)
 
 
-def _is_over(training: TrainingConfig, history: list[dict[str, float]]) -> bool:
+def is_over(training: TrainingConfig, history: list[dict[str, float]]) -> bool:
     """Whether a run trains no further epoch."""
     return len(history) >= training.epochs or should_stop(training, history)
 
@@ -193,6 +213,8 @@ def _initial_model(
     )
     if data.vectors is not None:
         apply_vectors(model, *data.vectors)
+    if data.start is not None:
+        apply_pretrained(model, data.start)
     model = model.to(group.device)
     for tensor in model.state_dict().values():
         # CPUs of different kinds need not generate the same numbers from the same seed.

@@ -7,11 +7,11 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from rnnlane.config.data import Columns
 from rnnlane.data.sources.base import DownloadProgress, FileSource
@@ -30,8 +30,9 @@ URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
 PATH_VARIABLE = "RNNLANE_IMDB"
 REVIEW_FOLDERS = ("test/neg", "test/pos", "train/neg", "train/pos")
+UNLABELED_FOLDERS = ("train/unsup",)
 
-_REVIEW = re.compile(r"(?:\./)?(?:aclImdb/)?(train|test)/(neg|pos)/[^/]+\.txt")
+_REVIEW = re.compile(r"(?:\./)?(?:aclImdb/)?((?:train|test)/\w+)/[^/]+\.txt")
 _DRAIN_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 _TAR_MAGIC, _TAR_MAGIC_AT, _TAR_BLOCK_BYTES = b"ustar", 257, 512
@@ -48,6 +49,13 @@ class ImdbSource(FileSource):
     )
 
     location_keys: ClassVar[tuple[str, ...]] = ("path",)
+    _folders: tuple[str, ...] = PrivateAttr(REVIEW_FOLDERS)
+
+    def without_labels(self) -> ImdbSource:
+        """The 50,000 reviews without a label, which are beside those with one."""
+        other = self.model_copy()
+        other._folders = UNLABELED_FOLDERS
+        return other
 
     @property
     def has_official_test(self) -> bool:
@@ -88,10 +96,10 @@ class ImdbSource(FileSource):
                 return [source_file(info, root=path)]
             if not path.is_folder():
                 raise not_found(location, path, key=f"data.source.{key}")
-            root = reviews_root(path)
+            root = reviews_root(path, self._folders)
             return [
                 source_file(info, root=root)
-                for folder in REVIEW_FOLDERS
+                for folder in self._folders
                 for info in files_in(root / folder, lambda path: path.endswith(".txt"))
             ]
 
@@ -101,7 +109,7 @@ class ImdbSource(FileSource):
             with readable_errors(str(file.path)):
                 yield read_review(file.path, name=file.name)
         else:
-            yield from read_archive(file.path)
+            yield from read_archive(file.path, self._folders)
 
 
 def cached_archive() -> Path:
@@ -109,17 +117,17 @@ def cached_archive() -> Path:
     return user_cache() / "aclImdb_v1.tar.gz"
 
 
-def reviews_root(folder: StoragePath) -> StoragePath:
+def reviews_root(folder: StoragePath, folders: Sequence[str] = REVIEW_FOLDERS) -> StoragePath:
     """The folder that holds ``train`` and ``test``: the one given, or ``aclImdb`` in it.
 
     Raises:
-        DataError: one of the four folders of reviews is missing.
+        DataError: one of the folders of reviews is missing.
     """
     root = folder / "aclImdb" if (folder / "aclImdb").is_folder() else folder
-    missing = [name for name in REVIEW_FOLDERS if not (root / name).is_folder()]
+    missing = [name for name in folders if not (root / name).is_folder()]
     if missing:
         raise DataError(
-            f"an extracted IMDB folder holds {', '.join(REVIEW_FOLDERS)}, but these are missing: "
+            f"an extracted IMDB folder holds {', '.join(folders)}, but these are missing: "
             f"{', '.join(missing)}",
             where=str(root),
             remedy=f"extract the archive again, or name the archive itself ({URL})",
@@ -137,12 +145,11 @@ def read_review(file: StoragePath, *, name: str) -> RawRow:
     Raises:
         OSError: it cannot be read.
     """
-    split, label, _ = name.split("/")
-    return RawRow(file.read_bytes(), label, official_test=split == "test")
+    return _review(file.read_bytes(), name.rpartition("/")[0])
 
 
-def read_archive(file: StoragePath) -> Iterator[RawRow]:
-    """The labeled reviews of the archive, in its order; nothing is written to disk.
+def read_archive(file: StoragePath, folders: Sequence[str] = REVIEW_FOLDERS) -> Iterator[RawRow]:
+    """The reviews of some folders of the archive, in its order; nothing is written to disk.
 
     Raises:
         DataError: it is not a tar archive, ends early, holds a path that leaves it, or no reviews.
@@ -150,7 +157,7 @@ def read_archive(file: StoragePath) -> Iterator[RawRow]:
     num_reviews = 0
     try:
         with file.filesystem.open_input_file(file.path) as stream:
-            for row in _reviews(stream, where=str(file)):
+            for row in _reviews(stream, folders, where=str(file)):
                 num_reviews += 1
                 yield row
     except (EOFError, tarfile.ReadError, zlib.error, gzip.BadGzipFile) as error:
@@ -159,13 +166,19 @@ def read_archive(file: StoragePath) -> Iterator[RawRow]:
         raise storage_error(error, where=str(file)) from None
     if not num_reviews:
         raise DataError(
-            "the archive holds no aclImdb/{train,test}/{neg,pos}/*.txt",
+            f"the archive holds no review in {', '.join(f'aclImdb/{name}' for name in folders)}",
             where=str(file),
             remedy=f"name the published archive ({URL})",
         )
 
 
-def _reviews(stream: Any, *, where: str) -> Iterator[RawRow]:
+def _review(text: bytes, folder: str) -> RawRow:
+    split, _, label = folder.partition("/")
+    is_labeled = folder in REVIEW_FOLDERS
+    return RawRow(text, label if is_labeled else None, official_test=split == "test")
+
+
+def _reviews(stream: Any, folders: Sequence[str], *, where: str) -> Iterator[RawRow]:
     start = stream.read(_TAR_BLOCK_BYTES)
     stream.seek(0)
     compressed = start.startswith(_GZIP_MAGIC)
@@ -179,14 +192,14 @@ def _reviews(stream: Any, *, where: str) -> Iterator[RawRow]:
             archive.members.clear()  # type: ignore[attr-defined]
             _refuse_unsafe(member, where=where)
             match = _REVIEW.fullmatch(member.name)
-            if match is None:
+            if match is None or match[1] not in folders:
                 continue
             content = archive.extractfile(member) if member.isreg() else None
             if content is None:
                 raise DataError(
                     f"a review must be a plain file, but {member.name!r} is not", where=where
                 )
-            yield RawRow(content.read(), match[2], official_test=match[1] == "test")
+            yield _review(content.read(), match[1])
     # tarfile stops at its own end mark; gzip's checksum comes after it.
     while plain.read(_DRAIN_BYTES):
         pass

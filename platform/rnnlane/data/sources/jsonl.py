@@ -33,7 +33,11 @@ class JsonlSource(TextFileSource):
         texts, name = columns.texts, columns.label
         for where, record in self._records(file):
             text = _text(record, texts, where=where)
-            label = class_name_of(value_at(record, name), where=f"{where} {name}")
+            label = (
+                None
+                if name is None
+                else class_name_of(value_at(record, name), where=f"{where} {name}")
+            )
             row_id = _id(record, columns.id, where=where) if columns.id is not None else None
             yield RawRow(encoded(text), label, row_id)
 
@@ -47,9 +51,10 @@ class JsonlSource(TextFileSource):
         num_rows = super().check_file(file, columns, max_repaired=max_repaired)
         if not num_rows:
             return 0
-        needed = dict.fromkeys(columns.texts, "text") | {columns.label: "label"}
-        if columns.id is not None:
-            needed[columns.id] = "id"
+        needed = dict.fromkeys(columns.texts, "text")
+        for role, name in (("label", columns.label), ("id", columns.id)):
+            if name is not None:
+                needed[name] = role
         keys: dict[str, None] = {}
         for _, record in self._records(file.path):
             needed = {n: role for n, role in needed.items() if value_at(record, n) is None}

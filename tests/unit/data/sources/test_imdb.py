@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlane.config.data import DataConfig
+from rnnlane.config.data import Columns, DataConfig
 from rnnlane.data.sources import download, imdb
 from rnnlane.data.sources.base import source_of
 from rnnlane.data.sources.rows import RawRow
@@ -145,7 +145,7 @@ def test_a_truncated_archive_is_refused_wherever_it_ends(
         (b"", "empty file"),
         (b"no archive at all" * 100, "not a readable tar archive"),
         (b"text,label\na,1\n", "not a readable tar archive"),
-        (archive_of({"aclImdb/README": b"x"}), "holds no aclImdb"),
+        (archive_of({"aclImdb/README": b"x"}), "holds no review in aclImdb"),
     ],
 )
 def test_a_file_that_is_no_imdb_archive_is_refused(
@@ -188,3 +188,14 @@ def test_a_missing_archive_is_named(tmp_path: Path) -> None:
     config = DataConfig.model_validate({"source": {"kind": "imdb", "path": str(tmp_path / "no")}})
     with pytest.raises(DataError, match="no such file or folder"):
         source_of(config).list_files()
+
+
+def test_its_unlabeled_reviews_are_those_of_unsup(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path, archive_of(REVIEWS))
+    for path in (archive, write_folder(tmp_path / "extracted")):
+        source = source_of(
+            DataConfig.model_validate({"source": {"kind": "imdb", "path": str(path)}})
+        )
+        tasks = source.without_labels().read_tasks(Columns())
+        assert [row for task in tasks for row in task()] == [RawRow(b"no label", None)]
+        assert len([row for task in source.read_tasks(Columns()) for row in task()]) == len(ROWS)
