@@ -4,6 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Two test files at a time: most of their seconds are processes that start and wait.
 TWO_FILES := -n 2 --dist loadfile
+# Importing all the others takes each process most of a minute.
+SLOW := tests/integration tests/gpu tests/unit/cluster
 
 .PHONY: setup demo docs test test-slow test-hosts test-gpu test-failed lint bench pictures clean
 
@@ -27,14 +29,14 @@ test: $(READY)
 	$(BIN)/python -m pytest $(TWO_FILES) -m "not slow and not gpu"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest $(TWO_FILES) -m "slow and not gpu and not hosts"
+	$(BIN)/python -m pytest $(TWO_FILES) -m "slow and not gpu and not hosts" $(SLOW)
 
 # What failed last, one test at a time: two files at a time can be too much for a busy machine.
 test-failed: $(READY)
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 test-hosts: $(READY)
-	$(BIN)/python -m pytest -m hosts
+	$(BIN)/python -m pytest -m hosts tests/cluster
 
 # Says that it skipped, and why, where there is no GPU.
 test-gpu: $(READY)

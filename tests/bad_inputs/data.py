@@ -164,7 +164,7 @@ DATA = (
     ),
     Bad(
         "one column for text and label",
-        "x.yaml:2 data.columns: text, label and id must be different columns, but got 'a'",
+        "x.yaml:2 data.columns: text, label, id and group must be different columns, but got 'a'",
         yaml=source(data={"columns": {"text": "a", "label": "a"}}),
         files={"a.csv": GOOD},
     ),

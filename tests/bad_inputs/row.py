@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.command import command_environment
+from support.forked import rnnlane_forked
 
 GENERATED = "name: x\ndata:\n  source: {kind: generated}\n"
 
@@ -49,15 +50,8 @@ class Bad:
         before = _contents(folder)
         home = folder / "home"
         overrides = [part for item in self.sets for part in ("--set", item)]
-        done = subprocess.run(
-            [sys.executable, "-m", "rnnlane", *self.args, *overrides],
-            check=False,
-            env=command_environment(home, **environment, **self.env),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
+        done = self._run(
+            [*self.args, *overrides], folder, command_environment(home, **environment, **self.env)
         )
         printed = done.stderr.rstrip("\n")
         assert done.returncode == self.code, printed
@@ -66,6 +60,22 @@ class Bad:
         assert re.fullmatch(expected.replace("…", ".*"), printed), printed
         left = {name: size for name, size in _contents(folder).items() if name not in before}
         assert not left, f"left behind: {left}"
+
+    def _run(
+        self, arguments: list[str], folder: Path, environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        if not (self.env or self.needs_ray):
+            return rnnlane_forked(*arguments, env=environment, cwd=folder)
+        return subprocess.run(
+            [sys.executable, "-m", "rnnlane", *arguments],
+            check=False,
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
 
 def _contents(folder: Path) -> dict[str, int]:

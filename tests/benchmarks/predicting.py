@@ -102,7 +102,7 @@ def plain_predict(
     answers: list[int] = []
     for start in range(0, len(texts), 32):
         rows = [
-            vocabulary.encode(tokens_of(text), max_length=max_length, keep="head")
+            vocabulary.encode(tokens_of(text), max_length=max_length, keep="head").token_ids
             for text in texts[start : start + 32]
         ]
         lengths = np.array([len(tokens) for tokens in rows])

@@ -17,13 +17,10 @@ TOO_LARGE = {
     "gpu": ("model.hidden_size", 16_384),
 }
 
-pytestmark = pytest.mark.parametrize(
-    "device", [pytest.param("cpu", marks=pytest.mark.slow), on_gpu("gpu")]
-)
 
-
+@pytest.mark.parametrize("device", [on_gpu("gpu")])
 def test_train_evaluate_and_predict(tmp_path, device):
-    """One worker under Ray Train: on a GPU that is a group of one, joined by NCCL."""
+    """One worker under Ray Train: a group of one, joined by NCCL."""
     home = tmp_path / "home"
     file = write_experiment(tmp_path, runtime={"num_workers": 1, "device": device})
     found = rnnlane_json(home, "train", str(file))
@@ -54,6 +51,7 @@ def assert_close(found: Any, expected: Any) -> None:
         assert found == expected
 
 
+@pytest.mark.parametrize("device", [pytest.param("cpu", marks=pytest.mark.slow), on_gpu("gpu")])
 def test_four_trials_share_a_gpu_and_one_without_memory_fails_alone(tmp_path, device):
     key, value = TOO_LARGE[device]
     search = {

@@ -14,7 +14,6 @@ from mlflow import MlflowClient
 from support.command import checkpoints, command_environment, wait_until, write_experiment
 from support.nodes import RayNodes
 from support.recorded_rows import assert_every_row_once_an_epoch
-from support.weights import weights_of
 
 pytestmark = pytest.mark.slow
 
@@ -50,13 +49,12 @@ def nodes(folder):
 class Run:
     """A run under way, whose workers write down what they take."""
 
-    def __init__(self, folder: Path, nodes: RayNodes, name: str, *, slow: bool = True, **runtime):
+    def __init__(self, folder: Path, nodes: RayNodes, name: str, **runtime):
         self.home, self.records = folder / name, folder / f"{name}-records"
         self.log = folder / f"{name}.log"
         self.seen: set[str] = set()
         self.records.mkdir()
-        if slow:
-            (self.records / "slow").touch()
+        (self.records / "slow").touch()
         experiment = write_experiment(folder, name=name, runtime=runtime, **{**CHANGES, "seed": 1})
         environment = command_environment(self.home, RECORD_FOLDER=str(self.records))
         with self.log.open("w") as log:
@@ -124,24 +122,4 @@ def test_an_elastic_run_goes_on_with_fewer_and_grows_again(nodes, folder):
     assert_every_row_once_an_epoch(run.records, result, epochs=EPOCHS)
     assert_one_whole_mlflow_run(result)
     assert_every_machine_is_in_mlflow(result)
-    nodes.kill(node)
-
-
-def test_a_fixed_size_waits_for_the_node_and_ends_with_the_same_weights(nodes, folder):
-    node = nodes.add()
-    plain = Run(folder, nodes, "plain", slow=False, num_workers=2, device="cpu")
-    expected = plain.result()
-    run = Run(folder, nodes, "fixed", num_workers=2, device="cpu")
-    run.wait_for_workers(2)
-    wait_until(lambda: len(checkpoints(run.home)) > 1, what="checkpoints")
-    nodes.kill(node)
-    wait_until(lambda: "restart 1 of 3" in run.log.read_text(), what="the note of a restart")
-    node = nodes.add()
-    result = run.result()
-    found, wanted = weights_of(result), weights_of(expected)
-    assert found.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        assert (found[name] == tensor).all(), name
-    assert_every_row_once_an_epoch(run.records, result, epochs=EPOCHS)
-    assert_one_whole_mlflow_run(result)
     nodes.kill(node)

@@ -21,7 +21,6 @@ from support.search import (
     is_in_mid_search,
     mark_checkpoints,
     mlflow_runs,
-    resume,
     run_folder,
     stored_trials,
     table,
@@ -68,56 +67,105 @@ def answer(log):
     return json.loads(next(line for line in log.read_text().splitlines() if line[:1] == "{"))
 
 
-def start(home, experiment):
-    log = home.parent / f"{home.name}.log"
-    driver = start_rnnlane(home, log, "tune", str(experiment), "--json")
-    wait_until(lambda: is_in_mid_search(home) or driver.poll() is not None, what="mid-search")
-    assert driver.poll() is None, log.read_text()
+def start(home, experiment, *options):
+    """Starts the search or goes on with it; returns in mid-search, after a new epoch."""
+    num_before = num_epochs(home)
+    log = home.parent / f"{home.name}-{num_before}.log"
+    driver = start_rnnlane(home, log, "tune", str(experiment), "--json", *options)
+    wait_for_an_epoch(home, driver, log, num_before)
     return driver, log
 
 
-def resume_and_compare(home, experiment, expected):
-    """Goes on with a search that was cut off, which must equal one that was not."""
-    before = stored_trials(run_folder(home))
-    num_saved = mark_checkpoints(home, elapsed_s=MARK_S)
-    result, told = resume(home, experiment)
-    after = stored_trials(result["run_folder"])
-    assert_went_on_from(before, after)
-    assert "continuing: " in told
-    cut_off = [number for number, trial in enumerate(before) if trial.end == "running"]
-    assert len(cut_off) == 1
-    trial = after[cut_off[0]]
-    num_known = len(before[cut_off[0]].history)
-    new = trial.history[num_known:]
-    marked = [record for record in new if record["time/epoch_s"] >= MARK_S]
-    # Its next epoch went on from the checkpoint, unless it was the verdict that was missing; or the
-    # checkpoint lacks epochs that are known, which are trained again, but not told again.
-    assert num_saved > 0
-    assert len(marked) == (0 if num_saved < num_known else min(1, len(new)))
-    assert table(result) == table(expected)
-    assert result["epochs_trained"] == expected["epochs_trained"]
+def num_epochs(home):
+    folder = run_folder(home)
+    return sum(len(trial.history) for trial in stored_trials(folder)) if folder else 0
+
+
+def wait_for_an_epoch(home, driver, log, num_before):
+    def is_there():
+        assert driver.poll() is None, log.read_text()
+        return is_in_mid_search(home) and num_epochs(home) > num_before
+
+    wait_until(is_there, what=f"mid-search: {log}")
+
+
+class CutOff:
+    """What a search had when it was cut off; the epoch under way is marked in its checkpoint."""
+
+    def __init__(self, home):
+        self.trials = stored_trials(run_folder(home))
+        self.num_saved = mark_checkpoints(home, elapsed_s=MARK_S)
+
+    def assert_continued(self, home, log):
+        """No epoch was trained again, and the trial under way went on from its checkpoint."""
+        after = stored_trials(run_folder(home))
+        assert_went_on_from(self.trials, after)
+        assert "continuing: " in log.read_text()
+        (number,) = [n for n, trial in enumerate(self.trials) if trial.end == "running"]
+        num_known = len(self.trials[number].history)
+        new = after[number].history[num_known:]
+        marked = [record for record in new if record["time/epoch_s"] >= MARK_S]
+        # Unless it was the verdict that was missing; or the checkpoint lacks epochs that are known,
+        # which are trained again, but not told again.
+        assert self.num_saved > 0
+        assert len(marked) == (0 if self.num_saved < num_known else min(1, len(new)))
+
+
+def assert_killed(home):
+    """MLflow has the search and its trial under way as killed."""
+    parent, children = mlflow_runs(f"sqlite:///{home}/mlflow.db")
+    assert parent.info.status == "KILLED"
+    ends = [trial.end for trial in stored_trials(run_folder(home))]
+    statuses = [children[key].info.status for key in sorted(children)]
+    assert statuses == ["FINISHED" if end == "finished" else "KILLED" for end in ends]
+
+
+def cut_off(way, home, driver, log):
+    """Ends a search in one of the ways in which it may be cut off."""
+    if way == "driver":
+        trials = trial_processes(driver.pid)
+        driver.kill()
+        driver.wait(timeout=30)
+        # Until Ray ends it, a trial without a driver may finish its epoch and write a checkpoint.
+        psutil.wait_procs(trials, timeout=60)
+    elif way == "everything":
+        kill_everything(driver)
+        statuses = {run["status"] for run in rnnlane_json(home, "runs")["runs"]}
+        assert "RUNNING" not in statuses
+        assert "KILLED" in statuses
+    else:
+        if way == "SIGINT":
+            # As a terminal does: Ctrl-C goes to all that the command has started.
+            os.killpg(driver.pid, signal.SIGINT)
+        else:
+            driver.send_signal(signal.SIGTERM)
+        assert driver.wait(timeout=120) == 130, log.read_text()
+        assert "--resume" in log.read_text()
+        assert_killed(home)
+
+
+@pytest.mark.parametrize("ways", [("SIGINT", "driver"), ("SIGTERM", "everything")], ids="-".join)
+def test_a_search_that_is_cut_off_and_resumed_ends_as_an_uninterrupted_one(
+    uninterrupted, folder, experiment, ways
+):
+    home = folder / "-".join(ways)
+    driver, log = start(home, experiment)
+    cut_off(ways[0], home, driver, log)
+    first = CutOff(home)
+    driver, log = start(home, experiment, "--resume")
+    cut_off(ways[1], home, driver, log)
+    first.assert_continued(home, log)
+    second = CutOff(home)
+    done = home.parent / f"{home.name}-end.log"
+    assert (
+        start_rnnlane(home, done, "tune", str(experiment), "--json", "--resume").wait(timeout=300)
+        == 0
+    ), done.read_text()
+    second.assert_continued(home, done)
+    result = answer(done)
+    assert table(result) == table(uninterrupted)
+    assert result["epochs_trained"] == uninterrupted["epochs_trained"]
     assert_mlflow_tells_the_truth(result)
-
-
-def test_a_search_can_be_resumed_after_its_driver_was_killed(uninterrupted, folder, experiment):
-    home = folder / "driver"
-    driver, _ = start(home, experiment)
-    trials = trial_processes(driver.pid)
-    driver.kill()
-    driver.wait(timeout=30)
-    # Until Ray ends it, a trial without a driver may finish its epoch and write a checkpoint.
-    psutil.wait_procs(trials, timeout=60)
-    resume_and_compare(home, experiment, uninterrupted)
-
-
-def test_a_search_can_be_resumed_after_everything_was_killed(uninterrupted, folder, experiment):
-    home = folder / "everything"
-    driver, _ = start(home, experiment)
-    kill_everything(driver)
-    statuses = {run["status"] for run in rnnlane_json(home, "runs")["runs"]}
-    assert "RUNNING" not in statuses
-    assert "KILLED" in statuses
-    resume_and_compare(home, experiment, uninterrupted)
 
 
 def test_a_search_ends_as_if_no_trial_had_been_killed(uninterrupted, folder, experiment):
@@ -125,31 +173,10 @@ def test_a_search_ends_as_if_no_trial_had_been_killed(uninterrupted, folder, exp
     driver, log = start(home, experiment)
     for process in trial_processes(driver.pid):
         process.kill()
-    assert driver.wait(timeout=600) == 0, log.read_text()
+    assert driver.wait(timeout=300) == 0, log.read_text()
     result = answer(log)
     assert table(result) == table(uninterrupted)
     assert_mlflow_tells_the_truth(result)
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_an_interrupted_search_says_killed_and_can_be_resumed(
-    uninterrupted, folder, experiment, sent
-):
-    home = folder / sent.name
-    driver, log = start(home, experiment)
-    if sent == signal.SIGINT:
-        # As a terminal does: Ctrl-C goes to all that the command has started.
-        os.killpg(driver.pid, sent)
-    else:
-        driver.send_signal(sent)
-    assert driver.wait(timeout=120) == 130, log.read_text()
-    assert "--resume" in log.read_text()
-    parent, children = mlflow_runs(f"sqlite:///{home}/mlflow.db")
-    assert parent.info.status == "KILLED"
-    ends = [trial.end for trial in stored_trials(run_folder(home))]
-    statuses = [children[key].info.status for key in sorted(children)]
-    assert statuses == ["FINISHED" if end == "finished" else "KILLED" for end in ends]
-    resume_and_compare(home, experiment, uninterrupted)
 
 
 def test_a_trial_whose_loss_is_not_finite_fails_and_the_search_goes_on(folder):
@@ -180,7 +207,7 @@ def test_a_trial_whose_loss_is_not_finite_fails_and_the_search_goes_on(folder):
 
 def test_a_trial_whose_process_is_killed_again_and_again_fails_alone(folder, experiment):
     home = folder / "again"
-    driver, log = start(home, experiment)
+    driver, log = start(home, experiment, "--set", "search.num_trials=4")
     doomed = len(stored_trials(run_folder(home))) - 1
 
     def kill_until_failed():
@@ -192,9 +219,9 @@ def test_a_trial_whose_process_is_killed_again_and_again_fails_alone(folder, exp
         return False
 
     wait_until(kill_until_failed, what="the trial's end")
-    assert driver.wait(timeout=600) == 0, log.read_text()
+    assert driver.wait(timeout=300) == 0, log.read_text()
     result = answer(log)
-    assert (result["num_trials"], result["num_failed"]) == (8, 1)
+    assert (result["num_trials"], result["num_failed"]) == (4, 1)
     assert stored_trials(result["run_folder"])[doomed].end == "failed"
     assert_mlflow_tells_the_truth(result)
     _, children = mlflow_runs(result["tracking_uri"])

@@ -1,15 +1,16 @@
 """Whole runs of the tiny task."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from rnnlane.config import ExperimentConfig
-from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.encoded import EncodedSplit, appended
 from rnnlane.models.classifier import build_model
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.loop import Outcome, run_training
+from rnnlane.training.loop import TRAIN_AND_VAL, Outcome, run_training
 from rnnlane.training.metrics import Scores, score
 from support.events import Remembered
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment, tiny_split
@@ -32,10 +33,11 @@ def tiny_feed(
 
 
 def trained(*overrides: str, events=None, start=None, group=ALONE, num_classes=2) -> Outcome:
-    config = tiny_experiment(*overrides)
-    return run_training(
-        config, tiny_data(num_classes), group=group, events=events or Remembered(), start=start
-    )
+    config, data = tiny_experiment(*overrides), tiny_data(num_classes)
+    if config.training.refit:
+        union = appended(data.splits["train"], data.splits["val"])
+        data = replace(data, splits={**data.splits, TRAIN_AND_VAL: union})
+    return run_training(config, data, group=group, events=events or Remembered(), start=start)
 
 
 def timeless(history: list[dict[str, float]]) -> list[dict[str, float]]:

@@ -15,8 +15,6 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from support.command import rnnlane
-
 # One trial at a time, three rungs; a trial that is not cut short takes about a second.
 SMALL: dict[str, Any] = {
     "name": "small-search",
@@ -181,13 +179,6 @@ def assert_went_on_from(before: list[StoredTrial], after: list[StoredTrial]) -> 
         assert later.params == earlier.params
         if earlier.end != "running":
             assert later == earlier
-
-
-def resume(home: Path, experiment: Path, *overrides: str) -> tuple[dict[str, Any], str]:
-    """``rnnlane tune --resume``: its JSON result and its messages."""
-    done = rnnlane(home, "tune", str(experiment), "--resume", "--json", *overrides, timeout_s=600)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
 
 
 def ray_processes(*names: str) -> list[psutil.Process]:

@@ -4,6 +4,7 @@ import numpy as np
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.prepare.vocabulary import UNKNOWN_ID
 from rnnlane.training.loop import TrainingData
 
 VOCABULARY_SIZE = 30
@@ -27,7 +28,8 @@ def tiny_split(num_rows: int, seed: int, num_classes: int = 2) -> EncodedSplit:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     token_ids = random.integers(1, VOCABULARY_SIZE, offsets[-1]).astype(np.int32)
     labels = (token_ids[offsets[1:] - 1] % num_classes).astype(np.int64)
-    return EncodedSplit(token_ids, offsets.astype(np.int64), labels)
+    unknown_keys = np.full(np.count_nonzero(token_ids == UNKNOWN_ID), 99, dtype=np.uint32)
+    return EncodedSplit(token_ids, offsets.astype(np.int64), labels, unknown_keys)
 
 
 def tiny_data(num_classes: int = 2, num_train: int = 101) -> TrainingData:

@@ -141,6 +141,23 @@ def test_files_and_functions_are_of_readable_size():
                 assert body <= 60, f"{path}: {node.name} has {body} lines"
 
 
+@pytest.mark.parametrize(("marker", "target"), [("slow", "test-slow"), ("hosts", "test-hosts")])
+def test_make_finds_all_tests_of_a_marker(marker, target):
+    """It names folders, so that what is in others need not be imported."""
+    shown = subprocess.run(
+        ["make", "-n", target], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    named = [word for word in shown.stdout.split() if word.startswith("tests/")]
+    assert named
+    files = (ROOT / "tests").rglob("test_*.py")
+    texts = {str(path.relative_to(ROOT)): path.read_text() for path in files}
+    marked = [path for path, text in texts.items() if f"pytest.mark.{marker}" in text]
+    assert marked
+    if marker == "slow":
+        marked = [path for path in marked if "mark.hosts" not in texts[path]]
+    assert not [path for path in marked if not path.startswith(tuple(named))]
+
+
 def test_the_gpu_tests_need_nothing_that_only_development_needs():
     """They run where rnnlane, pytest and hypothesis are, with nothing to install from."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

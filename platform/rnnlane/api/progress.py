@@ -25,6 +25,7 @@ from rnnlane.errors import RnnlaneError, disk_error, is_disk_error
 from rnnlane.records import html
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
+from rnnlane.records.refit import chosen_among, epochs_of_refit
 from rnnlane.records.search import SearchRecord
 
 SILENT = RunEvents()
@@ -153,7 +154,11 @@ class NotebookEvents(RunEvents):
             self._display(content, is_new=is_new)
 
     def _html(self) -> str:
-        parts = [html.paragraphs(self._notes), _epochs_html(self._history)]
+        parts = [
+            html.paragraphs(self._notes),
+            _epochs_html(chosen_among(self._history)),
+            _epochs_html(epochs_of_refit(self._history), epoch="refit epoch"),
+        ]
         if self._search is not None:
             parts.append(_trials_html(self._search))
         if self._bar is not None:
@@ -185,9 +190,9 @@ class _IPythonDisplay:
             self._handle.update(content, raw=True)
 
 
-def _epochs_html(history: list[dict[str, float]]) -> str:
+def _epochs_html(history: list[dict[str, float]], *, epoch: str = "epoch") -> str:
     columns = [key for key in _COLUMNS if history and key in history[0]]
-    header = [_COLUMNS[key][0] for key in columns]
+    header = [epoch if key == "epoch" else _COLUMNS[key][0] for key in columns]
     rows = [[_COLUMNS[key][1].format(record[key]) for key in columns] for record in history]
     return html.table(rows, header=header)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rnnlane.cli import output
 from rnnlane.cli.class_table import sample_rows, write_classes
 from rnnlane.cli.options import Experiment, Json, Overrides, Verbose
@@ -11,6 +13,9 @@ from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
 from rnnlane.pipeline import baseline as fit_baseline
 
+if TYPE_CHECKING:
+    from rnnlane.records.results import BaselineResult
+
 
 def baseline(
     experiment: Experiment,
@@ -18,7 +23,7 @@ def baseline(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Fit TF-IDF and a logistic regression on the same data, as a baseline.
+    """Fit a logistic regression of weighted n-grams on the same data, as a baseline.
 
     Examples:
         rnnlane baseline experiments/demo.yaml
@@ -37,7 +42,7 @@ def baseline(
     rows = [
         ["accuracy", accuracy],
         ["macro F1", f"test {result.metrics['test/macro_f1']:.4f}"],
-        ["fit", f"{result.num_ngrams:,} words and pairs in {result.fit_s:.1f} s"],
+        ["fit", _fit(result)],
         *sample_rows(result.sample, verdict=result.verdict),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
         *([["report", result.report]] if result.report else []),
@@ -49,3 +54,11 @@ def baseline(
     for note in result.notes:
         output.write(f"note: {note}")
     write_pages(result)
+
+
+def _fit(result: BaselineResult) -> str:
+    weighting = {"nb": "log-ratios", "tfidf": "TF-IDF"}[result.weighting]
+    return (
+        f"{weighting} of {result.num_ngrams:,} n-grams, of up to {result.num_words} words, in "
+        f"{result.fit_s:.1f} s"
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rnnlane.cli import output
 from rnnlane.cli.search_table import search_line, search_table, trial_line
 from rnnlane.records.events import RunEvents
+from rnnlane.records.refit import epochs_of_refit, is_refit
 
 _WITHOUT_BARS = {"", "dumb", "unknown"}
 
@@ -189,6 +190,14 @@ def epoch_line(record: dict[str, float]) -> str:
             f"epoch {record['epoch']:.0f}  train loss {record['train/loss']:.4f}  "
             f"val loss {record['val/loss']:.4f} perplexity {record['val/perplexity']:.1f}  "
             f"{record['throughput/tokens_per_s']:,.0f} tokens/s  {record['time/epoch_s']:.1f} s"
+        )
+    if is_refit(record):
+        (of_refit,) = epochs_of_refit([record])
+        return (
+            f"refit epoch {of_refit['epoch']:.0f}  train and val loss {of_refit['train/loss']:.4f} "
+            f"acc {of_refit['train/accuracy']:.4f}  {of_refit['throughput/rows_per_s']:,.0f} rows/s"
+            f"  clipped {of_refit['grad_norm/clipped_fraction']:.1%}  "
+            f"{of_refit['time/epoch_s']:.1f} s"
         )
     return (
         f"epoch {record['epoch']:.0f}  train loss {record['train/loss']:.4f} "

@@ -68,11 +68,14 @@ def train(
 def _show(result: TrainResult, *, name: str, store: str) -> None:
     best, last = result.metrics["best"], result.metrics["last"]
     max_norm = result.clip["max_norm"]
+    epoch = f"epoch {result.best_epoch} of {result.epochs}"
+    if result.refit:
+        epoch += "; test: after the refit"
     rows = [
         [
             "accuracy",
             f"train {best['train/accuracy']:.4f}   val {best['val/accuracy']:.4f}   "
-            f"test {best['test/accuracy']:.4f}   (epoch {result.best_epoch} of {result.epochs})",
+            f"test {best['test/accuracy']:.4f}   ({epoch})",
         ],
         [
             "macro F1",

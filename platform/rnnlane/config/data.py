@@ -36,6 +36,12 @@ class Columns(Section):
         None,
         description="Column with a row id; of different texts that share one, one is kept.",
     )
+    group: ColumnName | None = Field(
+        None,
+        description="Column with what rows have in common beside their class, such as the author, "
+        "the customer or the product. All rows of a group are in one split, so that val and test "
+        "tell how well the model does on groups it has not seen. Rows without a value stand alone.",
+    )
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -44,10 +50,13 @@ class Columns(Section):
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
-        names = [*self.texts, *(name for name in (self.label, self.id) if name is not None)]
+        roles = (self.label, self.id, self.group)
+        names = [*self.texts, *(name for name in roles if name is not None)]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
-            raise ValueError(f"text, label and id must be different columns, but got {twice[0]!r}")
+            raise ValueError(
+                f"text, label, id and group must be different columns, but got {twice[0]!r}"
+            )
         return self
 
 

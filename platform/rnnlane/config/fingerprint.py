@@ -18,6 +18,15 @@ def fingerprint(value: Any) -> str:
 _NOT_COMPUTED = {"runtime", "tracking", "description", "baseline", "pretraining"}
 # Of the shape of a model, what a language model shares with a classifier.
 SHAPE = ("cell", "embedding_dim", "hidden_size", "num_layers", "bidirectional")
+# Newer than runs that may still be continued: at its default such a key is left out, so that an
+# experiment without it is what it was before there was the key.
+_ADDED = (
+    "data.columns.group",
+    "model.init_from",
+    "training.ema",
+    "training.label_smoothing",
+    "training.refit",
+)
 _BUDGETS = {
     "num_trials",
     "time_budget_s",
@@ -35,8 +44,7 @@ def config_fingerprint(config: ExperimentConfig) -> str:
     Leaves out ``runtime`` and ``tracking`` (where it runs and is logged), so that a run can be
     resumed with other workers, ``baseline``, ``search``, ``pretraining`` and ``description``.
     """
-    computed = config.model_dump(mode="json", exclude=_NOT_COMPUTED | {"search"})
-    return fingerprint(_without_unused(computed))
+    return fingerprint(_computed(config, exclude=_NOT_COMPUTED | {"search"}))
 
 
 def pretraining_fingerprint(config: ExperimentConfig) -> str:
@@ -48,18 +56,10 @@ def pretraining_fingerprint(config: ExperimentConfig) -> str:
     return fingerprint({"kind": "pretraining", **computed, "model": shape, "seeds": seeds})
 
 
-def _without_unused(values: dict[str, Any]) -> dict[str, Any]:
-    """Without what only pretraining reads, and a start that is not asked for."""
-    del values["data"]["unlabeled"]
-    if "model" in values and values["model"]["init_from"] is None:
-        del values["model"]["init_from"]
-    return values
-
-
 def baseline_fingerprint(config: ExperimentConfig) -> str:
     """Identity of an experiment's baseline; does not depend on model or training settings."""
     fitted = {"name", "seed", "data", "text", "inference", "baseline", "sample_text"}
-    return fingerprint(_without_unused(config.model_dump(mode="json", include=fitted)))
+    return fingerprint(_computed(config, include=fitted))
 
 
 def search_fingerprint(config: ExperimentConfig) -> str:
@@ -70,3 +70,23 @@ def search_fingerprint(config: ExperimentConfig) -> str:
     assert config.search is not None
     search = config.search.model_dump(mode="json", exclude=_BUDGETS)
     return fingerprint({"experiment": config_fingerprint(config), "search": search})
+
+
+def _computed(
+    config: ExperimentConfig, *, include: set[str] | None = None, exclude: set[str] | None = None
+) -> dict[str, Any]:
+    """Sections of an experiment as plain values, without newer keys that are at their defaults.
+
+    And without the unlabeled texts, which no classifier reads.
+    """
+    plain = config.model_dump(mode="json", include=include, exclude=exclude)
+    plain.get("data", {}).pop("unlabeled", None)
+    for key in _ADDED:
+        *parts, name = key.split(".")
+        section: Any = config
+        values = plain
+        for part in parts:
+            section, values = getattr(section, part), values.get(part, {})
+        if getattr(section, name) == type(section).model_fields[name].get_default():
+            values.pop(name, None)
+    return plain

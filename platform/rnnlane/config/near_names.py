@@ -20,6 +20,7 @@ _SYNONYMS = {
     "data.columns.text": "textcolumn textcol textfield x",
     "data.columns.label": "labelcolumn labelcol labelfield targetcolumn target y",
     "data.columns.id": "idcolumn idcol",
+    "data.columns.group": "groups groupby groupcolumn groupcol groupfield groupid",
     "data.classes": "labels classnames labelnames categories",
     "data.test": "testsize testshare testsplit testfraction testratio",
     "data.val": "valsize valshare valsplit valfraction validation validationsplit "
@@ -53,6 +54,9 @@ _SYNONYMS = {
     "training.clip": "clipping gradientclipping gradclip",
     "training.clip.max_norm": "clipnorm clipvalue clipgradnorm maxgradnorm gradientclipval "
     "clipthreshold",
+    "training.label_smoothing": "labelsmooth labelsmoothingfactor smoothing",
+    "training.ema": "emadecay exponentialmovingaverage useema weightaverage averagedecay",
+    "training.refit": "retrain retrainonall fitonall trainonval",
     "training.precision": "fp16 bf16 amp mixedprecision dtype",
     "runtime.num_workers": "workers nworkers worldsize numprocesses nproc numgpus gpus ddpworkers",
     "runtime.device": "accelerator gpu cuda usegpu usecuda",

@@ -85,6 +85,7 @@ def trial_experiment(
     settings = {
         "training.epochs": search.max_epochs,
         "training.metric": search.metric,
+        "training.refit": False,
         "training.seed": seed,
     }
     values = config.model_dump(exclude={"search"})

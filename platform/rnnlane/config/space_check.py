@@ -47,6 +47,7 @@ _NOT_VARIED = {
     "training.epochs": "search.max_epochs and the scheduler set it",
     "training.metric": "trials with different metrics cannot be compared; search.metric names "
     "the one to compare by",
+    "training.refit": "trials are compared on val, which a refit trains on",
     "runtime": "it does not change what is learned; search.workers_per_trial, cpus_per_worker and "
     "gpus_per_worker set what a trial runs on",
     "tracking": "it does not change what is learned",

@@ -98,11 +98,29 @@ class TrainingConfig(Section):
     early_stopping: PositiveInt | None = Field(
         None, description="Stop after this many epochs without improvement of metric."
     )
+    refit: bool = Field(
+        False,
+        description="Once the best epoch is known, train again from the initial weights on train "
+        "and val, for as many epochs and with the same rates; test and serve that model. The val "
+        "figures stay those of the first training. Trials of a search are not refitted.",
+    )
     class_weights: ClassWeights = Field(
         "none",
         description="Weight of a row in the loss, by its class. balanced: inverse to the class's "
         "train rows; or a mapping of class to weight, 1 for classes not named. A step's loss is "
         "the weighted mean over its rows.",
+    )
+    label_smoothing: Probability = Field(
+        0.0,
+        description="Share of a row's target in the train loss that is spread evenly over all "
+        "classes, such as 0.1. train/loss is then the smoothed loss; those of val and test are "
+        "not smoothed.",
+    )
+    ema: Fraction | None = Field(
+        None,
+        description="Decay of an exponential moving average of the weights, such as 0.999. The "
+        "average is what is validated, tested and served; training goes on with the weights "
+        "themselves. Step t has at most the decay (1 + t) / (10 + t). null: no average.",
     )
     max_nonfinite_steps: PositiveInt = Field(
         10,

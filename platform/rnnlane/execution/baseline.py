@@ -18,7 +18,7 @@ from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.reporting import calibrate, fit_on, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
-from rnnlane.inference.predictor import Predictor
+from rnnlane.inference.predictor import Predictor, as_read
 from rnnlane.models.linear import LinearClassifier
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
@@ -72,18 +72,17 @@ def _fit_and_log(
 ) -> BaselineResult:
     record, tracker = run.record, run.tracker
     started = time.perf_counter()
-    model = fit_on(splits["train"], config, prepared)
+    model = fit_on(splits["train"], config, prepared, events=run.events)
     fit_s = time.perf_counter() - started
     metrics, confusions, predictions = _scores(model, splits, prepared)
     tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}], 1)
-    num_ngrams = len(model.ngrams)
     bundle = record.folder / "model"
     save_bundle(
         bundle,
         weights=model.state_dict(),
         vocabulary=prepared.vocabulary_text(),
         text=config.text,
-        model={"num_ngrams": num_ngrams, "num_words": config.baseline.num_words},
+        model=model.shape,
         class_names=prepared.class_names,
     )
     temperature = calibrate(config, bundle, predictions)
@@ -106,13 +105,7 @@ def _fit_and_log(
     report = write_answers_and_report(results, facts, prepared=prepared, splits=splits)
     tracker.log_artifacts(results)
     model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
-    tracker.set_tags(
-        {
-            MODEL_TAG: "linear",
-            "rnnlane.num_ngrams": str(num_ngrams),
-            "rnnlane.temperature": f"{temperature.used:.6g}",
-        }
-    )
+    tracker.set_tags(_tags(config, model, temperature=temperature.used))
     return BaselineResult(
         run_id=tracker.run_id,
         tracking_uri=redact(tracker.tracking_uri),
@@ -121,7 +114,9 @@ def _fit_and_log(
         data_fingerprint=prepared.fingerprint,
         model_uri=model_uri,
         metrics=metrics,
-        num_ngrams=num_ngrams,
+        weighting=config.baseline.weighting,
+        num_words=config.baseline.num_words,
+        num_ngrams=model.num_ngrams,
         fit_s=fit_s,
         sample=sample,
         run_folder=str(record.folder),
@@ -132,12 +127,25 @@ def _fit_and_log(
     )
 
 
+def _tags(
+    config: ExperimentConfig, model: LinearClassifier, *, temperature: float
+) -> dict[str, str]:
+    return {
+        MODEL_TAG: "linear",
+        "rnnlane.weighting": config.baseline.weighting,
+        "rnnlane.num_ngrams": str(model.num_ngrams),
+        "rnnlane.temperature": f"{temperature:.6g}",
+    }
+
+
 def _scores(
     model: LinearClassifier, splits: dict[str, EncodedSplit], prepared: PreparedData
 ) -> tuple[dict[str, float], dict[str, npt.NDArray[np.int64]], dict[str, Predictions]]:
     """Metrics of every split; of val and test the confusion matrices and the predictions."""
     group, names = in_process("cpu"), prepared.class_names
     num_classes = len(names)
+    vocabulary = prepared.vocabulary()
+    splits = {name: as_read(model, split, vocabulary) for name, split in splits.items()}
     scores = {"train": score(model, splits["train"], group=group)}
     predictions = {}
     for name, keys in prepared.held_out_keys().items():

@@ -14,6 +14,7 @@ from pathlib import Path
 import rnnlane
 from rnnlane.errors import redact
 from rnnlane.records.events import ForwardedEvents, RunEvents
+from rnnlane.records.refit import epochs_of_refit, is_refit
 from rnnlane.records.search import SearchRecord, TrialRecord
 
 FILE_NAME = "driver.log"
@@ -134,6 +135,9 @@ def _to_stderr() -> logging.Handler:
 
 
 def _epoch_line(record: dict[str, float]) -> str:
+    if is_refit(record):
+        (of_refit,) = epochs_of_refit([record])
+        return f"refit {_epoch_line(of_refit)}"
     values = [f"{k} {v:.6g}" for k, v in record.items() if k.startswith(_EPOCH_KEYS)]
     return f"epoch {record['epoch']:.0f}: {', '.join(values)}"
 

@@ -18,7 +18,6 @@ from ray.train import TrainingFailedError
 from ray.train.torch import TorchConfig
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from safetensors.torch import load_file
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.runtime import RuntimeConfig
@@ -42,7 +41,7 @@ from rnnlane.ray_cluster.internals_train import (
 )
 from rnnlane.ray_cluster.session import call_when_ended
 from rnnlane.records.events import RunEvents
-from rnnlane.training.checkpoint import BEST
+from rnnlane.training.checkpoint import final_weights
 from rnnlane.training.loop import Outcome, Work, run_training
 from rnnlane.training.memory import TORCH_VARIABLES
 
@@ -208,7 +207,7 @@ def _outcome(returned: dict[str, Any], store: CheckpointStore) -> Outcome:
                 where=store.root,
                 remedy="check that every node reaches runtime.storage_path",
             )
-        weights = load_file(folder / BEST)
+        weights = final_weights(folder)
     outcome: Outcome = replace(returned["outcome"], weights=weights)
     return outcome
 

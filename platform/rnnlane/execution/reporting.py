@@ -12,7 +12,10 @@ from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.execution.run_record import all_records
 from rnnlane.inference.bundle import set_temperature
 from rnnlane.inference.calibration import TemperatureChoice, choose_temperature, tempered
-from rnnlane.models.linear import LinearClassifier, fit_linear
+from rnnlane.inference.predictor import as_read
+from rnnlane.models.linear import LinearClassifier, fit_tfidf
+from rnnlane.models.naive_bayes import fit_naive_bayes, rows_to_fit
+from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
 from rnnlane.reports.artifacts import write_predictions
 from rnnlane.reports.optional import optional
@@ -93,34 +96,69 @@ def linear_scores(
         None where there is none of this data in this home, and fitting one would take more than a
         few seconds.
     """
+    weighting = config.baseline.weighting
     for record in reversed(all_records()):
         result = record.result or {}
         is_same = record.data_fingerprint == prepared.fingerprint
+        # Releases before 0.6 had one weighting.
+        is_same = is_same and result.get("weighting", "tfidf") == weighting
         if is_same and record.state == "finished" and "num_ngrams" in result:
-            return LinearScores(result["metrics"], f"run {result['run_id'][:8]}")
+            return LinearScores(result["metrics"], f"run {result['run_id'][:8]}", weighting)
     train, num_classes = splits["train"], len(prepared.class_names)
     if len(train.token_ids) > MAX_TOKENS or num_classes > MAX_CLASSES:
         return None
-    model = fit_on(train, config, prepared)
+    model, vocabulary = fit_on(train, config, prepared), prepared.vocabulary()
     metrics = {
         f"{split}/{key}": value
         for split in ("val", "test")
         for key, value in summarize(
-            score(model, splits[split], group=in_process("cpu")), num_classes=num_classes
+            score(model, as_read(model, splits[split], vocabulary), group=in_process("cpu")),
+            num_classes=num_classes,
         ).items()
     }
-    return LinearScores(metrics, "fitted for this report")
+    return LinearScores(metrics, "fitted for this report", weighting)
 
 
 def fit_on(
-    train: EncodedSplit, config: ExperimentConfig, prepared: PreparedData
+    train: EncodedSplit,
+    config: ExperimentConfig,
+    prepared: PreparedData,
+    *,
+    events: RunEvents | None = None,
 ) -> LinearClassifier:
-    """The linear baseline of an experiment, fitted on its train split."""
-    return fit_linear(
-        train.token_ids,
+    """The linear baseline of an experiment, fitted on its train split.
+
+    Args:
+        train: the split.
+        config: the experiment.
+        prepared: the data.
+        events: told of rows that are left out to bound time and memory.
+    """
+    baseline, num_classes = config.baseline, len(prepared.class_names)
+    if baseline.weighting == "tfidf":
+        return fit_tfidf(
+            train.token_ids,
+            train.offsets,
+            train.labels,
+            config=baseline,
+            vocabulary_size=prepared.manifest.vocabulary_size,
+            num_classes=num_classes,
+        )
+    rows = rows_to_fit(
+        train.offsets, train.labels, config=baseline, num_classes=num_classes, seed=config.seed
+    )
+    if len(rows) < len(train):
+        if events is not None:
+            events.note(
+                f"the baseline is fitted on {len(rows):,} of {len(train):,} train rows, as many of "
+                "each class at random as bound its time and memory; a smaller baseline.num_words "
+                "takes more rows"
+            )
+        train = train.take(rows)
+    return fit_naive_bayes(
+        train.word_keys(prepared.vocabulary().word_keys),
         train.offsets,
         train.labels,
-        config=config.baseline,
-        vocabulary_size=prepared.manifest.vocabulary_size,
-        num_classes=len(prepared.class_names),
+        config=baseline,
+        num_classes=num_classes,
     )

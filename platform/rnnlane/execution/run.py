@@ -9,7 +9,7 @@ from typing import Any
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
 from rnnlane.config.section import ValMetric
-from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.encoded import EncodedSplit, appended
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
@@ -28,6 +28,7 @@ from rnnlane.models.vector_files import VectorMatch, Vectors, check_match, load_
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import ForwardedEvents, RunEvents
+from rnnlane.records.refit import chosen_among, epochs_of_refit
 from rnnlane.records.results import TrainResult
 from rnnlane.records.system_use import SystemUse
 from rnnlane.reports.artifacts import clipped_fraction, write_inputs, write_results
@@ -37,7 +38,7 @@ from rnnlane.reports.sample import sample_answer
 from rnnlane.reports.verdict import divergence
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.tracking.run_links import SEARCH_RUN_TAG
-from rnnlane.training.loop import Outcome, TrainingData, Work, run_training
+from rnnlane.training.loop import TRAIN_AND_VAL, Outcome, TrainingData, Work, run_training
 from rnnlane.training.schedule import best_epoch
 
 
@@ -128,7 +129,7 @@ class TrackedEvents(ForwardedEvents):
 
     def saved(self, history: list[dict[str, float]]) -> None:
         """Logs the epochs, and passes them on."""
-        best = best_epoch(self._metric, history) + 1 if history else None
+        best = best_epoch(self._metric, chosen_among(history)) + 1 if history else None
         self._tracker.log_history(history, best)
         super().saved(history)
 
@@ -151,8 +152,12 @@ def training_data(
     if config.model.pretrained_vectors is not None:
         vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
     start = fetch_start(config)
+    read = {name: prepared.split(name) for name in splits}
+    if config.training.refit and "test" in splits:  # a search refits nothing
+        # Here, so that the workers of a node share one copy.
+        read[TRAIN_AND_VAL] = appended(read["train"], read["val"])
     return TrainingData(
-        splits={name: prepared.split(name) for name in splits},
+        splits=read,
         num_classes=len(prepared.class_names),
         start=None if start is None else start.weights,
         vocabulary_size=prepared.manifest.vocabulary_size,
@@ -195,7 +200,7 @@ def _log_outcome(
 ) -> TrainResult:
     """Logs the metrics, the figures and the model, and returns the result."""
     record, tracker = run.record, run.tracker
-    tracker.log_history(outcome.history, outcome.best_epoch)
+    tracker.log_history([*outcome.history, *outcome.refit], outcome.best_epoch)
     bundle = record.folder / "model"
     save_bundle(
         bundle,
@@ -245,6 +250,7 @@ def _log_outcome(
         temperature=temperature.used,
         verdict=facts.verdict,
         metric=config.training.metric,
+        refit=next(iter(epochs_of_refit(outcome.refit[-1:])), None),
         **_described(outcome, names),
     )
 
@@ -266,6 +272,7 @@ def _facts(
         predictions=outcome.predictions,
         temperature=temperature,
         history=outcome.history,
+        refit=epochs_of_refit(outcome.refit),
         best_epoch=outcome.best_epoch,
         clip={**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
         sample=sample,
@@ -275,6 +282,15 @@ def _facts(
 def _described(outcome: Outcome, class_names: Sequence[str]) -> dict[str, Any]:
     """What a result says of the classes, and of an end that was worse than the model."""
     described = describe_classes(outcome.confusions, class_names)
+    refit, best = epochs_of_refit(outcome.refit), outcome.best_epoch
     if diverged := divergence(outcome.history, num_classes=len(class_names)):
-        described["notes"].append(f"{diverged}; the model is that of epoch {outcome.best_epoch}")
+        model = f"a refit of {best} epochs" if refit else f"that of epoch {best}"
+        described["notes"].append(f"{diverged}; the model is {model}")
+    if diverged := divergence(refit, num_classes=len(class_names)):
+        described["notes"].append(f"in the refit, {diverged}")
+    if refit:
+        described["notes"].append(
+            f"the model is refitted on train and val, epochs: {len(refit)}; the test figures are "
+            f"its own, the val figures are those of epoch {best} before the refit"
+        )
     return described

@@ -19,7 +19,8 @@ from rnnlane.data.prepare.text import TextProcessor, load_stop_words
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.errors import DataError, first_line
 from rnnlane.models.classifier import build_model
-from rnnlane.models.linear import LinearClassifier
+from rnnlane.models.linear import TfidfClassifier
+from rnnlane.models.naive_bayes import NaiveBayesClassifier
 
 WEIGHTS, VOCABULARY, CLASSIFIER = "weights.safetensors", "vocabulary.jsonl", "classifier.json"
 # A release that knows only format 1 would ignore a temperature, so a bundle that has one is of
@@ -64,7 +65,7 @@ def save_bundle(
         weights: of the model, by name.
         vocabulary: as JSON lines.
         text: the settings of the text processing.
-        model: its shape: a dumped ModelConfig, or ``num_words`` and ``num_ngrams`` of a linear one.
+        model: its shape: a dumped ModelConfig, or a linear one's :attr:`LinearClassifier.shape`.
         class_names: by label.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +137,9 @@ def _untrained_model(
 ) -> nn.Module:
     """A model of that shape, to load weights into."""
     if "num_ngrams" in shape:
-        return LinearClassifier(vocabulary_size=vocabulary_size, num_classes=num_classes, **shape)
+        return TfidfClassifier(vocabulary_size=vocabulary_size, num_classes=num_classes, **shape)
+    if "hash_bits" in shape:
+        return NaiveBayesClassifier(num_classes=num_classes, **shape)
     return build_model(
         ModelConfig.model_validate(shape),
         vocabulary_size=vocabulary_size,

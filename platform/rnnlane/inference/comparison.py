@@ -13,6 +13,7 @@ from rnnlane.errors import ConfigError, redact
 from rnnlane.inference.kept import KeptRun, find_runs_to_compare, read_kept, read_texts
 from rnnlane.inference.paired import PairedTest, paired_test
 from rnnlane.records.predictions import Predictions
+from rnnlane.records.refit import REFIT_PARAM
 from rnnlane.records.results import Comparison
 from rnnlane.tracking.store import CODE_TAG, MODEL_TAG
 
@@ -94,7 +95,7 @@ def compare_runs(runs: Sequence[KeptRun], *, split: str, num_texts: int) -> Comp
             for run, test in zip(runs[1:], tests, strict=True)
         ],
         texts=[row.as_dict() for row in rows],
-        notes=cautions(runs, tests),
+        notes=[*_refitted(runs, split), *cautions(runs, tests)],
     )
 
 
@@ -201,6 +202,15 @@ def describe_run(run: KeptRun) -> dict[str, Any]:
         "epoch": run.epoch,
         "num_rows": len(run.predictions),
     }
+
+
+def _refitted(runs: Sequence[KeptRun], split: str) -> list[str]:
+    return [
+        f"the model of {run} is refitted on train and val; its answers on val are those of its "
+        f"epoch {run.epoch}, before the refit"
+        for run in runs
+        if split == "val" and run.summary.params.get(REFIT_PARAM) == "True"
+    ]
 
 
 def cautions(runs: Sequence[KeptRun], tests: Sequence[PairedTest]) -> list[str]:

@@ -28,9 +28,9 @@ def evaluate_file(
         DataError: the file cannot be read, or none of its rows can be scored.
     """
     rows = read_labeled(data, config.data, class_names=predictor.class_names)
-    token_ids = predictor.token_ids(rows.texts)
+    encoded = predictor.encoded(rows.texts)
     labels = np.array(rows.labels, dtype=np.int64)
-    used = np.array([len(row) > 0 for row in token_ids], dtype=np.bool_)
+    used = np.array([len(row.token_ids) > 0 for row in encoded], dtype=np.bool_)
     # Preparing data drops them too, so that a file scores as the split that is made of it.
     skipped = {**rows.skipped, "empty_text": int((~used).sum())}
     skipped = {reason: count for reason, count in skipped.items() if count}
@@ -52,7 +52,7 @@ def evaluate_file(
             f"{data} is the experiment's own data, and most of its rows were trained on: other "
             "texts score lower; without --data the test split is scored"
         )
-    kept = [row for row, is_used in zip(token_ids, used, strict=True) if is_used]
+    kept = [row for row, is_used in zip(encoded, used, strict=True) if is_used]
     scores = evaluate_split(run_id, data, encoded_split(kept, labels[used]), predictor)
     return replace(scores, skipped=skipped, unknown_labels=rows.unknown_labels)
 
@@ -68,7 +68,12 @@ def evaluate_split(run_id: str, split: str, rows: EncodedSplit, predictor: Predi
     num_classes = len(predictor.class_names)
     group = WorkerGroup(rank=0, world_size=1, device=predictor.device)
     with cpu_settings(group), predictor.as_served():
-        scores = score(predictor.logits, rows, group=group, temperature=predictor.temperature)
+        scores = score(
+            predictor.logits,
+            predictor.as_read(rows),
+            group=group,
+            temperature=predictor.temperature,
+        )
     return Evaluation(
         run_id=run_id,
         split=split,

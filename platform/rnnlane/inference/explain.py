@@ -31,7 +31,7 @@ LogOdds = Callable[[Tensor], Tensor]
 
 def token_shares(
     model: nn.Module,
-    token_ids: npt.NDArray[np.integer],
+    tokens: npt.NDArray[np.integer],
     label: int,
     *,
     temperature: float = 1.0,
@@ -40,7 +40,7 @@ def token_shares(
 
     Args:
         model: as a bundle has it.
-        token_ids: of one text, [T], T at least 1.
+        tokens: of one text, as the model reads them, [T], T at least 1.
         label: index of the class, in [0, C).
         temperature: divides the logits.
 
@@ -52,9 +52,9 @@ def token_shares(
         return _log_odds(logits / temperature, label)
 
     if isinstance(model, LinearClassifier):
-        return _of_linear(model, token_ids, log_odds)
+        return _of_linear(model, tokens, log_odds)
     assert isinstance(model, RecurrentClassifier)
-    return _of_recurrent(model, token_ids, log_odds)
+    return _of_recurrent(model, tokens, log_odds)
 
 
 def _of_recurrent(
@@ -90,19 +90,16 @@ def _integral(
 
 
 def _of_linear(
-    model: LinearClassifier, token_ids: npt.NDArray[np.integer], log_odds: LogOdds
+    model: LinearClassifier, tokens: npt.NDArray[np.integer], log_odds: LogOdds
 ) -> tuple[Floats, float, float]:
-    """The same in the space of the features, where each n-gram's contribution is known.
-
-    A pair's contribution belongs to its two words, half and half.
-    """
-    contributions = torch.from_numpy(model.contributions(token_ids))  # [T, C]
+    """The same in the space of the features, where each n-gram's contribution is known."""
+    contributions = torch.from_numpy(model.contributions(tokens))  # [T, C]
     change, bias = contributions.sum(dim=0), model.bias
     middles = (torch.arange(_MOST_STEPS, dtype=torch.float64) + 0.5) / _MOST_STEPS
-    logits = (bias + middles[:, None] * change).requires_grad_()
-    (gradient,) = torch.autograd.grad(log_odds(logits).sum(), logits)
+    scores = (bias + middles[:, None] * change).requires_grad_()
+    (gradient,) = torch.autograd.grad(log_odds(model.link(scores)).sum(), scores)
     shares: Floats = (contributions @ gradient.mean(dim=0).nan_to_num()).numpy()
-    base, whole = log_odds(torch.stack([bias, bias + change])).tolist()
+    base, whole = log_odds(model.link(torch.stack([bias, bias + change]))).tolist()
     return shares, base, whole
 
 

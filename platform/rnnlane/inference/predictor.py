@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.tensors import BatchMaker
-from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, kept_tokens
+from rnnlane.data.prepare.keys import word_keys
+from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, EncodedText, Vocabulary, kept_tokens
 from rnnlane.inference.bundle import Bundle, load_bundle
 from rnnlane.inference.explain import token_shares
 from rnnlane.models.linear import LinearClassifier
@@ -199,6 +200,18 @@ class Predictor:
             num_tokens=split.lengths,
         )
 
+    def has_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Which texts are not empty for the model: bool [len(texts)]."""
+        return np.array([bool(self._processor(text)) for text in texts], dtype=np.bool_)
+
+    def reads_like(self, other: Predictor) -> bool:
+        """Whether both models read a text as the same tokens, under the same ids."""
+        return (self._text, self._processor.stop_words, self._vocabulary.tokens) == (
+            other._text,
+            other._processor.stop_words,
+            other._vocabulary.tokens,
+        )
+
     def explain(self, text: str, *, label: str | None = None) -> Explanation:
         """The share of each token in the log-odds of a label; see :mod:`rnnlane.inference.explain`.
 
@@ -215,7 +228,7 @@ class Predictor:
             label = self.predict_rows(encoded).labels[0]
         index = self.class_names.index(label)
         shares, base, log_odds = token_shares(
-            self._model, encoded.token_ids, index, temperature=self.temperature
+            self._model, self.as_read(encoded).token_ids, index, temperature=self.temperature
         )
         if not kept:  # it was read as one unknown token, which is none of its own
             shares, base = shares[:0], log_odds
@@ -233,6 +246,7 @@ class Predictor:
 
     @torch.inference_mode()
     def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
+        split = self.as_read(split)
         probabilities = np.zeros((len(split), len(self.class_names)))
         make_batch = BatchMaker(split, self.device)
         for rows in length_batches(split.lengths, device=self.device):
@@ -240,6 +254,10 @@ class Predictor:
             logits = self.logits(batch.token_ids, batch.lengths).double() / self.temperature
             probabilities[rows] = logits.softmax(dim=1).cpu().numpy()
         return probabilities
+
+    def as_read(self, split: EncodedSplit) -> EncodedSplit:
+        """Encoded rows as :meth:`logits` takes them; see :func:`as_read`."""
+        return as_read(self._model, split, self._vocabulary)
 
     def logits(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits [B, C] of encoded rows, before the temperature.
@@ -251,8 +269,8 @@ class Predictor:
         logits: Tensor = self._on_device(token_ids, lengths)
         return logits
 
-    def token_ids(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
-        """The ids of each text's tokens that are kept; none for a text without tokens."""
+    def encoded(self, texts: Sequence[str]) -> list[EncodedText]:
+        """Each text's tokens that are kept; none of a text without tokens."""
         return [
             self._vocabulary.encode(
                 self._processor(text), max_length=self._text.max_length, keep=self._text.keep
@@ -261,9 +279,21 @@ class Predictor:
         ]
 
     def _encode(self, texts: Sequence[str]) -> EncodedSplit:
-        unknown = np.array([UNKNOWN_ID], dtype=np.int32)
-        rows = [row if len(row) else unknown for row in self.token_ids(texts)]
+        unknown = EncodedText(np.array([UNKNOWN_ID], dtype=np.int32), word_keys([""]))
+        rows = [row if len(row.token_ids) else unknown for row in self.encoded(texts)]
         return encoded_split(rows, np.zeros(len(rows), dtype=np.int64))
+
+
+def as_read(model: nn.Module, split: EncodedSplit, vocabulary: Vocabulary) -> EncodedSplit:
+    """The rows as a model reads them.
+
+    Returns:
+        The split; for a model that reads words, with the key of each token in place of its id.
+    """
+    if not isinstance(model, LinearClassifier) or not model.reads_words:
+        return split
+    keys = split.word_keys(vocabulary.word_keys)
+    return EncodedSplit(keys.view(np.int32), split.offsets, split.labels)
 
 
 def is_sure(
@@ -288,14 +318,13 @@ def is_sure(
     return known_enough
 
 
-def encoded_split(
-    rows: Sequence[npt.NDArray[np.int32]], labels: npt.NDArray[np.int64]
-) -> EncodedSplit:
-    """Rows of token ids, each with at least one, and their labels int64 [len(rows)]."""
+def encoded_split(rows: Sequence[EncodedText], labels: npt.NDArray[np.int64]) -> EncodedSplit:
+    """Texts with at least one token each, and their labels int64 [len(rows)]."""
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    tokens = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
-    return EncodedSplit(tokens, offsets, labels)
+    np.cumsum([len(row.token_ids) for row in rows], out=offsets[1:])
+    tokens = np.concatenate([np.zeros(0, np.int32), *(row.token_ids for row in rows)])
+    keys = np.concatenate([np.zeros(0, np.uint32), *(row.unknown_keys for row in rows)])
+    return EncodedSplit(tokens, offsets, labels, keys)
 
 
 def _num_known(split: EncodedSplit) -> npt.NDArray[np.int64]:

@@ -1,8 +1,9 @@
-"""The baseline: TF-IDF of words and word pairs -> logistic regression."""
+"""The linear baselines, and the simpler one: TF-IDF of words and pairs -> logistic regression."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,45 @@ Ints = npt.NDArray[np.int64]
 
 
 class LinearClassifier(nn.Module):
-    """A linear classifier of encoded rows, called like a recurrent one.
+    """A classifier by sums of weights of n-grams, called like a recurrent one.
+
+    Attributes:
+        bias: float64 [C].
+        reads_words: whether a token is named by the key of its word, see
+            :func:`rnnlane.data.prepare.keys.word_keys`, and not by its id.
+    """
+
+    bias: Tensor
+    reads_words: ClassVar[bool]
+
+    @property
+    @abstractmethod
+    def shape(self) -> dict[str, int]:
+        """What the model is built with, but for the vocabulary's size and the classes."""
+
+    @property
+    @abstractmethod
+    def num_ngrams(self) -> int:
+        """Weights of each class, or n-grams that have one."""
+
+    def link(self, scores: Tensor) -> Tensor:
+        """The logits [B, C] of what the n-grams of rows add up to, with the bias: [B, C]."""
+        return scores
+
+    @abstractmethod
+    def contributions(self, tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """What each token of one row adds to its scores: float64 [T, C].
+
+        With the bias these add up to what :meth:`link` takes. What an n-gram adds belongs to its
+        occurrences, and to the words of each, in equal parts.
+
+        Args:
+            tokens: of the row, ids or keys, [T], T at least 1.
+        """
+
+
+class TfidfClassifier(LinearClassifier):
+    """TF-IDF of the words of a vocabulary and of their pairs.
 
     Word a has n-gram id a, and the pair of words a and b has n-gram id V + V * a + b.
 
@@ -30,15 +69,15 @@ class LinearClassifier(nn.Module):
         bias: float64 [C].
     """
 
+    reads_words = False
     ngrams: Tensor
     idf: Tensor
     weight: Tensor
-    bias: Tensor
 
     def __init__(
         self, *, num_ngrams: int, num_classes: int, vocabulary_size: int, num_words: int
     ) -> None:
-        """Allocates the buffers, for :func:`fit_linear` or a state dict to fill.
+        """Allocates the buffers, for :func:`fit_tfidf` or a state dict to fill.
 
         Args:
             num_ngrams: F.
@@ -53,6 +92,16 @@ class LinearClassifier(nn.Module):
         self.register_buffer("idf", torch.zeros(num_ngrams, dtype=torch.float64))
         self.register_buffer("weight", torch.zeros(num_classes, num_ngrams, dtype=torch.float64))
         self.register_buffer("bias", torch.zeros(num_classes, dtype=torch.float64))
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """See :attr:`LinearClassifier.shape`."""
+        return {"num_ngrams": self.num_ngrams, "num_words": self._num_words}
+
+    @property
+    def num_ngrams(self) -> int:
+        """N-grams that are features."""
+        return len(self.ngrams)
 
     def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
         """Classifies rows.
@@ -74,19 +123,12 @@ class LinearClassifier(nn.Module):
         features = _tfidf(self.idf.numpy()).transform(counts)
         return torch.from_numpy(features @ self.weight.numpy().T + self.bias.numpy())
 
-    def contributions(self, token_ids: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-        """What each token of one row adds to the logits: float64 [T, C]; with the bias, their sum.
-
-        An n-gram's contribution belongs to its occurrences, and a pair's to its two words, in equal
-        parts.
-
-        Args:
-            token_ids: of the row, [T], T at least 1.
-        """
-        num_tokens, selected = len(token_ids), self.ngrams.numpy()
+    def contributions(self, tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """See :meth:`LinearClassifier.contributions`."""
+        num_tokens, selected = len(tokens), self.ngrams.numpy()
         offsets = np.array([0, num_tokens])
         rows, ngrams = ngrams_of(
-            token_ids, offsets, vocabulary_size=self._vocabulary_size, num_words=self._num_words
+            tokens, offsets, vocabulary_size=self._vocabulary_size, num_words=self._num_words
         )
         counts = _counts(rows, ngrams, selected=selected, num_rows=1)
         values = _tfidf(self.idf.numpy()).transform(counts).toarray()[0]
@@ -101,7 +143,7 @@ class LinearClassifier(nn.Module):
         return words
 
 
-def fit_linear(
+def fit_tfidf(
     tokens: npt.NDArray[np.int32],
     offsets: Ints,
     labels: Ints,
@@ -109,7 +151,7 @@ def fit_linear(
     config: BaselineConfig,
     vocabulary_size: int,
     num_classes: int,
-) -> LinearClassifier:
+) -> TfidfClassifier:
     """Fits TF-IDF weights (sublinear counts, L2-normed rows) and a logistic regression.
 
     Wang and Manning, "Baselines and bigrams", ACL 2012, show how strong such models are on
@@ -134,7 +176,7 @@ def fit_linear(
     tfidf = TfidfTransformer(sublinear_tf=True).fit(counts)
     regression = LogisticRegression(C=config.inverse_strength, max_iter=1000)
     regression.fit(tfidf.transform(counts), labels)
-    model = LinearClassifier(
+    model = TfidfClassifier(
         num_ngrams=len(selected),
         num_classes=num_classes,
         vocabulary_size=vocabulary_size,
@@ -193,7 +235,7 @@ def _tfidf(idf: npt.NDArray[np.float64]) -> TfidfTransformer:
     return tfidf
 
 
-def _copy_regression(regression: Any, model: LinearClassifier) -> None:
+def _copy_regression(regression: Any, model: TfidfClassifier) -> None:
     """Copies the weights; scikit-learn has one row for two classes, none for an absent class."""
     weight, bias = regression.coef_, regression.intercept_
     if len(regression.classes_) == 2:

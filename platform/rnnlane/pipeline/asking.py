@@ -86,6 +86,11 @@ def evaluate(
         scores = evaluate_file(summary.run_id, data, config, predictor, events)
     else:
         assert prepared is not None
+        if split == "val" and config.training.refit:
+            events.note(
+                "the model is refitted on train and val, so it has trained on these rows: other "
+                "texts score lower"
+            )
         scores = evaluate_split(summary.run_id, split, prepared.split(split), predictor)
     confusions = {scores.split: np.array(scores.confusion)}
     described = describe_classes(confusions, scores.class_names, split=scores.split)

@@ -119,7 +119,13 @@ class _Run:
         training, state, feed = self._config, self.state, self._feed
         assert state.clip is not None
         in_flight = StepsInFlight(default_limit(self._group.device))
-        monitor = LanguageMonitor(state, training, num_steps=feed.num_steps, events=self._events)
+        monitor = LanguageMonitor(
+            state,
+            training,
+            num_epochs=training.epochs,
+            num_steps=feed.num_steps,
+            events=self._events,
+        )
         total = training.epochs * feed.num_steps
         before = (state.epoch - 1) * feed.num_steps
         asked, rate = False, 0.0

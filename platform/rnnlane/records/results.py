@@ -62,7 +62,7 @@ class TrainResult(Result):
         metrics: of the last epoch by key, and of the test as ``test/...``; under ``last`` and
             ``best`` those of the two epochs, each with the test's.
         epochs: number of epochs trained.
-        best_epoch: the epoch, from 1, whose weights the model has.
+        best_epoch: the epoch, from 1, whose weights the model has, or how many a refit had.
         clip: max_norm, reason, clipped_fraction.
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
@@ -73,6 +73,8 @@ class TrainResult(Result):
         confused: true, predicted, rows and share of the most confused pairs of classes on test.
         notes: what to know before trusting the metrics, in sentences.
         metric: what chose the best epoch.
+        refit: of ``training.refit``, the train metrics of its last epoch, on train and val. The
+            model and the test metrics are then the refit's; those of val are the best epoch's.
         report: path of the report; empty if it could not be written.
         temperature: divides the model's logits; see ``inference.temperature``.
         verdict: why nobody should use the model; None if there is no such reason.
@@ -100,6 +102,7 @@ class TrainResult(Result):
     temperature: float = 1.0
     verdict: str | None = None
     metric: str = "val/accuracy"
+    refit: dict[str, float] | None = None
 
     @property
     def history(self) -> pd.DataFrame:
@@ -131,15 +134,16 @@ class TrainResult(Result):
         best = self.metrics.get("best", self.metrics)
         return [
             ("run", self.run_id[:8]),
-            *_verdict(self.verdict),
+            *verdict_facts(self.verdict),
             ("best epoch", f"{self.best_epoch} of {self.epochs} (by {self.metric})"),
-            *_scores(best),
+            *([("refit", f"{self.best_epoch} epochs on train and val")] if self.refit else []),
+            *score_facts(best),
             ("clipping", _clipping(self.clip)),
             ("store", self.tracking_uri),
         ]
 
     def _details(self) -> list[str]:
-        return [_classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
+        return [classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,7 +156,7 @@ class BaselineResult(Result):
         data_fingerprint: of the prepared data.
         model_uri: argument for ``mlflow.pyfunc.load_model``.
         metrics: of every split, as ``test/accuracy``.
-        num_ngrams: number of words and pairs of words that are features.
+        num_ngrams: number of n-grams that have a weight; n-grams that share one count as one.
         fit_s: duration of the fit.
         sample: the prediction for the sample text; None if the experiment has none.
         run_folder: the run's local files.
@@ -160,6 +164,8 @@ class BaselineResult(Result):
         run_url: MLflow's page of the run; None if the store is no server.
         runs_url: that of all runs of its experiment.
         classes, confused, notes, report, temperature, verdict: see :class:`TrainResult`.
+        weighting: of the n-grams, ``nb`` or ``tfidf``.
+        num_words: words of the longest n-gram.
     """
 
     run_id: str
@@ -180,18 +186,20 @@ class BaselineResult(Result):
     report: str = ""
     temperature: float = 1.0
     verdict: str | None = None
+    weighting: str = "tfidf"
+    num_words: int = 2
 
     def _facts(self) -> list[tuple[str, str]]:
         return [
             ("run", self.run_id[:8]),
-            *_verdict(self.verdict),
-            *_scores(self.metrics),
-            ("features", f"{self.num_ngrams:,} words and pairs, fitted in {self.fit_s:.1f} s"),
+            *verdict_facts(self.verdict),
+            *score_facts(self.metrics),
+            ("features", f"{self.num_ngrams:,} n-grams, fitted in {self.fit_s:.1f} s"),
             ("store", self.tracking_uri),
         ]
 
     def _details(self) -> list[str]:
-        return [_classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
+        return [classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -318,7 +326,7 @@ class Evaluation(Result):
         ]
 
     def _details(self) -> list[str]:
-        return [_classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
+        return [classes_html(self.classes, self.confused), html.paragraphs(self.notes)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -328,8 +336,9 @@ class Comparison(Result):
     Attributes:
         split: val or test.
         tracking_uri: the MLflow store, without passwords.
-        runs: run_id, name, model (``rnn`` or ``linear``), epoch (the best one, whose weights the
-            model has; None for a baseline) and num_rows (whose probabilities the run keeps).
+        runs: run_id, name, model (``rnn``, ``linear`` or ``ensemble``), epoch (the best one, whose
+            weights the model has; None for the others) and num_rows (whose probabilities the run
+            keeps).
         config: the settings that differ, by dotted key; None where a run has no such setting.
         metrics: of the best epoch by key; None where a run has no such metric.
         tests: of each run but the first against the first: run_id, verdict (``better``, ``worse``
@@ -394,11 +403,12 @@ def _read(file: Path) -> str:
         ) from None
 
 
-def _verdict(verdict: str | None) -> list[tuple[str, str]]:
+def verdict_facts(verdict: str | None) -> list[tuple[str, str]]:
+    """That the model is not to be used, if so."""
     return [] if verdict is None else [("verdict", f"do not use this model: it is {verdict}")]
 
 
-def _scores(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+def score_facts(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Of each metric its value on every split that has one."""
     facts = []
     for key, name in (("accuracy", "accuracy"), ("macro_f1", "macro F1")):
@@ -418,7 +428,7 @@ def _clipping(clip: Mapping[str, Any]) -> str:
     return f"{clip['clipped_fraction']:.1%} of steps at {max_norm:.4g}"
 
 
-def _classes_html(
+def classes_html(
     classes: Sequence[Mapping[str, Any]], confused: Sequence[Mapping[str, Any]]
 ) -> str:
     """A table of the classes; of many, the worst, and the pairs that are confused most."""

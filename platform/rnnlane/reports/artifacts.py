@@ -15,6 +15,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.errors import redact
 from rnnlane.records.predictions import FOLDER as PREDICTIONS
 from rnnlane.records.predictions import Predictions
+from rnnlane.records.refit import epochs_of_refit
 from rnnlane.reports.classes import write_class_tables
 from rnnlane.reports.figures import (
     save_confidence,
@@ -80,6 +81,7 @@ def write_results(
         "best_epoch": outcome.best_epoch,
         "clip": {**outcome.clip, "clipped_fraction": clipped_fraction(outcome)},
         "history": outcome.history,
+        **({"refit": epochs_of_refit(outcome.refit)} if outcome.refit else {}),
         **write_answers(folder, outcome.confusions, class_names, sample=sample),
     }
     (folder / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")

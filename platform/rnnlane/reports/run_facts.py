@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +49,18 @@ class LinearScores:
     Attributes:
         metrics: ``val/accuracy``, ``test/accuracy``, ``test/macro_f1`` and others.
         origin: where they come from, in a few words.
+        weighting: ``baseline.weighting``.
     """
 
     metrics: Mapping[str, float]
     origin: str
+    weighting: Literal["nb", "tfidf"] = "nb"
+
+    @property
+    def kind(self) -> str:
+        """What the model is."""
+        weighted = {"nb": "naive Bayes log-ratios", "tfidf": "TF-IDF"}[self.weighting]
+        return f"{weighted} and logistic regression"
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,12 @@ class RunFacts:
         temperature: the one of the model, and the one that fits val best.
         mistakes: on val, the most confident ones first.
         history: a record for each epoch; empty for a model that is not trained by epochs.
-        best_epoch: the epoch, from 1, that the model is of.
+        best_epoch: the epoch, from 1, that the model is of, or how many a refit had.
+        refit: a record for each epoch of the refit on train and val, if there was one. The model
+            and its test figures are then the refit's, and what is of val is of the best epoch.
         clip: max_norm, reason and clipped_fraction; empty without training by epochs.
         linear: what the linear baseline reaches; None if that is not known.
+        members: of an ensemble, as in ``EnsembleResult.members``; else empty.
         sample: the answer to the sample text; None if the experiment has none.
     """
 
@@ -83,9 +94,18 @@ class RunFacts:
     mistakes: Sequence[Mistake] = ()
     history: Sequence[Mapping[str, float]] = ()
     best_epoch: int = 1
+    refit: Sequence[Mapping[str, float]] = ()
     clip: Mapping[str, Any] = field(default_factory=dict)
     linear: LinearScores | None = None
+    members: Sequence[Mapping[str, Any]] = ()
     sample: Mapping[str, Any] | None = None
+
+    @property
+    def kind(self) -> str:
+        """What made the model."""
+        if self.members:
+            return "Ensemble"
+        return "Training run" if self.history else "Linear baseline"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -98,6 +118,7 @@ class RunFacts:
         return verdict(
             self.history,
             best_epoch=self.best_epoch,
+            refit=self.refit,
             confusion=self.confusions["test"],
             class_names=self.class_names,
         )

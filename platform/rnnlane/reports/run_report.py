@@ -105,7 +105,8 @@ def _figures(facts: RunFacts) -> dict[str, str]:
     }
     if facts.history:
         figures["best epoch"] = f"{facts.best_epoch} of {len(facts.history)}"
-        figures["time in training"] = duration(sum(one["time/epoch_s"] for one in facts.history))
+        epochs = [*facts.history, *facts.refit]
+        figures["time in training"] = duration(sum(one["time/epoch_s"] for one in epochs))
     return figures
 
 
@@ -117,7 +118,7 @@ def _result(facts: RunFacts) -> list[str]:
     sentences = [
         f"{test:.1%} of {counted(num_rows, 'test row')} are classified correctly; of other rows "
         f"of this kind {low:.1%} to {high:.1%} would be, with 95% certainty.",
-        f"On val{chosen}, it is {val:.1%}.",
+        f"On val{chosen}, it is {val:.1%}{', before the refit' if facts.refit else ''}.",
     ]
     spread = math.sqrt(test * (1 - test) * (1 / num_rows + 1 / max(1, _num_val(facts))))
     if val - test > 3 * spread > 0:
@@ -170,10 +171,15 @@ def _training(facts: RunFacts) -> list[str]:
     if not history:
         return []
     training, best, last = facts.config.training, history[facts.best_epoch - 1], history[-1]
+    figures = (
+        f"train accuracy {best['train/accuracy']:.4f}, val accuracy {best['val/accuracy']:.4f}."
+    )
     sentences = [
-        f"The model is that of epoch {facts.best_epoch} of {len(history)}, the best by "
-        f"{training.metric}: train accuracy {best['train/accuracy']:.4f}, val accuracy "
-        f"{best['val/accuracy']:.4f}."
+        f"Epoch {facts.best_epoch} of {len(history)} was the best by {training.metric}: {figures}"
+        if facts.refit
+        else f"The model is that of epoch {facts.best_epoch} of {len(history)}, the best by "
+        f"{training.metric}: {figures}",
+        *_refit(facts),
     ]
     if len(history) < training.epochs:
         sentences.append(
@@ -187,10 +193,37 @@ def _training(facts: RunFacts) -> list[str]:
             f"It overfits after epoch {epoch}: val loss {history[epoch - 1]['val/loss']:.4f} "
             f"there, {last['val/loss']:.4f} in the end."
         )
-    skipped = round(sum(one["grad_norm/nonfinite_steps"] for one in history))
+    if smoothing := training.label_smoothing:
+        sentences.append(
+            f"The train loss is that of labels smoothed by {smoothing:g}; val's is of the labels "
+            "themselves, so the two cannot be compared."
+        )
+    if training.ema is not None:
+        sentences.append(
+            "Val and test are of the weights' moving average (training.ema "
+            f"{training.ema:g}), which is the model; train is of the weights that were trained."
+        )
+    skipped = round(sum(one["grad_norm/nonfinite_steps"] for one in (*history, *facts.refit)))
     if skipped:
         sentences.append(f"{counted(skipped, 'step')} had no finite gradient and changed nothing.")
     sentences.append(f"It trained {last['throughput/rows_per_s']:,.0f} rows a second.")
+    return sentences
+
+
+def _refit(facts: RunFacts) -> list[str]:
+    if not facts.refit:
+        return []
+    last = facts.refit[-1]
+    sentences = [
+        f"The model was then trained again from the initial weights, on train and val, for "
+        f"{counted(len(facts.refit), 'epoch')} with the rates and the clip value of the first "
+        f"training (training.refit): accuracy {last['train/accuracy']:.4f} and loss "
+        f"{last['train/loss']:.4f} on both in the last epoch.",
+        "What is told of test is of this model; what is told of val, of the curves and of the "
+        "gradients is of the first training.",
+    ]
+    if diverged := divergence(facts.refit, num_classes=len(facts.class_names)):
+        sentences.append(f"In the refit, {diverged}.")
     return sentences
 
 
@@ -210,7 +243,7 @@ def _comparison(facts: RunFacts) -> list[list[str]]:
     keys = ("val/accuracy", "test/accuracy", "test/macro_f1")
     if facts.linear is not None:
         linear = [f"{facts.linear.metrics[key]:.4f}" for key in keys]
-        rows.append(["TF-IDF and logistic regression", *linear])
+        rows.append([facts.linear.kind, *linear])
     own = "this run" if facts.history else "this linear model"
     return [*rows, [own, *(f"{facts.metrics[key]:.4f}" for key in keys)]]
 
@@ -250,11 +283,15 @@ def _compared(facts: RunFacts) -> list[str]:
         else "more than the chance of drawing these test rows explains"
     )
     ahead = "ahead of" if lead > 0 else "behind"
+    unequal = (
+        "The model of this run has trained on val as well, and the linear model on train alone."
+    )
     return [
         f"In test accuracy this run is {abs(lead):.4f} {ahead} the linear model "
         f"({facts.linear.origin}), {verdict}."
         if lead
         else f"This run and the linear model ({facts.linear.origin}) have one test accuracy.",
+        *([unequal] if facts.refit else []),
     ]
 
 
@@ -313,6 +350,11 @@ def _calibration(facts: RunFacts) -> list[str]:
     if fitted is None:
         return [*sentences, "No temperature can be fitted: val has no mistake that one mends."]
     after = facts.calibration_error(fitted)
+    if facts.refit:
+        sentences.append(
+            "A temperature is fitted to the answers on val of the first training, as the refit has "
+            "trained on val, and is carried over to the model."
+        )
     setting = facts.config.inference.temperature
     certain = "too certain" if fitted > 1 else "too hesitant"
     key = "inference.temperature: fit"
@@ -355,7 +397,8 @@ def _mistakes(facts: RunFacts) -> list[str]:
         return ["Every val row is classified correctly."]
     return [
         "Rows of val, so that test stays unseen. Look for wrong labels among them first, then "
-        "for what the texts have in common."
+        "for what the texts have in common.",
+        *(["They are mistakes of the first training, before the refit."] if facts.refit else []),
     ]
 
 
@@ -366,6 +409,8 @@ def _sample(facts: RunFacts) -> list[str]:
     if len(text) > _MAX_SAMPLE_CHARS:
         text = f"{text[:_MAX_SAMPLE_CHARS]} …"
     truth = f" It is {sample['true_label']}." if "true_label" in sample else ""
+    if truth and facts.refit:
+        truth += " It is a row of val, which the model has trained on."
     probability = sample["probabilities"][sample["label"]]
     return [f"“{text}” is {sample['label']} with {probability:.1%}.{truth}"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from rnnlane.config.experiment import SAMPLE_FROM_VAL, ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import PreparedData
-from rnnlane.inference.predictor import Predictor, encoded_split
+from rnnlane.inference.predictor import Predictor
 
 # Long enough to say something, short enough for a title.
 WANTED_TOKENS = 16
@@ -38,9 +38,8 @@ def sample_answer(
         texts = [config.sample_text]
         return predictor.predict(texts).answers(texts)[0]
     row = int(np.abs(val.lengths - WANTED_TOKENS).argmin())
-    tokens, _ = val.tokens_of(np.array([row]))
     # The row as it was trained on: of a text, prepared data may have an excerpt only.
-    found = predictor.predict_rows(encoded_split([tokens], val.labels[[row]]))
+    found = predictor.predict_rows(val.take(np.array([row])))
     key = int(prepared.row_keys("val")[row])
     (answer,) = found.answers([prepared.texts("val", [key])[key]])
     return {**answer, "true_label": predictor.class_names[int(val.labels[row])]}

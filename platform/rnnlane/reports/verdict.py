@@ -18,20 +18,27 @@ Confusion = npt.NDArray[np.int64]
 
 
 def verdict(
-    history: History, *, best_epoch: int, confusion: Confusion, class_names: Sequence[str]
+    history: History,
+    *,
+    best_epoch: int,
+    confusion: Confusion,
+    class_names: Sequence[str],
+    refit: History = (),
 ) -> str | None:
     """Why nobody should use the model, in a phrase; None if there is no such reason.
 
     Args:
         history: a record for each epoch; empty for a model that is not trained by epochs.
-        best_epoch: the epoch, from 1, that the model is of.
+        best_epoch: the epoch, from 1, that the model is of, unless there is a refit.
         confusion: counts of (true, predicted) on test, int64 [C, C].
         class_names: C names.
+        refit: a record for each epoch of the refit that the model is of; empty without one.
     """
-    diverged = divergence(history, num_classes=len(class_names))
+    diverged = divergence(refit or history, num_classes=len(class_names))
     record = history[best_epoch - 1] if history else {}
-    if not math.isfinite(record.get("val/loss", 0.0)):
-        return f"without an answer, as no probability is a number: {diverged}"
+    if not all(math.isfinite(record.get(key, 0.0)) for key in ("val/loss", "test/loss")):
+        reason = f": {diverged}" if diverged else ""
+        return f"without an answer, as no probability is a number{reason}"
     if not learned_nothing(confusion):
         return None
     majority = class_names[int(confusion.sum(axis=1).argmax())]

@@ -58,7 +58,8 @@ def best_yaml(config: ExperimentConfig, search: SearchRecord, *, run_id: str | N
     if run_id is not None:
         tags = {**tracking.tags, SEARCH_RUN_TAG: run_id}
         tracking = tracking.model_copy(update={"tags": tags})
-    changes = {"name": f"{config.name[:75]}-best", "tracking": tracking}
+    training = experiment.training.model_copy(update={"refit": config.training.refit})
+    changes = {"training": training, "name": f"{config.name[:75]}-best", "tracking": tracking}
     experiment = experiment.model_copy(update=changes)
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     lines = [

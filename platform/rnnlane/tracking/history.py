@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from rnnlane.records.refit import REFIT, is_refit
 from rnnlane.tracking.outbox import RecordKind
 
 MetricStep = tuple[str, int]
@@ -73,7 +74,8 @@ class HistoryLog:
         """Kind and content of the records that bring the store up to date.
 
         Args:
-            history: the whole run so far, see :meth:`MlflowTracker.log_history`.
+            history: the whole run so far, see :meth:`MlflowTracker.log_history`; the epochs of a
+                refit come last, and have metrics and steps of their own.
             best_epoch: the number of its best epoch; without it no summary is made.
         """
         constants = {}
@@ -101,11 +103,12 @@ class HistoryLog:
     def _new_values(
         self, record: Mapping[str, float]
     ) -> Iterator[tuple[RecordKind, dict[str, Any]]]:
-        step = int(record["epoch"])
+        epoch = f"{REFIT}epoch" if is_refit(record) else "epoch"
+        step = int(record[epoch])
         values = {
             key: float(value)
             for key, value in record.items()
-            if key != "epoch"
+            if key != epoch
             and not key.startswith((_CONSTANT, _TESTED))
             and (key, step) not in self.logged
         }

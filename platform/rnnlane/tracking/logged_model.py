@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnnlane.records.refit import REFIT_PARAM
 from rnnlane.tracking.internals import AUTHOR_TAGS, DATASET_CONTEXT_TAG
 from rnnlane.tracking.packaging import MODEL_PATH
 from rnnlane.tracking.uploads import check_arrived
@@ -23,7 +24,8 @@ def log_model(client: MlflowClient, run_id: str, folder: Path, *, best_epoch: in
         client: of the store that has the run.
         run_id: of the run.
         folder: an MLflow model; its metadata gets the ids that the store gives.
-        best_epoch: the model gets the run's val metrics of this epoch, and those of test.
+        best_epoch: the model gets the run's val metrics of this epoch, and those of test. One that
+            is refitted on val has none of val.
 
     Raises:
         Exception: whatever MLflow raises.
@@ -86,9 +88,10 @@ def _metrics(client: MlflowClient, run: Run, model_id: str, *, best_epoch: int) 
     from mlflow.entities import Metric
 
     datasets = _datasets(run)
+    splits = {"test"} if run.data.params.get(REFIT_PARAM) == "True" else {"val", "test"}
     for key in sorted(run.data.metrics):
         split = key.partition("/")[0]
-        if split not in {"val", "test"}:
+        if split not in splits:
             continue
         points = client.get_metric_history(run.info.run_id, key)
         # The test metrics are of the best epoch, whatever step they are logged at.

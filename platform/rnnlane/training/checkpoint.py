@@ -21,13 +21,16 @@ from torch import Tensor
 from rnnlane.data.batches.plan import PLAN_VERSION
 from rnnlane.errors import CheckpointError, disk_errors, first_line
 from rnnlane.records.events import RunEvents
+from rnnlane.training.average import WeightAverage
 from rnnlane.training.clipping import ClipChoice
 from rnnlane.training.state import TrainState
 
 WEIGHTS, BEST, OPTIMIZER = "weights.safetensors", "best.safetensors", "optimizer.safetensors"
+AVERAGE = "average.safetensors"
 RECORDS, STATE, CHECKSUMS = "records.safetensors", "state.json", "checksums.json"
 FORMAT = 2
 _RECORDS = ("norms", "losses")
+_NUM_UPDATES = "num_updates"
 # At the ends of epochs, checkpoints follow one another by at least this many times what one takes.
 MIN_PAUSE = 20
 
@@ -40,6 +43,7 @@ class Checkpointer:
         optimizer: its state is saved.
         events: decides where a checkpoint goes.
         every_s: seconds after which one is due.
+        average: of the weights, is saved as well.
         clock: the time in seconds, from any start.
     """
 
@@ -50,11 +54,13 @@ class Checkpointer:
         events: RunEvents,
         *,
         every_s: float,
+        average: WeightAverage | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ):
         self._model = model
         self._optimizer = optimizer
         self._events = events
+        self._average = average
         self._every_s = every_s
         self._clock = clock
         self._saved_at = clock()
@@ -87,6 +93,10 @@ class Checkpointer:
 
         def write_files(folder: Path) -> None:
             save_file(on_host(copied_weights(self._model)), folder / WEIGHTS)
+            if self._average is not None:
+                averaged = copied_weights(self._average.model)
+                numbers = {_NUM_UPDATES: self._average.num_updates}
+                save_file(on_host(averaged | numbers), folder / AVERAGE)
             if best is not None:
                 save_file(on_host(best), folder / BEST)
             save_file(_optimizer_tensors(self._optimizer), folder / OPTIMIZER)
@@ -104,7 +114,7 @@ class Checkpointer:
         self._events.checkpoint(write)
         self._saved_at = self._clock()
         self._pause_s = MIN_PAUSE * (self._saved_at - started_at)
-        self._events.saved(state.history)
+        self._events.saved(state.records)
 
 
 def is_complete(folder: Path) -> bool:
@@ -130,9 +140,13 @@ def _checksum(file: Path) -> int:
 
 
 def load_checkpoint(
-    folder: Path, *, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path,
+    *,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None = None,
 ) -> tuple[TrainState, dict[str, Tensor] | None]:
-    """Loads a checkpoint's weights and optimizer state into the model and the optimizer.
+    """Loads a checkpoint into the model, the optimizer and the average of the weights.
 
     Returns:
         Where the run stands, and the weights of its best epoch so far.
@@ -162,6 +176,10 @@ def load_checkpoint(
         state = TrainState(**plain, clip=ClipChoice(**clip) if clip else None)
         model.load_state_dict(load_file(folder / WEIGHTS))
         _restore_optimizer(optimizer, load_file(folder / OPTIMIZER))
+        if average is not None:
+            averaged = load_file(folder / AVERAGE)
+            average.num_updates.copy_(averaged.pop(_NUM_UPDATES))
+            average.model.load_state_dict(averaged)
         best = load_file(folder / BEST) if (folder / BEST).exists() else None
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
@@ -170,6 +188,15 @@ def load_checkpoint(
             remedy="start a new run without --resume",
         ) from error
     return state, best
+
+
+def final_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights of the model of a finished run, from its last checkpoint."""
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    if state.get("steps_before_refit") is None:
+        return load_file(folder / BEST)
+    weights = load_file(folder / (AVERAGE if (folder / AVERAGE).exists() else WEIGHTS))
+    return {name: tensor for name, tensor in weights.items() if name != _NUM_UPDATES}
 
 
 def copied_weights(model: torch.nn.Module) -> dict[str, Tensor]:

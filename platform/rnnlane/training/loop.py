@@ -26,6 +26,7 @@ from rnnlane.models.gpu_speed import slow_on_gpus
 from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
+from rnnlane.training.average import WeightAverage
 from rnnlane.training.calibration import calibrate_clip
 from rnnlane.training.checkpoint import Checkpointer, copied_weights, load_checkpoint, on_host
 from rnnlane.training.class_weights import class_weights
@@ -40,13 +41,17 @@ from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
 from rnnlane.training.state import TrainState
 from rnnlane.training.step import Stepper, build_optimizer
 
+TRAIN_AND_VAL = "train and val"
+"""The split that a refit trains on: the rows of train, then those of val."""
+
 
 @dataclass(frozen=True)
 class TrainingData:
     """The input of a run; the arrays may be read-only and shared between workers.
 
     Attributes:
-        splits: train, val and test; without test, as in a search, nothing is tested.
+        splits: train, val and test; without test, as in a search, nothing is tested. With
+            ``training.refit`` also :data:`TRAIN_AND_VAL`.
         num_classes: number of labels.
         vocabulary_size: number of token ids.
         vectors: pretrained vectors float32 [V, E] and which tokens have one: bool [V].
@@ -70,17 +75,21 @@ class TrainingData:
 class Outcome:
     """The result of a finished run; equal on every worker.
 
+    After a refit the model is that of the refit; val is still answered by the best epoch's.
+
     Attributes:
-        history: one record for each epoch; the best one's has the test metrics as well, if tested.
+        history: one record for each epoch; the best one's has the model's test metrics as well, if
+            tested.
         best_epoch: its number, from 1.
-        weights: of the best epoch, on the CPU.
-        losses: float64 [steps of the run], mean over each global batch.
-        norms: float64 [steps of the run], gradient norms before clipping.
+        weights: of the model, so of the best epoch or of the refit; on the CPU.
+        losses: float64 [steps of those epochs], mean over each global batch.
+        norms: float64 [steps of those epochs], gradient norms before clipping.
         clip: max_norm, reason, and the calibration's statistics.
-        confusions: of the best epoch on val and test, by split: int64 [C, C], rows true, columns
-            predicted; empty if nothing was tested.
-        predictions: of the best epoch, by split; empty if nothing was tested or no row has a key.
-            A worker other than the first leaves them behind.
+        confusions: on val and test, by split: int64 [C, C], rows true, columns predicted; empty if
+            nothing was tested.
+        predictions: by split; empty if nothing was tested or no row has a key. A worker other than
+            the first leaves them behind.
+        refit: one record for each epoch of the refit; see :class:`TrainState`.
     """
 
     history: list[dict[str, float]]
@@ -91,6 +100,7 @@ class Outcome:
     clip: dict[str, Any]
     confusions: dict[str, npt.NDArray[np.int64]] = field(repr=False)
     predictions: dict[str, Predictions] = field(default_factory=dict, repr=False)
+    refit: list[dict[str, float]] = field(default_factory=list)
 
 
 class Work(Protocol):
@@ -116,7 +126,7 @@ def run_training(
     events: RunEvents,
     start: Path | None = None,
 ) -> Outcome:
-    """Trains, validates after every epoch, and tests the best epoch once at the end.
+    """Trains, validates after every epoch, refits if asked to, and tests once at the end.
 
     Args:
         config: the experiment.
@@ -130,50 +140,141 @@ def run_training(
     """
     training, state = config.training, TrainState()
     best: dict[str, Tensor] | None = None
-    if group.device.type == "cuda":
-        for note in slow_on_gpus(config):
-            events.note(note)
+    for note in slow_on_gpus(config) if group.device.type == "cuda" else ():
+        events.note(note)
     with cpu_settings(group), training_precision(training):
         model = _initial_model(config, data, group)
-        optimizer = build_optimizer(model, training)
-        feed = _train_feed(config, data, group)
+        trainee = _Trainee(model, training, group=group, events=events)
         if start is not None:
-            state, best = load_checkpoint(start, model=model, optimizer=optimizer)
-            events.saved(state.history)
-            events.epoch(state.history)
-        if state.clip is None:
-            state.clip = calibrate_clip(config, model, feed, group=group, events=events)
-        graphs = graphs_for(training, group.device, events)
-        stepper = Stepper(model, optimizer, training, group=group, graphs=graphs)
-        checkpointer = Checkpointer(model, optimizer, events, every_s=training.checkpoint_every_s)
-        total = training.epochs * feed.num_steps
-
-        while not is_over(training, state.history):
-            in_flight = StepsInFlight(default_limit(group.device))
-            monitor = EpochMonitor(state, training, num_steps=feed.num_steps, events=events)
-            before = (state.epoch - 1) * feed.num_steps
-            batches = feed.steps(state.epoch, start=state.step)
-            for step, batch in enumerate(batches, start=state.step):
-                rate = learning_rate(
-                    training, step=before + step, num_steps=total, history=state.history
-                )
-                save = checkpointer.is_due(ends_epoch=step == feed.num_steps - 1)
-                in_flight.add(stepper(batch, max_norm=state.clip.max_norm, rate=rate, save=save))
-                asked = monitor.add(in_flight.take_due())
-                if asked and state.step < feed.num_steps:
-                    checkpointer.save(state, best)
-                    monitor.restart_clock()
-            asked = monitor.add(in_flight.take_all()) or asked
-
-            record = state.epoch_record(num_rows=feed.num_rows, rate=rate)
-            state.end_epoch(record | _validate(model, data, group))
-            if best_epoch(training.metric, state.history) == len(state.history) - 1:
-                best = copied_weights(model)
-            if asked or is_over(training, state.history):
-                checkpointer.save(state, best)
-            events.epoch(state.history)
+            state, best = trainee.load(start)
+        if not state.is_refit:
+            feed = _train_feed(config, data, "train", group)
+            if state.clip is None:
+                state.clip = calibrate_clip(config, model, feed, group=group, events=events)
+            trainee.train_on(feed, num_epochs=training.epochs)
+            while not is_over(training, state.history):
+                record, asked = trainee.train_epoch(state, best)
+                state.end_epoch(record | _validate(trainee.served, data, group))
+                if best_epoch(training.metric, state.history) == len(state.history) - 1:
+                    best = copied_weights(trainee.served)
+                if asked or is_over(training, state.history):
+                    trainee.checkpointer.save(state, best)
+                events.epoch(state.records)
         assert best is not None
-        return _tested_outcome(config, model, data, group, state=state, best=best)
+        final = best
+        if training.refit:
+            num_epochs = best_epoch(training.metric, state.history) + 1
+            events.note(
+                f"training again on train and val for {num_epochs} of {training.epochs} epochs, "
+                f"as epoch {num_epochs} is the best by {training.metric}"
+            )
+            if not state.is_refit:
+                state.begin_refit()
+                model = _initial_model(config, data, group)
+                trainee = _Trainee(model, training, group=group, events=events)
+            feed = _train_feed(config, data, TRAIN_AND_VAL, group)
+            trainee.train_on(feed, num_epochs=num_epochs)
+            while len(state.refit) < num_epochs:
+                record, asked = trainee.train_epoch(state, best)
+                state.end_epoch(record)
+                if asked or len(state.refit) == num_epochs:
+                    trainee.checkpointer.save(state, best)
+                events.epoch(state.records)
+            final = copied_weights(trainee.served)
+        return _tested_outcome(config, model, data, group, state=state, best=best, final=final)
+
+
+class _Trainee:
+    """What a training changes: weights, their average, and the optimizer's state.
+
+    Attributes:
+        model: has the weights that are trained.
+        checkpointer: saves them.
+    """
+
+    def __init__(
+        self,
+        model: RecurrentClassifier,
+        training: TrainingConfig,
+        *,
+        group: WorkerGroup,
+        events: RunEvents,
+    ):
+        self.model = model
+        self._training, self._group, self._events = training, group, events
+        self._optimizer = build_optimizer(model, training)
+        self._average = None if training.ema is None else WeightAverage(model, training.ema)
+        self.checkpointer = Checkpointer(
+            model,
+            self._optimizer,
+            events,
+            every_s=training.checkpoint_every_s,
+            average=self._average,
+        )
+
+    @property
+    def served(self) -> RecurrentClassifier:
+        """What is validated, tested and served."""
+        return self.model if self._average is None else self._average.model
+
+    def load(self, start: Path) -> tuple[TrainState, dict[str, Tensor] | None]:
+        """Goes on from a checkpoint; returns where it stands and the best weights so far."""
+        state, best = load_checkpoint(
+            start, model=self.model, optimizer=self._optimizer, average=self._average
+        )
+        self._events.saved(state.records)
+        self._events.epoch(state.records)
+        return state, best
+
+    def train_on(self, feed: TrainFeed, *, num_epochs: int) -> None:
+        """Trains on these batches from now on; ``num_epochs`` at most, for the progress."""
+        graphs = graphs_for(self._training, self._group.device, self._events)
+        self._feed, self._num_epochs = feed, num_epochs
+        self._stepper = Stepper(
+            self.model,
+            self._optimizer,
+            self._training,
+            group=self._group,
+            average=self._average,
+            graphs=graphs,
+        )
+
+    def train_epoch(
+        self, state: TrainState, best: dict[str, Tensor] | None
+    ) -> tuple[dict[str, float], bool]:
+        """Takes the steps that are left of the epoch under way.
+
+        Args:
+            state: where the training stands; the steps are added.
+            best: weights of the best epoch so far, for checkpoints.
+
+        Returns:
+            The epoch's record, without val, and whether a checkpoint is asked for.
+        """
+        training, feed = self._training, self._feed
+        assert state.clip is not None
+        in_flight = StepsInFlight(default_limit(self._group.device))
+        monitor = EpochMonitor(
+            state,
+            training,
+            num_epochs=self._num_epochs,
+            num_steps=feed.num_steps,
+            events=self._events,
+        )
+        # A refit has the rates that the epochs chosen among had.
+        history = state.history[: state.number - 1]
+        total, before = training.epochs * feed.num_steps, (state.number - 1) * feed.num_steps
+        for step, batch in enumerate(feed.steps(state.number, start=state.step), start=state.step):
+            rate = learning_rate(training, step=before + step, num_steps=total, history=history)
+            save = self.checkpointer.is_due(ends_epoch=step == feed.num_steps - 1)
+            launched = self._stepper(batch, max_norm=state.clip.max_norm, rate=rate, save=save)
+            in_flight.add(launched)
+            asked = monitor.add(in_flight.take_due())
+            if asked and state.step < feed.num_steps:
+                self.checkpointer.save(state, best)
+                monitor.restart_clock()
+        asked = monitor.add(in_flight.take_all()) or asked
+        return state.epoch_record(num_rows=feed.num_rows, rate=rate), asked
 
 
 def is_over(training: TrainingConfig, history: list[dict[str, float]]) -> bool:
@@ -222,15 +323,17 @@ def _initial_model(
     return model
 
 
-def _train_feed(config: ExperimentConfig, data: TrainingData, group: WorkerGroup) -> TrainFeed:
-    train, names = data.splits["train"], data.class_names
+def _train_feed(
+    config: ExperimentConfig, data: TrainingData, split: str, group: WorkerGroup
+) -> TrainFeed:
+    rows, names = data.splits[split], data.class_names
     return TrainFeed(
-        train,
+        rows,
         config.training,
         seed=config.training_seed,
         vocabulary_size=data.vocabulary_size,
         group=group,
-        class_weights=class_weights(config.training.class_weights, train.labels, names),
+        class_weights=class_weights(config.training.class_weights, rows.labels, names),
     )
 
 
@@ -263,16 +366,20 @@ def _tested_outcome(
     *,
     state: TrainState,
     best: dict[str, Tensor],
+    final: dict[str, Tensor],
 ) -> Outcome:
-    """Tests the weights of the best epoch, if there is a test split."""
+    """Answers val with the weights of the best epoch and test with the final ones, if there is one.
+
+    They are the same but for a refit, which has trained on val.
+    """
     assert state.clip is not None
     index = best_epoch(config.training.metric, state.history)
     history = [dict(record) for record in state.history]
     num_classes = data.num_classes
     confusions, predictions = {}, {}
     if "test" in data.splits:
-        model.load_state_dict(best)
-        for split in ("val", "test"):
+        for split, weights in (("val", best), ("test", final)):
+            model.load_state_dict(weights)
             scores, kept = _final_scores(model, data, split, group)
             confusions[split] = confusion(scores, num_classes=num_classes)
             if kept is not None:
@@ -282,12 +389,13 @@ def _tested_outcome(
     return Outcome(
         history=history,
         best_epoch=index + 1,
-        weights=on_host(best),
-        losses=np.array(state.losses),
-        norms=np.array(state.norms),
+        weights=on_host(final),
+        losses=np.array(state.losses[: state.steps_before_refit]),
+        norms=np.array(state.norms[: state.steps_before_refit]),
         clip=state.clip.as_dict(),
         confusions=confusions,
         predictions=predictions,
+        refit=state.refit,
     )
 
 

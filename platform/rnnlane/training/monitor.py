@@ -20,17 +20,26 @@ class EpochMonitor:
 
     Args:
         state: receives the steps.
-        config: the run's number of epochs, batch size and largest number of non-finite steps.
+        config: the run's batch size and largest number of non-finite steps.
+        num_epochs: epochs of the training under way.
         num_steps: steps of an epoch.
         events: receives the progress.
     """
 
     def __init__(
-        self, state: TrainState, config: TrainingConfig, *, num_steps: int, events: RunEvents
+        self,
+        state: TrainState,
+        config: TrainingConfig,
+        *,
+        num_epochs: int,
+        num_steps: int,
+        events: RunEvents,
     ):
         self._state = state
         self._config = config
+        self._num_epochs = num_epochs
         self._num_steps = num_steps
+        self._name = "refit epoch" if state.is_refit else "epoch"
         self._events = events
         self._clock = self._reported_at = time.perf_counter()
 
@@ -65,19 +74,19 @@ class EpochMonitor:
             raise TrainingError(
                 f"loss or gradient was not finite in {in_a_row} steps in a row "
                 f"(training.max_nonfinite_steps is {limit})",
-                where=f"epoch {self._state.epoch}, step {self._state.step}",
+                where=f"{self._name} {self._state.number}, step {self._state.step}",
                 remedy="lower training.learning_rate or set training.clip.policy=auto",
             )
 
     def _progress(self) -> Progress:
-        state, num_epochs = self._state, self._config.epochs
+        state, num_epochs = self._state, self._num_epochs
         rows = state.step * self._config.global_batch_size
-        steps_left = (num_epochs - state.epoch + 1) * self._num_steps - state.step
+        steps_left = (num_epochs - state.number + 1) * self._num_steps - state.step
         return EpochProgress(
-            stage=f"epoch {state.epoch}/{num_epochs}",
+            stage=f"{self._name} {state.number}/{num_epochs}",
             done=state.step,
             total=self._num_steps,
-            epoch=state.epoch,
+            epoch=state.number,
             num_epochs=num_epochs,
             loss=state.loss_sum / (state.loss_rows or 1),
             accuracy=state.correct / rows,

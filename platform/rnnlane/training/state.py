@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnlane.records.refit import REFIT
 from rnnlane.training.clipping import ClipChoice, norm_statistics
 from rnnlane.training.step_result import StepResult
 
@@ -19,14 +20,17 @@ class TrainState:
     Sums and counts are kept, and means are computed from them once, when an epoch has ended.
 
     Attributes:
-        epoch: the epoch under way, from 1.
+        epoch: the epoch under way, from 1; those of a refit are counted on from the last one of
+            the training that chose the best epoch.
         step: finished steps of that epoch.
         elapsed_s: training time of that epoch so far, in seconds.
         seconds: the same by part, of the first worker.
         num_tokens: tokens of the epoch's finished steps, over all workers.
         num_positions: the same, padding included.
         clip: the clip value chosen; None before the calibration.
-        history: one record for each finished epoch.
+        history: one record for each finished epoch of the training on the train split.
+        refit: one record for each finished epoch of the refit; its keys begin with ``refit/``.
+        steps_before_refit: of the training on the train split; None before the refit begins.
         norms: gradient norms of all steps of the run so far.
         losses: losses of all steps of the run so far.
         loss_sum: sum over the rows of the epoch under way, of finite losses.
@@ -46,6 +50,8 @@ class TrainState:
     num_positions: float = 0.0
     clip: ClipChoice | None = None
     history: list[dict[str, float]] = field(default_factory=list)
+    refit: list[dict[str, float]] = field(default_factory=list)
+    steps_before_refit: int | None = None
     norms: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     loss_sum: float = 0.0
@@ -54,6 +60,26 @@ class TrainState:
     clipped: int = 0
     nonfinite: int = 0
     nonfinite_in_a_row: int = 0
+
+    @property
+    def is_refit(self) -> bool:
+        """Whether the training under way is the refit, on train and val."""
+        return self.steps_before_refit is not None
+
+    @property
+    def number(self) -> int:
+        """The epoch under way, from 1, of the training under way."""
+        return len(self.refit) + 1 if self.is_refit else self.epoch
+
+    @property
+    def records(self) -> list[dict[str, float]]:
+        """One record for each finished epoch, those of the refit last."""
+        return [*self.history, *self.refit]
+
+    def begin_refit(self) -> None:
+        """What follows are the epochs of the refit, which keeps the clip value."""
+        self.steps_before_refit = len(self.norms)
+        self.nonfinite_in_a_row = 0
 
     def add_step(self, result: StepResult, *, elapsed_s: float) -> None:
         """Adds a step, which took ``elapsed_s`` seconds in all, to the epoch under way."""
@@ -89,7 +115,7 @@ class TrainState:
                 clip[f"clip/calibration_norm_{name}"] = value
         norms = np.array(self.norms[-self.step :])
         return {
-            "epoch": float(self.epoch),
+            "epoch": float(self.number),
             "train/loss": self.loss_sum / self.loss_rows if self.loss_rows else math.nan,
             "train/accuracy": self.correct / num_rows,
             **{f"grad_norm/{name}": value for name, value in norm_statistics(norms).items()},
@@ -106,7 +132,13 @@ class TrainState:
 
     def end_epoch(self, record: dict[str, float]) -> None:
         """Appends the epoch's record and moves on to the next epoch."""
-        self.history.append(record)
+        if self.is_refit:
+            # The clip value is that of the first training, whose records have it.
+            self.refit.append(
+                {f"{REFIT}{k}": v for k, v in record.items() if not k.startswith("clip/")}
+            )
+        else:
+            self.history.append(record)
         self.epoch += 1
         self.step = 0
         self.elapsed_s, self.seconds = 0.0, {}

@@ -20,6 +20,7 @@ from rnnlane.models.classifier import RecurrentClassifier
 from rnnlane.records.events import RunEvents
 from rnnlane.training import active_rows
 from rnnlane.training.all_reduce import GradientBuffer, StepGradient, sum_in_order
+from rnnlane.training.average import WeightAverage
 from rnnlane.training.clipping import clip_, gradient_norm, norm_order
 from rnnlane.training.feed import Shard, StepBatch
 from rnnlane.training.graphs import Graphs, Launch
@@ -74,6 +75,7 @@ class Stepper:
         optimizer: over the model's parameters; a checkpoint has been loaded into it.
         config: clip policy, precision, shards.
         group: the workers.
+        average: follows the weights.
         graphs: captures the two halves of a step; default: they run as they are.
         is_static: whether a step works as on a device; default: by the group's device.
     """
@@ -85,14 +87,17 @@ class Stepper:
         config: TrainingConfig,
         *,
         group: WorkerGroup,
+        average: WeightAverage | None = None,
         graphs: Graphs | None = None,
         is_static: bool | None = None,
     ):
         self._model = model
         self._optimizer = optimizer
+        self._average = average
         self._group = group
         self._norm_type = norm_order(config.clip)
         self._num_shards = config.reduction_shards
+        self._label_smoothing = config.label_smoothing
         self._autocast = uses_bfloat16(config, group.device)
         self._body = [parameter for parameter in model.body.parameters() if parameter.requires_grad]
         self._table = model.embedding.weight
@@ -217,7 +222,9 @@ class Stepper:
         device_type = self._group.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self._autocast):
             logits = self._model.body(embedded, inputs.lengths)  # [B, C]
-        losses = functional.cross_entropy(logits.float(), inputs.labels, reduction="none")  # [B]
+        losses = functional.cross_entropy(  # [B]
+            logits.float(), inputs.labels, reduction="none", label_smoothing=self._label_smoothing
+        )
         # Divided by the weight of the global batch: summed over all shards, it is their mean loss.
         loss = (losses * inputs.loss_weights).sum() / inputs.loss_weight
         found = torch.autograd.grad(loss, [*self._body, rows], materialize_grads=True)
@@ -245,6 +252,8 @@ class Stepper:
         self._optimizer.found_inf = skipped  # type: ignore[attr-defined]
         with active_rows.scattered(gradient.rows, self._table, inputs.ids):
             self._optimizer.step()
+        if self._average is not None:
+            self._average.update_(skipped)
         torch.cat([gradient.counters, torch.stack([norm, skipped])], out=self._result)
 
 

@@ -47,6 +47,16 @@ def test_a_notebook_shows_notes_epochs_and_a_bar_in_one_place():
     assert "epoch 1  train loss 0.5000" in display[-1][1]["text/plain"]
 
 
+def test_epochs_of_a_refit_have_a_table_of_their_own():
+    display = Shown()
+    of_refit = {f"refit/{key}": value for key, value in EPOCH.items() if "val/" not in key}
+    with NotebookEvents(display) as events:
+        events.epoch([EPOCH, {**of_refit, "refit/train/loss": 0.4321}])
+    page = display[-1][1]["text/html"]
+    assert page.index("0.5000") < page.index("refit epoch") < page.index("0.4321")
+    assert "refit epoch 1  train and val loss 0.4321" in display[-1][1]["text/plain"]
+
+
 def test_a_bar_is_not_drawn_more_often_than_anyone_can_see(monkeypatch):
     display = Shown()
     now = [0.0]

@@ -7,6 +7,7 @@ import pytest
 
 from rnnlane.cli.arguments import check_utf8
 from rnnlane.errors import ConfigError
+from support.forked import rnnlane_forked
 
 BASE = [sys.executable, "-m", "rnnlane"]
 
@@ -60,7 +61,7 @@ def test_the_command_says_so_in_one_line(arguments, tmp_path):
 
 @pytest.mark.parametrize("text", ["-10/10 would watch again", "-great", "--not bad--"])
 def test_a_text_that_begins_with_a_dash_is_told_how_to_be_one(text):
-    done = subprocess.run([*BASE, "predict", text], check=False, capture_output=True, text=True)
+    done = rnnlane_forked("predict", text)
     assert done.returncode == 2
     assert "rnnlane predict -- " in done.stderr
     assert done.stderr.count("\n") == 1

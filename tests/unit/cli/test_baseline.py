@@ -7,6 +7,8 @@ RESULT = SimpleNamespace(
     metrics={f"{split}/accuracy": 0.5 for split in ("train", "val", "test")}
     | {"test/macro_f1": 0.25},
     num_ngrams=12345,
+    num_words=3,
+    weighting="nb",
     fit_s=1.5,
     sample={"label": "pos", "probabilities": {"pos": 0.75, "neg": 0.25}, "text": "A film."},
     report="runs/x/results/report.html",
@@ -30,7 +32,7 @@ def calls(replaced):
 def test_a_person_sees_scores_and_how_to_ask_the_model(call, calls, experiment):
     printed = call("baseline", experiment).stdout
     assert "train 0.5000   val 0.5000   test 0.5000" in printed
-    assert "12,345 words and pairs in 1.5 s" in printed
+    assert "log-ratios of 12,345 n-grams, of up to 3 words, in 1.5 s" in printed
     assert "pos 75.0%: A film." in printed
     assert "rnnlane predict --run 01234567" in printed
 

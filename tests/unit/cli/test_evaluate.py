@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnlane.errors import ConfigError
-from rnnlane.pipeline import Evaluation
+from rnnlane.records.results import Evaluation
 from rnnlane.reports.classes import describe_classes
 
 

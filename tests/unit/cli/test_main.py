@@ -10,15 +10,9 @@ import pytest
 
 from rnnlane.cli import main
 from support.deployment import VERSION
+from support.forked import rnnlane_forked as command
 
-BASE = [sys.executable, "-m", "rnnlane"]
 GOOD = "name: x\ndata:\n  source: {kind: generated}\n"
-
-
-def command(*arguments, **keywords):
-    return subprocess.run(
-        [*BASE, *arguments], check=False, capture_output=True, text=True, **keywords
-    )
 
 
 @pytest.fixture
@@ -112,11 +106,11 @@ def test_set_works_and_is_validated(experiment):
     ],
 )
 def test_bad_input_is_one_line_exit_code_2_and_json_where_asked(arguments, tmp_path):
-    done = command(*arguments, cwd=tmp_path, stdin=subprocess.DEVNULL)
+    done = command(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
-    as_json = command(*arguments, "--json", cwd=tmp_path, stdin=subprocess.DEVNULL)
+    as_json = command(*arguments, "--json", cwd=tmp_path)
     assert as_json.returncode == 2
     assert set(json.loads(as_json.stdout)["error"]) == {"message", "where", "remedy"}
     assert list(tmp_path.iterdir()) == []

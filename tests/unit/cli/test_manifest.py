@@ -1,24 +1,18 @@
 """`rnnlane manifest` as a process: YAML on stdout alone; bad input is one line and exit code 2."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import yaml
 
 from support.deployment import ROOT, VERSION
+from support.forked import rnnlane_forked
 
 DEMO = str(ROOT / "experiments" / "demo.yaml")
 
 
 def manifest(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "rnnlane", "manifest", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    return rnnlane_forked("manifest", *arguments)
 
 
 def test_prints_valid_yaml_and_the_same_as_json():

@@ -61,6 +61,13 @@ def test_an_epoch_is_one_line():
     )
 
 
+def test_an_epoch_of_a_refit_is_named_and_has_no_val():
+    of_refit = {f"refit/{key}": value for key, value in EPOCH.items() if "val/" not in key}
+    assert epoch_line(of_refit) == (
+        "refit epoch 3  train and val loss 0.5000 acc 0.7500  1,234 rows/s  clipped 12.5%  6.0 s"
+    )
+
+
 def test_lines_have_the_newest_epoch_and_stages_only_if_verbose(capsys):
     for verbose in (False, True):
         with LineEvents(verbose=verbose) as events:

@@ -21,6 +21,7 @@ RESULT = SimpleNamespace(
     run_folder="runs/x",
     report="runs/x/results/report.html",
     verdict=None,
+    refit=None,
     classes=[
         {"class": "pos", "precision": 0.5, "recall": 0.25, "f1": 0.3333, "rows": 1200},
         {"class": "neg", "precision": None, "recall": None, "f1": None, "rows": 0},
@@ -49,6 +50,13 @@ def test_a_person_sees_the_best_epoch_the_clipping_and_what_to_do_next(call, cal
     assert "(epoch 2 of 3)" in printed
     assert "25.0% of steps at 1.5" in printed
     assert "rnnlane predict --run 01234567" in printed
+
+
+def test_a_person_sees_whose_figures_those_of_test_are(call, replaced, experiment):
+    result = SimpleNamespace(**{**vars(RESULT), "refit": {"train/loss": 0.5}})
+    replaced("rnnlane.cli.train.train_experiment", result)
+    printed = " ".join(call("train", experiment).stdout.split())
+    assert "(epoch 2 of 3; test: after the refit)" in printed
 
 
 def test_the_next_commands_name_the_store_of_the_experiment(call, calls, experiment, tmp_path):

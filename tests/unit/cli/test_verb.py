@@ -10,6 +10,7 @@ import typer
 
 from rnnlane.cli.main import app
 from rnnlane.cli.verb import Verb
+from support.forked import rnnlane_forked
 
 
 def verbs(command, name="rnnlane"):
@@ -53,9 +54,7 @@ def test_the_help_fits_and_says_nothing_of_the_type_of_a_flag(call, monkeypatch,
 
 @pytest.mark.parametrize("arguments", [[], ["jobs"]])
 def test_without_a_verb_the_help_is_printed_and_that_is_no_error(arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "rnnlane", *arguments], check=False, capture_output=True, text=True
-    )
+    done = rnnlane_forked(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Commands" in done.stdout
 

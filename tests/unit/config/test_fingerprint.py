@@ -35,6 +35,21 @@ def test_each_identity_depends_on_what_it_computes_only(setting, of_run, of_base
     assert (baseline_fingerprint(one) != baseline_fingerprint(other)) is of_baseline
 
 
+def test_a_newer_key_changes_no_identity_unless_it_is_set():
+    config = tiny_experiment(
+        SPACE, "training.label_smoothing=0", "training.ema=null", "training.refit=false"
+    )
+    # As they were before there were these keys.
+    assert config_fingerprint(config) == "bc406e11bc19e1b0"
+    assert baseline_fingerprint(config) == "a12b22d64f0d6129"
+    assert search_fingerprint(config) == "1233467899885d52"
+    for setting in ("label_smoothing=0.1", "ema=0.9", "refit=true"):
+        other = tiny_experiment(SPACE, f"training.{setting}")
+        assert config_fingerprint(other) != config_fingerprint(config)
+        assert search_fingerprint(other) != search_fingerprint(config)
+        assert baseline_fingerprint(other) == baseline_fingerprint(config)
+
+
 @pytest.mark.parametrize(
     ("setting", "is_another"),
     [

@@ -86,12 +86,14 @@ def test_each_drawn_setting_is_a_valid_experiment_and_its_conditions_hold(seed):
 
 
 def test_a_trial_is_the_experiment_with_its_values_and_without_the_search():
-    config = experiment(LAYERS, max_epochs=5, metric="val/loss", values={"seed": 7})
+    values = {"seed": 7, "training": {"refit": True}}
+    config = experiment(LAYERS, max_epochs=5, metric="val/loss", values=values)
     trial = trial_experiment(config, {"model.num_layers": 3}, seed=11)
     assert trial.search is None
     assert (trial.model.num_layers, trial.seed, trial.training.seed) == (3, 7, 11)
     assert (trial.training.epochs, trial.training.metric) == (5, "val/loss")
     assert config.model.num_layers == 1
+    assert not trial.training.refit, "it would train on what trials are compared by"
 
 
 def test_a_trial_keeps_what_the_search_leaves_open():

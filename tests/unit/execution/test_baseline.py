@@ -31,6 +31,7 @@ def test_a_baseline_is_fitted_scored_and_logged(monkeypatch, tmp_path):
     assert {name: entry[name] for name in result.metrics} == result.metrics
     assert tracker.tags == {
         "rnnlane.model": "linear",
+        "rnnlane.weighting": "nb",
         "rnnlane.num_ngrams": str(result.num_ngrams),
         "rnnlane.temperature": "1",
     }

@@ -37,6 +37,11 @@ def test_events_are_written_and_passed_on(log):
     assert log._events.histories[-1] == [EPOCH]
 
 
+def test_an_epoch_of_a_refit_is_written_as_such(log):
+    log.epoch([EPOCH, {f"refit/{key}": value for key, value in EPOCH.items()}])
+    assert lines(log) == ["INFO rnnlane: refit epoch 1: train/loss 0.123457, val/accuracy 0.75"]
+
+
 def test_the_first_line_names_the_command(log):
     first = (log.folder / "driver.log").read_text().splitlines()[0]
     assert " INFO rnnlane: rnnlane " in first

@@ -11,6 +11,7 @@ from rnnlane.execution import run
 from rnnlane.execution.run import execute_run, training_data
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.predictor import Predictor
+from rnnlane.records.refit import is_refit
 from rnnlane.tracking.history import HistoryLog
 from rnnlane.training import loop
 from rnnlane.training.checkpoint import Checkpointer
@@ -89,6 +90,51 @@ def test_an_epoch_that_is_trained_again_is_logged_once_with_its_last_values(trac
     for (_, values), ended in zip(by_epoch, rest.histories[-1], strict=True):
         assert values == {key: value for key, value in ended.items() if key in values}
         assert "time/epoch_s" in values
+
+
+class KilledInRefit(Remembered):
+    """Ends the driver after the first epoch of the refit."""
+
+    def epoch(self, history):
+        super().epoch(history)
+        if is_refit(history[-1]):
+            raise KeyboardInterrupt
+
+
+def test_a_refit_is_logged_served_and_continued_and_val_keeps_the_best_epochs_answers(tracker):
+    settings = ("training.epochs=3", "training.learning_rate=0.05", "model.head_dropout=0.2")
+    settings = (*settings, "inference.temperature=fit")
+    plain = execute(Remembered(), *settings)
+    val = tracker.predictions["val"]
+    whole = execute(Remembered(), *settings, "training.refit=true")
+    bundle, files = tracker.bundle, tracker.predictions
+    assert plain.best_epoch == whole.best_epoch == 3
+    assert whole.refit["train/loss"] == tracker.history[-1]["refit/train/loss"]
+    epochs = [entry.get("refit/epoch") for entry in tracker.history]
+    assert epochs == [None, None, None, 1.0, 2.0, 3.0]
+    assert tracker.best_epoch == 3
+    np.testing.assert_array_equal(files["val"].probabilities, val.probabilities)
+    assert whole.temperature == plain.temperature != 1.0
+    best = whole.metrics["best"]
+    assert best["val/loss"] == plain.metrics["best"]["val/loss"]
+    served, test = Predictor.load(bundle), tiny_data().splits["test"]
+    scores = score(served.logits, test, group=ALONE, temperature=whole.temperature)
+    np.testing.assert_allclose(files["test"].probabilities[:, 1], scores.last_class, rtol=1e-4)
+    assert best["test/accuracy"] == files["test"].is_right.mean()
+    assert best["test/loss"] != plain.metrics["best"]["test/loss"]
+    assert any("the val figures are those of epoch 3 before" in note for note in whole.notes)
+
+    record = RunRecord.create("tiny", **IDENTITY)
+    settings = (*settings, "training.refit=true")
+    with pytest.raises(KeyboardInterrupt):
+        execute(KilledInRefit(), *settings, record=record)
+    rest = Remembered()
+    resumed = execute(rest, *settings, record=record)
+    assert len(rest.histories[0]) >= 4, "the first training was not repeated"
+    assert resumed.metrics["test/loss"] == whole.metrics["test/loss"]
+    np.testing.assert_array_equal(
+        tracker.predictions["test"].probabilities, files["test"].probabilities
+    )
 
 
 def test_a_run_of_a_search_s_winner_is_linked_with_the_search(tracker):

@@ -1,3 +1,4 @@
+import functools
 import json
 
 import numpy as np
@@ -8,8 +9,9 @@ from rnnlane.config.text import VocabularyConfig
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.errors import DataError
 from rnnlane.inference.bundle import load_bundle, save_bundle, set_temperature
-from rnnlane.inference.predictor import Predictor
-from rnnlane.models.linear import fit_linear
+from rnnlane.inference.predictor import Predictor, encoded_split
+from rnnlane.models.linear import fit_tfidf
+from rnnlane.models.naive_bayes import fit_naive_bayes
 from support.tiny import tiny_experiment
 
 
@@ -57,27 +59,29 @@ def test_a_damaged_temperature_is_refused(bundle, temperature):
         load_bundle(bundle)
 
 
-def test_a_linear_bundle_answers_as_the_model_that_was_saved(tmp_path):
+@pytest.mark.parametrize("weighting", ["nb", "tfidf"])
+def test_a_linear_bundle_answers_as_the_model_that_was_saved(tmp_path, weighting):
     config = tiny_experiment()
     vocabulary = Vocabulary.fit({"a": 5, "film": 4, "fine": 3, "dull": 3}, VocabularyConfig())
     texts = ["a fine film", "a dull film", "dull a film", "film"]
-    rows = [vocabulary.encode(text.split(), max_length=9, keep="head") for text in texts]
-    model = fit_linear(
-        np.concatenate(rows),
-        np.cumsum([0, *map(len, rows)]),
-        np.array([2, 0, 0, 1]),
-        config=BaselineConfig(min_rows=1),
-        vocabulary_size=len(vocabulary),
-        num_classes=3,
-    )
+    encoded = [vocabulary.encode(text.split(), max_length=9, keep="head") for text in texts]
+    split = encoded_split(encoded, np.array([2, 0, 0, 1]))
+    tokens, options = split.token_ids, {"weighting": weighting, "min_rows": 1, "hash_bits": 16}
+    fit = functools.partial(fit_tfidf, vocabulary_size=len(vocabulary))
+    if weighting == "nb":
+        tokens, fit = split.word_keys(vocabulary.word_keys), fit_naive_bayes
+    config_of_baseline = BaselineConfig(inverse_strength=10.0, **options)
+    model = fit(tokens, split.offsets, split.labels, config=config_of_baseline, num_classes=3)
     save_bundle(
         tmp_path,
         weights=model.state_dict(),
         vocabulary=vocabulary.to_jsonl(),
         text=config.text,
-        model={"num_ngrams": len(model.ngrams), "num_words": 2},
+        model=model.shape,
         class_names=("bad", "so so", "good"),
     )
-    found = Predictor.load(tmp_path).probabilities(texts)
+    predictor = Predictor.load(tmp_path)
+    found = predictor.probabilities(texts)
+    np.testing.assert_allclose(found, predictor.predict_rows(split).probabilities)
     np.testing.assert_allclose(found.sum(axis=1), 1.0)
     assert found.argmax(axis=1).tolist() == [2, 0, 0, 1]

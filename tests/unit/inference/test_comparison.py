@@ -64,6 +64,15 @@ def test_a_sample_and_other_code_are_told():
     assert "the runs were made by different versions of rnnlane's code" in notes
 
 
+def test_whose_answers_on_val_those_of_a_refitted_run_are_is_told():
+    refitted = kept_run("b", WORSE, params={"training.refit": "True"})
+    runs = [kept_run("a", FIRST, params={"training.refit": "False"}), refitted]
+    (note,) = (n for n in compare_runs(runs, split="val", num_texts=1).notes if "refit" in n)
+    assert note.startswith(f"the model of {refitted} is refitted on train and val; its answers")
+    test = compare_runs(runs, split="test", num_texts=1)
+    assert not any("refit" in note for note in test.notes)
+
+
 def test_the_rows_of_all_runs_are_brought_into_one_order():
     # Each lacks other rows, 1% of them; together they lack more.
     parts = [FIRST.take(np.setdiff1d(np.arange(400), np.arange(4 * n, 4 * n + 4))) for n in (1, 2)]

@@ -10,7 +10,7 @@ def test_the_scores_of_a_split_are_those_of_the_labels_that_are_predicted(bundle
     predictor = Predictor.load(bundle)
     texts = ["a film", "fine", "dull dull film"]
     labels = np.array([0, 2, 1], dtype=np.int64)
-    rows = encoded_split(predictor.token_ids(texts), labels)
+    rows = encoded_split(predictor.encoded(texts), labels)
     found = evaluate_split("ab", "val", rows, predictor)
     predicted = predictor.predict(texts).probabilities.argmax(axis=1)
     assert (found.run_id, found.split, found.num_rows) == ("ab", "val", 3)
@@ -26,7 +26,7 @@ def test_a_temperature_changes_the_loss_only(bundle):
     for temperature in (1.0, 2.0):
         set_temperature(bundle, temperature)
         predictor = Predictor.load(bundle)
-        rows = encoded_split(predictor.token_ids(texts), labels)
+        rows = encoded_split(predictor.encoded(texts), labels)
         scored.append(evaluate_split("ab", "val", rows, predictor))
         expected = -np.log(predictor.predict(texts).probabilities[np.arange(3), labels]).mean()
         assert scored[-1].metrics["loss"] == pytest.approx(expected, rel=1e-5)

@@ -7,7 +7,8 @@ from torch import nn
 
 from rnnlane.inference.explain import token_shares
 from rnnlane.models.classifier import build_model
-from rnnlane.models.linear import LinearClassifier, fit_linear
+from rnnlane.models.linear import TfidfClassifier, fit_tfidf
+from rnnlane.models.naive_bayes import fit_naive_bayes
 from support.runs import trained
 from support.tiny import VOCABULARY_SIZE, tiny_experiment, tiny_split
 
@@ -71,20 +72,21 @@ def test_a_trained_network_is_explained_by_the_token_that_decides():
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])
-def test_the_shares_of_the_baseline_add_up_to_what_the_text_changes(num_classes):
+@pytest.mark.parametrize("weighting", ["nb", "tfidf"])
+def test_the_shares_of_the_baseline_add_up_to_what_the_text_changes(num_classes, weighting):
     train = tiny_split(200, 1, num_classes)
-    model = fit_linear(
-        train.token_ids,
-        train.offsets,
-        train.labels,
-        config=tiny_experiment("baseline.min_rows=1").baseline,
-        vocabulary_size=VOCABULARY_SIZE,
-        num_classes=num_classes,
-    )
+    options = (f"baseline.weighting={weighting}", "baseline.min_rows=1", "baseline.hash_bits=16")
+    config = tiny_experiment(*options).baseline
+    rows = train.token_ids, train.offsets, train.labels
+    if weighting == "nb":
+        model = fit_naive_bayes(*rows, config=config, num_classes=num_classes)
+    else:
+        settings = {"vocabulary_size": VOCABULARY_SIZE, "num_classes": num_classes}
+        model = fit_tfidf(*rows, config=config, **settings)
     ids = np.array([4, 9, 9, 0, 17], dtype=np.int32)
     logits = model(torch.from_numpy(ids[None].astype(np.int64)), torch.tensor([len(ids)]))
-    contributions = model.contributions(ids)
-    assert contributions.sum(axis=0) + model.bias.numpy() == pytest.approx(logits[0].numpy())
+    scores = model.bias + torch.from_numpy(model.contributions(ids).sum(axis=0))
+    assert model.link(scores[None])[0].numpy() == pytest.approx(logits[0].numpy())
     shares, base, log_odds = token_shares(model, ids, label=1)
     assert base + shares.sum() == pytest.approx(log_odds, abs=1e-3)
     probabilities = logits[0].softmax(dim=0)
@@ -92,7 +94,7 @@ def test_the_shares_of_the_baseline_add_up_to_what_the_text_changes(num_classes)
 
 
 def test_a_word_of_the_baseline_gets_its_weight_and_half_of_its_pairs():
-    model = LinearClassifier(num_ngrams=2, num_classes=2, vocabulary_size=10, num_words=2)
+    model = TfidfClassifier(num_ngrams=2, num_classes=2, vocabulary_size=10, num_words=2)
     model.ngrams.copy_(torch.tensor([3, 10 + 3 * 10 + 4]))  # the word 3, and the pair 3 4
     model.idf.fill_(1.0)
     model.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, -2.0]]))

@@ -10,7 +10,7 @@ from rnnlane.errors import ResourceError
 from rnnlane.inference.bundle import load_bundle, set_temperature
 from rnnlane.inference.evaluation import evaluate_split
 from rnnlane.inference.predictor import Predictor, encoded_split, is_sure
-from rnnlane.models.linear import LinearClassifier
+from rnnlane.models.linear import TfidfClassifier
 
 TEXTS = ["a fine film", "a dull film <br /> indeed", "", "zzz", "A FINE FILM", "a " * 1000]
 
@@ -109,7 +109,7 @@ def test_texts_are_classified_on_the_device(elsewhere):
 
 def test_a_split_is_scored_on_the_device(elsewhere):
     predictor, devices = elsewhere
-    rows = encoded_split(predictor.token_ids(["a film", "fine"]), np.array([0, 2]))
+    rows = encoded_split(predictor.encoded(["a film", "fine"]), np.array([0, 2]))
     assert evaluate_split("ab", "val", rows, predictor).num_rows == 2
     assert devices == {"meta"}
 
@@ -123,7 +123,7 @@ def test_answers_are_explained_on_the_cpu(elsewhere, bundle):
 
 
 def test_a_linear_baseline_stays_on_the_cpu(bundle):
-    linear = LinearClassifier(num_ngrams=2, num_classes=3, vocabulary_size=6, num_words=1)
+    linear = TfidfClassifier(num_ngrams=2, num_classes=3, vocabulary_size=6, num_words=1)
     predictor = Predictor(replace(load_bundle(bundle), model=linear), device=torch.device("meta"))
     assert predictor.device.type == "cpu"
     np.testing.assert_allclose(predictor.probabilities(["a film"]), [[1 / 3] * 3])
@@ -140,7 +140,7 @@ def test_answers_are_those_of_float32_whatever_the_process_allows(bundle, monkey
     monkeypatch.setattr(Predictor, "logits", logits)
     predictor = Predictor.load(bundle)
     predictor.predict(["a film"])
-    rows = encoded_split(predictor.token_ids(["a film", "fine"]), np.array([0, 2]))
+    rows = encoded_split(predictor.encoded(["a film", "fine"]), np.array([0, 2]))
     predictor.predict_rows(rows)
     evaluate_split("ab", "val", rows, predictor)
     assert allowed == [False] * 3

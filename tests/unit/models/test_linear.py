@@ -1,4 +1,4 @@
-"""The linear baseline against scikit-learn's own text pipeline on the same words."""
+"""The baseline of TF-IDF against scikit-learn's own text pipeline on the same words."""
 
 import numpy as np
 import pytest
@@ -8,19 +8,19 @@ from sklearn.linear_model import LogisticRegression
 
 from rnnlane.config.baseline import BaselineConfig
 from rnnlane.data.batches.tensors import BatchMaker
-from rnnlane.models.linear import LinearClassifier, fit_linear, ngrams_of
+from rnnlane.models.linear import TfidfClassifier, fit_tfidf, ngrams_of
 from support.tiny import VOCABULARY_SIZE, tiny_split
 
 ALL_ROWS = np.arange(37)
 
 
-def fitted(num_classes: int, **settings) -> LinearClassifier:
+def fitted(num_classes: int, **settings) -> TfidfClassifier:
     split = tiny_split(101, 1, num_classes)
-    return fit_linear(
+    return fit_tfidf(
         split.token_ids,
         split.offsets,
         split.labels,
-        config=BaselineConfig(**settings),
+        config=BaselineConfig(weighting="tfidf", **settings),
         vocabulary_size=VOCABULARY_SIZE,
         num_classes=num_classes,
     )
@@ -74,11 +74,11 @@ def test_no_pair_of_words_spans_two_rows():
 
 def test_a_class_without_rows_gets_no_probability():
     split = tiny_split(101, 1)
-    model = fit_linear(
+    model = fit_tfidf(
         split.token_ids,
         split.offsets,
         split.labels * 2,
-        config=BaselineConfig(),
+        config=BaselineConfig(weighting="tfidf"),
         vocabulary_size=VOCABULARY_SIZE,
         num_classes=3,
     )

@@ -48,6 +48,35 @@ def test_what_happened_in_training_is_said(history: list[Any], sentence: str) ->
     assert sentence in said(made, "training")
 
 
+def test_what_the_losses_and_weights_are_is_said() -> None:
+    text = said(run_facts("training.label_smoothing=0.1", "training.ema=0.99"), "training")
+    assert "labels smoothed by 0.1" in text
+    assert "moving average (training.ema 0.99)" in text
+    plain = said(run_facts(), "training")
+    assert "smoothed" not in plain
+    assert "average" not in plain
+
+
+def test_of_a_refit_it_is_told_which_figures_are_whose() -> None:
+    setting = "inference.temperature=fit"
+    refit = [{**epoch(1, 0.6, 0.5), "time/epoch_s": 100.0}, epoch(2, 0.25, 0.5)]
+    made, plain = run_facts(setting, refit=refit), run_facts(setting)
+    told = {part: " ".join(sentences) for part, sentences in findings(made).items()}
+    assert "before the refit" in told["result"]
+    assert "Epoch 2 of 3 was the best by val/accuracy" in told["training"]
+    assert "again from the initial weights, on train and val, for 2 epochs" in told["training"]
+    assert "loss 0.2500 on both" in told["training"]
+    assert "The model is that of epoch" not in told["training"]
+    assert "the linear model on train alone" in told["comparison"]
+    assert "is carried over to the model" in told["calibration"]
+    assert "before the refit" in told["mistakes"]
+    assert "which the model has trained on" in told["sample"]
+    assert "1.8 min" in run_report_html(made, []) or "108 s" in run_report_html(made, [])
+    assert "refit" not in run_report_html(plain, []).replace("refit: false", "")
+    diverged = run_facts(refit=[epoch(1, 9.0, 0.5)])
+    assert "In the refit, training diverged in epoch 1" in said(diverged, "training")
+
+
 def test_simpler_models_are_compared_with() -> None:
     made = run_facts()
     assert "have one test accuracy" in said(made, "comparison")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnlane.inference.bundle import save_bundle
-from rnnlane.inference.predictor import Predictor, encoded_split
+from rnnlane.inference.predictor import Predictor
 from rnnlane.reports.sample import sample_answer
 from support.runs import trained
 from support.tiny import tiny_data, tiny_experiment
@@ -45,12 +45,9 @@ def test_by_default_a_row_of_the_val_split_is(predictor):
     row = int(np.abs(val.lengths - 16).argmin())
     assert found["text"] == f"text of val {keys_of(val)[row]}"
     assert found["true_label"] == predictor.class_names[val.labels[row]]
-    tokens, (length,) = val.tokens_of(np.array([row]))
-    [probabilities] = predictor.predict_rows(
-        encoded_split([tokens], val.labels[[row]])
-    ).probabilities
+    [probabilities] = predictor.predict_rows(val.take(np.array([row]))).probabilities
     assert list(found["probabilities"].values()) == probabilities.tolist()
-    assert found["num_tokens"] == length
+    assert found["num_tokens"] == val.lengths[row]
     assert found["is_sure"] in {True, False}
     assert answer(predictor) == found
 

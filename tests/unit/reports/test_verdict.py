@@ -55,6 +55,22 @@ def test_a_fair_coin_is_told_from_learning():
     assert learned <= 12
 
 
+def test_of_a_refitted_model_the_refit_decides():
+    fine, lost = epochs(0.6, 0.5), epochs(0.6, 9.0)
+    plain = [{"epoch": float(n), "train/loss": loss} for n, loss in ((1, 0.6), (2, 8.0))]
+    nothing, something = np.array([[0, 40], [0, 60]]), np.array([[40, 0], [0, 60]])
+
+    def of(history, confusion, refit=()):
+        return verdict(history, best_epoch=1, confusion=confusion, class_names=NAMES, refit=refit)
+
+    assert "diverged in epoch 2 (train loss 8" in of(fine, nothing, plain)
+    assert "diverged" not in of(lost, nothing, plain[:1])
+    assert of(lost, something, plain[:1]) is None
+    unanswered = [{**fine[0], "test/loss": math.nan}, fine[1]]
+    assert of(unanswered, something, plain).startswith("without an answer")
+    assert "None" not in of(unanswered, something, plain[:1])
+
+
 @pytest.mark.parametrize(
     ("history", "epoch"),
     [

@@ -100,6 +100,14 @@ TRACKER = SimpleNamespace(
 )
 
 
+def test_the_winner_is_refitted_if_the_searched_experiment_asks_for_it(tmp_path):
+    file = tmp_path / "best.yaml"
+    for asked in (True, False):
+        config = experiment(training={"refit": asked})
+        file.write_text(best_yaml(config, found(trial(0, 0.5), trial(1, 0.8)), run_id="abc"))
+        assert load_experiment(file).training.refit is asked
+
+
 def test_the_winners_experiment_loads_as_the_one_that_its_trial_trained(tmp_path):
     config = experiment()
     file = tmp_path / "best.yaml"

@@ -42,6 +42,16 @@ def test_what_varies_is_a_metric_what_is_constant_a_param_and_the_best_is_of_the
     assert not any(is_summary(key) for step in (1, 2, 3) for key in metrics(records)[step])
 
 
+def test_epochs_of_a_refit_have_metrics_and_steps_of_their_own() -> None:
+    refit = [{"refit/epoch": n, "refit/train/loss": 0.5 / n} for n in (1.0, 2.0)]
+    log = HistoryLog()
+    list(log.new_records(EPOCHS, best_epoch=2))
+    records = list(log.new_records([*EPOCHS, *refit], best_epoch=2))
+    assert metrics(records) == {1: {"refit/train/loss": 0.5}, 2: {"refit/train/loss": 0.25}}
+    assert list(log.new_records([*EPOCHS, *refit], best_epoch=2)) == []
+    assert not is_summary("refit/train/loss")
+
+
 def test_each_epoch_brings_only_what_is_new() -> None:
     log = HistoryLog()
     list(log.new_records(EPOCHS[:1], best_epoch=1))

@@ -100,6 +100,15 @@ def test_a_model_is_there_once_wherever_its_delivery_was_cut_off(
     assert (copied / "word.txt").read_text() == "good"
 
 
+def test_a_refitted_model_has_no_metrics_of_val(uri: str, model: Path) -> None:
+    client = open_client(uri)
+    run_id = new_run(client)
+    client.log_param(run_id, "training.refit", True)
+    log_model(client, run_id, model, best_epoch=2)
+    (found,) = client.search_logged_models([EXPERIMENT], f"source_run_id = '{run_id}'")
+    assert [metric.key for metric in found.metrics] == ["test/accuracy"]
+
+
 def test_the_files_name_the_model_that_has_them(uri: str, model: Path) -> None:
     from mlflow.models import Model
 

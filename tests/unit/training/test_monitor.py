@@ -21,7 +21,11 @@ BROKEN = replace(RESULT, skipped=True)
 def monitored(*overrides: str) -> tuple[EpochMonitor, TrainState, Remembered]:
     state, events = TrainState(clip=ClipChoice(None, "", {})), Remembered()
     training = tiny_experiment(*overrides).training
-    return EpochMonitor(state, training, num_steps=4, events=events), state, events
+    return (
+        EpochMonitor(state, training, num_epochs=training.epochs, num_steps=4, events=events),
+        state,
+        events,
+    )
 
 
 def test_the_time_between_calls_is_training_time_unless_the_clock_is_restarted(monkeypatch):

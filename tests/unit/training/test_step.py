@@ -42,6 +42,30 @@ def test_clipping_scales_the_global_gradient():
         np.testing.assert_allclose(tensor.numpy(), halved, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+def test_a_smoothed_loss_is_torchs_with_the_weight_of_each_rows_class(class_weights):
+    settings = (*SGD, f"training.class_weights={class_weights}", "training.label_smoothing=0.3")
+    _, loss, norm, _ = weights_after_one_step(ALONE, settings, 8)
+    split = tiny_data().splits["train"]
+    rows = plan(split.labels, split.lengths, global_batch_size=12, seed=0, epoch=1)[8]
+    batch = BatchMaker(split, ALONE.device)(rows)
+    config = tiny_experiment(*settings)
+    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    losses = functional.cross_entropy(
+        model(batch.token_ids, batch.lengths), batch.labels, reduction="none", label_smoothing=0.3
+    )
+    by_class = torch.ones(2)
+    if class_weights == "balanced":
+        by_class = len(split) / (2 * torch.bincount(torch.from_numpy(split.labels)).float())
+    weights = by_class[batch.labels]
+    expected = (weights * losses).sum() / weights.sum()
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), abs=1e-6)
+    found = torch.nn.utils.clip_grad_norm_(model.parameters(), torch.inf).item()
+    assert norm == pytest.approx(found, rel=1e-5)
+    assert loss != pytest.approx(weights_after_one_step(ALONE, settings[:-1], 8)[1], abs=1e-3)
+
+
 SHARDED = ("training.reduction_shards=8", "model.token_dropout=0.2", "model.head_dropout=0.1")
 
 

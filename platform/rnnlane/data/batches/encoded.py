@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from rnnlane.data.prepare.vocabulary import UNKNOWN_ID
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -16,11 +22,14 @@ class EncodedSplit:
         token_ids: int32 [num_tokens]; row i is ``token_ids[offsets[i]:offsets[i + 1]]``.
         offsets: int64 [num_rows + 1], from 0 to num_tokens; every row has at least one token.
         labels: int64 [num_rows], in [0, num_classes).
+        unknown_keys: uint32 [num_unknown], which word each unknown token is, in their order: see
+            :func:`rnnlane.data.prepare.keys.word_keys`. None where nobody asks for keys.
     """
 
     token_ids: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
+    unknown_keys: npt.NDArray[np.uint32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -30,17 +39,57 @@ class EncodedSplit:
         """Tokens of each row: int64 [num_rows]."""
         return np.diff(self.offsets)
 
-    def tokens_of(
-        self, rows: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """The tokens of some rows, one row after the other, and each row's length.
+    def take(self, rows: npt.NDArray[np.int64]) -> EncodedSplit:
+        """Some rows, in the order asked; a row may be asked for several times."""
+        tokens, offsets = _taken(self.token_ids, self.offsets, rows)
+        keys = None
+        if self.unknown_keys is not None:
+            keys, _ = _taken(self.unknown_keys, self._unknown_offsets, rows)
+        return EncodedSplit(tokens, offsets, self.labels[rows], keys)
 
-        Returns:
-            int32 [sum of the lengths] and int64 [len(rows)].
+    def word_keys(self, of_vocabulary: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+        """Which word each token is, known or not: uint32 [num_tokens].
+
+        Args:
+            of_vocabulary: uint32 [V], by token id.
+
+        Raises:
+            ValueError: the split has no keys of its unknown tokens.
         """
-        starts = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - starts
-        ends = np.cumsum(lengths)
-        total = int(ends[-1]) if len(ends) else 0
-        positions = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-        return self.token_ids[positions], lengths
+        is_unknown = self.token_ids == UNKNOWN_ID
+        if self.unknown_keys is None or len(self.unknown_keys) != np.count_nonzero(is_unknown):
+            raise ValueError("each unknown token of the split must have a key")
+        keys = of_vocabulary[self.token_ids]
+        keys[is_unknown] = self.unknown_keys
+        return keys
+
+    @cached_property
+    def _unknown_offsets(self) -> npt.NDArray[np.int64]:
+        """Where in ``unknown_keys`` each row begins, and the last ends: int64 [num_rows + 1]."""
+        places = np.flatnonzero(self.token_ids == UNKNOWN_ID)
+        return np.searchsorted(places, self.offsets)
+
+
+def appended(first: EncodedSplit, second: EncodedSplit) -> EncodedSplit:
+    """The rows of one split, and then those of another, with the row ids that follow."""
+    keys = None
+    if first.unknown_keys is not None and second.unknown_keys is not None:
+        keys = np.concatenate([first.unknown_keys, second.unknown_keys])
+    return EncodedSplit(
+        token_ids=np.concatenate([first.token_ids, second.token_ids]),
+        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        labels=np.concatenate([first.labels, second.labels]),
+        unknown_keys=keys,
+    )
+
+
+def _taken(
+    values: npt.NDArray[T], offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[T], npt.NDArray[np.int64]]:
+    """The values of some rows, one row after the other, and where each begins and the last ends."""
+    starts = offsets[rows]
+    lengths = offsets[rows + 1] - starts
+    bounds = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=bounds[1:])
+    positions = np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], lengths)
+    return values[positions], bounds

@@ -21,6 +21,8 @@ from rnnlane.data.storage import joined
 # change to one, data is prepared again at another address.
 SHAPING_MODULES = (
     "prepare/blocks",
+    "prepare/grouping",
+    "prepare/groups",
     "prepare/keys",
     "prepare/labels",
     "prepare/limits",

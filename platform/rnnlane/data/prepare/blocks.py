@@ -52,6 +52,7 @@ TOKENS_SCHEMA = pa.schema(
         ("label", pa.string()),
         ("id", pa.string()),
         ("official_test", pa.bool_()),
+        ("group", pa.string()),
         ("dropped", pa.string()),
         ("invalid_utf8", pa.bool_()),
         ("cut_chars", pa.bool_()),
@@ -252,7 +253,9 @@ class SplitWriter:
         lengths = token_ids.value_lengths()
         labels = assignment.labels[rows]
         if len(rows):
-            columns = [pa.array(assignment.row_ids[rows]), pa.array(labels), lengths, token_ids]
+            unknown_keys = self.vocabulary.unknown_keys_column(tokens, token_ids)
+            row_ids, labels_column = pa.array(assignment.row_ids[rows]), pa.array(labels)
+            columns = [row_ids, labels_column, lengths, token_ids, unknown_keys]
             table = pa.table(columns, names=SPLIT_SCHEMA.names).cast(SPLIT_SCHEMA)
             name = f"part-{part:06d}.parquet"
             _write(table, self.folder / WRITTEN_SPLITS[index] / name)

@@ -435,6 +435,7 @@ def _manifest(
         repaired=content.repaired,
         cut=content.cut,
         warnings=selection.warnings,
+        groups=selection.groups,
         data_folder=folder.name,
         files={},
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.labels import counts_text
-from rnnlane.data.prepare.vocabulary import Vocabulary
+from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import StoragePath, open_storage_path, readable_errors, storage_error
 from rnnlane.errors import DataError
 from rnnlane.records import html
@@ -26,7 +26,7 @@ from rnnlane.records import html
 SPLITS = ("train", "val", "test")
 # Of the texts without labels, in the data of pretraining, which has no test.
 UNLABELED_SPLIT = "unlabeled"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 MANIFEST_NAME = "manifest.json"
 VOCABULARY_NAME = "vocabulary.jsonl"
 
@@ -38,6 +38,7 @@ SPLIT_SCHEMA = pa.schema(
         ("label", pa.int32()),
         ("length", pa.int32()),
         ("token_ids", pa.list_(pa.int32())),
+        ("unknown_keys", pa.list_(pa.uint32())),
     ]
 )
 
@@ -79,6 +80,28 @@ class SplitStats(_Record):
     unknown_token_rate: float
 
 
+class GroupStats(_Record):
+    """What became of the groups that must not stand in two splits.
+
+    Attributes:
+        num_groups: different groups.
+        num_joined: groups that count as one with another, because they share a text.
+        num_missing: rows without a group; each stands alone.
+        num_in_test: groups that the official test has rows of, too.
+        largest: rows of the largest group, equal ones counted once.
+        asked: rows that val and, where it is dealt, test should have, by class.
+        dealt: rows that they got, before those are taken out that look like rows of another split.
+    """
+
+    num_groups: int
+    num_joined: int
+    num_missing: int
+    num_in_test: int
+    largest: int
+    asked: dict[str, dict[str, int]]
+    dealt: dict[str, dict[str, int]]
+
+
 class Manifest(_Record):
     """What prepared data is and came from. Written last: without it, the data is unfinished.
 
@@ -94,6 +117,7 @@ class Manifest(_Record):
         repaired: texts repaired, by reason: ``invalid_utf8``.
         cut: texts in a split that were cut, by limit: ``max_chars``, ``max_length``.
         warnings: what a person should know of the data, a sentence each.
+        groups: None where rows have none.
         data_folder: name of the folder beside the manifest that holds the files.
         files: their sizes in bytes by path below it.
         checksums: their CRC-32 by path; empty in data of an earlier version.
@@ -123,6 +147,7 @@ class Manifest(_Record):
     created_at: str
     seconds: float
     checksums: dict[str, int] = {}
+    groups: GroupStats | None = None
 
 
 class PreparedData:
@@ -201,16 +226,13 @@ class PreparedData:
         tables = [self._read_part(part, SPLIT_SCHEMA) for part in self._parts(name)]
         row_ids = _joined(table["row_id"] for table in tables)
         self._check_all(row_ids, name)
-        num_rows = len(row_ids)
         order = np.argsort(row_ids)
-        lengths = _joined(table["length"] for table in tables)
-        offsets = np.zeros(num_rows + 1, dtype=np.int64)
-        np.cumsum(lengths[order], out=offsets[1:])
-        token_ids = np.empty(int(offsets[-1]), dtype=np.int32)
-        for table in tables:
-            _place_tokens(table, token_ids, offsets)
+        token_ids, offsets = _in_order("token_ids", tables, order, np.dtype(np.int32))
+        unknown_keys, _ = _in_order("unknown_keys", tables, order, np.dtype(np.uint32))
+        if len(unknown_keys) != np.count_nonzero(token_ids == UNKNOWN_ID):
+            raise _damaged(self.path, f"each unknown token of {name} must have a key")
         labels = _joined(table["label"] for table in tables)[order]
-        return EncodedSplit(token_ids=token_ids, offsets=offsets, labels=labels)
+        return EncodedSplit(token_ids, offsets, labels, unknown_keys)
 
     def row_keys(self, name: str) -> npt.NDArray[np.uint64]:
         """What names the rows of ``val`` or ``test`` in every run, by row id: uint64 [num_rows].
@@ -338,15 +360,33 @@ def _joined(columns: Iterable[pa.ChunkedArray]) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *(column.to_numpy() for column in columns)])
 
 
-def _place_tokens(table: pa.Table, token_ids: npt.NDArray[np.int32], offsets: Ints) -> None:
-    """Copies the tokens of some rows to where ``offsets`` says."""
-    for batch in table.to_batches():
-        rows = batch.column("row_id").to_numpy()
-        lengths = np.diff(offsets)[rows]
-        source_starts = np.cumsum(lengths) - lengths
-        shift = np.repeat(offsets[rows] - source_starts, lengths)
-        values = batch.column("token_ids").flatten().to_numpy()
-        token_ids[shift + np.arange(len(values))] = values
+def _in_order(
+    name: str, tables: Sequence[pa.Table], order: Ints, dtype: np.dtype[Any]
+) -> tuple[npt.NDArray[Any], Ints]:
+    """The lists of a column, one behind the other in the order of the row ids, and their bounds.
+
+    Args:
+        name: of a column of lists.
+        tables: N rows in all.
+        order: int64 [N], the rows by their ids.
+        dtype: of the lists' values.
+
+    Returns:
+        [sum of the lengths] and int64 [N + 1].
+    """
+    lengths = _joined(pc.fill_null(pc.list_value_length(table[name]), 0) for table in tables)
+    offsets = np.zeros(len(order) + 1, dtype=np.int64)
+    np.cumsum(lengths[order], out=offsets[1:])
+    values = np.empty(int(offsets[-1]), dtype=dtype)
+    for table in tables:
+        for batch in table.to_batches():
+            rows = batch.column("row_id").to_numpy()
+            lengths = np.diff(offsets)[rows]
+            source_starts = np.cumsum(lengths) - lengths
+            shift = np.repeat(offsets[rows] - source_starts, lengths)
+            found = batch.column(name).flatten().to_numpy()
+            values[shift + np.arange(len(found))] = found
+    return values, offsets
 
 
 def _damaged(where: str, message: str) -> DataError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.prepare.labels import counts_text, shortened
-from rnnlane.data.prepare.prepared import Manifest
+from rnnlane.data.prepare.prepared import GroupStats, Manifest
 
 _WORDS = {
     "null_text": "without a text",
@@ -57,6 +57,8 @@ def report_lines(manifest: Manifest) -> list[str]:
         f"{name} {stats.num_rows:,} rows{_classes(stats.class_counts)}"
         for name, stats in manifest.splits.items()
     ]
+    if manifest.groups is not None:
+        lines.append(_groups_line(manifest.groups))
     unknown = manifest.splits["val"].unknown_token_rate
     lines.append(
         f"vocabulary of {manifest.vocabulary_size:,} tokens; {unknown:.1%} of the val tokens are "
@@ -101,6 +103,25 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
+
+
+def _groups_line(groups: GroupStats) -> str:
+    """How many groups there are, and what keeping them together costs in balance."""
+    line = (
+        f"{groups.num_groups:,} groups, none in two splits, the largest of {groups.largest:,} rows"
+    )
+    for name, asked in groups.asked.items():
+        dealt = groups.dealt[name]
+        line += f"; {name} {sum(dealt.values()):,} rows of {sum(asked.values()):,} asked"
+        off = max(asked, key=lambda label: abs(dealt[label] - asked[label]) / max(asked[label], 1))
+        if dealt[off] != asked[off]:
+            line += f" (furthest off: {shortened(off)}, {dealt[off]:,} of {asked[off]:,})"
+    others = {
+        "rows without a group stand alone": groups.num_missing,
+        "joined with others that have equal texts": groups.num_joined,
+        "have rows in the official test too": groups.num_in_test,
+    }
+    return line + "".join(f"; {count:,} {what}" for what, count in others.items() if count)
 
 
 def _counted(what: str, counts: Mapping[str, int]) -> str:

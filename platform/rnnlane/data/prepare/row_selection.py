@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from rnnlane.config.class_names import near_duplicates
 from rnnlane.config.data import DataConfig
 from rnnlane.data.prepare.blocks import EMPTY_TEXT, Assignment
+from rnnlane.data.prepare.grouping import Grouping, check_largest, group_stats, grouping_of
 from rnnlane.data.prepare.keys import key_array, row_keys
 from rnnlane.data.prepare.labels import counts_text, regroup_rare_classes, resolve_labels, too_small
 from rnnlane.data.prepare.limits import check_dropped
-from rnnlane.data.prepare.prepared import SPLITS
+from rnnlane.data.prepare.prepared import SPLITS, GroupStats
 from rnnlane.data.prepare.splits import (
     ALIKE,
     EMPTY,
@@ -29,6 +30,7 @@ from rnnlane.data.prepare.splits import (
     Texts,
     deal,
     merge_texts,
+    quotas_of,
     row_numbers,
     separate,
 )
@@ -59,6 +61,7 @@ class Selection:
         row_keys: uint64 [N]: names of the rows that have a split, 0 for others; see
             :func:`keys.row_keys`.
         warnings: what a person should know of the labels, a sentence each.
+        groups: what became of the groups; None where rows have none.
     """
 
     split: Sides
@@ -71,6 +74,7 @@ class Selection:
     num_conflicts: int
     row_keys: npt.NDArray[np.uint64]
     warnings: tuple[str, ...] = ()
+    groups: GroupStats | None = None
 
     @property
     def is_used(self) -> Bools:
@@ -110,7 +114,8 @@ def select_rows(rows: pa.Table, *, config: DataConfig, seed: int) -> Selection:
 
     Raises:
         DataError: no row is left or too many are dropped, a label is not among the classes or is
-            no class, a class is too small, or a text has several labels and may not.
+            no class, a class is too small, a text has several labels and may not, or a group is
+            too large or groups are too few to be split.
     """
     dropped = Counter(rows["dropped"].drop_null().to_pylist())
     kept = np.flatnonzero(rows["dropped"].is_null().to_numpy())
@@ -233,13 +238,8 @@ def _choose_texts(
     used = ~conflicting | (config.conflicts == "keep")
     split = np.full(rows.num_rows, LEFT_OUT, dtype=np.int8)
     split[is_test & (labels >= 0)] = TEST
-    split[texts.rows[used]] = deal(
-        texts.text[used],
-        texts.labels[used],
-        num_classes=len(class_names),
-        test_share=test_share,
-        val_share=config.val,
-    )
+    grouping = grouping_of(rows["group"], texts, used, is_test=is_test, config=config)
+    split[texts.rows[used]], groups = _dealt(texts, used, grouping, class_names, config)
     return Selection(
         split=split,
         labels=labels,
@@ -257,7 +257,34 @@ def _choose_texts(
             *near_duplicates(class_names),
             *(() if regrouping is None else (regrouping.warning,)),
         ),
+        groups=groups,
     )
+
+
+def _dealt(
+    texts: Texts,
+    used: Bools,
+    grouping: Grouping | None,
+    class_names: Sequence[str],
+    config: DataConfig,
+) -> tuple[Sides, GroupStats | None]:
+    """The side of each entry that is used, and what became of the groups."""
+    text, labels = texts.text[used], texts.labels[used]
+    quotas = quotas_of(
+        labels,
+        num_classes=len(class_names),
+        test_share=None if config.test == "official" else config.test,
+        val_share=config.val,
+    )
+    if grouping is None:
+        return deal(text, labels, quotas), None
+    num_held_out = sum(map(sum, quotas))
+    check_largest(grouping, num_rows=len(labels), num_held_out=num_held_out, config=config)
+    split = deal(text, labels, quotas, unit=grouping.unit)
+    stats = group_stats(
+        grouping, split, labels, class_names=class_names, quotas=quotas, config=config
+    )
+    return split, stats
 
 
 def _class_sizes(texts: Texts, class_names: Sequence[str], config: DataConfig) -> dict[str, int]:

@@ -10,10 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from rnnlane.data.prepare.groups import UnitCounts, hold_out
 from rnnlane.data.prepare.keys import Keys, numbered
 
 TRAIN, VAL, TEST = 0, 1, 2
@@ -35,6 +37,8 @@ class Texts:
 
     Attributes:
         order: int64 [N]: the rows with a label, in canonical order.
+        outside: int64 [M]: those of them whose text is not in the official test.
+        text_outside: int64 [M]: number of the text of each of these.
         rows: int64 [E]: the row that represents each entry.
         text: int64 [E]: number of the entry's text, rising from 0.
         labels: int64 [E].
@@ -43,6 +47,8 @@ class Texts:
     """
 
     order: Ints
+    outside: Ints
+    text_outside: Ints
     rows: Ints
     text: Ints
     labels: Ints
@@ -72,11 +78,15 @@ def merge_texts(keys: Keys, exact: Keys, labels: Ints, *, is_test: Bools, seed: 
     in_test[text[is_test[order]]] = True
     outside = np.flatnonzero(~in_test[text])
     text_of, label_of = text[outside], labels[order[outside]]
-    is_first = (np.diff(text_of, prepend=-1) != 0) | (np.diff(label_of, prepend=-1) != 0)
+    is_new = np.diff(text_of, prepend=-1) != 0
+    is_first = is_new | (np.diff(label_of, prepend=-1) != 0)
+    text_outside = np.cumsum(is_new) - 1
     return Texts(
         order=order,
+        outside=order[outside],
+        text_outside=text_outside,
         rows=order[outside[is_first]],
-        text=np.unique(text_of[is_first], return_inverse=True)[1],
+        text=text_outside[is_first],
         labels=label_of[is_first],
         num_duplicates=int(np.count_nonzero(~is_first)),
         num_in_test=int(np.count_nonzero(in_test[text] & ~is_test[order])),
@@ -115,35 +125,55 @@ def _mix(values: Keys) -> Keys:
     return result
 
 
-def deal(
-    text: Ints,
-    labels: Ints,
-    *,
-    num_classes: int,
-    test_share: float | None,
-    val_share: float,
-) -> Sides:
-    """Deals texts in the order given: of each class the first to test, the next to val.
+class Quotas(NamedTuple):
+    """The rows of each class that test and val should have; of test none if it is not dealt."""
 
-    In each split a class has its share to within a row, and at least one row; where texts have
-    several labels, all rows of a text are on one side, and the rarest of its classes decides.
+    test: list[int]
+    val: list[int]
+
+
+def quotas_of(
+    labels: Ints, *, num_classes: int, test_share: float | None, val_share: float
+) -> Quotas:
+    """The share of each class, to within a row, and at least one row.
 
     Args:
-        text: int64 [E]: number of the text of each entry, rising from 0.
         labels: int64 [E]: each class at least twice, or three times where the test is dealt too.
         num_classes: the labels are in [0, num_classes).
-        test_share: None if the test split is not taken from these texts.
+        test_share: None if the test split is not taken from these rows.
         val_share: of what remains after test.
-
-    Returns:
-        int8 [E].
     """
     sizes = np.bincount(labels, minlength=num_classes).tolist()
     test = [0] * num_classes if test_share is None else _quotas(sizes, test_share, reserve=2)
     left = [size - quota for size, quota in zip(sizes, test, strict=True)]
-    val = _quotas(left, val_share, reserve=1)
-    by_class = np.split(text[np.argsort(labels, kind="stable")], np.cumsum(sizes)[:-1])
+    return Quotas(test, _quotas(left, val_share, reserve=1))
+
+
+def deal(text: Ints, labels: Ints, quotas: Quotas, *, unit: Ints | None = None) -> Sides:
+    """Deals texts in the order given: of each class the first to test, the next to val.
+
+    In each split a class has its quota; where texts have several labels, all rows of a text are on
+    one side, and the rarest of its classes decides. Texts of one unit are on one side too: units of
+    several texts are dealt first, and texts that are alone make up for what is missing of the
+    quotas, as far as they can.
+
+    Args:
+        text: int64 [E]: number of the text of each entry, rising from 0.
+        labels: int64 [E].
+        quotas: of these rows.
+        unit: int64 [T]: of each text; see :func:`groups.linked_units`. None: each its own.
+
+    Returns:
+        int8 [E].
+    """
+    test, val = quotas
+    num_classes = len(val)
+    sizes = np.bincount(labels, minlength=num_classes).tolist()
     side = np.full(int(text[-1]) + 1 if len(text) else 0, LEFT_OUT, dtype=np.int8)
+    if unit is not None:
+        unit = unit[: len(side)]
+        side, test = _deal_units(unit, text, labels, quotas)
+    by_class = np.split(text[np.argsort(labels, kind="stable")], np.cumsum(sizes)[:-1])
     for label in sorted(range(num_classes), key=lambda label: (sizes[label], label)):
         # What rarer classes dealt counts toward the quotas: iterative stratification (Sechidis,
         # Tsoumakas, Vlahavas, ECML 2011).
@@ -156,6 +186,41 @@ def deal(
         side[free[:num_test]] = TEST
         side[free[num_test : num_test + num_val]] = VAL
     return side[text]
+
+
+def _deal_units(unit: Ints, text: Ints, labels: Ints, quotas: Quotas) -> tuple[Sides, list[int]]:
+    """Deals the units of several texts.
+
+    Returns:
+        int8 [T], with ``LEFT_OUT`` for texts that are alone; and the rows of each class that test
+        should have in all, where texts that are alone are too few to make up for both splits.
+    """
+    test, val = quotas
+    num_classes = len(val)
+    num_texts = np.bincount(unit[text[np.diff(text, prepend=-1) != 0]], minlength=len(unit))
+    is_alone = (num_texts == 1)[unit[text]]
+    units = UnitCounts.of(unit[text[~is_alone]], labels[~is_alone], num_classes=num_classes)
+    sizes = np.bincount(labels, minlength=num_classes).tolist()
+    alone = np.bincount(labels[is_alone], minlength=num_classes).tolist()
+    side_of = np.full(len(num_texts), LEFT_OUT, dtype=np.int8)
+    side_of[units.numbers] = TRAIN
+    on_test = [0] * num_classes
+    if any(test):
+        held = hold_out(units, quotas=test, sizes=sizes, alone=alone, reserve=2)
+        side_of[units.numbers[held]] = TEST
+        dealt = units.of_class(held, num_classes=num_classes)
+        missing = [max(quota - n, 0) for quota, n in zip(test, dealt, strict=True)]
+        filled = [
+            min(need, -(-free * need // max(need + later, 1)))
+            for need, later, free in zip(missing, val, alone, strict=True)
+        ]
+        on_test = [a + b for a, b in zip(dealt, filled, strict=True)]
+        alone = [free - n for free, n in zip(alone, filled, strict=True)]
+        units = units.without(held)
+    left = [size - n for size, n in zip(sizes, on_test, strict=True)]
+    held = hold_out(units, quotas=val, sizes=left, alone=alone, reserve=1)
+    side_of[units.numbers[held]] = VAL
+    return side_of[unit], on_test
 
 
 def _quotas(sizes: Sequence[int], share: float, *, reserve: int) -> list[int]:

@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rnnlane.config.text import VocabularyConfig
+from rnnlane.data.prepare.keys import WordKeys, word_keys
 from rnnlane.errors import DataError
 
 PAD_ID, UNKNOWN_ID = 0, 1
@@ -22,6 +23,19 @@ PAD_TOKEN, UNKNOWN_TOKEN = "<pad>", "<unk>"
 _SPECIAL = (PAD_TOKEN, UNKNOWN_TOKEN)
 
 Keep = Literal["head", "tail"]
+
+
+class EncodedText(NamedTuple):
+    """One text.
+
+    Attributes:
+        token_ids: int32 [T].
+        unknown_keys: uint32 [num_unknown], the keys of the tokens that have no id of their own, in
+            their order; see :func:`keys.word_keys`.
+    """
+
+    token_ids: npt.NDArray[np.int32]
+    unknown_keys: npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -72,21 +86,18 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def encode(
-        self, tokens: Sequence[str], *, max_length: int, keep: Keep
-    ) -> npt.NDArray[np.int32]:
-        """The ids of one text.
+    def encode(self, tokens: Sequence[str], *, max_length: int, keep: Keep) -> EncodedText:
+        """Encodes one text.
 
         Args:
             tokens: the output of the tokenizer.
             max_length: most tokens kept, at least 1.
             keep: which end of a longer text is kept.
-
-        Returns:
-            int32 [min(len(tokens), max_length)].
         """
         kept = kept_tokens(tokens, max_length=max_length, keep=keep)
-        return np.array([self._ids.get(token, UNKNOWN_ID) for token in kept], dtype=np.int32)
+        ids = np.array([self._ids.get(token, UNKNOWN_ID) for token in kept], dtype=np.int32)
+        unknown = [kept[place] for place in np.flatnonzero(ids == UNKNOWN_ID).tolist()]
+        return EncodedText(ids, word_keys(unknown))
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The token of each id; padding and unknown as ``<pad>`` and ``<unk>``."""
@@ -106,6 +117,28 @@ class Vocabulary:
         ids = pc.fill_null(pc.add(indices, pa.scalar(len(_SPECIAL), pa.int32())), UNKNOWN_ID)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         return pa.ListArray.from_arrays(pa.array(offsets), ids)
+
+    def unknown_keys_column(self, tokens: pa.ListArray, token_ids: pa.ListArray) -> pa.ListArray:
+        """The keys of those tokens that have no id of their own, in their order.
+
+        Args:
+            tokens: list<string> [N]; a null row counts as empty.
+            token_ids: list<int32> [N], as :meth:`encode_column` returned them.
+
+        Returns:
+            list<uint32> [N].
+        """
+        is_unknown = pc.equal(token_ids.values, UNKNOWN_ID)
+        words = _flat(tokens).filter(is_unknown).dictionary_encode()
+        keys = word_keys(words.dictionary.to_pylist())[words.indices.to_numpy()]
+        before = np.concatenate([[0], np.cumsum(is_unknown.to_numpy(zero_copy_only=False))])
+        offsets = before[token_ids.offsets.to_numpy()].astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(keys))
+
+    @functools.cached_property
+    def word_keys(self) -> WordKeys:
+        """The key of each token: uint32 [V]; those of padding and unknown mean nothing."""
+        return word_keys(self.tokens)
 
     def to_jsonl(self) -> str:
         """One line ``{"id": 2, "token": "the", "count": 288000}`` for each id, in order."""

@@ -133,7 +133,9 @@ class FileSource(Source):
 
     def read_tasks(self, columns: Columns) -> list[ReadTask]:
         """One task for each large file; small files share tasks."""
-        return [partial(self._read_files, group, columns) for group in _grouped(self.list_files())]
+        return [
+            partial(self._read_files, group, columns) for group in file_groups(self.list_files())
+        ]
 
     def check_first_rows(self, columns: Columns, *, max_repaired: float = MAX_REPAIRED) -> None:
         """Checks the first file of each split that holds a row; there must be one."""
@@ -199,7 +201,7 @@ def unlabeled_source_of(config: DataConfig) -> Source | None:
     return None if unlabeled is None else cast(Source, unlabeled.source).without_labels()
 
 
-def _grouped(files: Sequence[SourceFile]) -> Iterator[list[SourceFile]]:
+def file_groups(files: Sequence[SourceFile]) -> Iterator[list[SourceFile]]:
     """Runs of files of about _TASK_BYTES: a task costs more to start than a small file to read."""
     group: list[SourceFile] = []
     num_bytes = 0

@@ -125,6 +125,7 @@ class Positions(NamedTuple):
     texts: tuple[int, ...]
     label: int | None
     id: int | None
+    group: int | None
 
 
 def columns_named(name: str, present: Sequence[str]) -> list[int]:
@@ -173,6 +174,7 @@ def positions_of(
         texts=tuple(find("text", name) for name in columns.texts),
         label=None if columns.label is None else find("label", columns.label),
         id=None if columns.id is None else find("id", columns.id),
+        group=None if columns.group is None else find("group", columns.group),
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from rnnlane.config.data import Columns
 from rnnlane.data.sources.column_files import Positions, joined_text, positions_of, shown_names
-from rnnlane.data.sources.rows import RawRow, class_name_of, id_of
+from rnnlane.data.sources.rows import RawRow, class_name_of, group_of, id_of
 from rnnlane.data.sources.swallowed_rows import SwallowedRows
 from rnnlane.data.sources.text_files import COMPRESSED, TextFileSource, encoded
 from rnnlane.data.storage import StoragePath
@@ -196,12 +196,13 @@ def _padded(fields: list[str], width: int, *, where: str) -> list[Any]:
 
 
 def _row(fields: Sequence[str], positions: Positions, *, where: str) -> RawRow:
-    texts, label, row_id = positions
+    texts, label, row_id, group = positions
     text = fields[texts[0]] if len(texts) == 1 else joined_text([fields[n] for n in texts], "\n")
     return RawRow(
         encoded(text),
         None if label is None else class_name_of(fields[label], where=where),
         None if row_id is None else id_of(fields[row_id], where=where),
+        group=None if group is None else group_of(fields[group], where=where),
     )
 
 

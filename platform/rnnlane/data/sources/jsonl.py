@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from rnnlane.config.data import Columns
 from rnnlane.data.sources.column_files import joined_text, not_text, shown_names
 from rnnlane.data.sources.files import SourceFile
-from rnnlane.data.sources.rows import RawRow, class_name_of, id_of
+from rnnlane.data.sources.rows import RawRow, class_name_of, group_of, id_of
 from rnnlane.data.sources.text_files import COMPRESSED, TextFileSource, encoded
 from rnnlane.data.storage import StoragePath
 from rnnlane.errors import DataError
@@ -30,16 +30,13 @@ class JsonlSource(TextFileSource):
 
     def rows_of(self, file: StoragePath, columns: Columns) -> Iterator[RawRow]:
         """The rows of one file; a missing key is NULL, and blank lines are skipped."""
-        texts, name = columns.texts, columns.label
         for where, record in self._records(file):
-            text = _text(record, texts, where=where)
-            label = (
-                None
-                if name is None
-                else class_name_of(value_at(record, name), where=f"{where} {name}")
+            yield RawRow(
+                encoded(_text(record, columns.texts, where=where)),
+                _name(record, columns.label, class_name_of, where=where),
+                _name(record, columns.id, id_of, where=where),
+                group=_name(record, columns.group, group_of, where=where),
             )
-            row_id = _id(record, columns.id, where=where) if columns.id is not None else None
-            yield RawRow(encoded(text), label, row_id)
 
     def records_of(self, file: StoragePath) -> Iterator[Mapping[str, Any]]:
         """See :meth:`ColumnFileSource.records_of`; ``body.text`` names a key of an object."""
@@ -52,9 +49,8 @@ class JsonlSource(TextFileSource):
         if not num_rows:
             return 0
         needed = dict.fromkeys(columns.texts, "text")
-        for role, name in (("label", columns.label), ("id", columns.id)):
-            if name is not None:
-                needed[name] = role
+        named = {"label": columns.label, "id": columns.id, "group": columns.group}
+        needed |= {name: role for role, name in named.items() if name is not None}
         keys: dict[str, None] = {}
         for _, record in self._records(file.path):
             needed = {n: role for n, role in needed.items() if value_at(record, n) is None}
@@ -107,8 +103,11 @@ def _text(record: dict[str, Any], names: Sequence[str], *, where: str) -> str | 
     return parts[0] if len(parts) == 1 else joined_text(parts, "\n")
 
 
-def _id(record: dict[str, Any], name: str, *, where: str) -> str | None:
-    return id_of(value_at(record, name), where=f"{where} {name}")
+def _name(
+    record: dict[str, Any], key: str | None, name_of: Callable[..., str | None], *, where: str
+) -> str | None:
+    """The label, id or group that a row has by a key, if there is one."""
+    return None if key is None else name_of(value_at(record, key), where=f"{where} {key}")
 
 
 def _keys(record: dict[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from rnnlane.data.sources.column_files import (
     not_text,
     positions_of,
 )
-from rnnlane.data.sources.rows import RawRow, class_name_of, id_of
+from rnnlane.data.sources.rows import RawRow, class_name_of, group_of, id_of
 from rnnlane.data.storage import StoragePath
 
 _BATCH_ROWS = 1024
@@ -42,8 +42,8 @@ class ParquetSource(ColumnFileSource):
         ):
             names = parquet.schema_arrow.names
             present = [*names, *(name for name in partitions if name not in names)]
-            texts, label, row_id = positions_of(columns, present, where=where)
-            needed = {present[n] for n in (*texts, label, row_id) if n is not None}
+            texts, label, row_id, group = positions_of(columns, present, where=where)
+            needed = {present[n] for n in (*texts, label, row_id, group) if n is not None}
             stored = [name for name in names if name in needed]
             for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=stored):
                 read = {name: _column(batch, name, partitions) for name in needed}
@@ -59,6 +59,10 @@ class ParquetSource(ColumnFileSource):
                     repeat(None, len(batch))
                     if row_id is None
                     else _names(read[present[row_id]], id_of, where=f"{where} {columns.id}"),
+                    repeat(False, len(batch)),
+                    repeat(None, len(batch))
+                    if group is None
+                    else _names(read[present[group]], group_of, where=f"{where} {columns.group}"),
                 )
 
     def records_of(self, file: StoragePath) -> Iterator[Mapping[str, Any]]:

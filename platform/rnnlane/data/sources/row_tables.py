@@ -17,6 +17,7 @@ RAW_SCHEMA = pa.schema(
         ("label", pa.string()),
         ("id", pa.string()),
         ("official_test", pa.bool_()),
+        ("group", pa.string()),
     ]
 )
 

@@ -29,7 +29,7 @@ def tokenize(*rows: RawRow, **text: object) -> list[dict[str, object]]:
 
 
 def test_a_row_gets_tokens_and_their_key() -> None:
-    (row,) = tokenize(RawRow(b"A<br />fine  Film!", "pos", "7", True))
+    (row,) = tokenize(RawRow(b"A<br />fine  Film!", "pos", "7", True, "g"))
     assert row == {
         "tokens": ["a", "fine", "film", "!"],
         "text": "A<br />fine  Film!",
@@ -39,6 +39,7 @@ def test_a_row_gets_tokens_and_their_key() -> None:
         "label": "pos",
         "id": "7",
         "official_test": True,
+        "group": "g",
         "dropped": None,
         "invalid_utf8": False,
         "cut_chars": False,

@@ -15,6 +15,7 @@ from rnnlane.data.prepare.keys import (
     row_keys,
     split_key,
     token_key,
+    word_keys,
 )
 
 
@@ -28,6 +29,13 @@ def test_keys_are_equal_for_equal_contents_only_and_sort_alike_everywhere() -> N
     assert numbers[1].tolist() == [0x0706050403020100, 0x0F0E0D0C0B0A0908]
     assert numbers[3].tobytes() == keys[0]
     assert key_array(pa.chunked_array([], pa.binary(KEY_BYTES))).shape == (0, 2)
+
+
+def test_the_key_of_a_word_is_the_same_for_ever() -> None:
+    keys = word_keys(["film", "é", "", "\ud800"])
+    assert keys.dtype == np.uint32
+    assert keys.tolist() == [2866063698, 3259254165, 634351890, 3881294392]
+    assert word_keys([]).tolist() == []
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from rnnlane.data.prepare.blocks import (
     count_train_tokens,
     summarize,
 )
+from rnnlane.data.prepare.keys import word_keys
 from rnnlane.data.prepare.prepared import (
     FORMAT_VERSION,
     SPLITS,
@@ -24,7 +25,7 @@ from rnnlane.data.prepare.prepared import (
     SourceInfo,
     open_prepared,
 )
-from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
+from rnnlane.data.prepare.vocabulary import UNKNOWN_TOKEN, Vocabulary, merge_counts
 from rnnlane.data.prepare.writer import draft_folder, publish, write_vocabulary
 from rnnlane.data.storage import open_storage_path
 from rnnlane.errors import DataError
@@ -55,7 +56,8 @@ def write_prepared(path: Path, *, num_rows: int = 60) -> list[list[str]]:
         The tokens of each row.
     """
     rng = np.random.default_rng(0)
-    rows = [[f"w{word}" for word in rng.integers(0, 9, 1 + n % 8)] for n in range(num_rows)]
+    words = [rng.integers(0, 9 + 20 * (n % 3), 1 + n % 8) for n in range(num_rows)]
+    rows = [[f"w{word}" for word in row] for row in words]
     split = (np.arange(num_rows) % 3).astype(np.int8)
     row_ids = (num_rows - 1 - np.arange(num_rows)) // 3
     assignment = Assignment(split, row_ids, split % 2, row_keys=keys_of(num_rows))
@@ -123,10 +125,41 @@ def test_rows_come_back_in_the_order_of_their_ids(
     prepared = open_prepared(str(path))
     for index, name in enumerate(SPLITS):
         split = prepared.split(name)
-        assert row_tokens(split, prepared) == rows[index::3][::-1]
+        known = set(prepared.vocabulary().tokens)
+        expected = [
+            [token if token in known else UNKNOWN_TOKEN for token in row] for row in rows[index::3]
+        ]
+        assert row_tokens(split, prepared) == expected[::-1]
         assert split.labels.tolist() == [index % 2] * 20
         assert split.token_ids.dtype == np.int32
         assert split.offsets.dtype == split.labels.dtype == np.int64
+
+
+def test_each_unknown_token_has_the_key_of_its_word(written: tuple[Path, list[list[str]]]) -> None:
+    path, rows = written
+    prepared = open_prepared(str(path))
+    keys_of_vocabulary = prepared.vocabulary().word_keys
+    for index, name in enumerate(SPLITS):
+        split = prepared.split(name)
+        assert name == "train" or (split.token_ids == 1).any()
+        words = [token for row in rows[index::3][::-1] for token in row]
+        assert split.word_keys(keys_of_vocabulary).tolist() == word_keys(words).tolist()
+
+
+def test_data_that_lacks_a_key_is_refused(written, monkeypatch) -> None:
+    path, _ = written
+    prepared = open_prepared(str(path))
+    read = PreparedData._read_part
+
+    def without_keys(self, part, schema):
+        table = read(self, part, schema)
+        index = schema.get_field_index("unknown_keys")
+        missing = pa.nulls(len(table), schema.types[index])
+        return table.set_column(index, schema.field(index), missing)
+
+    monkeypatch.setattr(PreparedData, "_read_part", without_keys)
+    with pytest.raises(DataError, match="each unknown token of val must have a key"):
+        prepared.split("val")
 
 
 def test_a_uri_opens_the_same(written: tuple[Path, list[list[str]]]) -> None:
@@ -166,7 +199,7 @@ def test_without_a_manifest_nothing_is_finished(tmp_path: Path) -> None:
         open_prepared(str(tmp_path))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format_version": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format_version": 4}'])
 def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(DataError, match="damaged") as caught:
@@ -178,7 +211,7 @@ def test_another_format_version_is_refused(written: tuple[Path, list[list[str]]]
     path, _ = written
     values = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps({**values, "format_version": 99}))
-    with pytest.raises(DataError, match="format version must be 3, but got 99"):
+    with pytest.raises(DataError, match="format version must be 4, but got 99"):
         open_prepared(str(path))
 
 

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnlane.data.prepare.prepared import FORMAT_VERSION, Manifest, SourceInfo, SplitStats
+from rnnlane.data.prepare.prepared import (
+    FORMAT_VERSION,
+    GroupStats,
+    Manifest,
+    SourceInfo,
+    SplitStats,
+)
 from rnnlane.data.prepare.report import report_lines
 
 
@@ -90,3 +96,31 @@ def test_many_unknown_tokens_are_a_warning() -> None:
     lines = report_lines(manifest(splits=splits))
     assert "21.0% of the val tokens" in lines[-2]
     assert "text.tokenizer: characters" in lines[-1]
+
+
+def test_what_groups_cost_is_told() -> None:
+    groups = GroupStats(
+        num_groups=1440,
+        num_joined=0,
+        num_missing=0,
+        num_in_test=0,
+        largest=250,
+        asked={"val": {"neg": 70, "pos": 130}},
+        dealt={"val": {"neg": 70, "pos": 130}},
+    )
+    assert (
+        "data: 1,440 groups, none in two splits, the largest of 250 rows; val 200 rows of 200 "
+        "asked" in report_lines(manifest(groups=groups))
+    )
+    more = {
+        "num_joined": 2,
+        "num_missing": 7,
+        "num_in_test": 3,
+        "asked": {"test": {"neg": 7, "pos": 13}, **groups.asked},
+        "dealt": {"test": {"neg": 6, "pos": 14}, **groups.dealt},
+    }
+    assert (
+        "data: 1,440 groups, none in two splits, the largest of 250 rows; test 20 rows of 20 asked "
+        "(furthest off: 'neg', 6 of 7); val 200 rows of 200 asked; 7 rows without a group stand "
+        "alone; 2 joined with others that have equal texts; 3 have rows in the official test too"
+    ) in report_lines(manifest(groups=groups.model_copy(update=more)))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlane.config.data import DataConfig
@@ -23,6 +23,7 @@ def row(text: str, label: str | None, **values: Any) -> Row:
         "look": content_key(text.encode()),
         "id": None,
         "official_test": False,
+        "group": None,
         "dropped": None,
         "invalid_utf8": False,
         "cut_chars": False,
@@ -391,3 +392,108 @@ def test_every_row_is_used_or_counted_whatever_the_policies(
         if side >= 0:
             sides.setdefault(entry["key"], set()).add(side)
     assert all(len(found) == 1 for found in sides.values())
+
+
+def grouped(rows: list[Row], size: int) -> list[Row]:
+    """Rows of which each ``size`` in turn are a group."""
+    return [{**entry, "group": f"g{n // size}"} for n, entry in enumerate(rows)]
+
+
+def sides_of_groups(rows: list[Row], selection: Selection) -> dict[str, set[int]]:
+    sides: dict[str, set[int]] = {}
+    for entry, side in zip(rows, selection.split.tolist(), strict=True):
+        if entry["group"] is not None and side >= 0:
+            sides.setdefault(entry["group"], set()).add(side)
+    return sides
+
+
+GROUPED_ROWS = st.lists(
+    st.tuples(st.integers(0, 60), st.sampled_from("ab"), st.integers(-3, 20)), max_size=50
+)
+
+
+@settings(max_examples=25)
+@given(GROUPED_ROWS, st.randoms(use_true_random=False))
+def test_groups_linked_by_texts_stay_together_in_any_order(
+    noise: list[tuple[int, str, int]], random: Any
+) -> None:
+    rows = [*grouped(rows_of("a", "b", count=30), 3), *rows_of("a", "b", count=40)[30:]]
+    rows += [
+        row(f"text {n}", label, group=None if group < 0 else f"h{group}", look=b"%16d" % (n // 4))
+        for n, label, group in noise
+    ]
+    rows += [row("x", "a", group="g0"), row("x", "a", group="g11")]
+    selection = select(rows)
+    sides = sides_of_groups(rows, selection)
+    assert all(len(found) == 1 for found in sides.values())
+    assert sides["g0"] == sides["g11"]
+    left_out = sum(selection.dropped.values()) + sum(selection.merged.values())
+    assert np.count_nonzero(selection.is_used) + left_out == len(rows)
+    renamed = [{**entry, "group": entry["group"] and entry["group"][::-1]} for entry in rows]
+    shuffled = random.sample(renamed, len(rows))
+    again = select(shuffled)
+    places = [
+        {
+            (entry["key"], side)
+            for entry, side in zip(given_rows, chosen.split.tolist(), strict=True)
+            if side >= 0
+        }
+        for given_rows, chosen in ((rows, selection), (shuffled, again))
+    ]
+    assert places[0] == places[1]
+    assert again.groups == selection.groups
+
+
+def test_what_groups_cost_in_balance_is_told() -> None:
+    rows = [*grouped(rows_of("a", "b", count=40), 8), *rows_of("a", "b", count=44)[40:]]
+    rows += [row("c 1", "a", group="g0"), row("C 1", "a", group="g4")]
+    groups = select(rows).groups
+    assert groups is not None
+    assert (groups.num_groups, groups.num_joined, groups.largest) == (10, 1, 17)
+    assert (groups.num_missing, groups.num_in_test) == (48, 0)
+    assert groups.asked == {"test": {"a": 9, "b": 9}, "val": {"a": 4, "b": 3}}
+    selection = select(rows)
+    for name, side in (("val", VAL), ("test", TEST)):
+        got = np.bincount(selection.labels[selection.split == side]).tolist()
+        assert list(groups.dealt[name].values()) == got
+    assert select(rows_of("a", "b")).groups is None
+
+
+def test_a_group_of_the_official_test_may_be_in_train_and_is_counted() -> None:
+    train = grouped(rows_of("a", "b", count=20), 4)
+    held = [row("x", "a", group="g1"), row("y", "b", group="other")]
+    selection = select(official(train, held), test="official")
+    groups = selection.groups
+    assert groups is not None
+    assert (groups.num_groups, groups.num_in_test, list(groups.asked)) == (10, 1, ["val"])
+    assert np.count_nonzero(selection.split == TEST) == 2
+
+
+def test_equal_texts_that_are_not_used_link_no_groups() -> None:
+    rows = grouped(rows_of("a", "b", count=20), 4)
+    rows += [row("x", "a", group="g1"), row("x", "b", group="g7")]
+    kept, dropped = (select(rows, conflicts=policy).groups for policy in ("keep", "drop"))
+    assert kept is not None
+    assert dropped is not None
+    assert (kept.num_joined, dropped.num_joined) == (1, 0)
+
+
+def test_groups_that_cannot_be_split_are_refused() -> None:
+    rows = rows_of("a", "b", count=50)
+    columns = {"group": "g"}
+    with pytest.raises(DataError, match="none of 100 has one") as caught:
+        select(rows, columns=columns)
+    assert caught.value.where == "data.columns.group"
+    large = [{**entry, "group": "none" if n % 4 else f"g{n}"} for n, entry in enumerate(rows)]
+    with pytest.raises(DataError, match=r"'none' has 75 of 100 rows, and .* leave 72") as caught:
+        select(large, columns=columns)
+    assert "lower data.test and data.val" in str(caught.value.remedy)
+    with pytest.raises(DataError, match=r"'none' has 75 .* and data.val leave") as caught:
+        select(official(large, [row("t", "a")]), columns=columns, test="official", val=0.3)
+    linked = [*grouped(rows, 2), *(row("x", "a", group=f"g{n}") for n in range(40))]
+    with pytest.raises(DataError, match="'g0' and 39 others that share texts have 81 of 101"):
+        select(linked, columns=columns)
+    two = [{**entry, "group": entry["label"] if n % 5 else None} for n, entry in enumerate(rows)]
+    assert select(two[:50] + two[50:], columns=columns).groups is not None
+    with pytest.raises(DataError, match="but 2 groups are too few for all splits"):
+        select([{**entry, "group": f"g{n % 2}"} for n, entry in enumerate(rows)], columns=columns)

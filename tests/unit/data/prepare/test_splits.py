@@ -20,6 +20,7 @@ from rnnlane.data.prepare.splits import (
     Texts,
     deal,
     merge_texts,
+    quotas_of,
     row_numbers,
     separate,
 )
@@ -51,9 +52,12 @@ def split(texts, labels, *, official=None, seed=0, classes=2, test=0.2, val=0.1)
     sides[merged.rows] = deal(
         merged.text,
         merged.labels,
-        num_classes=classes,
-        test_share=None if official else test,
-        val_share=val,
+        quotas_of(
+            merged.labels,
+            num_classes=classes,
+            test_share=None if official else test,
+            val_share=val,
+        ),
     )
     return Result(sides, row_numbers(sides, merged.order), labels, merged)
 
@@ -187,7 +191,8 @@ def test_a_class_all_of_whose_texts_are_shared_is_in_every_split() -> None:
 def test_a_class_keeps_a_train_row_whatever_rarer_classes_dealt() -> None:
     pairs = [(0, 0), (0, 2), (1, 0), (2, 0), (3, 1), (3, 2), (4, 1), (5, 1), (6, 2)]
     text, labels = np.array(pairs).T
-    sides = deal(text, labels, num_classes=3, test_share=0.2, val_share=0.1)
+    quotas = quotas_of(labels, num_classes=3, test_share=0.2, val_share=0.1)
+    sides = deal(text, labels, quotas)
     of_class = [sides[labels == label].tolist() for label in range(3)]
     assert of_class[:2] == [[TEST, VAL, TRAIN]] * 2
     assert of_class[2] == [TEST, TEST, TRAIN]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlane.config.text import VocabularyConfig
+from rnnlane.data.prepare.keys import word_keys
 from rnnlane.data.prepare.vocabulary import (
     PAD_ID,
     UNKNOWN_ID,
@@ -42,7 +43,7 @@ def test_rare_and_surplus_tokens_count_as_unknown() -> None:
     )
     assert fitted.tokens == ("<pad>", "<unk>", "a", "b")
     assert fitted.counts == (0, 6, 9, 5)
-    assert fitted.encode(["a", "c", "d"], max_length=9, keep="head").tolist() == [2, 1, 1]
+    assert fitted.encode(["a", "c", "d"], max_length=9, keep="head").token_ids.tolist() == [2, 1, 1]
 
 
 def test_fit_refuses_a_vocabulary_without_a_token() -> None:
@@ -57,20 +58,20 @@ def test_a_text_that_reads_like_padding_is_unknown() -> None:
     assert fitted.tokens == ("<pad>", "<unk>", "a")
     assert fitted.counts == (0, 149, 3)
     text = ["<pad>", "<unk>", "a"]
-    assert fitted.encode(text, max_length=3, keep="head").tolist() == [1, 1, 2]
+    assert fitted.encode(text, max_length=3, keep="head").token_ids.tolist() == [1, 1, 2]
     assert fitted.encode_column(column([text])).to_pylist() == [[1, 1, 2]]
 
 
 def test_encode_keeps_the_end_asked_for() -> None:
-    assert FITTED.encode(list("abc"), max_length=2, keep="head").tolist() == [2, 3]
-    assert FITTED.encode(list("abc"), max_length=2, keep="tail").tolist() == [3, 4]
-    empty = FITTED.encode([], max_length=2, keep="tail")
+    assert FITTED.encode(list("abc"), max_length=2, keep="head").token_ids.tolist() == [2, 3]
+    assert FITTED.encode(list("abc"), max_length=2, keep="tail").token_ids.tolist() == [3, 4]
+    empty = FITTED.encode([], max_length=2, keep="tail").token_ids
     assert empty.dtype == np.int32
     assert empty.shape == (0,)
 
 
 def test_decode_inverts_encode_for_known_tokens() -> None:
-    ids = FITTED.encode(list("cab"), max_length=9, keep="head")
+    ids = FITTED.encode(list("cab"), max_length=9, keep="head").token_ids
     assert FITTED.decode(ids) == list("cab")
     assert FITTED.decode([PAD_ID, UNKNOWN_ID]) == ["<pad>", "<unk>"]
 
@@ -82,13 +83,30 @@ def test_encoding_a_column_equals_encoding_its_rows(lists, skipped) -> None:
     encoded.validate(full=True)
     assert encoded.type == pa.list_(pa.int32())
     assert encoded.to_pylist() == [
-        FITTED.encode(row, max_length=99, keep="head").tolist() for row in lists[skipped:]
+        FITTED.encode(row, max_length=99, keep="head").token_ids.tolist() for row in lists[skipped:]
+    ]
+
+
+@given(rows, st.integers(0, 3))
+def test_unknown_tokens_have_the_same_keys_in_a_column_as_in_rows(lists, skipped) -> None:
+    tokens = column(lists).slice(skipped)
+    keys = FITTED.unknown_keys_column(tokens, FITTED.encode_column(tokens))
+    keys.validate(full=True)
+    assert keys.type == pa.list_(pa.uint32())
+    assert keys.to_pylist() == [
+        word_keys([token for token in row if token not in FITTED.tokens[2:]]).tolist()
+        for row in lists[skipped:]
+    ]
+    assert keys.to_pylist() == [
+        FITTED.encode(row, max_length=99, keep="head").unknown_keys.tolist()
+        for row in lists[skipped:]
     ]
 
 
 def test_a_column_of_null_untyped_or_large_strings_is_encoded() -> None:
     large = pa.array([["a"], None, []], type=pa.list_(pa.large_string()))
     assert FITTED.encode_column(large).to_pylist() == [[2], [], []]
+    assert len(FITTED.unknown_keys_column(large, FITTED.encode_column(large)).values) == 0
     untyped = pa.array([[], []])
     assert FITTED.encode_column(untyped).to_pylist() == [[], []]
 

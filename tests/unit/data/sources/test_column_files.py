@@ -11,7 +11,12 @@ import pytest
 
 from rnnlane.config.data import Columns
 from rnnlane.config.sources import source_class
-from rnnlane.data.sources.column_files import joined_text, positions_of, shown_names
+from rnnlane.data.sources.column_files import (
+    ColumnFileSource,
+    joined_text,
+    positions_of,
+    shown_names,
+)
 from rnnlane.data.sources.csv import CsvSource
 from rnnlane.errors import DataError
 from support.source_rows import csv_file, error_of, read
@@ -40,9 +45,9 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_columns_are_found_whatever_invisible_characters_and_forms_a_name_has() -> None:
     columns = Columns(text="été", label="label")
     present = ["\ufeff" + unicodedata.normalize("NFD", "été"), " lab\u200bel "]
-    assert positions_of(columns, present, where="x") == ((0,), 1, None)
+    assert positions_of(columns, present, where="x") == ((0,), 1, None, None)
     exact = ["label ", "label", "été"]
-    assert positions_of(columns, exact, where="x") == ((2,), 1, None)
+    assert positions_of(columns, exact, where="x") == ((2,), 1, None, None)
 
 
 def test_a_column_that_is_there_twice_is_refused() -> None:
@@ -83,3 +88,23 @@ def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
     assert by_kind["csv"] == by_kind["jsonl"] == by_kind["parquet"]
     named = [(row.label, row.id) for row in by_kind["csv"]]
     assert named == [("1", "1"), ("été", "007"), ("spam", "x"), ("true", "0")]
+
+
+def test_every_kind_of_file_reads_the_groups_of_rows(tmp_path: Path) -> None:
+    groups: list[object] = [7, 7.0, None]
+    pq.write_table(
+        pa.table({"text": ["a", "b", "c"], "label": ["x"] * 3, "by": pa.array([7, 7, None])}),
+        tmp_path / "a.parquet",
+    )
+    (tmp_path / "a.csv").write_text("text,label,by\na,x,7\nb,x, 7.0\nc,x,\n")
+    lines = [{"text": t, "label": "x", "by": g} for t, g in zip("abc", groups, strict=True)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for kind in ("csv", "jsonl", "parquet"):
+        source = source_class(kind).model_validate({"kind": kind, "path": f"{tmp_path}/a.{kind}"})
+        assert isinstance(source, ColumnFileSource)
+        rows = read(source, columns=Columns(group="by"))
+        assert [row.group for row in rows] == ["7", "7", None]
+        assert [row.group for row in read(source)] == [None] * 3
+        with pytest.raises(DataError) as caught:
+            source.check_first_rows(Columns(group="author"))
+        assert "data.columns.group" in str(caught.value.remedy)

@@ -27,10 +27,10 @@ REVIEWS = {
     "aclImdb/train/unsup/0_0.txt": b"no label",
 }
 ROWS = {
-    RawRow(b"bad test", "neg", None, True),
-    RawRow(b"good test", "pos", None, True),
-    RawRow(b"bad<br />film", "neg", None, False),
-    RawRow(b"caf\xe9", "pos", None, False),
+    RawRow(b"bad test", "neg", None, True, "test/neg/0"),
+    RawRow(b"good test", "pos", None, True, "test/pos/0"),
+    RawRow(b"bad<br />film", "neg", None, False, "train/neg/0"),
+    RawRow(b"caf\xe9", "pos", None, False, "train/pos/0"),
 }
 
 
@@ -49,8 +49,10 @@ def write_archive(path: Path, content: bytes) -> Path:
     return path / "imdb.tar.gz"
 
 
-def write_folder(path: Path, *, level: str = "aclImdb") -> Path:
-    for name, content in REVIEWS.items():
+def write_folder(
+    path: Path, *, level: str = "aclImdb", extra: Mapping[str, bytes] | None = None
+) -> Path:
+    for name, content in {**REVIEWS, **(extra or {})}.items():
         target = path / name.replace("aclImdb", level)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
@@ -58,10 +60,14 @@ def write_folder(path: Path, *, level: str = "aclImdb") -> Path:
 
 
 def rows_of(path: Path) -> set[RawRow]:
+    return set(rows_as_list(path))
+
+
+def rows_as_list(path: Path) -> list[RawRow]:
     config = DataConfig.model_validate({"source": {"kind": "imdb", "path": str(path)}})
     tasks = SourceRows(config).get_read_tasks(1)
     table = pa.concat_tables(table for task in tasks for table in task())
-    return {RawRow(**row) for row in table.to_pylist()}
+    return [RawRow(**row) for row in table.to_pylist()]
 
 
 def error_of(path: Path) -> DataError:
@@ -117,6 +123,65 @@ def test_a_review_that_is_no_plain_file_is_refused(tmp_path: Path, kind: bytes) 
     assert "plain file" in error.message
 
 
+FILMS = {
+    **{f"aclImdb/train/pos/{n}_9.txt": b"fine" for n in range(1, 4)},
+    "aclImdb/train/pos/new.txt": b"fine",
+    "aclImdb/train/urls_pos.txt": b"http://imdb.com/title/tt0453418/usercomments\n" * 2
+    + b"http://imdb.com/title/tt0064354/usercomments\n\n",
+}
+
+
+def groups_of(path: Path, label: str) -> list[str | None]:
+    rows = [row for row in rows_as_list(path) if row.label == label and not row.official_test]
+    return sorted((row.group for row in rows), key=str)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_film_of_a_review_is_its_group_wherever_films_are_listed(
+    tmp_path: Path, first: bool
+) -> None:
+    members = {**FILMS, **REVIEWS} if first else {**REVIEWS, **FILMS}
+    archive = write_archive(tmp_path, archive_of(members))
+    films = [None, None, "tt0064354", "tt0453418", "tt0453418"]
+    assert groups_of(archive, "pos") == films
+    assert groups_of(archive, "neg") == ["train/neg/0"]
+    assert groups_of(write_folder(tmp_path / "folder", extra=FILMS), "pos") == films
+
+
+def test_without_a_list_blocks_of_consecutive_reviews_are_the_groups(tmp_path: Path) -> None:
+    numbers = [0, 29, 30, 59, 99]
+    extra = {f"aclImdb/train/neg/{n}_1.txt": b"bad" for n in numbers}
+    blocks = [f"train/neg/{block}" for block in (0, 0, 1, 1, 3)]
+    assert groups_of(write_archive(tmp_path, archive_of({**REVIEWS, **extra})), "neg") == blocks
+    assert groups_of(write_folder(tmp_path / "folder", extra=extra), "neg") == blocks
+    complete = imdb.Films.blocks("train/neg", num_reviews=12_500)
+    assert [complete.group_of(n) for n in (249, 250, 12_499)] == [
+        "train/neg/0",
+        "train/neg/1",
+        "train/neg/49",
+    ]
+
+
+def test_a_list_that_is_too_short_is_refused(tmp_path: Path) -> None:
+    extra = {"aclImdb/train/pos/7_9.txt": b"x", "aclImdb/train/urls_pos.txt": b"tt1\ntt2\n"}
+    for path in (
+        write_archive(tmp_path, archive_of({**REVIEWS, **extra})),
+        write_folder(tmp_path / "folder", extra=extra),
+    ):
+        error = error_of(path)
+        assert "there is review 7 and 2 lines" in error.message
+        assert str(error.where).endswith("train/urls_pos.txt")
+
+
+def test_another_list_of_films_is_another_source(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "folder", extra=FILMS)
+    source = imdb.ImdbSource(kind="imdb", path=str(folder))
+    before = source.fingerprint()
+    source.check_first_rows(Columns())
+    (folder / "aclImdb/train/urls_pos.txt").write_bytes(b"other\n" * 4)
+    assert source.fingerprint() != before
+
+
 def test_a_link_beside_the_reviews_is_not_followed(tmp_path: Path) -> None:
     buffer = io.BytesIO(archive_of(REVIEWS, mode="w"))
     with tarfile.open(fileobj=buffer, mode="a") as archive:
@@ -145,7 +210,7 @@ def test_a_truncated_archive_is_refused_wherever_it_ends(
         (b"", "empty file"),
         (b"no archive at all" * 100, "not a readable tar archive"),
         (b"text,label\na,1\n", "not a readable tar archive"),
-        (archive_of({"aclImdb/README": b"x"}), "holds no review in aclImdb"),
+        (archive_of({"aclImdb/README": b"x"}), "holds no aclImdb"),
     ],
 )
 def test_a_file_that_is_no_imdb_archive_is_refused(

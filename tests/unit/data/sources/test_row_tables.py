@@ -28,4 +28,4 @@ def test_many_rows_without_text_do_not_gather_in_one_table() -> None:
 def test_the_schema_holds_for_nulls_alone() -> None:
     (table,) = tables_of([RawRow(None, None)])
     assert table.schema == RAW_SCHEMA
-    assert table.to_pylist() == [{"text": None, "label": None, "id": None, "official_test": False}]
+    assert [RawRow(**row) for row in table.to_pylist()] == [RawRow(None, None)]

@@ -1,0 +1,206 @@
+"""Rows that must be on one side of the split: which texts belong together, and how they are dealt.
+
+A **unit** is what is dealt as a whole: a text alone, or all texts of a group and of the groups that
+share a text with it, and so on. Units are numbered by their first text in canonical order, which a
+seeded hash decides; neither the names of the groups nor the order of the rows matter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+# A split that lacks a class gets a unit that holds it unless it would grow beyond this many times
+# the rows that were asked for.
+_MOST_GROWTH = 2
+
+
+def linked_units(text: Ints, group: Ints, *, num_texts: int) -> Ints:
+    """The unit of each text: int64 [num_texts], rising with its first text from 0.
+
+    Args:
+        text: int64 [M]: number of the text of each row, rising.
+        group: int64 [M]: number of its group, from 0; -1 where it has none.
+        num_texts: the texts are in [0, num_texts).
+
+    >>> linked_units(np.array([0, 1, 2, 2, 3]), np.array([7, 8, 8, 7, -1]), num_texts=4).tolist()
+    [0, 0, 0, 1]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    has_group = group >= 0
+    text, group = text[has_group], group[has_group]
+    linked = np.flatnonzero(text[1:] == text[:-1])
+    num_groups = int(group.max()) + 1 if len(group) else 0
+    edges = (np.ones(len(linked), dtype=np.int8), (group[linked], group[linked + 1]))
+    graph = coo_array(edges, shape=(num_groups, num_groups))
+    component = (
+        connected_components(graph, directed=False)[1] if len(linked) else np.arange(num_groups)
+    )
+    unit = num_groups + np.arange(num_texts)
+    unit[text] = component[group]
+    _, first, number = np.unique(unit, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    units: Ints = rank[number]
+    return units
+
+
+@dataclass(frozen=True)
+class UnitCounts:
+    """How many rows of each class some units have, in the order in which they are dealt.
+
+    Large ones come first, those of similar size in the order of their numbers, so that small ones
+    make up for what large ones leave.
+
+    Attributes:
+        numbers: int64 [U]: the units.
+        starts: int64 [U + 1]: the classes of unit ``u`` are at ``starts[u]:starts[u + 1]``.
+        labels: int64 [P].
+        counts: int64 [P]: rows of the class, at least 1.
+    """
+
+    numbers: Ints
+    starts: Ints
+    labels: Ints
+    counts: Ints
+
+    @classmethod
+    def of(cls, unit: Ints, labels: Ints, *, num_classes: int) -> UnitCounts:
+        """Counts rows.
+
+        Args:
+            unit: int64 [E]: of each row.
+            labels: int64 [E].
+            num_classes: the labels are in [0, num_classes).
+        """
+        pairs, counts = np.unique(unit * num_classes + labels, return_counts=True)
+        numbers, first = np.unique(pairs // num_classes, return_index=True)
+        starts = np.append(first, len(pairs))
+        sizes = np.add.reduceat(counts, first) if len(first) else counts
+        return cls(numbers, starts, pairs % num_classes, counts)._taken(
+            np.argsort(-np.frexp(sizes)[1], kind="stable")
+        )
+
+    def without(self, taken: Bools) -> UnitCounts:
+        """Only the units that are not taken: bool [U]."""
+        return self._taken(np.flatnonzero(~taken))
+
+    def _taken(self, order: Ints) -> UnitCounts:
+        lengths = np.diff(self.starts)[order]
+        starts = np.zeros(len(order) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=starts[1:])
+        at = np.repeat(self.starts[order] - starts[:-1], lengths) + np.arange(starts[-1])
+        return UnitCounts(self.numbers[order], starts, self.labels[at], self.counts[at])
+
+    def of_class(self, taken: Bools, *, num_classes: int) -> list[int]:
+        """Rows of each class in the units taken: bool [U]."""
+        counts = np.where(np.repeat(taken, np.diff(self.starts)), self.counts, 0)
+        sums = np.bincount(self.labels, weights=counts, minlength=num_classes)
+        result: list[int] = sums.astype(np.int64).tolist()
+        return result
+
+
+def hold_out(
+    units: UnitCounts,
+    *,
+    quotas: Sequence[int],
+    sizes: Sequence[int],
+    alone: Sequence[int],
+    reserve: int,
+) -> Bools:
+    """Chooses the units of a split, so that each class has about its quota: bool [U].
+
+    A walk over the units keeps, of each class, the rows that should have been held out so far less
+    those that were. A unit is held out if that brings these differences, squared and by the quota
+    of their class, nearer to 0: iterative stratification (Sechidis, Tsoumakas, Vlahavas, ECML 2011)
+    of whole groups, without the bias of small splits to small groups.
+
+    Args:
+        units: in the order of the walk.
+        quotas: rows that the split should have of each class.
+        sizes: rows of each class that there are, with those of units that are dealt elsewhere.
+        alone: how many of these are dealt elsewhere, one by one, to fill the quotas.
+        reserve: rows of each class that must be left.
+    """
+    walk = _Walk(units, quotas=quotas, sizes=sizes, reserve=reserve)
+    for unit in range(len(walk.held)):
+        walk.reach(unit)
+        if walk.gain(unit) > 0:
+            walk.take(unit)
+    _add_absent_classes(walk, units, quotas=quotas, alone=alone)
+    return walk.held
+
+
+def _add_absent_classes(
+    walk: _Walk, units: UnitCounts, *, quotas: Sequence[int], alone: Sequence[int]
+) -> None:
+    """Holds out a unit of each class that has no row yet, unless the split would grow too much."""
+    unit_of = np.repeat(np.arange(len(walk.held)), np.diff(units.starts))
+    for label in sorted(range(len(quotas)), key=lambda label: (quotas[label], label)):
+        if walk.dealt[label] or alone[label] or not quotas[label]:
+            continue
+        best = max(unit_of[units.labels == label].tolist(), key=walk.gain, default=None)
+        if best is None or walk.gain(best) == -math.inf:
+            continue
+        size = int(units.counts[unit_of == best].sum())
+        num_dealt = sum(walk.dealt)
+        is_empty = not num_dealt and not any(alone)
+        if is_empty or num_dealt + size <= _MOST_GROWTH * sum(quotas):
+            walk.take(best)
+
+
+class _Walk:
+    """The state of :func:`hold_out`; plain lists, as a loop reads them faster than arrays.
+
+    Attributes:
+        held: bool [U]: the units held out.
+        dealt: their rows of each class.
+    """
+
+    def __init__(
+        self, units: UnitCounts, *, quotas: Sequence[int], sizes: Sequence[int], reserve: int
+    ):
+        self.held = np.zeros(len(units.numbers), dtype=np.bool_)
+        self.dealt = [0] * len(sizes)
+        self._starts = units.starts.tolist()
+        self._labels, self._counts = units.labels.tolist(), units.counts.tolist()
+        self._shares = [q / n if n else 0.0 for q, n in zip(quotas, sizes, strict=True)]
+        self._weights = [1 / max(quota, 1) for quota in quotas]
+        self._room = [size - reserve for size in sizes]
+        self._missing = [0.0] * len(sizes)
+
+    def _rows(self, unit: int) -> Iterator[tuple[int, int]]:
+        """The classes of a unit, and how many rows it has of each."""
+        span = slice(self._starts[unit], self._starts[unit + 1])
+        return zip(self._labels[span], self._counts[span], strict=True)
+
+    def reach(self, unit: int) -> None:
+        """Goes on by a unit."""
+        for label, count in self._rows(unit):
+            self._missing[label] += self._shares[label] * count
+
+    def gain(self, unit: int) -> float:
+        """By how much holding out a unit lessens the differences; -inf if too few were left."""
+        gained = 0.0
+        for label, count in self._rows(unit):
+            if count > self._room[label]:
+                return -math.inf
+            gained += self._weights[label] * count * (2 * self._missing[label] - count)
+        return gained
+
+    def take(self, unit: int) -> None:
+        """Holds out a unit."""
+        self.held[unit] = True
+        for label, count in self._rows(unit):
+            self._missing[label] -= count
+            self._room[label] -= count
+            self.dealt[label] += count
