@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rnnlane.api.verbs import (
         baseline,
         compare,
+        ensemble,
         evaluate,
         init_experiment,
         list_runs,
@@ -48,6 +49,7 @@ __all__ = [
     "__version__",
     "baseline",
     "compare",
+    "ensemble",
     "evaluate",
     "experiment_from_mapping",
     "init_experiment",
@@ -70,6 +72,7 @@ _MODULES = {
     "rnnlane.api.verbs": (
         "baseline",
         "compare",
+        "ensemble",
         "evaluate",
         "init_experiment",
         "list_runs",

@@ -59,6 +59,16 @@ COMMANDS = (
         args=("compare", "latest"),
     ),
     Bad(
+        "an ensemble of one run",
+        "runs: an ensemble needs two runs or more, but got one -- `rnnlane runs` lists them",
+        args=("ensemble", "latest"),
+    ),
+    Bad(
+        "weights of another kind",
+        "command line: --weights must be one of 'val', 'mean', but got 'test' -- see `rnnlane --help`",
+        args=("ensemble", "a", "b", "--weights", "test"),
+    ),
+    Bad(
         "a name that MLflow cannot address",
         "--name: the name of a registered model must have 1 to 256 characters, none of which is /, :, ? or a control character, but got 'a/b' -- for example: --name reviews",
         args=("promote", "latest", "--name", "a/b"),

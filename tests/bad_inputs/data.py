@@ -169,6 +169,18 @@ DATA = (
         files={"a.csv": GOOD},
     ),
     Bad(
+        "one column for label and group",
+        "x.yaml:2 data.columns: text, label, id and group must be different columns, but got 'label'",
+        yaml=source(data={"columns": {"group": "label"}}),
+        files={"a.csv": GOOD},
+    ),
+    Bad(
+        "a column of groups that is not there",
+        "{dir}/a.csv: there is no column 'labels'; the columns are 'text', 'label' -- did you mean 'label'? set data.columns.group",
+        yaml=source(data={"columns": {"group": "labels"}}),
+        files={"a.csv": GOOD},
+    ),
+    Bad(
         "an unknown column role",
         "x.yaml:2 data.columns.txt: unknown key `txt` -- did you mean `text`?",
         yaml=source(data={"columns": {"txt": "a"}}),
@@ -478,6 +490,17 @@ DATA = (
         files={
             "a.csv": "n,text,label\n"
             + "".join(f"{n % 30},review number {n},{'ab'[n % 2]}\n" for n in range(60))
+        },
+        args=PREPARE,
+        needs_ray=True,
+    ),
+    Bad(
+        "a group of nearly all rows",
+        "data.columns.group: a group must fit into train, but '0' has 48 of 60 rows, and data.test and data.val leave 43 to train -- name a column with smaller groups, leave the value empty where it stands for no group, or lower data.test and data.val",
+        yaml=source(data={"columns": {"group": "by"}}),
+        files={
+            "a.csv": "by,text,label\n"
+            + "".join(f"{0 if n % 5 else n},review number {n},{'ab'[n % 2]}\n" for n in range(60))
         },
         args=PREPARE,
         needs_ray=True,

@@ -241,6 +241,26 @@ EXPERIMENTS = (
         ),
     ),
     Bad(
+        "no seeds",
+        "--set training.seeds=0 training.seeds: must be greater than or equal to 1, but got 0",
+        sets=("training.seeds=0",),
+    ),
+    Bad(
+        "more seeds than anybody waits for",
+        "--set training.seeds=101 training.seeds: must be less than or equal to 100, but got 101",
+        sets=("training.seeds=101",),
+    ),
+    Bad(
+        "seeds beyond the largest one",
+        "--set training.seed=2147483647 the last of training.seeds must be at most 2147483647, but got 2147483648",
+        sets=("training.seeds=2", "training.seed=2147483647"),
+    ),
+    Bad(
+        "trials with several seeds",
+        "--set search.space.training.seeds=choice(1, 2) search.space.training.seeds: `training.seeds` may not vary: a trial trains with one seed; search.repeats tries several -- remove it from the space",
+        sets=("search.space.training.seeds=choice(1, 2)",),
+    ),
+    Bad(
         "an empty search space",
         "--set search.space={} search.space: must have at least 1 item, but got {}",
         sets=("search.space={}",),

@@ -14,9 +14,9 @@ from pathlib import Path
 from faults.machine import ROOT, isolated
 from faults.plan import Plan
 from faults.targets import TARGETS, reviews
+from support.command import new_store
 
 ROUND_LIMIT_S = 900.0
-_NEW_STORE = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).search_experiments()"
 
 
 class Campaign:
@@ -36,11 +36,7 @@ class Campaign:
         store = self._references / "mlflow.db"
         if not store.exists():
             # Migrations take MLflow seconds; rounds begin after them.
-            draft = self._references / "draft.db"
-            draft.unlink(missing_ok=True)
-            command = [sys.executable, "-c", _NEW_STORE, f"sqlite:///{draft}"]
-            subprocess.run(command, check=True, capture_output=True, timeout=300)
-            draft.rename(store)
+            shutil.copy(new_store(), store)
 
     def run(self, plan: Plan) -> bool:
         """Runs a round and prints what came of it; True if it passed."""

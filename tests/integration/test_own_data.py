@@ -85,9 +85,6 @@ def test_an_experiment_drafted_for_short_strings_of_eighteen_unbalanced_classes_
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["data.columns.text=Body"], ["Body", "Body (raw)"]),
-        (["data.classes=[Störung, Other]"], ["Rechnung/€"]),
-        (["data.source.path=none.csv"], ["none.csv"]),
         (["training.metric=val/roc_auc"], ["two classes"]),
         (["tracking.uri=http://127.0.0.1:9"], ["127.0.0.1:9"]),
     ],
@@ -144,6 +141,3 @@ def test_doctor_finds_this_machine_fit(tmp_path):
     found = rnnlane_json(tmp_path / "home", "doctor")
     assert found["ok"], found
     assert {"Ray", "MLflow store", "packages"} <= {each["what"] for each in found["findings"]}
-    away = rnnlane(tmp_path / "home", "doctor", "--tracking-uri", "http://127.0.0.1:9")
-    assert away.returncode == 1
-    assert "PROBLEM MLflow store" in away.stdout

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -27,8 +26,6 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
 
 Row = tuple[str, Any]
-
-IMDB = os.environ.get("RNNLANE_IMDB")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -335,16 +332,3 @@ def test_ray_data_keeps_quiet_and_its_own_settings(
     output = capfd.readouterr()
     assert "ray" not in (output.out + output.err).lower()
     assert (context.target_max_block_size, context.enable_progress_bars) == before
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(IMDB is None, reason="RNNLANE_IMDB does not name a copy of the IMDB data set")
-def test_the_imdb_reviews_are_prepared_with_their_official_test(tmp_path: Path) -> None:
-    config = experiment("data.test=official", kind="imdb")
-    manifest = prepare(config, storage=str(tmp_path)).manifest
-    assert manifest.splits["test"].class_counts == {"neg": 12_500, "pos": 12_500}
-    train, val = manifest.splits["train"], manifest.splits["val"]
-    merged = manifest.merged["duplicates"] + manifest.merged["train_also_in_test"]
-    assert train.num_rows + val.num_rows + merged == 25_000
-    assert train.num_rows > 22_000
-    assert manifest.dropped == {}

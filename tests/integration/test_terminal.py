@@ -5,6 +5,8 @@ import fcntl
 import os
 import pty
 import re
+import select
+import signal
 import struct
 import sys
 import tempfile
@@ -47,11 +49,15 @@ def on_terminal(home, *arguments, interrupt_at=None, **variables):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, WIDTH, 0, 0))
     printed, deadline = b"", time.monotonic() + TIMEOUT_S
     with contextlib.suppress(OSError):  # the command has closed the terminal
-        while time.monotonic() < deadline and (piece := os.read(terminal, 1 << 16)):
+        while select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if time.monotonic() >= deadline or not (piece := os.read(terminal, 1 << 16)):
+                break
             printed += piece
             if interrupt_at is not None and interrupt_at in printed:
                 os.write(terminal, CTRL_C)
                 interrupt_at = None
+    if time.monotonic() >= deadline:
+        os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed.decode())

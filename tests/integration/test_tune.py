@@ -28,7 +28,7 @@ from support.search import (
 KEYS = {
     *("run_id", "tracking_uri", "run_folder", "is_tracked", "best", "best_config", "report"),
     *("num_trials", "num_pruned", "num_cut", "num_failed", "epochs_trained", "elapsed_s", "clip"),
-    *("run_url", "runs_url"),
+    *("run_url", "runs_url", "ablation"),
 }
 
 
@@ -287,3 +287,44 @@ def test_extended_finalists_are_repeated_too(home, tmp_path):
     values = [max(record["val/accuracy"] for record in trial.history) for trial in trials]
     assert second["best"]["number"] == values.index(max(values)) >= 3
     assert len(second["best"]["seed_values"]) == 2
+
+
+@pytest.mark.slow
+def test_an_ablation_added_to_a_finished_search_finds_what_clip_value_and_depth_do(home, tmp_path):
+    """Plain SGD learns one LSTM layer in these epochs, but neither with small steps nor three."""
+    experiment = write_search(
+        tmp_path,
+        data={
+            "source": {"kind": "generated", "num_rows": 1500, "mean_clauses": 2, "seed": 1},
+            "val": 0.2,
+        },
+        model={"cell": "lstm", "embedding_dim": 16, "hidden_size": 16},
+        training={
+            **{"epochs": 5, "global_batch_size": 16, "learning_rate": 0.3},
+            **{"optimizer": "sgd", "momentum": 0.9, "clip": {"policy": "none"}},
+        },
+        search={
+            **{"algorithm": "grid", "scheduler": "none", "num_trials": 1, "max_concurrent": 2},
+            "space": {"training.learning_rate": "choice(0.3)"},
+        },
+    )
+    assert tune(experiment)["ablation"] is None
+    keys = "search.ablation.keys={training.clip: [none, 0.1], model.num_layers: [1, 3]}"
+    result = tune(experiment, keys, resume=True)
+    assert result["num_trials"] == 1
+    clip, layers = result["ablation"]["settings"]
+    assert (clip["label"], clip["verdict"]) == ("clip=0.1", "worse")
+    assert (layers["label"], layers["verdict"]) == ("num_layers=3", "worse")
+    assert result["ablation"]["recommended"] == "winner"
+    report = Path(result["report"])
+    assert "<h2>One setting changed</h2>" in report.read_text()
+    assert (report.parent / "figures" / "ablation.png").exists()
+    _, children = mlflow_runs(result["tracking_uri"])
+    names = {run.info.run_name for run in children.values() if "-ablation-" in key_of(run)}
+    settings = ("winner", "clip=0.1", "num_layers=3")
+    assert names == {f"{setting} seed {seed}" for setting in settings for seed in (1, 2, 3)}
+    assert tune(experiment, keys, resume=True)["elapsed_s"] == result["elapsed_s"]
+
+
+def key_of(run) -> str:
+    return run.data.tags["rnnlane.trial_key"]

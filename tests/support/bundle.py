@@ -1,5 +1,7 @@
 """A classifier with random weights, of three classes, that knows four words."""
 
+import torch
+
 from rnnlane.config.text import VocabularyConfig
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.inference.bundle import save_bundle
@@ -8,12 +10,15 @@ from rnnlane.training.checkpoint import copied_weights
 from support.tiny import tiny_experiment
 
 
-def write_bundle(folder, class_names=("bad", "so so", "good")):
-    config = tiny_experiment("text.max_length=20")
+def write_bundle(folder, class_names=("bad", "so so", "good"), overrides=()):
+    config = tiny_experiment("text.max_length=20", *overrides)
     vocabulary = Vocabulary.fit({"a": 5, "film": 4, "fine": 3, "dull": 3}, VocabularyConfig())
     model = build_model(
         config.model, vocabulary_size=len(vocabulary), num_classes=len(class_names), seed=4
     )
+    if model.ngrams is not None:
+        random = torch.Generator().manual_seed(4)
+        model.ngrams.ratio.copy_(torch.randn(model.ngrams.ratio.shape, generator=random))
     save_bundle(
         folder,
         weights=copied_weights(model),

@@ -2,12 +2,15 @@
 
 import torch
 
+from rnnlane.config import ExperimentConfig
 from rnnlane.data.batches.plan import plan
 from rnnlane.data.batches.tensors import BatchMaker
-from rnnlane.models.classifier import build_model
+from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.training.class_weights import class_weights
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
+from rnnlane.training.loop import TrainingData
+from rnnlane.training.ngram_start import start_as_naive_bayes_
 from rnnlane.training.step import Stepper, build_optimizer
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
 
@@ -15,10 +18,17 @@ CLASS_NAMES = ("even", "odd")
 SGD = ("training.optimizer=sgd", "training.learning_rate=1.0", "training.clip.policy=none")
 
 
+def first_model(config: ExperimentConfig, data: TrainingData) -> RecurrentClassifier:
+    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    if model.ngrams is not None:
+        start_as_naive_bayes_(model.ngrams, data.splits["train"], data.hasher(config.model))
+    return model
+
+
 def weights_after_one_step(group: WorkerGroup, overrides: tuple[str, ...], step: int = 0):
     """With SGD at rate 1 the change of the weights is the gradient."""
     config, data = tiny_experiment(*overrides), tiny_data()
-    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    model = first_model(config, data)
     optimizer = build_optimizer(model, config.training)
     stepper = Stepper(model, optimizer, config.training, group=group)
     feed = TrainFeed(
@@ -30,6 +40,7 @@ def weights_after_one_step(group: WorkerGroup, overrides: tuple[str, ...], step:
         class_weights=class_weights(
             config.training.class_weights, data.splits["train"].labels, CLASS_NAMES
         ),
+        hasher=data.hasher(config.model),
     )
     batch = next(feed.steps(1, start=step))
     result = stepper(batch, max_norm=None, rate=1.0).result()
@@ -42,11 +53,11 @@ def plain_gradient_step(overrides: tuple[str, ...], step: int = 0):
     config, data = tiny_experiment(*overrides), tiny_data()
     split = data.splits["train"]
     rows = plan(split.labels, split.lengths, global_batch_size=12, seed=0, epoch=1)[step]
-    batch = BatchMaker(split, torch.device("cpu"))(rows)
-    model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
+    batch = BatchMaker(split, torch.device("cpu"), hasher=data.hasher(config.model))(rows)
+    model = first_model(config, data)
     weights = class_weights(config.training.class_weights, split.labels, CLASS_NAMES)
     loss = torch.nn.CrossEntropyLoss(None if weights is None else torch.from_numpy(weights))(
-        model(batch.token_ids, batch.lengths), batch.labels
+        model(*batch.inputs), batch.labels
     )
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), float("inf"))

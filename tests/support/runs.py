@@ -28,6 +28,7 @@ def tiny_feed(
         seed=0,
         vocabulary_size=VOCABULARY_SIZE,
         group=group,
+        hasher=tiny_data().hasher(config.model),
         **changes,
     )
 

@@ -156,8 +156,8 @@ def assert_mlflow_tells_the_truth(result: dict[str, Any]) -> None:
     prefix = Path(result["run_folder"]).name
     stored = stored_trials(result["run_folder"])
     trials = {f"{prefix}-{n:03d}": trial for n, trial in enumerate(stored)}
-    seeds = {key for key in children if key.startswith(f"{prefix}-seed-")}
-    assert children.keys() - seeds == trials.keys()
+    others = {key for key in children if key.startswith((f"{prefix}-seed-", f"{prefix}-ablation-"))}
+    assert children.keys() - others == trials.keys()
     for key, trial in trials.items():
         run = children[key]
         assert trial.end != "running"

@@ -4,6 +4,7 @@ import numpy as np
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.prepare.keys import word_keys
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID
 from rnnlane.training.loop import TrainingData
 
@@ -42,4 +43,5 @@ def tiny_data(num_classes: int = 2, num_train: int = 101) -> TrainingData:
         },
         num_classes=num_classes,
         vocabulary_size=VOCABULARY_SIZE,
+        word_keys=word_keys(map(str, range(VOCABULARY_SIZE))),
     )

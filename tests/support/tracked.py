@@ -74,6 +74,7 @@ class RememberedTracker:
         self.datasets: list[DatasetInfo] = []
         self.system_uses: list[SystemUse] = []
         self.search_run_id: str | None = None
+        self.seed_run_ids: dict[int, str] = {}
         self.best_epoch: int | None = None
         self.summary: dict[str, float] = {}
         self.status: str | None = None
@@ -100,6 +101,9 @@ class RememberedTracker:
 
     def link_search(self, search_run_id: str) -> None:
         self.search_run_id = search_run_id
+
+    def link_seed(self, seed: int, run_id: str) -> None:
+        self.seed_run_ids[seed] = run_id
 
     def log_artifacts(self, folder: Path) -> None:
         for file in folder.glob("predictions/*.parquet"):

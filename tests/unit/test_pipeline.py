@@ -13,6 +13,7 @@ from rnnlane import pipeline
 from rnnlane.config.fingerprint import config_fingerprint
 from rnnlane.errors import ConfigError, DataError, ResourceError
 from rnnlane.execution.environment import code_version
+from rnnlane.execution.identity import run_fingerprint
 from rnnlane.execution.run_record import RunRecord, all_records
 from rnnlane.pipeline import executing
 from rnnlane.ray_cluster import connect as cluster
@@ -21,6 +22,7 @@ from rnnlane.records.results import TrainResult
 from rnnlane.tracking import store
 from support.bundle import write_bundle
 from support.chosen_devices import chosen_devices
+from support.results import seeds_result
 from support.tiny import tiny_experiment
 
 PREPARE = executing.prepare
@@ -67,6 +69,38 @@ def test_resuming_a_finished_run_returns_its_result_and_opens_nothing(monkeypatc
     events = Notes()
     assert pipeline.train(config, resume=True, events=events) == TrainResult(**RESULT)
     assert events.notes == [f"run {'a' * 32} in sqlite:///x.db", "the run has already finished"]
+
+
+def test_resuming_seeds_that_have_finished_returns_them_all_and_refuses_fewer(monkeypatch):
+    monkeypatch.setattr(executing, "_open_store", lambda *_: pytest.fail("opened"))
+    config, result = tiny_experiment("training.seeds=2"), seeds_result()
+    identity = {"config_fingerprint": run_fingerprint(config), "data_fingerprint": "d"}
+    record = RunRecord.create("tiny", **identity).update(
+        state="finished", result=result.as_dict(), code_version=code_version()
+    )
+    events = Notes()
+    assert pipeline.train(config, resume=True, events=events) == result
+    assert events.notes[-1] == "the run has already finished"
+    record.update(result={**result.as_dict(), "num_seeds": 3})
+    with pytest.raises(ConfigError, match="not fewer, but got 2, and the run to continue has 3"):
+        pipeline.train(config, resume=True)
+
+
+@pytest.mark.parametrize(("num_seeds", "continues"), [(2, False), (3, True)])
+def test_seeds_that_other_code_has_finished_are_continued_for_more_of_them(
+    num_seeds, continues, monkeypatch
+):
+    monkeypatch.setattr(executing, "_open_store", lambda *_: pytest.fail("opened"))
+    config = tiny_experiment(f"training.seeds={num_seeds}")
+    identity = {"config_fingerprint": run_fingerprint(config), "data_fingerprint": "d"}
+    record = RunRecord.create("tiny", **identity).update(
+        state="finished", result=seeds_result().as_dict(), code_version="0123abcd"
+    )
+    events = Notes()
+    with pytest.raises(pytest.fail.Exception, match="opened"):
+        pipeline.train(config, resume=True, events=events)
+    assert any("its result is of both" in note for note in events.notes) == continues
+    assert record.reread() == record
 
 
 @pytest.fixture
@@ -271,3 +305,17 @@ def test_a_model_is_put_on_the_device_that_is_chosen(run, tmp_path, monkeypatch,
     ):
         use("cuda")
     assert len(devices) == 3
+
+
+def test_a_search_trains_each_trial_with_one_seed_and_says_so(monkeypatch):
+    monkeypatch.setattr(executing, "_open_store", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(executing, "_start_ray", lambda *_: None)
+    space = "search.space={model.cell: 'choice(rnn, lstm)'}"
+    events = Notes()
+    with pytest.raises(pytest.fail.Exception, match="opened"):
+        pipeline.tune(
+            tiny_experiment("training.seeds=3", "search.num_trials=1", space), events=events
+        )
+    assert (
+        "training.seeds 3 is for `rnnlane train`: a trial trains with one seed" in events.notes[0]
+    )

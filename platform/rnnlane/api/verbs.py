@@ -15,6 +15,7 @@ from rnnlane.api.progress import shown
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.load import load_experiment
 from rnnlane.errors import ConfigError
+from rnnlane.records.ensemble import EnsembleResult
 from rnnlane.records.events import RunEvents
 from rnnlane.records.pretraining import PretrainResult
 from rnnlane.records.results import (
@@ -22,9 +23,11 @@ from rnnlane.records.results import (
     Comparison,
     Evaluation,
     Promotion,
+    Result,
     SearchResult,
     TrainResult,
 )
+from rnnlane.records.seeds import SeedsResult
 
 if TYPE_CHECKING:
     from rnnlane.config.runtime import Device
@@ -34,8 +37,10 @@ if TYPE_CHECKING:
 
 Experiment: TypeAlias = ExperimentConfig | str | Path
 """An experiment, or the path of its file."""
-Run: TypeAlias = str | TrainResult | BaselineResult
-"""A run's id, the unique prefix of one, a name or "latest"; or the result of train or baseline."""
+Run: TypeAlias = str | TrainResult | SeedsResult | BaselineResult | EnsembleResult
+"""A run's id, the unique prefix of one, a name or "latest"; or the result of what made it."""
+
+_RESULTS = TrainResult | SeedsResult | BaselineResult | EnsembleResult
 
 
 def prepare(experiment: Experiment, *, events: RunEvents | None = None) -> PreparedData:
@@ -55,8 +60,8 @@ def prepare(experiment: Experiment, *, events: RunEvents | None = None) -> Prepa
 
 def train(
     experiment: Experiment, *, resume: bool = False, events: RunEvents | None = None
-) -> TrainResult:
-    """Prepares, trains, tests, and logs one run.
+) -> TrainResult | SeedsResult:
+    """Prepares, trains, tests, and logs one run; with ``training.seeds`` one of each seed.
 
     Ctrl-C, or a notebook's stop button, ends the run as killed; ``resume=True`` continues it.
 
@@ -95,7 +100,7 @@ def pretrain(
 
 
 def baseline(experiment: Experiment, *, events: RunEvents | None = None) -> BaselineResult:
-    """Fits TF-IDF and a logistic regression on the experiment's data, and logs the run.
+    """Fits a linear model of n-grams on the experiment's data, and logs the run.
 
     Args:
         experiment: an experiment, or the path of its file.
@@ -127,6 +132,32 @@ def tune(
     config = as_experiment(experiment)
     with shown(events) as running:
         return pipeline.tune(config, resume=resume, events=running)
+
+
+def ensemble(
+    runs: Sequence[Run],
+    *,
+    weights: Literal["val", "mean"] = "val",
+    tracking_uri: str | None = None,
+    events: RunEvents | None = None,
+) -> EnsembleResult:
+    """Makes one model of several finished runs, and logs it as a run.
+
+    It answers with the weighted mean of the logarithms of their probabilities.
+
+    Args:
+        runs: of each its id, the unique prefix of an id, a name, "latest", or a result.
+        weights: "val" fits them on val, "mean" makes them the same.
+        tracking_uri: the MLflow store; default: the first result's, else as for training.
+        events: receives the progress; default: it is shown. ``rnnlane.SILENT`` shows nothing.
+
+    Raises:
+        RnnlaneError: a run is not finished, keeps no predictions, is named twice, or has other
+            rows or classes than the first.
+    """
+    run_ids, uri = _runs_and_store(runs, tracking_uri)
+    with shown(events) as running:
+        return pipeline.ensemble(run_ids, weights=weights, tracking_uri=uri, events=running)
 
 
 def evaluate(
@@ -192,15 +223,14 @@ def compare(
         RnnlaneError: a run is not finished, keeps no predictions, is named twice, or has other
             rows or classes than the first.
     """
-    several = [runs] if isinstance(runs, str | TrainResult | BaselineResult) else list(runs)
-    found = [run_and_store(run, tracking_uri) for run in several]
+    run_ids, uri = _runs_and_store(runs, tracking_uri)
     with shown(None):
         return pipeline.compare(
-            [run_id for run_id, _ in found],
+            run_ids,
             split=split,
             num_texts=num_texts,
             plot=None if plot is None else Path(plot),
-            tracking_uri=next((uri for _, uri in found if uri is not None), None),
+            tracking_uri=uri,
         )
 
 
@@ -323,15 +353,24 @@ def run_and_store(run: Run, tracking_uri: str | None) -> tuple[str, str | None]:
     Raises:
         ConfigError: it is neither a result of a run nor a str.
     """
-    if isinstance(run, TrainResult | BaselineResult):
+    if isinstance(run, _RESULTS):
         # A result keeps no password; its store is then the one that training took.
         known = None if "***" in run.tracking_uri else run.tracking_uri
         return run.run_id, tracking_uri or known
     if isinstance(run, str):
         return run, tracking_uri
     raise ConfigError(
-        "a run is the result of train or baseline, or its id or name, but got "
+        "a run is the result of train, baseline or ensemble, or its id or name, but got "
         f"{type(run).__name__}",
         where="run",
         remedy="a search has no model of its own: train its winner, result.best_config",
     )
+
+
+def _runs_and_store(
+    runs: Sequence[Run] | Run, tracking_uri: str | None
+) -> tuple[list[str], str | None]:
+    """The ids of runs, and the first store that is known."""
+    several = [runs] if isinstance(runs, str | Result) else list(runs)
+    found = [run_and_store(run, tracking_uri) for run in several]
+    return [run_id for run_id, _ in found], next((uri for _, uri in found if uri), None)

@@ -186,7 +186,9 @@ def _letter(number: int) -> str:
 
 
 def _epoch(run: dict[str, Any]) -> str:
-    return "baseline" if run["epoch"] is None else str(run["epoch"])
+    if run["epoch"] is not None:
+        return str(run["epoch"])
+    return "ensemble" if run["model"] == "ensemble" else "baseline"
 
 
 def _number(value: float | None) -> str:

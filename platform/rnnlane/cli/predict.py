@@ -123,14 +123,14 @@ def _classify(
         tempfile.TemporaryDirectory() as scratch,
         ModelFetcher(uri, run, Path(scratch), with_experiment=is_file) as fetcher,
     ):
-        from rnnlane.inference.predictor import Predictor
+        from rnnlane.inference.ensemble import load_bundled
         from rnnlane.training.group import in_process
 
         group = in_process(device, where="device")
         folder = fetcher.folder()
         if isinstance(asked, Path):
             asked = read_table(asked, load_experiment(fetcher.experiment).data)
-        predictor = Predictor.load(folder, device=group.device)
+        predictor = load_bundled(folder, device=group.device)
     return asked, predictor.predict(asked.texts)
 
 

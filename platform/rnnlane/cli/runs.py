@@ -11,6 +11,7 @@ import typer
 from rnnlane.cli import output
 from rnnlane.cli.options import Json, TrackingUri, whole_number
 from rnnlane.pipeline import list_runs
+from rnnlane.records.seeds import plus_minus
 
 if TYPE_CHECKING:
     from rnnlane.tracking.store import RunSummary
@@ -25,12 +26,18 @@ MlflowExperiment = Annotated[
     str | None,
     typer.Option("--mlflow-experiment", help="Show only the runs of this MLflow experiment."),
 ]
-Trials = Annotated[bool, typer.Option("--trials", help="Also show the trials of searches.")]
+Trials = Annotated[
+    bool,
+    typer.Option(
+        "--trials", help="Also show the trials of searches, and each run of several seeds."
+    ),
+]
 ACCURACIES = ("train/accuracy", "val/accuracy", "test/accuracy")
 DROPPABLE = ("rows/s", "took", "train", "started")
 TITLE = (
     "epoch: the best one so far, whose weights the model has in the end; train, val and test: its "
-    "accuracies; of a search, those of its best trial"
+    "accuracies; of a search, those of its best trial, of several seeds their mean ± standard "
+    "deviation"
 )
 
 
@@ -68,14 +75,18 @@ def runs(
 
 
 def _row(run: RunSummary) -> list[str]:
-    from rnnlane.tracking.store import MODEL_TAG
+    from rnnlane.tracking.store import MODEL_TAG, SEEDS_TAG
 
     figures = run.best or run.metrics
     # Runs that earlier versions did not finish do not say which epoch was the best.
     epoch = f"{run.best['epoch']:.0f}" if run.best else "newest"
-    if run.tags.get(MODEL_TAG) == "linear" or not set(ACCURACIES) & set(figures):
-        epoch = ""  # a baseline has no epochs, and another tool's run may have no such figures
+    if MODEL_TAG in run.tags or not set(ACCURACIES) & set(figures):
+        # Baselines and ensembles have no epochs, another tool's run maybe no such figures.
+        epoch = ""
     accuracies = [f"{figures[key]:.4f}" if key in figures else "" for key in ACCURACIES]
+    if SEEDS_TAG in run.tags:
+        epoch = _seeds(run)
+        accuracies = ["", *(_spread(run, f"{key}/accuracy") for key in ("best/val", "test"))]
     rows_per_s = figures.get("throughput/rows_per_s")
     started = _started(datetime.fromtimestamp(run.started_at), now=datetime.now())
     took = f"{run.duration_s:.0f} s" if run.duration_s is not None else ""
@@ -86,3 +97,15 @@ def _row(run: RunSummary) -> list[str]:
 def _started(at: datetime, *, now: datetime) -> str:
     """The time of a run of today, else its day: in one piece on a narrow terminal."""
     return at.strftime("%H:%M" if at.date() == now.date() else "%Y-%m-%d")
+
+
+def _seeds(run: RunSummary) -> str:
+    from rnnlane.tracking.store import SEEDS_TAG
+
+    return f"{len(run.tags[SEEDS_TAG].split(','))} seeds"
+
+
+def _spread(run: RunSummary, key: str) -> str:
+    """Mean ± standard deviation, of the seeds that have finished so far."""
+    mean = run.metrics.get(key)
+    return "" if mean is None else plus_minus(mean, run.metrics.get(f"{key}_std"))

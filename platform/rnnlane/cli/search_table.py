@@ -33,8 +33,8 @@ def search_line(search: SearchRecord) -> str:
     """The progress of the search, in a few words."""
     winner = search.winner
     best = "" if winner is None else f", best {_number(winner.score)} (trial {winner.number})"
-    if search.repeats:
-        return f"{search.repeats}{best}"
+    if search.afterwards:
+        return f"{search.afterwards}{best}"
     left = "" if search.left_s is None else f", about {clock(search.left_s)} left"
     return f"{search.num_ended}/{search.num_planned} trials{best}{left}"
 

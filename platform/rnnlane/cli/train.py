@@ -15,6 +15,7 @@ from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.config import load_experiment
 from rnnlane.config.paths import is_job
 from rnnlane.pipeline import train as train_experiment
+from rnnlane.records.seeds import SHOWN_METRICS, SeedsResult, plus_minus, seed_table
 
 if TYPE_CHECKING:
     from rnnlane.records.results import TrainResult
@@ -47,8 +48,11 @@ def train(
 ) -> None:
     """Prepare the data, train on DDP workers, test, and log the run and its model.
 
+    With training.seeds 3 that is done with three seeds, whose mean and spread are logged too.
+
     Examples:
         rnnlane train experiments/demo.yaml
+        rnnlane train tickets.yaml --set training.seeds=3
         rnnlane train tickets.yaml --set training.epochs=3 --workers 0
         rnnlane train tickets.yaml --resume
     """
@@ -61,6 +65,8 @@ def train(
         result = train_experiment(config, resume=resume, events=events)
     if as_json:
         output.write_json(result.as_dict())
+    elif isinstance(result, SeedsResult):
+        _show_seeds(result, name=config.name, store=store_option(config, result))
     else:
         _show(result, name=config.name, store=store_option(config, result))
 
@@ -91,15 +97,42 @@ def _show(result: TrainResult, *, name: str, store: str) -> None:
         *sample_rows(result.sample, verdict=result.verdict),
         ["run", f"{result.run_id} in {result.tracking_uri}"],
         *browse_rows(result, store=store),
+        *_file_rows(result, store=store),
     ]
-    if not is_job():  # else `rnnlane submit` names the commands that work where its user is
-        rows += [
-            *([["report", result.report]] if result.report else []),
-            ["files", result.run_folder],
-            ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
-        ]
     output.write_table(rows, title=f"{name}: finished")
     write_classes(result.classes, result.confused)
     for note in result.notes:
         output.write(f"note: {note}")
     write_pages(result)
+
+
+def _show_seeds(result: SeedsResult, *, name: str, store: str) -> None:
+    rows = [
+        [shown, plus_minus(result.metrics[key]["mean"], result.metrics[key]["std"])]
+        for key, shown in SHOWN_METRICS.items()
+        if key in result.metrics
+    ]
+    rows += [
+        ["best on val", f"seed {result.best_seed} (by {result.metric}), whose model is asked"],
+        ["run", f"{result.run_id} in {result.tracking_uri}"],
+        *browse_rows(result, store=store),
+        *_file_rows(result, store=store),
+    ]
+    title = f"{name}: finished, mean ± standard deviation of {result.num_seeds} seeds"
+    output.write_table(rows, title=title)
+    header, seeds = seed_table(result.seeds)
+    output.write_table(seeds, header=header)
+    for note in result.notes:
+        output.write(f"note: {note}")
+    write_pages(result)
+
+
+def _file_rows(result: TrainResult | SeedsResult, *, store: str) -> list[list[str]]:
+    """What is on this disk, and how to ask the model; else `rnnlane submit` says where it is."""
+    if is_job():
+        return []
+    return [
+        *([["report", result.report]] if result.report else []),
+        ["files", result.run_folder],
+        ["ask", f'rnnlane predict{store} --run {result.run_id[:8]} "a text"'],
+    ]

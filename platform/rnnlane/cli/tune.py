@@ -17,6 +17,7 @@ from rnnlane.config import load_experiment
 from rnnlane.config.paths import is_job
 from rnnlane.errors import ConfigError
 from rnnlane.pipeline import tune as tune_experiment
+from rnnlane.reports.ablation import HEADS, table_rows
 
 if TYPE_CHECKING:
     from rnnlane.records.results import SearchResult
@@ -93,6 +94,8 @@ def _show(result: SearchResult, *, name: str, best: Path | None, store: str) -> 
             ["", ", ".join(f"{key}={_short(v)}" for key, v in result.best["params"].items())],
             ["clipping", _clipping(result)],
         ]
+    if result.ablation is not None:
+        rows.append(["recommended", result.ablation["recommended"]])
     if not is_job():  # else `rnnlane submit` names the commands that work where its user is
         if result.best is not None:
             rows.append(["train it", f"rnnlane train {best or result.best_config}"])
@@ -102,6 +105,9 @@ def _show(result: SearchResult, *, name: str, best: Path | None, store: str) -> 
         *browse_rows(result, store=store),
     ]
     output.write_table(rows, title=f"{name}: finished")
+    if result.ablation is not None:
+        rows = [list(row) for row in table_rows(result.ablation)]
+        output.write_table(rows, header=HEADS, title="the winner with one setting changed")
     write_pages(result)
 
 

@@ -18,6 +18,7 @@ from rnnlane.config.pretraining import PretrainingConfig
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
 from rnnlane.config.section import (
+    LARGEST_INT,
     Section,
     refuse_if,
 )
@@ -63,6 +64,16 @@ class ExperimentConfig(Section):
         """The seed of initial weights, batches and dropout."""
         return self.seed if self.training.seed is None else self.training.seed
 
+    @property
+    def training_seeds(self) -> range:
+        """The seeds that ``rnnlane train`` trains with, one after the other."""
+        return range(self.training_seed, self.training_seed + self.training.seeds)
+
+    def with_seed(self, seed: int) -> ExperimentConfig:
+        """The experiment with one seed of training, as if the file said so."""
+        training = self.training.model_copy(update={"seed": seed, "seeds": 1})
+        return self.model_copy(update={"training": training})
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         workers = max(1, self.runtime.max_workers)
@@ -76,6 +87,8 @@ class ExperimentConfig(Section):
                 f"({shards}, {workers})": shards is not None and shards < workers,
                 "training.reduction_shards must be at least search.workers_per_trial, but got "
                 f"({shards}, {per_trial})": shards is not None and shards < per_trial,
+                f"the last of training.seeds must be at most {LARGEST_INT}, but got "
+                f"{self.training_seeds[-1]}": self.training_seeds[-1] > LARGEST_INT,
                 "model.pretrained_vectors holds words and needs a word tokenizer, but got "
                 "text.tokenizer characters": self.model.pretrained_vectors is not None
                 and self.text.tokenizer == "characters",

@@ -23,11 +23,13 @@ SHAPE = ("cell", "embedding_dim", "hidden_size", "num_layers", "bidirectional")
 _ADDED = (
     "data.columns.group",
     "model.init_from",
+    "model.ngrams",
     "training.ema",
     "training.label_smoothing",
     "training.refit",
 )
 _BUDGETS = {
+    "ablation",
     "num_trials",
     "time_budget_s",
     "workers_per_trial",
@@ -42,9 +44,20 @@ def config_fingerprint(config: ExperimentConfig) -> str:
     """Identity of what an experiment computes.
 
     Leaves out ``runtime`` and ``tracking`` (where it runs and is logged), so that a run can be
-    resumed with other workers, ``baseline``, ``search``, ``pretraining`` and ``description``.
+    resumed with other workers, ``baseline``, ``search``, ``pretraining`` and ``description``; and
+    ``training.seeds``: what each seed computes is what it computes alone.
     """
-    return fingerprint(_computed(config, exclude=_NOT_COMPUTED | {"search"}))
+    computed = _computed(config, exclude=_NOT_COMPUTED | {"search"})
+    del computed["training"]["seeds"]
+    return fingerprint(computed)
+
+
+def seeds_fingerprint(config: ExperimentConfig) -> str:
+    """Identity of the runs of several seeds together.
+
+    Leaves out how many there are, so that more of them can be added.
+    """
+    return fingerprint({"experiment": config_fingerprint(config), "has_seeds": True})
 
 
 def pretraining_fingerprint(config: ExperimentConfig) -> str:
@@ -65,7 +78,8 @@ def baseline_fingerprint(config: ExperimentConfig) -> str:
 def search_fingerprint(config: ExperimentConfig) -> str:
     """Identity of a search: of its experiment, and how keys vary.
 
-    Leaves out its budgets, so that a search can be resumed with more trials or time.
+    Leaves out its budgets and its ablation, so that a search can be resumed with more trials or
+    time, or to compare its winner.
     """
     assert config.search is not None
     search = config.search.model_dump(mode="json", exclude=_BUDGETS)

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rnnlane.config.ablation import check_ablation
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.explain import Problem, check, shown
 from rnnlane.config.space_check import check_names, check_space
@@ -106,6 +107,7 @@ def _check(values: Mapping[str, Any]) -> ExperimentConfig | list[Problem]:
         return config
     try:
         check_space(config)
+        check_ablation(config)
     except ConfigError as error:
         return _as_problems(error)
     return config
@@ -189,8 +191,12 @@ def _overridden(values: dict[str, Any], override: str) -> dict[str, Any]:
 
 def _split(dotted: str) -> KeyPath:
     parts = tuple(dotted.split("."))
-    is_varied_key = parts[:2] == ("search", "space") and len(parts) > 2
-    return (*parts[:2], ".".join(parts[2:])) if is_varied_key else parts
+    # Below these, a dotted name is one key.
+    for above in (("search", "space"), ("search", "ablation", "keys")):
+        depth = len(above)
+        if parts[:depth] == above and len(parts) > depth:
+            return (*above, ".".join(parts[depth:]))
+    return parts
 
 
 def _assign(values: dict[str, Any], path: KeyPath, value: Any, override: str) -> None:

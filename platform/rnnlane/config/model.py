@@ -14,6 +14,37 @@ from rnnlane.config.section import (
 )
 
 
+class NgramConfig(Section):
+    """A linear classifier of n-grams, whose logits are added to those of the recurrent layers.
+
+    It starts as the Naive Bayes classifier of the train split.
+    """
+
+    max_words: int = Field(
+        3,
+        ge=1,
+        le=10,
+        description="Tokens of the longest n-gram: words or, with text.tokenizer characters, "
+        "characters. All shorter ones are read too, those of words without an id of their own as "
+        "well.",
+    )
+    bits: int = Field(
+        20,
+        ge=4,
+        le=26,
+        description="n-grams are hashed into 2**bits buckets. In training they take 20 bytes for "
+        "each bucket and class: 42 MB with 20 bits and two classes.",
+    )
+    dropout: Probability = Field(
+        0.5, description="Share of a text's n-grams left out, drawn again in every step."
+    )
+    text_dropout: Probability = Field(
+        0.0,
+        description="Share of the texts of which no n-gram is read, drawn again in every step: the "
+        "recurrent layers then have to classify them alone.",
+    )
+
+
 class ModelConfig(Section):
     """embedding -> recurrent layers -> pooling -> one linear layer."""
 
@@ -62,10 +93,13 @@ class ModelConfig(Section):
         "characters of it, its name, latest, or runs:/ID. The vocabulary is that run's, and the "
         "shape and the text settings must be.",
     )
+    ngrams: NgramConfig | None = Field(
+        None, description="A linear classifier of n-grams beside the recurrent layers; null: none."
+    )
 
     @property
     def has_dropout(self) -> bool:
-        """Whether a training step draws random masks."""
+        """Whether a training step draws random masks, beside those of n-grams."""
         shares = (self.dropout, self.embedding_dropout, self.token_dropout, self.head_dropout)
         return max(shares) > 0
 

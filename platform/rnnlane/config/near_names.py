@@ -43,6 +43,7 @@ _SYNONYMS = {
     "model.pretrained_vectors": "vectors wordvectors glove pretrained embeddingfile "
     "pretrainedembeddings",
     "training.epochs": "epoch numepochs nepochs maxepoch numtrainepochs iterations",
+    "training.seeds": "numseeds nseeds seedlist replicates numruns nruns",
     "training.learning_rate": "lr learningrates eta stepsize initiallr",
     "training.global_batch_size": "batchsize batch bs trainbatchsize perdevicetrainbatchsize",
     "training.optimizer": "optim optimiser opt",

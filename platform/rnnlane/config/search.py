@@ -96,11 +96,7 @@ class Variation(Section):
     @field_validator("choice")
     @classmethod
     def _choices_differ(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        choices = value or ()
-        _check_scalars(choices)
-        for index, item in enumerate(choices):
-            if any(same_value(item, earlier) for earlier in choices[:index]):
-                raise ValueError(f"choices must differ, but got {format_value(item)} twice")
+        _check_distinct(value or ())
         return value
 
     @field_validator("when")
@@ -185,6 +181,13 @@ class Variation(Section):
         return f"{text} when {' and '.join(conditions)}" if conditions else text
 
 
+def _check_distinct(choices: Sequence[Any]) -> None:
+    _check_scalars(choices)
+    for index, item in enumerate(choices):
+        if any(same_value(item, earlier) for earlier in choices[:index]):
+            raise ValueError(f"choices must differ, but got {format_value(item)} twice")
+
+
 def _check_scalars(values: Sequence[Any]) -> None:
     for value in values:
         if not (value is None or isinstance(value, bool | int | float | str)):
@@ -228,6 +231,31 @@ Space = dict[
     str,
     Annotated[Variation, BeforeValidator(_from_call, json_schema_input_type=str | Variation)],
 ]
+
+
+class AblationConfig(Section):
+    """The winner of a search with one setting changed, over several training seeds."""
+
+    keys: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+        {"training.clip": ("none", 0.25, 1, 4), "model.num_layers": (1, 2, 3)},
+        description="The values that take the place of the winner's, by dotted key; those that it "
+        "has are left out. `training.clip` may be none or multiples of the mean gradient norm, as "
+        "training.clip.of_mean. Keys of data and text may not be named.",
+        min_length=1,
+    )
+    seeds: int = Field(
+        3,
+        ge=2,
+        description="Training seeds of the winner and of each alternative: the same ones, and none "
+        "by which the winner was chosen. An interval from 3 is wide; 5 halve it.",
+    )
+
+    @field_validator("keys")
+    @classmethod
+    def _alternatives_differ(cls, value: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        for alternatives in value.values():
+            _check_distinct(alternatives)
+        return value
 
 
 class SearchConfig(Section):
@@ -289,6 +317,12 @@ class SearchConfig(Section):
     )
     repeats: PositiveInt = Field(
         1, description="Seeds that each finalist is trained with, its first included."
+    )
+    ablation: AblationConfig | None = Field(
+        None,
+        description="Afterwards, train the winner again with one setting changed at a time: the "
+        "evidence for the clip value and the number of layers, and what best.yaml follows. {}: "
+        "with the defaults. null: not.",
     )
 
     @model_validator(mode="after")

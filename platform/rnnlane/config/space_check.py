@@ -44,6 +44,7 @@ _NOT_VARIED = {
     "seed": "trials on different splits cannot be compared; search.repeats tries several seeds",
     "data": "trials on different rows cannot be compared",
     "training.seed": "the best seed would win by chance; search.repeats tries several",
+    "training.seeds": "a trial trains with one seed; search.repeats tries several",
     "training.epochs": "search.max_epochs and the scheduler set it",
     "training.metric": "trials with different metrics cannot be compared; search.metric names "
     "the one to compare by",
@@ -73,23 +74,23 @@ def check_space(config: ExperimentConfig) -> None:
     if search_of(config).algorithm == "grid":
         grid(config)
     for params in _combinations_to_try(config):
-        if _problem(config, params) is not None:
+        if problem_of(config, params) is not None:
             raise _explain(config, params)
     data_variants(config)
 
 
-def check_names(keys: Sequence[str]) -> None:
+def check_names(keys: Sequence[str], *, section: str = "search.space") -> None:
     """Refuses keys that do not exist or may not vary.
 
     Raises:
-        ConfigError: one; names it as ``search.space.<key>``.
+        ConfigError: one; names it as ``<section>.<key>``.
         MistakesError: several.
     """
     errors: list[RnnlaneError] = []
     for key in keys:
         try:
-            _check_may_vary(key)
-            _check_known(key, f"search.space.{key}")
+            _check_may_vary(key, f"{section}.{key}")
+            _check_known(key, f"{section}.{key}")
         except ConfigError as error:
             errors.append(error)
     if errors:
@@ -113,11 +114,13 @@ def _check_known(key: str, where: str) -> None:
         )
 
 
-def _check_may_vary(key: str) -> None:
+def _check_may_vary(key: str, where: str) -> None:
     for fixed, reason in _NOT_VARIED.items():
         if key == fixed or key.startswith(f"{fixed}."):
-            raise space_error(
-                key, f"`{key}` may not vary: {reason}", remedy="remove it from the space"
+            raise ConfigError(
+                f"`{key}` may not vary: {reason}",
+                where=where,
+                remedy=f"remove it from the {where.split('.')[1]}",
             )
 
 
@@ -140,7 +143,7 @@ def _check_conditions(config: ExperimentConfig, key: str) -> None:
 def _can_take(config: ExperimentConfig, key: str, value: Any) -> bool:
     variation = search_of(config).space.get(key)
     if variation is None:
-        return _accepts(key, value)
+        return accepts(key, value)
     is_own = bool(variation.when) and same_value(value, value_of(config, key, {}))
     return is_own or variation.can_be(value)
 
@@ -181,7 +184,7 @@ def _check_continuous(config: ExperimentConfig, key: str) -> None:
     low, high = variation.arguments
     # Not at a round fraction: a whole-number key accepts both ends and maybe the middle.
     inside = low + 0.381966 * (high - low)
-    if _accepts(key, low) and _accepts(key, high) and not _accepts(key, inside):
+    if accepts(key, low) and accepts(key, high) and not accepts(key, inside):
         raise space_error(
             key, f"{key} does not accept every number in between, but got {shown}", remedy=listed
         )
@@ -219,7 +222,7 @@ def _combinations_to_try(config: ExperimentConfig) -> list[Params]:
     ]
 
 
-def _problem(config: ExperimentConfig, params: Params) -> str | None:
+def problem_of(config: ExperimentConfig, params: Params) -> str | None:
     """The message of the rule that an experiment with these values breaks; None if it is valid."""
     try:
         trial_experiment(config, params)
@@ -233,7 +236,7 @@ def _explain(config: ExperimentConfig, params: Params) -> ConfigError:
     blamed = dict(params)
     for key in params:
         rest = {other: value for other, value in blamed.items() if other != key}
-        if rest and _problem(config, rest) is not None:
+        if rest and problem_of(config, rest) is not None:
             blamed = rest
     culprit, condition, valid = _find_condition(config, params, blamed)
     remedy = f"leave out {_assignment(culprit, params)}, or give the key a `when`"
@@ -244,7 +247,7 @@ def _explain(config: ExperimentConfig, params: Params) -> ConfigError:
     others = " and ".join(_assignment(key, params) for key in blamed if key != culprit)
     values = _assignment(culprit, params) + (f" with {others}" if others else "")
     return space_error(
-        culprit, f"{values} breaks a rule: {_problem(config, blamed)}", remedy=remedy
+        culprit, f"{values} breaks a rule: {problem_of(config, blamed)}", remedy=remedy
     )
 
 
@@ -268,7 +271,7 @@ def _find_condition(
             if other == culprit or is_descendant or space[other].is_continuous:
                 continue
             values = list(islice(space[other].values, _MAX_VALUES_TRIED))
-            valid = [v for v in values if _problem(config, {**blamed, other: v}) is None]
+            valid = [v for v in values if problem_of(config, {**blamed, other: v}) is None]
             if valid and params[other] not in valid:
                 candidates.append((culprit, other, valid))
 
@@ -278,7 +281,7 @@ def _find_condition(
     return max(candidates, key=rank, default=(list(blamed)[-1], None, []))
 
 
-def _accepts(key: str, value: Any) -> bool:
+def accepts(key: str, value: Any) -> bool:
     """Whether a value has a key's type and range, regardless of the other keys."""
     field = dotted_fields()[key]
     assert field is not None

@@ -77,6 +77,14 @@ class TrainingConfig(Section):
         description="Determines initial weights, batches and dropout, but not the splits; default: "
         "the experiment's seed.",
     )
+    seeds: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="`rnnlane train` trains with so many seeds, this one and those that follow it, "
+        "on the same splits, and gives the mean and the spread of their metrics: one run with a "
+        "child run for each seed. Other verbs ignore it.",
+    )
     global_batch_size: PositiveInt = Field(32, description="Rows per step, over all workers.")
     reduction_shards: PositiveInt | None = Field(
         None,

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.fingerprint import config_fingerprint, fingerprint, search_fingerprint
+from rnnlane.config.fingerprint import (
+    config_fingerprint,
+    fingerprint,
+    search_fingerprint,
+    seeds_fingerprint,
+)
 from rnnlane.data.sources.files import source_file
 from rnnlane.data.sources.fingerprint import files_fingerprint
 from rnnlane.data.storage import open_storage_path, user_cache
@@ -12,7 +17,8 @@ VECTORS = "model.pretrained_vectors"
 
 
 def computed_fingerprint(config: ExperimentConfig) -> str:
-    """Identity of a run or, where the experiment has a search, of the search.
+    """Identity of a run; where the experiment has a search, of that; else, where it has several
+    seeds, of all their runs together.
 
     A file of word vectors counts by its content: its path may stay while the file is replaced.
 
@@ -20,12 +26,26 @@ def computed_fingerprint(config: ExperimentConfig) -> str:
         DataError: such a file cannot be read.
     """
     search = config.search
-    computed = config_fingerprint(config) if search is None else search_fingerprint(config)
+    if search is not None:
+        computed = search_fingerprint(config)
+    elif config.training.seeds > 1:
+        computed = seeds_fingerprint(config)
+    else:
+        computed = config_fingerprint(config)
     named = [config.model.pretrained_vectors]
     if search is not None and VECTORS in search.space:
         named += search.space[VECTORS].values
     digests = [_digest(path) for path in sorted({str(path) for path in named if path is not None})]
     return fingerprint([computed, *digests]) if digests else computed
+
+
+def run_fingerprint(config: ExperimentConfig) -> str:
+    """Identity of what ``rnnlane train`` makes of an experiment, whatever search that has.
+
+    Raises:
+        DataError: see :func:`computed_fingerprint`.
+    """
+    return computed_fingerprint(config.model_copy(update={"search": None}))
 
 
 def _digest(location: str) -> str:

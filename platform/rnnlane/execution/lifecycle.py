@@ -111,14 +111,19 @@ class TrackedRun(Generic[TrackerT]):
         Args:
             describe: the result, given whether the store has received everything. Called twice:
                 before delivery and after it.
+
+        Raises:
+            KeyboardInterrupt: the delivery was interrupted, and further seeds would follow. The run
+                has finished all the same.
         """
         result = describe(False)
         _remove_reserve(self.record)
         self.record = self.record.update(state="finished", result=result.as_dict())
+        is_interrupted = False
         try:
             is_tracked = self._close()
         except KeyboardInterrupt:
-            is_tracked = False
+            is_tracked, is_interrupted = False, True
         result = describe(is_tracked)
         self.record = tidy(self.record.update(result=result.as_dict()))
         if not is_tracked:
@@ -127,6 +132,9 @@ class TrackedRun(Generic[TrackerT]):
                 f"{self.record.folder} and will be sent by the next `rnnlane train` or "
                 "`rnnlane runs`"
             )
+        if is_interrupted and self.record.parent is not None:
+            # This seed has finished, but the others must not go on.
+            raise KeyboardInterrupt
         return result
 
     def abort(self, error: BaseException) -> None:
@@ -293,7 +301,8 @@ def close_abandoned_runs(uri: str) -> int:
     """
     num_sent = 0
     is_away = False
-    for record in all_records():
+    # A run of several seeds ends after them, as it does where its driver lives.
+    for record in sorted(all_records(), key=lambda record: record.parent is None):
         # The driver is alive, or the disk is full or read-only: nothing to do now.
         with contextlib.suppress(JobError, ResourceError):
             try:

@@ -42,7 +42,7 @@ from rnnlane.ray_cluster.internals_train import (
 from rnnlane.ray_cluster.session import call_when_ended
 from rnnlane.records.events import RunEvents
 from rnnlane.training.checkpoint import final_weights
-from rnnlane.training.loop import Outcome, Work, run_training
+from rnnlane.training.loop import Outcome, TrainingLoop, run_training
 from rnnlane.training.memory import TORCH_VARIABLES
 
 ELASTIC_START_TIMEOUT_S = "20"
@@ -57,11 +57,11 @@ def train_on_ray(
     store: CheckpointStore,
     events: RunEvents,
     gpus_per_worker: float,
-    work: Work = run_training,
+    loop: TrainingLoop = run_training,
 ) -> Outcome:
     """Trains on ``runtime.num_workers`` Ray Train workers; Ray must be connected.
 
-    ``data`` is a reference to the TrainingData in Ray's object store, ``work`` the training loop.
+    ``data`` is a reference to the TrainingData in Ray's object store, ``loop`` the training loop.
 
     Ray Train's own restarts are off, because they cover only some kinds of failure. After any
     failure training starts again from the newest checkpoint, up to ``runtime.max_restarts`` times.
@@ -88,7 +88,7 @@ def train_on_ray(
                 store=store,
                 events=events,
                 gpus_per_worker=gpus_per_worker,
-                work=work,
+                loop=loop,
             )
         except (TrainingFailedError, RayError, OSError) as error:
             nodes = cluster.note_lost_nodes(nodes, events)
@@ -116,7 +116,7 @@ def _attempt(
     store: CheckpointStore,
     events: RunEvents,
     gpus_per_worker: float,
-    work: Work,
+    loop: TrainingLoop,
 ) -> Outcome:
     """One ``TorchTrainer.fit()`` from the newest checkpoint on."""
     with _inbox(events) as inbox:
@@ -126,7 +126,7 @@ def _attempt(
             "inbox": inbox,
             "start": _checkpoint_files(store),
             "checkpoints": store.root,
-            "work": work,
+            "loop": loop,
         }
         name = store.next_attempt()
         trainer = _trainer(

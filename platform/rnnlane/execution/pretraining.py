@@ -39,8 +39,13 @@ def execute_pretraining(
     config = config.model_copy(update={"training": config.pretraining.as_training()})
     config = cluster.with_counted_workers(config, events)
     data = pretraining_data(prepared)
+    shared, use_gpu = None, False
     if config.runtime.max_workers > 0:
+        import ray
+
+        use_gpu = cluster.use_gpu(config.runtime)
         check_storage(config)
+        shared = ray.put(data)
     params = config.model_dump(mode="json", include={"name", "seed", "data", "text", "pretraining"})
     params["model"] = {key: getattr(config.model, key) for key in SHAPE}
     spec = describe_run(config, record, params=params, tags={KIND_TAG: PRETRAINING})
@@ -52,7 +57,13 @@ def execute_pretraining(
         run.events.stage("starting the workers")
         tracked = TrackedEvents(run.events, run.tracker, metric=config.training.metric)
         outcome = trained_outcome(
-            config, data, store=store_of(config, record), events=tracked, work=run_pretraining
+            config,
+            data,
+            store=store_of(config, record),
+            events=tracked,
+            shared=shared,
+            gpus_per_worker=float(use_gpu),
+            loop=run_pretraining,
         )
         run.events.stage("logging the language model")
         result = _log_outcome(config, prepared, outcome, run=run)

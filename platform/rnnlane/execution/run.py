@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
@@ -24,6 +24,7 @@ from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.calibration import TemperatureChoice
 from rnnlane.inference.predictor import Predictor
+from rnnlane.models.ngrams import check_size
 from rnnlane.models.vector_files import VectorMatch, Vectors, check_match, load_vectors
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
@@ -38,8 +39,10 @@ from rnnlane.reports.sample import sample_answer
 from rnnlane.reports.verdict import divergence
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.tracking.run_links import SEARCH_RUN_TAG
-from rnnlane.training.loop import TRAIN_AND_VAL, Outcome, TrainingData, Work, run_training
+from rnnlane.training.loop import TRAIN_AND_VAL, Outcome, TrainingData, TrainingLoop, run_training
 from rnnlane.training.schedule import best_epoch
+
+NGRAMS = "model.ngrams"
 
 
 def execute_run(
@@ -50,19 +53,67 @@ def execute_run(
     Ray must be connected if the experiment has workers. All checks precede the creation of the
     MLflow run.
     """
+    return run_checked(checked_work(config, prepared, events), record=record, events=events)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be trained, and where, after all checks.
+
+    Attributes:
+        config: the experiment, with counted workers.
+        prepared: its prepared data.
+        data: the same as training reads it.
+        shared: a reference to ``data`` in Ray's object store; None without workers.
+        gpus_per_worker: 0 or 1.
+        match: how much of the vocabulary has a pretrained vector; None if none are used.
+    """
+
+    config: ExperimentConfig
+    prepared: PreparedData
+    data: TrainingData
+    shared: Any
+    gpus_per_worker: float
+    match: VectorMatch | None
+
+    def params(self) -> dict[str, Any]:
+        """Of the MLflow run; nested."""
+        exclude = {"tracking", "description", "baseline"}
+        params = self.config.model_dump(mode="json", exclude=exclude)
+        del params["training"]["seeds"]  # a run is of one, or of those that its tag names
+        if self.match is not None:
+            params["model"]["matched_vector_share"] = round(self.match.share, 4)
+        return params
+
+
+def checked_work(config: ExperimentConfig, prepared: PreparedData, events: RunEvents) -> Work:
+    """Reads the data, and checks what can be checked before a run starts.
+
+    Raises:
+        RnnlaneError: the data, the cluster or its storage does not fit the experiment.
+    """
     config = cluster.with_counted_workers(config, events)
     data = training_data(config, prepared)
+    shared, use_gpu = None, False
     if config.runtime.max_workers > 0:
+        import ray
+
+        use_gpu = cluster.use_gpu(config.runtime)
         check_storage(config)
-    params = config.model_dump(mode="json", exclude={"tracking", "description", "baseline"})
-    if (match := vector_match(data, prepared)) is not None:
+        shared = ray.put(data)
+    match = vector_match(data, prepared)
+    if match is not None:
         events.note(str(match))
-        params["model"]["matched_vector_share"] = round(match.share, 4)
+    return Work(config, prepared, data, shared, float(use_gpu), match)
+
+
+def run_checked(
+    work: Work, *, record: RunRecord, events: RunEvents, tags: Mapping[str, str] | None = None
+) -> TrainResult:
+    """Trains, tests and logs one run, which has these tags in MLflow too."""
+    config, prepared, data = work.config, work.prepared, work.data
     spec = describe_run(
-        config,
-        record,
-        params=params,
-        class_names=prepared.class_names,
+        config, record, params=work.params(), class_names=prepared.class_names, tags=tags
     )
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
         run.log_inputs(
@@ -73,7 +124,12 @@ def execute_run(
         run.events.stage("starting the workers")
         tracked = TrackedEvents(run.events, run.tracker, metric=config.training.metric)
         outcome = trained_outcome(
-            config, data, store=store_of(config, record), events=tracked, work=run_training
+            config,
+            data,
+            store=store_of(config, record),
+            events=tracked,
+            shared=work.shared,
+            gpus_per_worker=work.gpus_per_worker,
         )
         run.events.stage("testing and logging the model")
         result = _log_outcome(config, prepared, outcome, splits=data.splits, run=run)
@@ -91,27 +147,27 @@ def trained_outcome(
     *,
     store: CheckpointStore,
     events: RunEvents,
-    work: Work,
+    shared: Any,
+    gpus_per_worker: float,
+    loop: TrainingLoop = run_training,
 ) -> Outcome:
-    """Trains on Ray's workers or in this process, as the experiment says.
+    """Trains on Ray's workers or in this process.
 
     Args:
         config: the experiment.
         data: what to train on.
         store: of the checkpoints.
         events: gets what happens.
-        work: the training loop.
+        shared: see :class:`Work`.
+        gpus_per_worker: see :class:`Work`.
+        loop: of a classifier, or of a language model.
     """
-    if config.runtime.max_workers == 0:
-        return train_in_process(config, data, store=store, events=events, work=work)
-    import ray
-
+    if shared is None:
+        return train_in_process(config, data, store=store, events=events, loop=loop)
     from rnnlane.execution.on_ray import train_on_ray
 
-    gpus = float(cluster.use_gpu(config.runtime))
-    reference = ray.put(data)
     return train_on_ray(
-        config, reference, store=store, events=events, gpus_per_worker=gpus, work=work
+        config, shared, store=store, events=events, gpus_per_worker=gpus_per_worker, loop=loop
     )
 
 
@@ -147,7 +203,10 @@ def training_data(
     Raises:
         DataError: a file cannot be read or does not match the experiment, or hardly any word has
             a pretrained vector.
+        ConfigError: the model's n-grams take too much memory.
     """
+    if config.model.ngrams is not None:
+        check_size(config.model.ngrams, num_classes=len(prepared.class_names))
     vectors = None
     if config.model.pretrained_vectors is not None:
         vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
@@ -164,7 +223,14 @@ def training_data(
         vectors=vectors,
         class_names=prepared.class_names,
         row_keys=prepared.held_out_keys() if "test" in splits else {},
+        word_keys=prepared.vocabulary().word_keys if _may_read_ngrams(config) else None,
     )
+
+
+def _may_read_ngrams(config: ExperimentConfig) -> bool:
+    """Whether the experiment's model has n-grams, or that of a trial may."""
+    space = {} if config.search is None else config.search.space
+    return config.model.ngrams is not None or any(key.startswith(NGRAMS) for key in space)
 
 
 def vector_match(data: TrainingData, prepared: PreparedData) -> VectorMatch | None:

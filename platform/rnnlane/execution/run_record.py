@@ -56,6 +56,7 @@ class RunRecord:
         is_tidy: whether what only an unfinished run needs has been removed; see
             :func:`rnnlane.execution.leftovers.tidy`.
         code_version: digest of the source that worked on it last; None before 0.3.
+        parent: key of the run of several seeds that it is one seed of; None: it is a run by itself.
     """
 
     key: str
@@ -72,16 +73,24 @@ class RunRecord:
     storage: str | None = None
     is_tidy: bool = False
     code_version: str | None = None
+    parent: str | None = None
 
     @classmethod
-    def create(cls, name: str, *, config_fingerprint: str, data_fingerprint: str) -> RunRecord:
+    def create(
+        cls,
+        name: str,
+        *,
+        config_fingerprint: str,
+        data_fingerprint: str,
+        parent: str | None = None,
+    ) -> RunRecord:
         """A new run, written to disk.
 
         Raises:
             ResourceError: the disk is full, or the home cannot be written.
         """
         key = f"{name}-{secrets.token_hex(4)}"
-        record = cls(key, config_fingerprint, data_fingerprint, time.time())
+        record = cls(key, config_fingerprint, data_fingerprint, time.time(), parent=parent)
         with disk_errors(record.folder):
             record.folder.mkdir(parents=True)
         try:

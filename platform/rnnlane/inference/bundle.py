@@ -24,8 +24,8 @@ from rnnlane.models.naive_bayes import NaiveBayesClassifier
 
 WEIGHTS, VOCABULARY, CLASSIFIER = "weights.safetensors", "vocabulary.jsonl", "classifier.json"
 # A release that knows only format 1 would ignore a temperature, so a bundle that has one is of
-# format 2.
-PLAIN_FORMAT, TEMPERED_FORMAT = 1, 2
+# format 2; and one that reads n-grams is of format 3, with a temperature or without.
+PLAIN_FORMAT, TEMPERED_FORMAT, NGRAM_FORMAT = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Bundle:
     """A trained classifier with its text processing.
 
     Attributes:
-        model: token_ids [B, T] and lengths [B] -> logits [B, C].
+        model: what :attr:`Batch.inputs` has -> logits [B, C].
         vocabulary: tokens to token ids.
         processor: texts to tokens.
         text: the settings of the processing.
@@ -71,12 +71,13 @@ def save_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     save_file(dict(weights), folder / WEIGHTS)
     (folder / VOCABULARY).write_text(vocabulary, encoding="utf-8")
+    shape = {key: value for key, value in model.items() if (key, value) != ("ngrams", None)}
     description = {
-        "format": PLAIN_FORMAT,
+        "format": NGRAM_FORMAT if "ngrams" in shape else PLAIN_FORMAT,
         "class_names": list(class_names),
         "text": text.model_dump(mode="json"),
         "stop_words": sorted(load_stop_words(text.stop_words)),
-        "model": dict(model),
+        "model": shape,
     }
     _write_description(folder, description)
 
@@ -84,11 +85,12 @@ def save_bundle(
 def set_temperature(folder: Path, temperature: float) -> None:
     """Gives a bundle the temperature that its logits are divided by."""
     description = json.loads((folder / CLASSIFIER).read_text(encoding="utf-8"))
-    if temperature == 1.0:
-        description.pop("temperature", None)
-        description["format"] = PLAIN_FORMAT
-    else:
-        description |= {"format": TEMPERED_FORMAT, "temperature": temperature}
+    is_tempered = temperature != 1.0
+    description.pop("temperature", None)
+    if is_tempered:
+        description["temperature"] = temperature
+    if description["format"] != NGRAM_FORMAT:
+        description["format"] = TEMPERED_FORMAT if is_tempered else PLAIN_FORMAT
     _write_description(folder, description)
 
 
@@ -106,9 +108,9 @@ def load_bundle(folder: Path) -> Bundle:
     """
     try:
         description = json.loads((folder / CLASSIFIER).read_text(encoding="utf-8"))
-        if description["format"] not in {PLAIN_FORMAT, TEMPERED_FORMAT}:
+        if description["format"] not in {PLAIN_FORMAT, TEMPERED_FORMAT, NGRAM_FORMAT}:
             raise DataError(
-                f"a model bundle must be of format {PLAIN_FORMAT} or {TEMPERED_FORMAT}, "
+                f"a model bundle must be of format {PLAIN_FORMAT} to {NGRAM_FORMAT}, "
                 f"but got {description['format']}",
                 where=str(folder),
             )

@@ -15,7 +15,7 @@ from rnnlane.inference.paired import PairedTest, paired_test
 from rnnlane.records.predictions import Predictions
 from rnnlane.records.refit import REFIT_PARAM
 from rnnlane.records.results import Comparison
-from rnnlane.tracking.store import CODE_TAG, MODEL_TAG
+from rnnlane.tracking.store import CODE_TAG, MODEL_TAG, RunSummary
 
 SIGNIFICANT = 0.05
 # Params that name a run or say how it ends, and that its model does not depend on.
@@ -162,7 +162,8 @@ def disagreements(predictions: Sequence[Predictions], *, limit: int) -> list[Dis
 def different_settings(params: Sequence[Mapping[str, str]]) -> dict[str, list[str | None]]:
     """The settings that differ between runs, by key; None where a run does not have one.
 
-    A run that lacks the whole section does not count: a baseline has no model and no training.
+    A run that lacks the whole section does not count: a baseline has no model and no training, and
+    an ensemble has no section but its own.
     """
     sections = [{_section(key) for key in one} for one in params]
     different = {}
@@ -176,7 +177,7 @@ def different_settings(params: Sequence[Mapping[str, str]]) -> dict[str, list[st
 
 
 def different_kinds(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[str | None]]:
-    """The kinds of model under ``model``, if they differ: no params say that one is linear."""
+    """The kinds of model under ``model``, if they differ: no params say of which kind one is."""
     kinds: list[str | None] = [run["model"] for run in runs]
     return {"model": kinds} if len(set(kinds)) > 1 else {}
 
@@ -198,7 +199,7 @@ def describe_run(run: KeptRun) -> dict[str, Any]:
     return {
         "run_id": run.summary.run_id,
         "name": run.summary.name,
-        "model": "linear" if run.summary.tags.get(MODEL_TAG) == "linear" else "rnn",
+        "model": kind_of(run.summary),
         "epoch": run.epoch,
         "num_rows": len(run.predictions),
     }
@@ -211,6 +212,11 @@ def _refitted(runs: Sequence[KeptRun], split: str) -> list[str]:
         for run in runs
         if split == "val" and run.summary.params.get(REFIT_PARAM) == "True"
     ]
+
+
+def kind_of(run: RunSummary) -> str:
+    """What the model of a run is: rnn, linear or ensemble."""
+    return run.tags.get(MODEL_TAG, "rnn")
 
 
 def cautions(runs: Sequence[KeptRun], tests: Sequence[PairedTest]) -> list[str]:

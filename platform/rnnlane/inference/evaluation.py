@@ -11,16 +11,17 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.labeled_file import counted, read_labeled
 from rnnlane.errors import DataError
-from rnnlane.inference.predictor import Predictor, encoded_split
+from rnnlane.inference.ensemble import AnyPredictor, EnsemblePredictor
+from rnnlane.inference.predictor import encoded_split
 from rnnlane.records.events import RunEvents
 from rnnlane.records.results import Evaluation
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import cpu_settings
-from rnnlane.training.metrics import confusion, score, summarize
+from rnnlane.training.metrics import Scores, confusion, score, scores_of, summarize
 
 
 def evaluate_file(
-    run_id: str, data: str, config: ExperimentConfig, predictor: Predictor, events: RunEvents
+    run_id: str, data: str, config: ExperimentConfig, predictor: AnyPredictor, events: RunEvents
 ) -> Evaluation:
     """Scores a model on a file of labeled texts; what is not scored is told and counted.
 
@@ -28,9 +29,12 @@ def evaluate_file(
         DataError: the file cannot be read, or none of its rows can be scored.
     """
     rows = read_labeled(data, config.data, class_names=predictor.class_names)
-    encoded = predictor.encoded(rows.texts)
     labels = np.array(rows.labels, dtype=np.int64)
-    used = np.array([len(row.token_ids) > 0 for row in encoded], dtype=np.bool_)
+    if isinstance(predictor, EnsemblePredictor):
+        used = predictor.has_tokens(rows.texts)
+    else:
+        encoded = predictor.encoded(rows.texts)
+        used = np.array([len(row.token_ids) > 0 for row in encoded], dtype=np.bool_)
     # Preparing data drops them too, so that a file scores as the split that is made of it.
     skipped = {**rows.skipped, "empty_text": int((~used).sum())}
     skipped = {reason: count for reason, count in skipped.items() if count}
@@ -52,8 +56,13 @@ def evaluate_file(
             f"{data} is the experiment's own data, and most of its rows were trained on: other "
             "texts score lower; without --data the test split is scored"
         )
-    kept = [row for row, is_used in zip(encoded, used, strict=True) if is_used]
-    scores = evaluate_split(run_id, data, encoded_split(kept, labels[used]), predictor)
+    if isinstance(predictor, EnsemblePredictor):
+        texts = [text for text, is_used in zip(rows.texts, used, strict=True) if is_used]
+        found = scores_of(predictor.probabilities(texts), labels[used])
+        scores = _evaluation(run_id, data, found, predictor)
+    else:
+        kept = [row for row, is_used in zip(encoded, used, strict=True) if is_used]
+        scores = evaluate_split(run_id, data, encoded_split(kept, labels[used]), predictor)
     return replace(scores, skipped=skipped, unknown_labels=rows.unknown_labels)
 
 
@@ -63,21 +72,31 @@ def _is_trained_on(data: str, config: ExperimentConfig) -> bool:
     return path is not None and os.path.realpath(path) == os.path.realpath(data)
 
 
-def evaluate_split(run_id: str, split: str, rows: EncodedSplit, predictor: Predictor) -> Evaluation:
+def evaluate_split(
+    run_id: str, split: str, rows: EncodedSplit, predictor: AnyPredictor
+) -> Evaluation:
     """Scores a model on encoded rows; ``split`` names them in the result."""
-    num_classes = len(predictor.class_names)
+    if isinstance(predictor, EnsemblePredictor):
+        found = scores_of(predictor.predict_rows(rows).probabilities, rows.labels)
+        return _evaluation(run_id, split, found, predictor)
     group = WorkerGroup(rank=0, world_size=1, device=predictor.device)
     with cpu_settings(group), predictor.as_served():
-        scores = score(
+        found = score(
             predictor.logits,
             predictor.as_read(rows),
             group=group,
+            hasher=predictor.hasher,
             temperature=predictor.temperature,
         )
+    return _evaluation(run_id, split, found, predictor)
+
+
+def _evaluation(run_id: str, split: str, scores: Scores, predictor: AnyPredictor) -> Evaluation:
+    num_classes = len(predictor.class_names)
     return Evaluation(
         run_id=run_id,
         split=split,
-        num_rows=len(rows),
+        num_rows=len(scores.labels),
         metrics=summarize(scores, num_classes=num_classes),
         class_names=predictor.class_names,
         confusion=confusion(scores, num_classes=num_classes).tolist(),

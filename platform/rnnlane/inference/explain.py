@@ -16,8 +16,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.models.classifier import RecurrentClassifier
 from rnnlane.models.linear import LinearClassifier
+from rnnlane.models.ngrams import NgramChannel
 
 # Doubled until the sum is right to within this, in log-odds.
 _TOLERANCE = 0.02
@@ -31,18 +34,20 @@ LogOdds = Callable[[Tensor], Tensor]
 
 def token_shares(
     model: nn.Module,
-    tokens: npt.NDArray[np.integer],
+    text: EncodedSplit,
     label: int,
     *,
     temperature: float = 1.0,
+    hasher: NgramHasher | None = None,
 ) -> tuple[Floats, float, float]:
     """Each token's share in the log-odds of a label.
 
     Args:
         model: as a bundle has it.
-        tokens: of one text, as the model reads them, [T], T at least 1.
+        text: one row, of T tokens, as the model reads them.
         label: index of the class, in [0, C).
         temperature: divides the logits.
+        hasher: finds the n-grams for a model that reads them.
 
     Returns:
         The shares float64 [T]; the log-odds where no token says anything; those of the text.
@@ -52,22 +57,31 @@ def token_shares(
         return _log_odds(logits / temperature, label)
 
     if isinstance(model, LinearClassifier):
-        return _of_linear(model, tokens, log_odds)
+        return _of_linear(model, text.token_ids, log_odds)
     assert isinstance(model, RecurrentClassifier)
-    return _of_recurrent(model, tokens, log_odds)
+    said = torch.zeros(len(text.token_ids), model.body.head.out_features)
+    if model.ngrams is not None:
+        assert hasher is not None
+        said = _said_by_ngrams(model.ngrams, text, hasher)
+    return _of_recurrent(model, text.token_ids, said, log_odds)
 
 
 def _of_recurrent(
-    model: RecurrentClassifier, token_ids: npt.NDArray[np.integer], log_odds: LogOdds
+    model: RecurrentClassifier,
+    token_ids: npt.NDArray[np.integer],
+    said: Tensor,
+    log_odds: LogOdds,
 ) -> tuple[Floats, float, float]:
+    """The shares, where the tokens' n-grams say ``said``, float [T, C], on the same way."""
     ids = torch.from_numpy(token_ids.astype(np.int64))
     embedded = model.embedding(ids).detach()  # [T, E]
     ends = torch.stack([torch.zeros_like(embedded), embedded])
     with torch.no_grad():
-        base, whole = log_odds(model.body(ends, _lengths(ends))).tolist()
+        logits = model.body(ends, _lengths(ends))
+        base, whole = log_odds(logits + torch.stack([0 * said, said]).sum(dim=1)).tolist()
     num_steps = _FEWEST_STEPS
     while True:
-        shares = _integral(model, embedded, log_odds, num_steps)
+        shares = _integral(model, embedded, said, log_odds, num_steps)
         is_good = abs(whole - base - shares.sum()) <= _TOLERANCE
         if is_good or num_steps >= _MOST_STEPS:
             return shares, base, whole
@@ -75,18 +89,40 @@ def _of_recurrent(
 
 
 def _integral(
-    model: RecurrentClassifier, embedded: Tensor, log_odds: LogOdds, num_steps: int
+    model: RecurrentClassifier, embedded: Tensor, said: Tensor, log_odds: LogOdds, num_steps: int
 ) -> Floats:
     """The shares [T], with the gradient at the middle of each of ``num_steps`` equal steps."""
     summed = torch.zeros_like(embedded, dtype=torch.float64)
+    of_logits = torch.zeros(said.shape[1], dtype=torch.float64)
     middles = (torch.arange(num_steps, dtype=embedded.dtype) + 0.5) / num_steps
     for some in torch.split(middles, max(1, _TOKENS_AT_ONCE // len(embedded))):
         points = (some[:, None, None] * embedded).requires_grad_()
-        summed_up = log_odds(model.body(points, _lengths(points))).sum()
-        (gradient,) = torch.autograd.grad(summed_up, points)
+        logits = model.body(points, _lengths(points)) + some[:, None] * said.sum(dim=0)
+        gradient, of_these = torch.autograd.grad(log_odds(logits).sum(), [points, logits])
         summed += gradient.double().sum(dim=0)
-    shares: Floats = (summed / num_steps * embedded).sum(dim=1).numpy()
+        of_logits += of_these.double().sum(dim=0)
+    of_embedded = (summed / num_steps * embedded).sum(dim=1)
+    shares: Floats = (of_embedded + said.double() @ (of_logits / num_steps)).numpy()
     return shares
+
+
+@torch.no_grad()
+def _said_by_ngrams(channel: NgramChannel, text: EncodedSplit, hasher: NgramHasher) -> Tensor:
+    """What each token of a text adds to the logits by its n-grams: float32 [T, C].
+
+    An n-gram counts once, however often the text has it: that belongs to its occurrences, and to
+    the tokens of each, in equal parts.
+    """
+    places = list(hasher.occurrences(text))
+    times = np.bincount(np.concatenate([buckets for _, buckets in places]))
+    said = torch.zeros(len(text.token_ids), channel.ratio.shape[1])
+    for length, (first, buckets) in enumerate(places, start=1):
+        ids = torch.from_numpy(buckets)
+        values = channel.ratio[ids] * channel.weight[ids]  # [K, C]
+        each = values / torch.from_numpy(times[buckets] * length)[:, None]
+        for offset in range(length):
+            said.index_add_(0, torch.from_numpy(first + offset), each.float())
+    return said
 
 
 def _of_linear(

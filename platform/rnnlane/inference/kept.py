@@ -33,7 +33,7 @@ class KeptRun:
     Attributes:
         summary: of the run.
         predictions: on the split.
-        epoch: the best one, whose weights the model has; None for a baseline.
+        epoch: the best one, whose weights the model has; None without epochs.
         metrics: of that epoch.
     """
 
@@ -46,8 +46,15 @@ class KeptRun:
         return f"{self.summary.name} ({self.summary.run_id[:8]})"
 
 
-def find_runs_to_compare(uri: str, references: Sequence[str]) -> list[RunSummary]:
+def find_runs_to_compare(
+    uri: str, references: Sequence[str], *, purpose: str = "a comparison"
+) -> list[RunSummary]:
     """The runs that references name, which must be finished, and two or more different ones.
+
+    Args:
+        uri: the store.
+        references: of the runs.
+        purpose: what they are for, in an error.
 
     Raises:
         ConfigError: there are fewer, or one names no run that has a model.
@@ -55,18 +62,18 @@ def find_runs_to_compare(uri: str, references: Sequence[str]) -> list[RunSummary
     """
     if isinstance(references, str) or len(references) < 2:
         raise ConfigError(
-            "a comparison needs two runs or more, but got one",
+            f"{purpose} needs two runs or more, but got one",
             where="runs",
             remedy="`rnnlane runs` lists them",
         )
     found: dict[str, str] = {}
     runs = []
     for reference in references:
-        run = find_run(uri, reference, with_model=True)
+        run = find_run(uri, reference, with_model=True, of_seeds="none")
         if run.run_id in found:
             raise ConfigError(
-                f"runs to compare must differ, but {found[run.run_id]!r} and {reference!r} are "
-                f"both {run.name} ({run.run_id})",
+                f"the runs of {purpose} must differ, but {found[run.run_id]!r} and {reference!r} "
+                f"are both {run.name} ({run.run_id})",
                 where="runs",
                 remedy="of runs that share a name, give the start of each id; `rnnlane runs` has "
                 "them",

@@ -11,12 +11,12 @@ from rnnlane.tracking.uris import resolve_uri
 
 if TYPE_CHECKING:
     from rnnlane.config.runtime import Device
-    from rnnlane.inference.predictor import Predictor
+    from rnnlane.inference.ensemble import AnyPredictor
 
 
 def load_predictor(
     run: str, *, tracking_uri: str | None, device: Device = "auto"
-) -> tuple[str, Predictor]:
+) -> tuple[str, AnyPredictor]:
     """The id of a run, and its model.
 
     Args:
@@ -32,10 +32,10 @@ def load_predictor(
     uri = resolve_uri(tracking_uri)
     run_id = find_run(uri, run, with_model=True).run_id
     # After the run has been found: it imports torch, which takes seconds.
-    from rnnlane.inference.predictor import Predictor
+    from rnnlane.inference.ensemble import load_bundled
     from rnnlane.training.group import in_process
 
     group = in_process(device, where="device")
     with tempfile.TemporaryDirectory() as scratch:
         bundle = download_model(uri, run_id, Path(scratch))
-        return run_id, Predictor.load(bundle, device=group.device)
+        return run_id, load_bundled(bundle, device=group.device)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rnnlane.errors import ConfigError
-from rnnlane.inference.predictor import Predictor
+from rnnlane.inference.ensemble import AnyPredictor
 from rnnlane.records import html
 from rnnlane.records.explanation import Explanation
 from rnnlane.records.pictures import drawn
@@ -27,7 +27,7 @@ class Model:
         class_names: the classes, in the order of their labels.
     """
 
-    def __init__(self, predictor: Predictor, *, run_id: str):
+    def __init__(self, predictor: AnyPredictor, *, run_id: str):
         self.run_id = run_id
         self.class_names = predictor.class_names
         self._predictor = predictor

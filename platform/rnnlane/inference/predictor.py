@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.data.prepare.keys import word_keys
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, EncodedText, Vocabulary, kept_tokens
 from rnnlane.inference.bundle import Bundle, load_bundle
 from rnnlane.inference.explain import token_shares
 from rnnlane.models.linear import LinearClassifier
+from rnnlane.models.ngrams import NgramChannel
 from rnnlane.records.explanation import Explanation
 from rnnlane.training.memory import readable_memory_errors
 from rnnlane.training.metrics import length_batches
@@ -116,6 +118,7 @@ class Predictor:
         class_names: the classes, in the order of the probabilities.
         temperature: divides the logits before the softmax.
         device: what classifies.
+        hasher: finds the n-grams for a model that reads them.
     """
 
     def __init__(self, bundle: Bundle, *, device: torch.device = _CPU):
@@ -134,6 +137,10 @@ class Predictor:
             is_here = self.device == _CPU
             self._on_device = self._model if is_here else copy.deepcopy(self._model).to(self.device)
         self._vocabulary = bundle.vocabulary
+        channel = getattr(bundle.model, "ngrams", None)
+        self.hasher: NgramHasher | None = None
+        if isinstance(channel, NgramChannel):  # a linear model's n-grams are a tensor
+            self.hasher = NgramHasher(channel.config, bundle.vocabulary.word_keys)
         self._processor = bundle.processor
         self._text = bundle.text
 
@@ -228,7 +235,11 @@ class Predictor:
             label = self.predict_rows(encoded).labels[0]
         index = self.class_names.index(label)
         shares, base, log_odds = token_shares(
-            self._model, self.as_read(encoded).token_ids, index, temperature=self.temperature
+            self._model,
+            self.as_read(encoded),
+            index,
+            temperature=self.temperature,
+            hasher=self.hasher,
         )
         if not kept:  # it was read as one unknown token, which is none of its own
             shares, base = shares[:0], log_odds
@@ -248,10 +259,10 @@ class Predictor:
     def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
         split = self.as_read(split)
         probabilities = np.zeros((len(split), len(self.class_names)))
-        make_batch = BatchMaker(split, self.device)
+        make_batch = BatchMaker(split, self.device, hasher=self.hasher)
         for rows in length_batches(split.lengths, device=self.device):
             batch = make_batch(rows)
-            logits = self.logits(batch.token_ids, batch.lengths).double() / self.temperature
+            logits = self.logits(*batch.inputs).double() / self.temperature
             probabilities[rows] = logits.softmax(dim=1).cpu().numpy()
         return probabilities
 
@@ -259,14 +270,13 @@ class Predictor:
         """Encoded rows as :meth:`logits` takes them; see :func:`as_read`."""
         return as_read(self._model, split, self._vocabulary)
 
-    def logits(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+    def logits(self, *inputs: Tensor) -> Tensor:
         """Logits [B, C] of encoded rows, before the temperature.
 
         Args:
-            token_ids: int64 [B, T], padded on the right, on :attr:`device`.
-            lengths: int64 [B], on the same device.
+            inputs: of a batch on :attr:`device`; see :attr:`Batch.inputs`.
         """
-        logits: Tensor = self._on_device(token_ids, lengths)
+        logits: Tensor = self._on_device(*inputs)
         return logits
 
     def encoded(self, texts: Sequence[str]) -> list[EncodedText]:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from rnnlane.config.model import ModelConfig
 from rnnlane.models.encoder import build_encoder
+from rnnlane.models.ngrams import NgramChannel
 from rnnlane.models.pooling import POOLINGS
 
 # Torch's default of 1.0 saturates the gates: a 1-layer LSTM then needs one more epoch on IMDB.
@@ -75,6 +76,7 @@ class RecurrentClassifier(nn.Module):
     Attributes:
         embedding: row 0 stands for padding and stays zero.
         body: see :class:`RecurrentBody`.
+        ngrams: its logits are added to the body's; None without ``model.ngrams``.
     """
 
     def __init__(self, config: ModelConfig, *, vocabulary_size: int, num_classes: int):
@@ -84,18 +86,31 @@ class RecurrentClassifier(nn.Module):
         with torch.no_grad():
             self.embedding.weight[0] = 0.0
         self.body = RecurrentBody(config, num_classes=num_classes)
+        self.ngrams = (
+            None if config.ngrams is None else NgramChannel(config.ngrams, num_classes=num_classes)
+        )
 
-    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+    @property
+    def has_dropout(self) -> bool:
+        """Whether it draws random masks when it trains."""
+        return self.body.has_dropout or (self.ngrams is not None and self.ngrams.has_dropout)
+
+    def forward(self, token_ids: Tensor, lengths: Tensor, ngrams: Tensor | None = None) -> Tensor:
         """Classifies rows.
 
         Args:
             token_ids: int64 [B, T], in [0, vocabulary_size), padded on the right.
             lengths: int64 [B], each in [1, T]; on the same device.
+            ngrams: int64 [B, G], the distinct buckets of each row's n-grams, padded with 0; for a
+                model with ``ngrams``.
 
         Returns:
             Logits, float32 [B, C]; they depend neither on T nor on the other rows.
         """
         logits: Tensor = self.body(self.embedding(token_ids), lengths)
+        if self.ngrams is not None:
+            assert ngrams is not None
+            logits = logits + self.ngrams(ngrams)
         return logits
 
 

@@ -6,13 +6,14 @@ it.
 
 from rnnlane.pipeline.asking import clean, compare, evaluate, list_runs, predict, promote
 from rnnlane.pipeline.drafting import copy_examples, init_experiment
-from rnnlane.pipeline.executing import baseline, prepare, pretrain, train, tune
+from rnnlane.pipeline.executing import baseline, ensemble, prepare, pretrain, train, tune
 
 __all__ = [
     "baseline",
     "clean",
     "compare",
     "copy_examples",
+    "ensemble",
     "evaluate",
     "init_experiment",
     "list_runs",

@@ -76,12 +76,12 @@ def evaluate(
             check_same_data(prepared, summary)
         import numpy as np
 
+        from rnnlane.inference.ensemble import load_bundled
         from rnnlane.inference.evaluation import evaluate_file, evaluate_split
-        from rnnlane.inference.predictor import Predictor
         from rnnlane.reports.classes import describe_classes
 
         bundle = store.download_model(uri, summary.run_id, Path(scratch))
-        predictor = Predictor.load(bundle, device=group.device)
+        predictor = load_bundled(bundle, device=group.device)
     if data is not None:
         scores = evaluate_file(summary.run_id, data, config, predictor, events)
     else:

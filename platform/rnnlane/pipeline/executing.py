@@ -1,10 +1,11 @@
-"""The verbs that execute an experiment, from top to bottom: prepare, train, baseline, tune."""
+"""The verbs that make data, runs and models: prepare, train, baseline, tune, ensemble."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.fingerprint import baseline_fingerprint, fingerprint, pretraining_fingerprint
@@ -19,11 +20,13 @@ from rnnlane.records.results import (
     TrainResult,
 )
 from rnnlane.records.run_marker import marker_line
+from rnnlane.records.seeds import SeedsResult
 
 if TYPE_CHECKING:
     from rnnlane.config.runtime import RuntimeConfig
     from rnnlane.data.prepare.prepared import PreparedData
     from rnnlane.data.prepare.purpose import Purpose
+    from rnnlane.records.ensemble import EnsembleResult
 
 
 def prepare(
@@ -111,21 +114,22 @@ def _hold(prepared: PreparedData) -> bool:
 
 def train(
     config: ExperimentConfig, *, resume: bool = False, events: RunEvents | None = None
-) -> TrainResult:
-    """Prepares, trains, tests, and logs one run.
+) -> TrainResult | SeedsResult:
+    """Prepares, trains, tests, and logs one run; with ``training.seeds`` one of each seed.
 
     Args:
         config: the experiment.
         resume: continue the newest run of this experiment and data if it was interrupted; return
-            its result if it has finished.
+            its result if it has finished. Of several seeds those that have finished stay, also
+            where more are asked for now.
         events: receives the progress.
 
     Raises:
         RnnlaneError: bad input, too few resources, or training that cannot continue.
     """
-    from rnnlane.execution.attempt import record_of_attempt, run_to_continue
+    from rnnlane.execution.attempt import record_of_attempt, run_to_continue, runs_of_seeds
     from rnnlane.execution.data_checks import check_classes, check_word_vectors
-    from rnnlane.execution.identity import computed_fingerprint
+    from rnnlane.execution.identity import run_fingerprint
     from rnnlane.execution.pretrained import with_known_start
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster.capacity import check_own
@@ -138,16 +142,21 @@ def train(
     prepared = prepare(config, events=events, report=False)
     check_classes(config, prepared)
     identity = {
-        "config_fingerprint": computed_fingerprint(config.model_copy(update={"search": None})),
+        "config_fingerprint": run_fingerprint(config),
         "data_fingerprint": prepared.fingerprint,
     }
-    record = run_to_continue(identity, kind="run", events=events) if resume else None
+    has_all = partial(_has_all_seeds, config)
+    record = (
+        run_to_continue(identity, kind="run", events=events, has_all=has_all) if resume else None
+    )
     record = record or RunRecord.create(config.name, **identity)
     with record.locked(note=events.note) as current:
+        earlier = runs_of_seeds(config, current)
         if current.state == "finished" and current.result is not None:
-            finished = TrainResult(**current.result)
-            _note_finished(finished, "the run has already finished", events)
-            return finished
+            finished = _finished_result(current.result)
+            if isinstance(finished, TrainResult) or finished.num_seeds == config.training.seeds:
+                _note_finished(finished, "the run has already finished", events)
+                return finished
         if config.runtime.max_workers > 0:
             _start_ray(config.runtime, events)
         _open_store(config.tracking.uri)
@@ -155,6 +164,10 @@ def train(
         # Not before all checks: what is refused is told in one line.
         _report([config], [prepared], events)
         # After the data has been checked: it imports torch, which takes seconds.
+        if config.training.seeds > 1:
+            from rnnlane.execution.seeds import execute_seeds
+
+            return execute_seeds(config, prepared, earlier=earlier, record=started, events=events)
         from rnnlane.execution.run import execute_run
 
         return execute_run(config, prepared, record=started, events=events)
@@ -208,7 +221,7 @@ def pretrain(
 
 
 def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> BaselineResult:
-    """Fits TF-IDF and a logistic regression on the experiment's prepared data, and logs the run.
+    """Fits a linear model of n-grams on the experiment's prepared data, and logs the run.
 
     Raises:
         RnnlaneError: bad input, or the store cannot be reached.
@@ -263,6 +276,7 @@ def tune(
             remedy="say what may vary; experiments/search-quick.yaml is an example",
         )
     events = events or RunEvents()
+    _note_one_seed(config, events)
     check_writable(config)
     check_own_trials(config.search, config.runtime.device)
     check_word_vectors(config, events)
@@ -275,21 +289,19 @@ def tune(
         "config_fingerprint": computed_fingerprint(config),
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
+    has_all = partial(_has_all_trials, config)
     record = (
-        run_to_continue(identity, kind="search", events=events, num_trials=num_trials(config))
-        if resume
-        else None
+        run_to_continue(identity, kind="search", events=events, has_all=has_all) if resume else None
     )
     record = record or RunRecord.create(config.name, **identity)
     with record.locked(note=events.note) as current:
         if current.state == "finished" and current.result is not None:
             finished = SearchResult(**current.result)
-            if finished.num_trials >= num_trials(config):
+            if _has_all_trials(config, current.result):
                 _note_finished(finished, "the search has already finished", events)
                 return finished
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
-        no_workers = config.runtime.model_copy(update={"num_workers": 0})
-        _start_ray(no_workers, events)
+        _start_ray(config.runtime.model_copy(update={"num_workers": 0}), events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, prepared)
         _report(variants, prepared, events)
@@ -298,6 +310,68 @@ def tune(
 
         by_key = {data_key(v): data for v, data in zip(variants, prepared, strict=True)}
         return execute_search(config, by_key, record=started, events=events)
+
+
+def ensemble(
+    runs: Sequence[str],
+    *,
+    weights: Literal["val", "mean"] = "val",
+    tracking_uri: str | None = None,
+    events: RunEvents | None = None,
+) -> EnsembleResult:
+    """Makes one model of several finished runs, and logs it as a run.
+
+    Args:
+        runs: two or more ids, unique prefixes of ids, names, or "latest".
+        weights: ``val`` fits them on val, ``mean`` makes them the same.
+        tracking_uri: the MLflow store; default: as for training.
+        events: receives the progress.
+
+    Raises:
+        ConfigError: a run is not finished, keeps no predictions, is named twice, or has other rows
+            or classes than the first.
+        TrackingError: the store cannot be read.
+    """
+    from rnnlane.execution.environment import code_version
+    from rnnlane.execution.run_record import RunRecord
+    from rnnlane.tracking.uris import resolve_uri
+
+    events = events or RunEvents()
+    uri = resolve_uri(tracking_uri)
+    _open_store(uri)
+    events.stage("reading the runs")
+    from rnnlane.execution.ensemble import execute_ensemble, read_members
+
+    members = read_members(uri, runs)
+    name = f"{members.config.name}-ensemble"
+    own_store: dict[str, object] = {"uri": tracking_uri, "run_name": name, "tags": {}}
+    tracking = members.config.tracking.model_copy(update=own_store)
+    own = {"name": name, "description": None, "tracking": tracking}
+    config = members.config.model_copy(update=own)
+    record = RunRecord.create(
+        name,
+        config_fingerprint=fingerprint([weights, *(run.run_id for run in members.runs)]),
+        data_fingerprint=members.prepared.fingerprint,
+    )
+    with record.locked(note=events.note) as current:
+        started = current.update(code_version=code_version())
+        return execute_ensemble(members, config, weights, record=started, events=events)
+
+
+def _has_all_seeds(config: ExperimentConfig, result: Mapping[str, Any]) -> bool:
+    """Whether a finished run has the seeds that are asked for now."""
+    num_seeds: int = result.get("num_seeds", 1)
+    return num_seeds >= config.training.seeds
+
+
+def _has_all_trials(config: ExperimentConfig, result: Mapping[str, Any]) -> bool:
+    """Whether a finished search has the trials and the ablation that are asked for now."""
+    assert config.search is not None
+    wanted, found = config.search.ablation, result.get("ablation") or {}
+    has_ablation = wanted is None or (
+        found.get("is_complete") and found.get("asked") == wanted.model_dump(mode="json")
+    )
+    return bool(has_ablation) and result.get("num_trials", 0) >= num_trials(config)
 
 
 def _report(
@@ -321,8 +395,23 @@ def _open_store(configured: str | None) -> None:
     close_abandoned_runs(uri)
 
 
+def _note_one_seed(config: ExperimentConfig, events: RunEvents) -> None:
+    if config.training.seeds > 1:
+        events.note(
+            f"training.seeds {config.training.seeds} is for `rnnlane train`: a trial trains with "
+            "one seed; search.repeats trains the best trials with several"
+        )
+
+
+def _finished_result(values: Mapping[str, Any]) -> TrainResult | SeedsResult:
+    """What `train` returned, from the record of its run."""
+    return SeedsResult(**values) if "num_seeds" in values else TrainResult(**values)
+
+
 def _note_finished(
-    result: TrainResult | PretrainResult | SearchResult, note: str, events: RunEvents
+    result: TrainResult | SeedsResult | PretrainResult | SearchResult,
+    note: str,
+    events: RunEvents,
 ) -> None:
     events.note(marker_line(result.run_id, result.tracking_uri, page=result.run_url))
     events.note(note)

@@ -43,7 +43,7 @@ class LanguageStepper:
         self._table = model.embedding.weight
         self._body = list(model.readers.parameters())
         self._gradients = GradientBuffer(
-            self._body, self._table, max_rows=len(self._table), num_counters=NUM_COUNTERS
+            self._body, [self._table], max_rows=[len(self._table)], num_counters=NUM_COUNTERS
         )
         for parameter, gradient in zip(self._body, self._gradients.body, strict=True):
             parameter.grad = gradient
@@ -142,6 +142,6 @@ class LanguageStepper:
             param_group["lr"] = rate
         # The fused kernels change nothing where this is 1.
         self._optimizer.found_inf = skipped  # type: ignore[attr-defined]
-        with active_rows.scattered(gradient.rows, self._table, step.ids):
+        with active_rows.scattered(gradient.rows[0], self._table, step.ids):
             self._optimizer.step()
         return torch.cat([gradient.counters, torch.stack([norm, skipped])])

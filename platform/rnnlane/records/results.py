@@ -113,7 +113,7 @@ class TrainResult(Result):
         """
         import pandas as pd
 
-        table = pd.DataFrame(self._epochs())
+        table = pd.DataFrame(epochs_of(self.run_folder))
         return table.astype({"epoch": int}).set_index("epoch")
 
     def plot(self) -> Figure:
@@ -122,13 +122,7 @@ class TrainResult(Result):
         Raises:
             DataError: the file of the results is no longer there.
         """
-        return drawn("training_curves", self._epochs(), metric=self.metric)
-
-    def _epochs(self) -> list[dict[str, float]]:
-        """The metrics of each epoch, from the run's files: a long run has many."""
-        content = _read(Path(self.run_folder) / "results" / "results.json")
-        epochs: list[dict[str, float]] = json.loads(content)["history"]
-        return epochs
+        return drawn("training_curves", epochs_of(self.run_folder), metric=self.metric)
 
     def _facts(self) -> list[tuple[str, str]]:
         best = self.metrics.get("best", self.metrics)
@@ -214,15 +208,20 @@ class SearchResult(Result):
         num_pruned: trials stopped by the scheduler.
         num_cut: trials stopped by the time budget.
         num_failed: trials that failed.
-        epochs_trained: over all trials and seeds.
+        epochs_trained: over all trials, seeds and the ablation.
         elapsed_s: seconds of searching, over all attempts.
         clip: of the winner: mean_norm, max_norm, clipped_fraction.
-        best_config: path of the winner's experiment file; None if all failed.
+        best_config: path of the winner's experiment file, or of the setting that the ablation
+            recommends; None if all failed.
         report: path of the report; empty if it could not be written.
         run_folder: the search's local files.
         is_tracked: whether the store has received everything; if not, the rest is in the outbox.
         run_url: MLflow's page of the run; None if the store is no server.
         runs_url: that of all runs of its experiment.
+        ablation: of the winner: ``seeds``, ``winner``, ``settings`` (each with its ``values`` by
+            seed, the mean ``difference`` from the winner, ``low`` and ``high`` of its 95%
+            interval, and the ``verdict`` by that), ``skipped`` and ``recommended``; None without
+            one.
     """
 
     run_id: str
@@ -241,6 +240,7 @@ class SearchResult(Result):
     is_tracked: bool = True
     run_url: str | None = None
     runs_url: str | None = None
+    ablation: dict[str, Any] | None = None
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -279,6 +279,7 @@ class SearchResult(Result):
             *facts,
             ("winner", f"trial {self.best['number']} with {self.best['value']:.4f}"),
             ("with", params),
+            *([("recommended", self.ablation["recommended"])] if self.ablation else []),
             ("its experiment", str(self.best_config)),
         ]
 
@@ -384,6 +385,17 @@ class Comparison(Result):
             html.table(config, header=header) if config else "",
             html.paragraphs(self.notes),
         ]
+
+
+def epochs_of(run_folder: str) -> list[dict[str, float]]:
+    """The metrics of each epoch of a run, from its files: a long run has many.
+
+    Raises:
+        DataError: the file is no longer there.
+    """
+    content = _read(Path(run_folder) / "results" / "results.json")
+    epochs: list[dict[str, float]] = json.loads(content)["history"]
+    return epochs
 
 
 def p_value_text(value: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rnnlane.config.search import Space
+from rnnlane.records.ablation import Ablation
 
 TrialState = Literal["running", "finished", "pruned", "cut", "failed"]
 
@@ -80,9 +81,10 @@ class SearchRecord:
         best: number of the trial that won; None if every trial failed.
         started_at: in seconds since 1970.
         elapsed_s: time spent searching, over all attempts.
-        epochs_trained: over all trials and seeds.
-        repeats: of finalists, which train with other seeds once all trials have ended: what is
-            under way, for people; empty before and without.
+        epochs_trained: over all trials, seeds and the ablation.
+        afterwards: what is under way once all trials have ended, for people: finalists with other
+            seeds, then the ablation; empty before and without.
+        ablation: the winner with one setting changed at a time; None before and without.
     """
 
     name: str
@@ -99,7 +101,8 @@ class SearchRecord:
     started_at: float = 0.0
     elapsed_s: float = 0.0
     epochs_trained: int = 0
-    repeats: str = ""
+    afterwards: str = ""
+    ablation: Ablation | None = None
 
     @property
     def winner(self) -> TrialRecord | None:

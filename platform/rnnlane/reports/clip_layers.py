@@ -14,8 +14,9 @@ from rnnlane.records.search import SearchRecord, TrialRecord
 from rnnlane.reports.trials import best_of, format_value, measured, sorted_values, varied_keys
 
 CELL, LAYERS = "model.cell", "model.num_layers"
-CLIP_POLICY, CLIP_NORM, CLIP_MULTIPLE = (
-    f"training.clip.{name}" for name in ("policy", "max_norm", "of_mean")
+CLIP = "training.clip"
+CLIP_KEYS = CLIP_POLICY, CLIP_NORM, CLIP_MULTIPLE = tuple(
+    f"{CLIP}.{name}" for name in ("policy", "max_norm", "of_mean")
 )
 _MAX_CLIP_COLUMNS = 6
 
@@ -35,7 +36,7 @@ class Group:
 
 def is_clip_varied(search: SearchRecord) -> bool:
     """Whether trials differ in how they clip."""
-    return bool({CLIP_POLICY, CLIP_NORM, CLIP_MULTIPLE} & set(varied_keys(search)))
+    return bool(set(CLIP_KEYS) & set(varied_keys(search)))
 
 
 def clip_groups(search: SearchRecord) -> list[Group]:

@@ -57,7 +57,7 @@ def run_report_html(facts: RunFacts, pictures: Sequence[Path]) -> str:
     shown = [path for path in pictures if path.stem != "confusion" or _has_matrix(facts)]
     return render_page(
         "run_report.html.j2",
-        kind="Training run" if facts.history else "Linear baseline",
+        kind=facts.kind,
         name=facts.config.tracking.run_name or facts.config.name,
         facts=_figures(facts),
         pictures=shown,
@@ -71,7 +71,14 @@ def run_report_html(facts: RunFacts, pictures: Sequence[Path]) -> str:
         classes=_class_table(facts),
         pairs=_pair_table(facts),
         mistakes=facts.mistakes,
-        experiment=resolved_yaml(facts.config),
+        members=[
+            [
+                f"{one['name']} ({one['run_id'][:8]})",
+                *(f"{one[key]:.4f}" for key in ("weight", "val/accuracy", "test/accuracy")),
+            ]
+            for one in facts.members
+        ],
+        experiment="" if facts.members else resolved_yaml(facts.config),
     )
 
 
@@ -244,7 +251,9 @@ def _comparison(facts: RunFacts) -> list[list[str]]:
     if facts.linear is not None:
         linear = [f"{facts.linear.metrics[key]:.4f}" for key in keys]
         rows.append([facts.linear.kind, *linear])
-    own = "this run" if facts.history else "this linear model"
+    own = {"Training run": "this run", "Ensemble": "this ensemble"}.get(
+        facts.kind, "this linear model"
+    )
     return [*rows, [own, *(f"{facts.metrics[key]:.4f}" for key in keys)]]
 
 

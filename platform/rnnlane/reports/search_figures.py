@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlane.records.search import SearchRecord, TrialRecord
+from rnnlane.reports.ablation_figure import save_ablation
 from rnnlane.reports.clip_layers import Grid, clip_layer_grids, is_clip_varied
 from rnnlane.reports.figures import (
     BLUE,
@@ -62,6 +63,7 @@ def write_pictures(search: SearchRecord, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     drawings: dict[str, Callable[[SearchRecord, Path], bool]] = {
         "best_value.png": save_best_value,
+        "ablation.png": save_ablation,
         "clip_and_layers.png": save_clip_and_layers,
         "gradient_norms.png": save_gradient_norms,
         "importance.png": save_importance,

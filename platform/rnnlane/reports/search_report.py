@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from rnnlane.records.search import SearchRecord
-from rnnlane.reports.clip_layers import LAYERS, Group, clip_groups, is_clip_varied, layer_groups
+from rnnlane.reports import ablation
+from rnnlane.reports.clip_layers import (
+    CLIP,
+    CLIP_KEYS,
+    LAYERS,
+    Group,
+    clip_groups,
+    is_clip_varied,
+    layer_groups,
+)
 from rnnlane.reports.importance import FEW_TRIALS, importances
 from rnnlane.reports.page import counted, duration, render_page
 from rnnlane.reports.scales import range_end
@@ -69,6 +78,8 @@ def report_html(search: SearchRecord, pictures: Sequence[Path], *, best_yaml: st
         trials=_trial_table(search),
         clip_settings=_group_rows(search, clip_groups(search)),
         layer_settings=_group_rows(search, layer_groups(search)),
+        ablation_heads=ablation.HEADS,
+        ablation_rows=_ablation_table(search),
         best_yaml=best_yaml,
     )
 
@@ -82,6 +93,7 @@ def findings(search: SearchRecord) -> dict[str, list[str]]:
         "searched": _searched(search),
         "won": _won(search),
         "lead": _lead(search),
+        "ablation": _ablation(search),
         "clip": _clip(search),
         "layers": _layers(search),
         "stopping": _stopping(search),
@@ -165,7 +177,28 @@ def _lead(search: SearchRecord) -> list[str]:
     return [*sentences, verdict]
 
 
+def _ablation(search: SearchRecord) -> list[str]:
+    if search.ablation is None:
+        return []
+    num_seeds = len(search.ablation.seeds)
+    return [
+        "The winner was trained again, and with each of these alternatives and nothing else "
+        f"changed: {num_seeds} seeds each, paired by seed.",
+        ablation.recommendation(search.ablation, search.metric),
+    ]
+
+
+def _ablation_table(search: SearchRecord) -> list[tuple[str, ...]]:
+    return [] if search.ablation is None else ablation.table_rows(search.ablation.as_dict())
+
+
+def _ablated(search: SearchRecord, keys: Sequence[str]) -> list[str]:
+    return [] if search.ablation is None else ablation.compared(search.ablation, keys)
+
+
 def _clip(search: SearchRecord) -> list[str]:
+    if shown := _ablated(search, (CLIP, *CLIP_KEYS)):
+        return shown
     if not is_clip_varied(search):
         return []
     groups = [group for group in clip_groups(search) if group.trials]
@@ -176,22 +209,33 @@ def _clip(search: SearchRecord) -> list[str]:
     clipped = [trial for group in groups if group.label != "none" for trial in group.trials]
     if unclipped and clipped:
         best, without = best_of(search, clipped), best_of(search, unclipped)
-        gain = (best - without) * (1 if search.is_larger_better else -1)
-        verdict = f"{abs(gain):.4f} {'better' if gain > 0 else 'worse'}" if gain else "no better"
         sentences.append(
             f"The best of {counted(len(clipped), 'clipped trial')} reached {best:.4f}, that of "
-            f"{len(unclipped)} without clipping {without:.4f}: clipping was {verdict}."
+            f"{len(unclipped)} without clipping {without:.4f}."
         )
-    return sentences
+    return [*sentences, _no_evidence(search, CLIP_KEYS, "clipping")]
 
 
 def _layers(search: SearchRecord) -> list[str]:
+    if shown := _ablated(search, (LAYERS,)):
+        return shown
     if LAYERS not in varied_keys(search):
         return []
     groups = layer_groups(search)
     if not groups:
         return ["No trial has a value to compare."]
-    return _compared(search, groups, "number of layers")
+    compared = _compared(search, groups, "number of layers")
+    return [*compared, _no_evidence(search, (LAYERS,), "the number of layers")]
+
+
+def _no_evidence(search: SearchRecord, keys: Sequence[str], what: str) -> str:
+    """Why a comparison of trials shows little."""
+    others = [key for key in varied_keys(search) if key not in keys]
+    differ = f"differ in {', '.join(others)} as well and " if others else ""
+    return (
+        f"These trials {differ}had one seed each, so they do not show what {what} does: "
+        "search.ablation compares with nothing else changed."
+    )
 
 
 def _compared(search: SearchRecord, groups: Sequence[Group], what: str) -> list[str]:
@@ -249,7 +293,8 @@ def _next_steps(search: SearchRecord) -> list[str]:
     if best.best_epoch is not None and best.best_epoch >= search.max_epochs:
         last = f"the winner was still best at its last epoch, {best.best_epoch}"
         steps.append(f"Raise search.max_epochs: {last}.")
-    if best.clip_norm is not None and best.clipped_fraction <= 0.01:
+    is_clip_ablated = bool(_ablated(search, (CLIP, *CLIP_KEYS)))
+    if best.clip_norm is not None and best.clipped_fraction <= 0.01 and not is_clip_ablated:
         steps.append(_unreached_clip(search, best.clip_norm))
     if best.clip_norm is not None and best.clipped_fraction >= 0.99:
         steps.append(
@@ -266,9 +311,26 @@ def _next_steps(search: SearchRecord) -> list[str]:
             f"Raise search.num_trials to {wanted} or more: {counted(num_measured, 'trial')} with "
             f"a value tell little about {counted(num_keys, 'key')}."
         )
+    steps += _ablation_steps(search)
     if len(best.seed_values) < 2:
         steps.append("Set search.repeats to 3 or more, to learn whether the lead is chance.")
     return steps or ["Nothing stands out: train the winner and look at the test split."]
+
+
+def _ablation_steps(search: SearchRecord) -> list[str]:
+    found = search.ablation
+    if found is None:
+        if not is_clip_varied(search) and LAYERS not in varied_keys(search):
+            return []
+        return [
+            "Set search.ablation and continue with --resume, to learn what the clip value and the "
+            "number of layers do with nothing else changed."
+        ]
+    if not found.is_complete:
+        return [
+            "Raise search.time_budget_s and continue with --resume: the ablation is not complete."
+        ]
+    return []
 
 
 def _unreached_clip(search: SearchRecord, clip_norm: float) -> str:

@@ -39,10 +39,19 @@ def trial_name(
     For example ``#12 lr=2.3e-03 cell=lstm``, ``#12 pruned lr=...``, or, of a finalist with another
     seed, ``seed 3 lr=...``.
     """
-    how = f" {state}" if state in {"pruned", "cut", "failed"} else ""
+    how = _how(state)
     values = [f"{_short_key(key)}={format_value(value)}" for key, value in params.items()]
     first = f"#{number}" if seed is None else f"seed {seed}"
     return " ".join([f"{first}{how}", *values])[:MAX_NAME_CHARS]
+
+
+def ablation_name(label: str, seed: int | None, *, state: TrialState = "running") -> str:
+    """What a training of an ablation is called in MLflow: ``num_layers=3 seed 1``."""
+    return f"{label}{_how(state)} seed {seed}"[:MAX_NAME_CHARS]
+
+
+def _how(state: TrialState) -> str:
+    return f" {state}" if state in {"pruned", "cut", "failed"} else ""
 
 
 def _short_key(key: str) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.space import trial_experiment
+from rnnlane.config.space import search_of, trial_experiment
 from rnnlane.errors import redact
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord
+from rnnlane.reports.ablation import recommendation
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.optional import optional
 from rnnlane.reports.search_figures import write_pictures
@@ -50,10 +51,14 @@ def write_search_results(
 
 
 def best_yaml(config: ExperimentConfig, search: SearchRecord, *, run_id: str | None) -> str:
-    """The winner's experiment, complete and runnable, with a comment that explains it."""
+    """The winner's experiment, complete and runnable, with a comment that explains it.
+
+    With an ablation, that of the setting which it recommends.
+    """
     winner = search.winner
     assert winner is not None
-    experiment = trial_experiment(config, dict(winner.params))
+    chosen = None if search.ablation is None else search.ablation.recommended
+    experiment = trial_experiment(config, dict(winner.params if chosen is None else chosen.params))
     tracking = experiment.tracking
     if run_id is not None:
         tags = {**tracking.tags, SEARCH_RUN_TAG: run_id}
@@ -62,13 +67,15 @@ def best_yaml(config: ExperimentConfig, search: SearchRecord, *, run_id: str | N
     changes = {"training": training, "name": f"{config.name[:75]}-best", "tracking": tracking}
     experiment = experiment.model_copy(update=changes)
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    is_changed = chosen is not None and chosen.params != winner.params
     lines = [
         f"Found by `rnnlane tune` on {when}: the winner of the search {config.name}, MLflow run "
-        f"{run_id}.",
+        f"{run_id}{', with one setting changed' if is_changed else ''}.",
         f"Trial {winner.number} of {len(search.trials)}: {search.metric} {winner.value:.4f} at "
         f"epoch {winner.best_epoch}{_seeds_note(winner)}.",
         f"Varied: {json.dumps(dict(winner.params))}.",
-        _clip_note(winner),
+        *([] if is_changed else [_clip_note(winner)]),
+        *([] if search.ablation is None else [recommendation(search.ablation, search.metric)]),
         "Train it with `rnnlane train` and the name of this file.",
         *_workers_note(config, experiment),
     ]
@@ -76,6 +83,7 @@ def best_yaml(config: ExperimentConfig, search: SearchRecord, *, run_id: str | N
 
 
 def describe_result(
+    config: ExperimentConfig,
     search: SearchRecord,
     files: SearchFiles,
     is_tracked: bool,
@@ -104,11 +112,20 @@ def describe_result(
             "max_norm": winner.clip_norm,
             "clipped_fraction": winner.clipped_fraction,
         },
+        ablation=_ablation(config, search),
         best_config=None if files.best_config is None else str(files.best_config),
         report=str(files.report),
         run_folder=str(record.folder),
         is_tracked=is_tracked,
     )
+
+
+def _ablation(config: ExperimentConfig, search: SearchRecord) -> dict[str, Any] | None:
+    if search.ablation is None:
+        return None
+    asked = search_of(config).ablation
+    assert asked is not None
+    return {**search.ablation.as_dict(), "asked": asked.model_dump(mode="json")}
 
 
 def _describe(winner: TrialRecord, tracker: SearchTracker) -> dict[str, Any]:

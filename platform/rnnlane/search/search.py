@@ -31,11 +31,19 @@ from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord, TrialState
 from rnnlane.records.system_use import SystemUse
 from rnnlane.reports.artifacts import resolved_yaml
-from rnnlane.reports.trials import trial_name
+from rnnlane.reports.trials import ablation_name, trial_name
+from rnnlane.search.ablation import AblationPlan
 from rnnlane.search.dispatcher import TrialEvents
 from rnnlane.search.ray_tune import TrialResources, run_trials
 from rnnlane.search.results import describe_result, write_search_results
-from rnnlane.search.study import Sample, TrialSpec, TrialStudy, open_repeats, open_trials
+from rnnlane.search.study import (
+    Sample,
+    TrialSpec,
+    TrialStudy,
+    open_ablation,
+    open_repeats,
+    open_trials,
+)
 from rnnlane.search.trial_worker import TrialTask
 from rnnlane.tracking.colors import PRUNED_COLOR
 from rnnlane.tracking.datasets import DatasetInfo
@@ -101,13 +109,16 @@ def execute_search(
             )
         else:
             best = trial_name(outcome.winner.number, outcome.winner.params)
-            run.tracker.parent.set_tags({"rnnlane.best_trial": best})
+            tags = {"rnnlane.best_trial": best}
+            if outcome.ablation is not None:
+                tags["rnnlane.recommended"] = outcome.ablation.recommended.label
+            run.tracker.parent.set_tags(tags)
         run.events.stage("writing the report")
         results = record.folder / "results"
         files = write_search_results(results, config, outcome, record=run.record)
         run.tracker.log_artifacts(results)
         return run.conclude(
-            partial(describe_result, outcome, files, record=run.record, tracker=run.tracker)
+            partial(describe_result, config, outcome, files, record=run.record, tracker=run.tracker)
         )
 
 
@@ -197,10 +208,12 @@ class _Search(TrialEvents):
         self._file = record.folder / "trials.sqlite"
         self._trials = open_trials(self._file, config, key=record.key)
         self._seeds: TrialStudy | None = None
+        self._plan: AblationPlan | None = None
+        self._ablation: TrialStudy | None = None
         self._done_checkpoints: list[str] = []
 
     def run(self, datasets: dict[str, Any]) -> SearchRecord:
-        """The trials, then the finalists with other seeds."""
+        """The trials, then the finalists with other seeds, then the ablation of the winner."""
         self._report_earlier_trials()
         self._events.stage("searching")
         self._run_study(self._trials, datasets)
@@ -216,12 +229,31 @@ class _Search(TrialEvents):
                 self._file, self._config, key=self._record.key, finalists=finalists
             )
             self._run_study(self._seeds, datasets)
+        winner = self.snapshot().winner
+        if self._settings.ablation is not None and winner is not None:
+            self._ablate(winner, datasets)
         return self.snapshot()
+
+    def _ablate(self, winner: TrialRecord, datasets: dict[str, Any]) -> None:
+        """Trains the winner again, and with one setting changed at a time."""
+        self._plan = plan = AblationPlan(self._config, winner)
+        for label, problem in plan.skipped.items():
+            self.note(f"the ablation leaves out {label}, which breaks a rule: {problem}")
+        self.note(
+            f"training the winner and {len(plan.alternatives)} alternatives with "
+            f"{len(plan.seeds)} seeds each"
+            if self._left_s() > 0
+            else "no time is left for the ablation"
+        )
+        self._ablation = open_ablation(
+            self._file, self._config, key=self._record.key, wanted=plan.samples()
+        )
+        self._run_study(self._ablation, datasets)
 
     def snapshot(self) -> SearchRecord:
         """The search so far."""
         metric, is_larger_better = objective(self._config)
-        seeds = self._seeds.records() if self._seeds is not None else ()
+        later = [one for study in (self._seeds, self._ablation) if study for one in study.records()]
         trials = self._trials.records()
         if self._seeds is not None:
             trials = self._seeds.with_seed_values(trials)
@@ -238,8 +270,9 @@ class _Search(TrialEvents):
             trials=trials,
             started_at=self._record.created_at,
             elapsed_s=self._elapsed_s(),
-            epochs_trained=sum(trial.num_epochs for trial in (*trials, *seeds)),
-            repeats=self._repeats(seeds),
+            epochs_trained=sum(trial.num_epochs for trial in (*trials, *later)),
+            afterwards=self._afterwards(),
+            ablation=self._plan.outcome(self._ablation) if self._plan and self._ablation else None,
         )
         return search.with_best()
 
@@ -254,7 +287,7 @@ class _Search(TrialEvents):
                 )
             ),
             tags={
-                "rnnlane.kind": "trial",
+                "rnnlane.kind": "ablation" if spec.sample.label else "trial",
                 "rnnlane.config_fingerprint": config_fingerprint(spec.config),
                 "rnnlane.search": self._record.key,
             },
@@ -275,9 +308,9 @@ class _Search(TrialEvents):
         self._tracker.close_trial(spec.key, _END_STATUS[record.state], reason=reason)
         self._done_checkpoints.append(spec.key)
         self._log_progress(self.snapshot())
-        if self._seeds is not None:
+        if spec.sample.seed is not None:
             value = "failed" if record.value is None else f"{record.value:.4f}"
-            self.note(f"{self._repeat(spec.sample)}: {value}")
+            self.note(f"{self._seeded(spec.sample)}: {value}")
         self._report()
 
     def system_use(self, use: SystemUse) -> None:
@@ -293,21 +326,23 @@ class _Search(TrialEvents):
     def note(self, text: str) -> None:
         self._events.note(text)
 
-    def _repeat(self, sample: Sample) -> str:
-        """What a repeat of a finalist is, for people."""
+    def _seeded(self, sample: Sample) -> str:
+        """What is trained after the trials, for people."""
+        if sample.label:
+            return f"{sample.label} seed {sample.seed}"
         trials = self._trials.records()
         number = next(trial.number for trial in trials if trial.params == sample.params)
         return f"trial {number} with seed {sample.seed}"
 
-    def _repeats(self, seeds: Sequence[TrialRecord]) -> str:
-        if self._seeds is None or self._seeds.num_trials == 0:
+    def _afterwards(self) -> str:
+        study = self._ablation or self._seeds
+        if study is None or study.num_trials == 0:
             return ""
-        running = [
-            self._repeat(self._seeds.sample(one.number)) for one in seeds if not one.ended_at
-        ]
-        ended = len(seeds) - len(running)
+        what = "repeats of the best trials" if study is self._seeds else "runs of the ablation"
+        records = study.records()
+        running = [self._seeded(study.sample(one.number)) for one in records if not one.ended_at]
         under_way = f" ({', '.join(running)})" if running else ""
-        return f"{ended}/{self._seeds.num_trials} repeats of the best trials{under_way}"
+        return f"{len(records) - len(running)}/{study.num_trials} {what}{under_way}"
 
     def _report_earlier_trials(self) -> None:
         trials = self._trials.records()
@@ -343,7 +378,8 @@ class _Search(TrialEvents):
         return math.inf if budget_s is None else budget_s - self._elapsed_s()
 
     def _elapsed_s(self) -> float:
-        return self._trials.elapsed_s + (self._seeds.elapsed_s if self._seeds else 0.0)
+        studies = (self._trials, self._seeds, self._ablation)
+        return math.fsum(study.elapsed_s for study in studies if study is not None)
 
     def _make_task(self, spec: TrialSpec) -> TrialTask:
         resources = self._resources
@@ -375,7 +411,10 @@ class _Search(TrialEvents):
 
 
 def _name(spec: TrialSpec, state: TrialState = "running") -> str:
-    return trial_name(spec.number, spec.sample.params, seed=spec.sample.seed, state=state)
+    sample = spec.sample
+    if sample.label:
+        return ablation_name(sample.label, sample.seed, state=state)
+    return trial_name(spec.number, sample.params, seed=sample.seed, state=state)
 
 
 def _distinct(trials: list[TrialRecord]) -> list[TrialRecord]:

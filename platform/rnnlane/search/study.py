@@ -30,10 +30,22 @@ ATTRIBUTES, ELAPSED_S = "rnnlane", "elapsed_s"
 
 @dataclass(frozen=True)
 class Sample:
-    """The values of a trial by dotted key, and for a repeat another seed."""
+    """The values of a trial by dotted key; what is trained after the trials also has a seed.
+
+    Attributes:
+        params: the values.
+        seed: becomes ``training.seed``; None: the experiment's own.
+        label: what it is called in an ablation; else "".
+    """
 
     params: Params
     seed: int | None = None
+    label: str = field(default="", compare=False)
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any]) -> Sample:
+        """A stored one."""
+        return cls(attributes["params"], attributes["seed"], attributes.get("label", ""))
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,8 @@ class _Entry:
 
 
 class TrialStudy:
-    """The trials of one Optuna study; see :func:`open_trials` and :func:`open_repeats`.
+    """The trials of one Optuna study; see :func:`open_trials`, :func:`open_repeats` and
+    :func:`open_ablation`.
 
     Attributes:
         num_trials: trials in all, including those not asked for yet.
@@ -278,6 +291,7 @@ class TrialStudy:
         attributes = {
             "params": entry.sample.params,
             "seed": entry.sample.seed,
+            "label": entry.sample.label,
             "started_at": entry.started_at,
             "ended_at": entry.ended_at,
             "state": entry.state,
@@ -289,9 +303,7 @@ class TrialStudy:
     def _read(self, frozen: optuna.trial.FrozenTrial) -> _Entry:
         attributes: Any = frozen.user_attrs.get(ATTRIBUTES)
         if frozen.state.is_finished():
-            entry = _Entry(
-                None, Sample(attributes["params"], attributes["seed"]), attributes["started_at"]
-            )
+            entry = _Entry(None, Sample.of(attributes), attributes["started_at"])
             entry.state, entry.reason = attributes["state"], attributes["reason"]
             entry.ended_at = attributes["ended_at"]
         else:
@@ -313,9 +325,7 @@ class TrialStudy:
         self._study.sampler = make_sampler(self._config, number=frozen.number)
         trial = reopen_trial(self._study, frozen)
         if attributes is not None:
-            return _Entry(
-                trial, Sample(attributes["params"], attributes["seed"]), attributes["started_at"]
-            )
+            return _Entry(trial, Sample.of(attributes), attributes["started_at"])
         entry = _Entry(trial, self._sample(trial), started_at=time.time())
         self._write(entry)
         return entry
@@ -356,19 +366,62 @@ def open_repeats(
         key: names the search.
         finalists: the trials to repeat, in order.
     """
-    first = config.seed if config.training.seed is None else config.training.seed
-    study = open_optuna_study(file, "seeds", config)
-    stored = [trial.user_attrs.get(ATTRIBUTES) for trial in study.get_trials(deepcopy=False)]
-    samples = [Sample(item["params"], item["seed"]) for item in stored if item is not None]
-    for finalist in finalists:
-        for repeat in range(1, search_of(config).repeats):
-            sample = Sample(dict(finalist.params), seed=first + repeat)
-            if sample not in samples:
-                samples.append(sample)
+    wanted = [
+        Sample(dict(finalist.params), seed=config.training_seed + repeat)
+        for finalist in finalists
+        for repeat in range(1, search_of(config).repeats)
+    ]
+    return _open_listed(file, "seeds", config, key=f"{key}-seed", wanted=wanted)
+
+
+def open_ablation(
+    file: Path, config: ExperimentConfig, *, key: str, wanted: Sequence[Sample]
+) -> TrialStudy:
+    """The winner and its alternatives with each seed; those stored already are kept.
+
+    What the time budget cut is no value to compare, and is trained again.
+
+    Args:
+        file: the search's SQLite file.
+        config: an experiment with a search.
+        key: names the search.
+        wanted: what to train, in order.
+    """
+    return _open_listed(
+        file, "ablation", config, key=f"{key}-ablation", wanted=wanted, again=("cut",)
+    )
+
+
+def _open_listed(
+    file: Path,
+    name: str,
+    config: ExperimentConfig,
+    *,
+    key: str,
+    wanted: Sequence[Sample],
+    again: Sequence[TrialState] = (),
+) -> TrialStudy:
+    """A study that is given its samples: those stored, then those of ``wanted`` that are not.
+
+    One that ended in a state of ``again`` counts as not stored.
+    """
+    study = open_optuna_study(file, name, config)
+    # Whose values a killed search was still writing has none; that can only be the last.
+    stored = [t for t in study.get_trials(deepcopy=False) if ATTRIBUTES in t.user_attrs]
+    samples = [Sample.of(trial.user_attrs[ATTRIBUTES]) for trial in stored]
+    done = [
+        sample
+        for sample, trial in zip(samples, stored, strict=True)
+        if not (trial.state.is_finished() and trial.user_attrs[ATTRIBUTES]["state"] in again)
+    ]
+    for sample in wanted:
+        if sample not in done:
+            samples.append(sample)
+            done.append(sample)
     return TrialStudy(
         study,
         config,
-        key=f"{key}-seed",
+        key=key,
         num_trials=len(samples),
         sample=lambda trial: samples[trial.number],
         prune=False,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnlane.tracking.internals import COLOR_TAG, PARENT_TAG
+from rnnlane.tracking.delivery import KEY_TAG
+from rnnlane.tracking.internals import COLOR_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,14 +25,14 @@ PRUNED_COLOR = "#b0b7bf"
 
 
 def next_color(client: MlflowClient, experiment_id: str) -> str:
-    """The color after that of the experiment's newest run; trials, which have none, do not count.
+    """The color after that of the experiment's newest run; trials do not count.
 
     Raises:
         Exception: whatever MLflow raises.
     """
     newest = client.search_runs(
         [experiment_id],
-        f"tags.`{PARENT_TAG}` IS NULL AND tags.`{COLOR_TAG}` IS NOT NULL",
+        f"tags.`{KEY_TAG}` IS NULL AND tags.`{COLOR_TAG}` IS NOT NULL",
         max_results=1,
         order_by=["attributes.start_time DESC"],
     )

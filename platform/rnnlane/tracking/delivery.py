@@ -12,7 +12,7 @@ from rnnlane.tracking.datasets import as_inputs
 from rnnlane.tracking.internals import AUTHOR_TAGS, PARENT_TAG
 from rnnlane.tracking.logged_model import log_model
 from rnnlane.tracking.outbox import Record
-from rnnlane.tracking.run_links import link_search
+from rnnlane.tracking.run_links import link_search, link_seed
 from rnnlane.tracking.uploads import check_arrived
 
 if TYPE_CHECKING:
@@ -124,6 +124,8 @@ class MlflowDestination:
             client.log_inputs(run_id, datasets=as_inputs(content["datasets"]))
         elif record.kind == "search":
             link_search(client, run_id, content["run_id"])
+        elif record.kind == "seed":
+            link_seed(client, run_id, content["run_id"], seed=content["seed"])
         elif record.kind == "artifacts":
             _log_artifacts(client, run_id, Path(content["folder"]), path=content["path"])
         elif record.kind == "model":

@@ -18,7 +18,16 @@ from filelock import FileLock, Timeout
 from rnnlane.errors import TrackingError, disk_error, disk_errors, is_disk_full
 
 RecordKind = Literal[
-    "create", "params", "metrics", "tags", "datasets", "search", "artifacts", "model", "finish"
+    "create",
+    "params",
+    "metrics",
+    "tags",
+    "datasets",
+    "search",
+    "seed",
+    "artifacts",
+    "model",
+    "finish",
 ]
 
 DATABASE_NAME = "outbox.db"

@@ -17,6 +17,7 @@ from rnnlane.tracking.client import experiment_id, one_line, open_client, store_
 from rnnlane.tracking.colors import next_color
 from rnnlane.tracking.datasets import DatasetInfo, as_contents
 from rnnlane.tracking.delivery import (
+    KEY_TAG,
     REASON_TAG,
     MlflowDestination,
     child_runs,
@@ -171,7 +172,9 @@ def terminate_run(
         if parent.info.status == "RUNNING" and log_folder is not None and log_folder.is_dir():
             _log_driver_log(client, run_id, log_folder)
         # The parent comes last, so that an interrupted call can be repeated.
-        for run in [*child_runs(client, parent), parent]:
+        # A child that is a run of its own, as that of a seed, has a life of its own.
+        trials = [run for run in child_runs(client, parent) if KEY_TAG in run.data.tags]
+        for run in [*trials, parent]:
             if run.info.status == "RUNNING":
                 client.set_tag(run.info.run_id, REASON_TAG, redact(reason))
                 client.set_terminated(run.info.run_id, status)
@@ -271,6 +274,10 @@ class MlflowTracker:
     def link_search(self, search_run_id: str) -> None:
         """Links the run and the search that found its experiment, if the store has that."""
         self._write("search", {"run_id": search_run_id})
+
+    def link_seed(self, seed: int, run_id: str) -> None:
+        """Adds a link to the run of one of its seeds to the run's description."""
+        self._write("seed", {"seed": seed, "run_id": run_id})
 
     def log_artifacts(self, folder: Path, artifact_path: str | None = None) -> None:
         """Logs the files of a folder.

@@ -1,4 +1,6 @@
-"""Links between a search and the runs of its winner's experiment, in their descriptions."""
+"""Links between runs that belong together, in their descriptions: a search and the runs of its
+winner's experiment; a run of several seeds and the run of each.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +47,16 @@ def link_search(client: MlflowClient, run_id: str, search_run_id: str) -> None:
     _add_note(client, run, f"Trained from the `best.yaml` of the search {_link(search)}.")
     _add_note(client, search, f"Its `best.yaml` was trained as {_link(run)}.")
     client.set_tag(search_run_id, BEST_RUN_TAG, run_id)
+
+
+def link_seed(client: MlflowClient, run_id: str, seed_run_id: str, *, seed: int) -> None:
+    """Adds a link to the run of a seed to the description of a run of several.
+
+    Raises:
+        Exception: whatever MLflow raises.
+    """
+    line = f"Seed {seed}: {_link(client.get_run(seed_run_id))}"
+    _add_note(client, client.get_run(run_id), line)
 
 
 def _add_note(client: MlflowClient, run: Run, line: str) -> None:

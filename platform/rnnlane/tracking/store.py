@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rnnlane.errors import ConfigError, RnnlaneError, TrackingError, redact
 from rnnlane.tracking.client import experiment_id, open_client, store_errors
@@ -30,7 +31,9 @@ NO_TRIALS = f"tags.`{PARENT_TAG}` IS NULL"
 # Every run of rnnlane has the first tag; searches, their trials and pretraining, which log no
 # classifier, the second.
 RUN_KEY_TAG, KIND_TAG = "rnnlane.run_key", "rnnlane.kind"
-# Of its prepared data, of the code that made it, and, of a baseline, what model it is.
+# Of a run of several seeds: which, and the run of the one that is best on val; of each: its seed.
+SEEDS_TAG, BEST_SEED_TAG, SEED_TAG = "rnnlane.seeds", "rnnlane.best_seed_run", "rnnlane.seed"
+# Of its prepared data, of the code that made it, and, of a baseline or an ensemble, what it is.
 DATA_TAG, CODE_TAG, MODEL_TAG = "rnnlane.data_fingerprint", "version.code", "rnnlane.model"
 HAS_MODEL = (
     f"attributes.status = 'FINISHED' AND tags.`{RUN_KEY_TAG}` IS NOT NULL "
@@ -49,7 +52,10 @@ BEST_EPOCH_TAG = "rnnlane.best_epoch"
 EPOCH_METRICS = ("train/accuracy", "val/accuracy", "throughput/rows_per_s")
 MIN_PREFIX_CHARS = 6
 _MAX_CANDIDATES = 200
+_MAX_NAMED = 10
 _REQUESTS_AT_ONCE = 8
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,13 @@ def _with_best(client: MlflowClient, run: RunSummary) -> RunSummary:
     return replace(run, best=best)
 
 
-def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummary:
+def find_run(
+    uri: str,
+    reference: str,
+    *,
+    with_model: bool = False,
+    of_seeds: Literal["best", "none"] = "best",
+) -> RunSummary:
     """The run that a reference names.
 
     Args:
@@ -173,6 +185,8 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
             model, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``: the run that trained it.
         with_model: accept only a run that has a model of rnnlane: a finished one that is no search,
             no trial and not another tool's. Of several runs with a name, the newest such run.
+        of_seeds: whether a run of several seeds, which has no model of its own, stands for the run
+            of the one that is best on val, which a warning says, or is refused as well.
 
     Raises:
         ConfigError: no run matches, or several, or the one that does has no model.
@@ -189,7 +203,7 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
         if reference.startswith(SCHEME):
             reference = run_of_address(client, reference)
         if reference == LATEST:
-            matches = _search(client, HAS_MODEL, limit=1)
+            matches = _search(client, f"{HAS_MODEL} AND {NO_TRIALS}", limit=1)
         else:
             matches = (
                 _by_id(client, reference)
@@ -199,9 +213,38 @@ def find_run(uri: str, reference: str, *, with_model: bool = False) -> RunSummar
         candidates = matches or _search(client, "", limit=_MAX_CANDIDATES)
     if len(matches) != 1:
         raise _no_single_run(uri, reference, several=bool(matches), candidates=candidates)
-    if with_model:
-        _check_has_model(uri, matches[0])
-    return matches[0]
+    [run] = matches
+    if not with_model:
+        return run
+    _check_has_model(uri, run)
+    if SEEDS_TAG not in run.tags:
+        return run
+    with store_errors(uri, f"cannot read the runs of the seeds of {run.run_id}"):
+        if of_seeds == "none":
+            raise _one_seed_wanted(client, uri, run)
+        best = _summary(client.get_run(run.tags[BEST_SEED_TAG]))
+    logger.warning(
+        "%s (%s) has the seeds %s: this is the model of seed %s, the best on val (run %s)",
+        run.name,
+        run.run_id[:8],
+        run.tags[SEEDS_TAG],
+        best.tags.get(SEED_TAG, "?"),
+        best.run_id[:8],
+    )
+    return best
+
+
+def _one_seed_wanted(client: MlflowClient, uri: str, run: RunSummary) -> ConfigError:
+    of_run = f"tags.`{PARENT_TAG}` = '{run.run_id}' AND {HAS_MODEL}"
+    found = _search(client, of_run, limit=_MAX_CANDIDATES, experiments=[run.experiment_id])
+    names = [f"{one.tags.get(SEED_TAG, '?')} is {one.run_id[:8]}" for one in reversed(found)]
+    more = f", and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ConfigError(
+        f"a run to compare must have one seed, but {run.name} ({run.run_id}) has the seeds "
+        f"{run.tags[SEEDS_TAG]}",
+        where=redact(uri),
+        remedy=f"compare the runs of the same seed; seed {', '.join(names[:_MAX_NAMED])}{more}",
+    )
 
 
 def find_pretrained(uri: str, reference: str) -> RunSummary:
@@ -410,7 +453,7 @@ def _no_single_run(
         )
     if reference == LATEST:
         return ConfigError(
-            "`latest` is the newest finished run of `rnnlane train` or `rnnlane baseline`, "
+            "`latest` is the newest finished run of `rnnlane train`, `baseline` or `ensemble`, "
             f"but {f'none of the {len(ids)} runs here is one' if ids else 'there is none'}",
             where=redact(uri),
             remedy="train one first, or name a run",

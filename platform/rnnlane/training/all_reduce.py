@@ -28,19 +28,19 @@ class StepGradient(NamedTuple):
     Attributes:
         whole: float32 [n]; the other attributes are views of it.
         body: of the parameters, in their order and shapes.
-        rows: float32 [U, E], of the active rows.
+        rows: float32 [U, E], of the active rows of each table.
         counters: float32 [K].
     """
 
     whole: Tensor
     body: list[Tensor]
-    rows: Tensor
+    rows: list[Tensor]
     counters: Tensor
 
     @property
     def parts(self) -> list[Tensor]:
         """All gradients."""
-        return [*self.body, self.rows]
+        return [*self.body, *self.rows]
 
 
 class GradientBuffer:
@@ -48,8 +48,8 @@ class GradientBuffer:
 
     Args:
         body: the parameters; the gradient of each has the same place in every step.
-        table: float32 [V, E], of which a step has a gradient of U rows.
-        max_rows: largest U.
+        tables: float32 [V, E] each, of which a step has a gradient of U rows.
+        max_rows: largest U of each.
         num_counters: K.
         alignment: entries; each part starts at a multiple of it.
 
@@ -60,9 +60,9 @@ class GradientBuffer:
     def __init__(
         self,
         body: Sequence[Tensor],
-        table: Tensor,
+        tables: Sequence[Tensor],
         *,
-        max_rows: int,
+        max_rows: Sequence[int],
         num_counters: int,
         alignment: int = 1,
     ):
@@ -71,22 +71,32 @@ class GradientBuffer:
             starts.append(start)
             ends.append(start + parameter.numel())
             start = -(-ends[-1] // alignment) * alignment
-        self._rows_start, self._columns = start, table.shape[1]
-        self._num_counters = num_counters
-        size = start + max_rows * self._columns + num_counters
-        self._memory = torch.empty(size, device=table.device)
-        self._memory[:start].zero_()  # gaps are summed too
+        self._rows_start, self._columns = start, [table.shape[1] for table in tables]
+        self._num_counters, self._alignment = num_counters, alignment
+        size = start + sum(self._sizes(max_rows)) + num_counters
+        self._memory = torch.zeros(size, device=tables[0].device)  # gaps are summed too
         self.body = [
             self._memory[first:end].view(parameter.shape)
             for first, end, parameter in zip(starts, ends, body, strict=True)
         ]
 
-    def of(self, num_rows: int) -> StepGradient:
-        """The gradient of a step with so many active rows."""
-        start, size = self._rows_start, num_rows * self._columns
-        whole = self._memory[: start + size + self._num_counters]
-        _, rows, counters = torch.split(whole, [start, size, self._num_counters])
-        return StepGradient(whole, self.body, rows.view(num_rows, self._columns), counters)
+    def of(self, *num_rows: int) -> StepGradient:
+        """The gradient of a step with so many active rows of each table."""
+        start, sizes = self._rows_start, self._sizes(num_rows)
+        whole = self._memory[: start + sum(sizes) + self._num_counters]
+        _, *parts, counters = torch.split(whole, [start, *sizes, self._num_counters])
+        rows = [
+            part[: number * columns].view(number, columns)
+            for part, number, columns in zip(parts, num_rows, self._columns, strict=True)
+        ]
+        return StepGradient(whole, self.body, rows, counters)
+
+    def _sizes(self, num_rows: Sequence[int]) -> list[int]:
+        """Entries of each table's rows, and of the gap before the next table's."""
+        *inner, last = (
+            number * columns for number, columns in zip(num_rows, self._columns, strict=True)
+        )
+        return [*(-(-size // self._alignment) * self._alignment for size in inner), last]
 
 
 def sum_in_order(shards: Mapping[int, Tensor], *, num_shards: int, group: WorkerGroup) -> Tensor:

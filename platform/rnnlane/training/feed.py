@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.plan import plan, share
 from rnnlane.training.active_rows import ActiveRowIndex
 from rnnlane.training.ahead import made_ahead
@@ -83,10 +84,11 @@ class TrainFeed:
         vocabulary_size: V.
         group: the workers.
         class_weights: float32 [C], by label.
+        hasher: finds the n-grams of a model that has some.
         shape_rule: default: few shapes on a device, the smallest on a CPU.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run has, and nothing else has together
         self,
         split: EncodedSplit,
         config: TrainingConfig,
@@ -95,6 +97,7 @@ class TrainFeed:
         vocabulary_size: int,
         group: WorkerGroup,
         class_weights: npt.NDArray[np.float32] | None = None,
+        hasher: NgramHasher | None = None,
         shape_rule: ShapeRule | None = None,
     ):
         self._split = split
@@ -107,6 +110,8 @@ class TrainFeed:
         self._rule = shape_rule or default
         self._uses_gpu = group.device.type == "cuda"
         self._index = ActiveRowIndex(vocabulary_size)
+        self._hasher = hasher
+        self._buckets = ActiveRowIndex(0 if hasher is None else 2**hasher.config.bits)
 
     @property
     def num_rows(self) -> int:
@@ -142,8 +147,9 @@ class TrainFeed:
     ) -> StepBatch:
         # Without shards of their own, gradients are summed worker by worker.
         num_shards = self._config.reduction_shards or self._group.world_size
-        batch = _GlobalBatch(self._split, rows)
+        batch = _GlobalBatch(self._split, rows, self._hasher)
         ids = self._index.find(batch.tokens)
+        buckets = ids[:0] if batch.ngrams is None else self._buckets.find(batch.ngrams)
         loss_weight = self._loss_weight(batch.labels)
         shards = []
         for number in self._group.own_shards(num_shards):
@@ -151,9 +157,12 @@ class TrainFeed:
             # Longest first: another order would be another order of sums, so other last bits.
             own = own[np.argsort(-batch.lengths[own], kind="stable")]
             shape = self._shape(batch, own, num_ids=len(ids), num_shards=num_shards)
+            shape = self._with_ngrams(shape, batch, own, num_buckets=len(buckets))
             packed = torch.empty(shape.num_entries, dtype=torch.int64, pin_memory=self._uses_gpu)
             inputs = shape.views(packed)
             self._fill(inputs, batch, own, ids)
+            if batch.ngrams is not None:
+                self._fill_ngrams(inputs, batch.ngrams[own], buckets)
             inputs.describe(loss_weight=loss_weight, num_tokens=int(batch.lengths[own].sum()))
             shards.append(Shard(number, shape, packed, inputs, entropy=(*entropy, number)))
         return StepBatch(
@@ -174,6 +183,30 @@ class TrainFeed:
             num_rows = -(-len(batch.lengths) // num_shards)
             longest = int(batch.lengths[own[0]]) if len(own) else 1
         return Shape(num_rows, round_up(longest, rule.width_step), rule.num_ids(num_ids))
+
+    def _with_ngrams(
+        self, shape: Shape, batch: _GlobalBatch, own: npt.NDArray[np.int64], *, num_buckets: int
+    ) -> Shape:
+        if batch.ngrams is None or self._hasher is None:
+            return shape
+        if self._rule.is_uniform:
+            # The most that so many positions can have: no more shapes than there are widths.
+            most = shape.width * self._hasher.config.max_words
+        else:
+            most = max(1, int(np.count_nonzero(batch.ngrams[own], axis=1).max(initial=0)))
+        return shape._replace(num_ngrams=most, num_buckets=self._rule.num_ids(num_buckets))
+
+    def _fill_ngrams(
+        self, inputs: Inputs, ngrams: npt.NDArray[np.int64], buckets: npt.NDArray[np.int64]
+    ) -> None:
+        """Writes the n-grams of some rows; padding rows have none."""
+        inputs.buckets.numpy()[: len(buckets)] = buckets
+        inputs.buckets.numpy()[len(buckets) :] = 0
+        places = inputs.ngrams.numpy()
+        width = min(ngrams.shape[1], places.shape[1])
+        places[: len(ngrams), :width] = self._buckets.positions(ngrams[:, :width])
+        places[: len(ngrams), width:] = 0
+        places[len(ngrams) :] = 0
 
     def _fill(
         self,
@@ -213,9 +246,14 @@ class _GlobalBatch:
         labels: int64 [R].
         lengths: int64 [R].
         tokens: int64 [R, longest], padded with 0.
+        ngrams: int64 [R, most], the distinct buckets of each row, padded with 0; None without a
+            hasher.
     """
 
-    def __init__(self, split: EncodedSplit, rows: npt.NDArray[np.int64]):
+    def __init__(
+        self, split: EncodedSplit, rows: npt.NDArray[np.int64], hasher: NgramHasher | None
+    ):
+        self.ngrams = None if hasher is None else hasher.padded(split.take(rows))
         starts = split.offsets[rows]
         self.labels = split.labels[rows]
         self.lengths = split.offsets[rows + 1] - starts

@@ -23,11 +23,15 @@ class Shape(NamedTuple):
         num_rows: B, padding rows included.
         width: W, positions of a row.
         num_ids: U, active rows of the embedding table, padding included.
+        num_ngrams: G, n-grams of a row; 0 without ``model.ngrams``.
+        num_buckets: N, active buckets of n-grams, padding included; 0 without.
     """
 
     num_rows: int
     width: int
     num_ids: int
+    num_ngrams: int = 0
+    num_buckets: int = 0
 
     @property
     def num_entries(self) -> int:
@@ -38,7 +42,8 @@ class Shape(NamedTuple):
         floats = -(-self.num_rows // 2)
         positions = self.num_rows * self.width
         entries = (self.num_ids, positions, self.num_rows, self.num_rows, floats, floats)
-        return [_NUM_SETTINGS // 2, *entries]
+        ngrams = (self.num_buckets, self.num_rows * self.num_ngrams)
+        return [_NUM_SETTINGS // 2, *entries, *ngrams]
 
     def views(self, packed: Tensor) -> Inputs:
         """The inputs that an array holds.
@@ -46,8 +51,8 @@ class Shape(NamedTuple):
         Args:
             packed: int64 [num_entries], on any device; what is written to the views is in it.
         """
-        settings, ids, positions, lengths, labels, *floats = torch.split_with_sizes(
-            packed, self._sizes()
+        settings, ids, positions, lengths, labels, *floats, buckets, ngrams = (
+            torch.split_with_sizes(packed, self._sizes())
         )
         weights, loss_weights = (part.view(torch.float32)[: self.num_rows] for part in floats)
         return Inputs(
@@ -58,6 +63,8 @@ class Shape(NamedTuple):
             labels=labels,
             weights=weights,
             loss_weights=loss_weights,
+            buckets=buckets,
+            ngrams=ngrams.view(self.num_rows, self.num_ngrams),
         )
 
 
@@ -74,6 +81,8 @@ class Inputs(NamedTuple):
         labels: int64 [B].
         weights: float32 [B], 1 for a real row and 0 for a padding row.
         loss_weights: float32 [B], the same times the weight of the row's class.
+        buckets: int64 [N], the sorted distinct n-gram buckets of the global batch, as ``ids``.
+        ngrams: int64 [B, G], for each n-gram of a row its place among the buckets; padding is 0.
     """
 
     settings: Tensor
@@ -83,6 +92,8 @@ class Inputs(NamedTuple):
     labels: Tensor
     weights: Tensor
     loss_weights: Tensor
+    buckets: Tensor
+    ngrams: Tensor
 
     @property
     def loss_weight(self) -> Tensor:

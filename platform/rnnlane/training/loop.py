@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 
 from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.config.model import ModelConfig
 from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.from_language_model import apply_pretrained
 from rnnlane.models.gpu_speed import slow_on_gpus
@@ -36,6 +38,7 @@ from rnnlane.training.group import WorkerGroup
 from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.metrics import Scores, confusion, score, score_and_keep, summarize
 from rnnlane.training.monitor import EpochMonitor
+from rnnlane.training.ngram_start import start_as_naive_bayes_
 from rnnlane.training.precision import served_precision, training_precision
 from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
 from rnnlane.training.state import TrainState
@@ -57,6 +60,7 @@ class TrainingData:
         vectors: pretrained vectors float32 [V, E] and which tokens have one: bool [V].
         class_names: by label; without them classes cannot have weights.
         row_keys: of val and test, uint64 [N] each; without them no predictions are kept.
+        word_keys: uint32 [V], see :attr:`Vocabulary.word_keys`; for models with n-grams.
         start: weights of a language model that a classifier starts from.
         token_counts: occurrences of each token id in what is learned from; for a language model.
     """
@@ -67,8 +71,16 @@ class TrainingData:
     vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]] | None = None
     class_names: tuple[str, ...] = ()
     row_keys: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
+    word_keys: npt.NDArray[np.uint32] | None = None
     start: Mapping[str, Tensor] | None = None
     token_counts: tuple[int, ...] = ()
+
+    def hasher(self, config: ModelConfig) -> NgramHasher | None:
+        """Finds the n-grams that a model reads; None for one that reads none."""
+        if config.ngrams is None:
+            return None
+        assert self.word_keys is not None
+        return NgramHasher(config.ngrams, self.word_keys)
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,7 @@ class Outcome:
     refit: list[dict[str, float]] = field(default_factory=list)
 
 
-class Work(Protocol):
+class TrainingLoop(Protocol):
     """A training loop: of a classifier, or of a language model."""
 
     def __call__(
@@ -143,7 +155,8 @@ def run_training(
     for note in slow_on_gpus(config) if group.device.type == "cuda" else ():
         events.note(note)
     with cpu_settings(group), training_precision(training):
-        model = _initial_model(config, data, group)
+        hasher = data.hasher(config.model)
+        model = _initial_model(config, data, group, rows="train" if start is None else None)
         trainee = _Trainee(model, training, group=group, events=events)
         if start is not None:
             state, best = trainee.load(start)
@@ -154,7 +167,7 @@ def run_training(
             trainee.train_on(feed, num_epochs=training.epochs)
             while not is_over(training, state.history):
                 record, asked = trainee.train_epoch(state, best)
-                state.end_epoch(record | _validate(trainee.served, data, group))
+                state.end_epoch(record | _validate(trainee.served, data, group, hasher))
                 if best_epoch(training.metric, state.history) == len(state.history) - 1:
                     best = copied_weights(trainee.served)
                 if asked or is_over(training, state.history):
@@ -170,7 +183,7 @@ def run_training(
             )
             if not state.is_refit:
                 state.begin_refit()
-                model = _initial_model(config, data, group)
+                model = _initial_model(config, data, group, rows=TRAIN_AND_VAL)
                 trainee = _Trainee(model, training, group=group, events=events)
             feed = _train_feed(config, data, TRAIN_AND_VAL, group)
             trainee.train_on(feed, num_epochs=num_epochs)
@@ -304,8 +317,14 @@ def cpu_settings(group: WorkerGroup) -> Iterator[None]:
 
 
 def _initial_model(
-    config: ExperimentConfig, data: TrainingData, group: WorkerGroup
+    config: ExperimentConfig, data: TrainingData, group: WorkerGroup, *, rows: str | None
 ) -> RecurrentClassifier:
+    """A model before its first step.
+
+    Args:
+        config, data, group: see :func:`run_training`.
+        rows: the split that it will be trained on; None if a checkpoint is loaded into it.
+    """
     model = build_model(
         config.model,
         vocabulary_size=data.vocabulary_size,
@@ -316,6 +335,9 @@ def _initial_model(
         apply_vectors(model, *data.vectors)
     if data.start is not None:
         apply_pretrained(model, data.start)
+    hasher = data.hasher(config.model)
+    if model.ngrams is not None and hasher is not None and rows is not None:
+        start_as_naive_bayes_(model.ngrams, data.splits[rows], hasher)
     model = model.to(group.device)
     for tensor in model.state_dict().values():
         # CPUs of different kinds need not generate the same numbers from the same seed.
@@ -334,16 +356,17 @@ def _train_feed(
         vocabulary_size=data.vocabulary_size,
         group=group,
         class_weights=class_weights(config.training.class_weights, rows.labels, names),
+        hasher=data.hasher(config.model),
     )
 
 
 def _validate(
-    model: RecurrentClassifier, data: TrainingData, group: WorkerGroup
+    model: RecurrentClassifier, data: TrainingData, group: WorkerGroup, hasher: NgramHasher | None
 ) -> dict[str, float]:
     """Metrics of the validation split, and the seconds that they took."""
     started = time.perf_counter()
     with _served(model):
-        scores = score(model, data.splits["val"], group=group)
+        scores = score(model, data.splits["val"], group=group, hasher=hasher)
     summary = summarize(scores, num_classes=data.num_classes)
     metrics = {f"val/{key}": value for key, value in summary.items()}
     return {**metrics, "time/validation_s": time.perf_counter() - started}
@@ -380,7 +403,7 @@ def _tested_outcome(
     if "test" in data.splits:
         for split, weights in (("val", best), ("test", final)):
             model.load_state_dict(weights)
-            scores, kept = _final_scores(model, data, split, group)
+            scores, kept = _final_scores(model, data, split, group, data.hasher(config.model))
             confusions[split] = confusion(scores, num_classes=num_classes)
             if kept is not None:
                 predictions[split] = kept
@@ -400,10 +423,21 @@ def _tested_outcome(
 
 
 def _final_scores(
-    model: RecurrentClassifier, data: TrainingData, split: str, group: WorkerGroup
+    model: RecurrentClassifier,
+    data: TrainingData,
+    split: str,
+    group: WorkerGroup,
+    hasher: NgramHasher | None,
 ) -> tuple[Scores, Predictions | None]:
     rows, keys = data.splits[split], data.row_keys.get(split)
     with _served(model):
         if keys is None:
-            return score(model, rows, group=group), None
-        return score_and_keep(model, rows, row_keys=keys, class_names=data.class_names, group=group)
+            return score(model, rows, group=group, hasher=hasher), None
+        return score_and_keep(
+            model,
+            rows,
+            row_keys=keys,
+            class_names=data.class_names,
+            group=group,
+            hasher=hasher,
+        )

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.tensors import BatchMaker, send
 from rnnlane.records.predictions import Predictions, kept_rows
 from rnnlane.training.group import WorkerGroup
@@ -27,7 +28,7 @@ TOKENS_PER_BATCH = 16_384
 TOKENS_PER_BATCH_ON_GPUS = 131_072
 
 
-LogitsOf = Callable[[Tensor, Tensor], Tensor]
+LogitsOf = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,18 @@ def score_and_keep(
     row_keys: npt.NDArray[np.uint64],
     class_names: tuple[str, ...],
     group: WorkerGroup,
+    hasher: NgramHasher | None = None,
 ) -> tuple[Scores, Predictions]:
     """As :func:`score`, with the predictions that a run keeps; both are of the same pass.
 
     Args:
-        logits_of, split, group: see :func:`score`.
+        logits_of, split, group, hasher: see :func:`score`.
         row_keys: uint64 [N].
         class_names: by label.
     """
     kept = kept_rows(row_keys, num_classes=len(class_names))
-    scores = score(logits_of, split, group=group, kept=kept, num_classes=len(class_names))
+    num_classes = len(class_names)
+    scores = score(logits_of, split, group=group, hasher=hasher, kept=kept, num_classes=num_classes)
     assert scores.probabilities is not None
     return scores, Predictions(
         row_keys=row_keys[kept],
@@ -98,6 +101,7 @@ def score(
     split: EncodedSplit,
     *,
     group: WorkerGroup,
+    hasher: NgramHasher | None = None,
     temperature: float = 1.0,
     kept: npt.NDArray[np.int64] | None = None,
     num_classes: int = 0,
@@ -105,9 +109,10 @@ def score(
     """Scores a split on all workers; every worker must call it and gets the same result.
 
     Args:
-        logits_of: token_ids [B, T] and lengths [B] -> logits [B, C].
+        logits_of: ``Batch.inputs`` -> logits [B, C].
         split: the rows, the same on every worker.
         group: the workers that take the batches in turn.
+        hasher: finds the n-grams for a model that reads them.
         kept: int64 [M], rows whose probabilities are wanted; None for none.
         num_classes: C, if there are any.
         temperature: divides the logits of losses and of ``last_class``; the predicted classes and
@@ -119,12 +124,12 @@ def score(
         slots = np.full(len(split), -1, dtype=np.int64)
         slots[kept] = np.arange(len(kept))
     scores = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
-    make_batch = BatchMaker(split, group.device)
+    make_batch = BatchMaker(split, group.device, hasher=hasher)
     for index, rows in enumerate(length_batches(split.lengths, device=group.device)):
         if index % group.world_size != group.rank:
             continue
         batch = make_batch(rows)
-        logits = logits_of(batch.token_ids, batch.lengths).float()
+        logits = logits_of(*batch.inputs).float()
         scaled = logits / temperature
         losses = functional.cross_entropy(scaled, batch.labels, reduction="none")
         positions = send(torch.from_numpy(rows.copy()), group.device)
@@ -140,6 +145,20 @@ def score(
     per_row, predicted, last_class = group.sum_(scores).cpu().numpy()
     summed = None if table is None else group.sum_(table).cpu().numpy()
     return Scores(split.labels, predicted.astype(np.int64), per_row, last_class, summed)
+
+
+def scores_of(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> Scores:
+    """The scores of rows whose probabilities [N, C] are known."""
+    smallest = np.finfo(np.float32).tiny
+    of_truth = np.maximum(
+        probabilities[np.arange(len(labels)), labels].astype(np.float64), smallest
+    )
+    return Scores(
+        labels=labels,
+        predicted=probabilities.argmax(axis=1).astype(np.int64),
+        losses=-np.log(of_truth),
+        last_class=probabilities[:, -1].astype(np.float64),
+    )
 
 
 def summarize(scores: Scores, *, num_classes: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ the same addresses in all steps of one shape, so that it can be captured as CUDA
 
 from __future__ import annotations
 
+import contextlib
 import math
 from functools import partial
 from typing import Any, NamedTuple
@@ -98,9 +99,13 @@ class Stepper:
         self._norm_type = norm_order(config.clip)
         self._num_shards = config.reduction_shards
         self._label_smoothing = config.label_smoothing
+        self._has_dropout = model.has_dropout
         self._autocast = uses_bfloat16(config, group.device)
         self._body = [parameter for parameter in model.body.parameters() if parameter.requires_grad]
-        self._table = model.embedding.weight
+        self._channel = model.ngrams
+        self._tables = [model.embedding.weight]
+        if model.ngrams is not None:
+            self._tables.append(model.ngrams.weight)
         self._is_static = group.device.type != "cpu" if is_static is None else is_static
         self._graphs = graphs or Graphs(None, RunEvents())
         self._programs: dict[Shape, _Program] = {}
@@ -108,8 +113,8 @@ class Stepper:
         self._generator = _generator(group.device)
         self._gradients = GradientBuffer(
             self._body,
-            self._table,
-            max_rows=FEW.num_ids(len(self._table)),
+            self._tables,
+            max_rows=[FEW.num_ids(len(table)) for table in self._tables],
             num_counters=NUM_COUNTERS,
             alignment=ALIGNMENT_ON_DEVICES if self._is_static else 1,
         )
@@ -117,7 +122,8 @@ class Stepper:
             parameter.grad = gradient
         # The optimizer gets a dense gradient on purpose: a lazy rule would not decay the moments of
         # inactive rows, which is another optimizer.
-        self._table.grad = torch.zeros_like(self._table)
+        for table in self._tables:
+            table.grad = torch.zeros_like(table)
         self._result = torch.zeros(NUM_COUNTERS + 2, device=group.device)
 
     def __call__(
@@ -142,7 +148,7 @@ class Stepper:
                 save=save and self._group.is_first,
             )
             program = self._program(shard, rate)
-            if self._model.body.has_dropout:
+            if self._has_dropout:
                 self._generator.manual_seed(shard.dropout_seed)
             program.forward_backward()
             if self._num_shards is not None:
@@ -169,7 +175,7 @@ class Stepper:
     def _program(self, shard: Shard, rate: float) -> _Program:
         """The step of the shard's shape, with the shard where it reads."""
         if not self._is_static:
-            gradient = self._gradients.of(shard.shape.num_ids)
+            gradient = self._gradient_of(shard.shape)
             halves = self._halves(shard.inputs, gradient, rate)
             return _Program(shard.packed, gradient, *halves)
         if (conditions := self._conditions()) != self._captured_for:
@@ -185,7 +191,7 @@ class Stepper:
     def _static_program(self, shard: Shard) -> _Program:
         packed = shard.packed.to(self._group.device, copy=True, non_blocking=True)
         inputs = shard.shape.views(packed)
-        gradient = self._gradients.of(shard.shape.num_ids)
+        gradient = self._gradient_of(shard.shape)
         forward_backward, update = self._halves(inputs, gradient, inputs.rate)
 
         def warm_up() -> None:
@@ -194,13 +200,17 @@ class Stepper:
                 part.fill_(math.nan)  # so that nothing is updated
             update()
 
-        rows, width, ids = shard.shape
+        rows, width, ids = shard.shape[:3]
         halves = self._graphs.captured(
             [forward_backward, update],
             warm_up=warm_up,
             name=f"a step of {rows} rows, {width} positions and {ids} words",
         )
         return _Program(packed, gradient, *halves)
+
+    def _gradient_of(self, shape: Shape) -> StepGradient:
+        numbers = (shape.num_ids, shape.num_buckets)
+        return self._gradients.of(*numbers[: len(self._tables)])
 
     def _halves(
         self, inputs: Inputs, gradient: StepGradient, rate: float | Tensor
@@ -212,22 +222,26 @@ class Stepper:
 
     def _conditions(self) -> tuple[bool, list[int]]:
         """On what graphs depend: none may have failed, and weights must be where they were."""
-        addresses = [parameter.data_ptr() for parameter in (*self._body, self._table)]
+        addresses = [parameter.data_ptr() for parameter in (*self._body, *self._tables)]
         return self._graphs.has_failed, addresses
 
     def _forward_backward(self, inputs: Inputs, gradient: StepGradient) -> None:
         """Writes the shard's part of the gradient, and of the counters; changes nothing else."""
-        rows = active_rows.gather(self._table, inputs.ids)  # [U, E]
-        embedded = active_rows.embed(rows, inputs.positions)  # [B, W, E]
+        rows = [active_rows.gather(self._tables[0], inputs.ids)]  # [U, E]
+        embedded = active_rows.embed(rows[0], inputs.positions)  # [B, W, E]
         device_type = self._group.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self._autocast):
             logits = self._model.body(embedded, inputs.lengths)  # [B, C]
+        if self._channel is not None:
+            rows.append(active_rows.gather(self._channel.weight, inputs.buckets))  # [N, C]
+            ratios = self._channel.ratio.index_select(0, inputs.buckets)
+            logits = logits.float() + self._channel.logits(ratios * rows[1], inputs.ngrams)
         losses = functional.cross_entropy(  # [B]
             logits.float(), inputs.labels, reduction="none", label_smoothing=self._label_smoothing
         )
         # Divided by the weight of the global batch: summed over all shards, it is their mean loss.
         loss = (losses * inputs.loss_weights).sum() / inputs.loss_weight
-        found = torch.autograd.grad(loss, [*self._body, rows], materialize_grads=True)
+        found = torch.autograd.grad(loss, [*self._body, *rows], materialize_grads=True)
         with torch.no_grad():
             torch._foreach_copy_(gradient.parts, found)
             correct = ((logits.argmax(dim=1) == inputs.labels) * inputs.weights).sum()
@@ -250,7 +264,12 @@ class Stepper:
         # torch.amp.GradScaler's way to skip a step without asking the device: the fused kernels
         # read this tensor, and where it is 1 they change neither weights nor moments.
         self._optimizer.found_inf = skipped  # type: ignore[attr-defined]
-        with active_rows.scattered(gradient.rows, self._table, inputs.ids):
+        with contextlib.ExitStack() as stack:
+            # Without the channel there is one table, and its ids.
+            for found, table, ids in zip(
+                gradient.rows, self._tables, (inputs.ids, inputs.buckets), strict=False
+            ):
+                stack.enter_context(active_rows.scattered(found, table, ids))
             self._optimizer.step()
         if self._average is not None:
             self._average.update_(skipped)

@@ -9,7 +9,7 @@ from rnnlane.cli.main import app
 @pytest.fixture(autouse=True)
 def _no_warm_up(monkeypatch):
     """No store is opened, and no thread outlives its test."""
-    for verb in ("baseline", "train", "tune"):
+    for verb in ("baseline", "ensemble", "train", "tune"):
         monkeypatch.setattr(f"rnnlane.cli.{verb}.open_store_and_import", lambda *_, **__: None)
 
 

@@ -53,6 +53,13 @@ def test_a_search_shows_the_value_of_its_best_trial(call, replaced):
     assert row.split()[-2:] == ["4", "0.7083"]
 
 
+def test_several_seeds_are_one_line_with_mean_and_spread(call, replaced):
+    metrics = {"best/val/accuracy": 0.75, "best/val/accuracy_std": 0.01, "test/accuracy": 0.7}
+    replaced(TARGET, ([replace(RUN, metrics=metrics, tags={"rnnlane.seeds": "0, 1, 2"})], 0))
+    (row,) = [line for line in call("runs").stdout.splitlines() if "01234567" in line]
+    assert row.split()[-6:] == ["3", "seeds", "0.7500", "±", "0.0100", "0.7000"]
+
+
 def test_a_run_of_today_shows_its_time_and_an_older_one_its_day(call, replaced):
     replaced(TARGET, ([replace(RUN, started_at=time.time()), RUN], 0))
     rows = [line for line in call("runs").stdout.splitlines() if "01234567" in line]

@@ -89,7 +89,7 @@ def test_a_search_says_how_far_it_is():
 
 def test_repeats_of_finalists_say_which_trial_they_are_of():
     repeats = "1/4 repeats of the best trials (trial 0 with seed 3)"
-    found = search(trial(0, seed_values=(0.5, 0.6)), repeats=repeats)
+    found = search(trial(0, seed_values=(0.5, 0.6)), afterwards=repeats)
     assert search_line(found) == f"{repeats}, best 0.5500 (trial 0)"
 
 

@@ -142,6 +142,7 @@ def test_the_end_of_tune(screen, call, replaced, experiment):
         best=best,
         clip={"max_norm": None, "clipped_fraction": 0.0},
         best_config="winner.yaml",
+        ablation=None,
         run_url="http://mlflow.example.org:5000/#/experiments/1/runs/" + RUN_ID,
         runs_url="http://mlflow.example.org:5000/#/experiments/1/runs",
     )
@@ -190,7 +191,7 @@ def test_evaluate(screen, call, replaced, name):
 def test_trials_of_a_search_and_its_repeats(screen, width):
     for found in (
         search(),
-        search(repeats="1/4 repeats of the best trials (trial 12 with seed 3)"),
+        search(afterwards="1/4 repeats of the best trials (trial 12 with seed 3)"),
     ):
         bars = BarEvents(verbose=False)
         bars.trial(found)

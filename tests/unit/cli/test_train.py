@@ -3,6 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from support.results import seeds_result
+
 METRICS = {
     f"{split}/{metric}": 0.5
     for split in ("train", "val", "test")
@@ -94,3 +96,15 @@ def test_the_report_is_named_and_a_verdict_replaces_the_sample(call, replaced, e
     assert "runs/x/results/report.html" in printed
     assert verdict in " ".join(printed.split())
     assert "75.0%" not in printed.split("test by class")[0]
+
+
+def test_of_several_seeds_a_person_sees_mean_and_spread_and_each_seed(call, replaced, experiment):
+    result = seeds_result()
+    replaced("rnnlane.cli.train.train_experiment", result)
+    printed = call("train", experiment).stdout
+    for text in ("of 2 seeds", "0.7500 ± 0.3536", "seed 5 (by val/accuracy)", "note: be careful"):
+        assert text in printed
+    assert "rnnlane predict --run 01234567" in printed
+    (row,) = [line for line in printed.splitlines() if "44444444" in line]
+    assert row.split() == ["4", "44444444", "2", "of", "3", "0.5000", "0.9000"]
+    assert json.loads(call("train", experiment, "--json").stdout) == result.as_dict()

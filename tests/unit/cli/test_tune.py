@@ -20,6 +20,7 @@ def result(folder, **changes):
         "best": {"number": 3, "value": 0.9, "params": {"model.hidden_size": 32}},
         "clip": {"max_norm": None, "clipped_fraction": 0.0},
         "best_config": str(best),
+        "ablation": None,
         **changes,
     }
     return SimpleNamespace(**values)
@@ -33,6 +34,19 @@ def test_the_winner_is_shown_and_copied(call, replaced, experiment, tmp_path):
     assert (tmp_path / "best.yaml").read_text() == "name: winner\n"
     assert f"rnnlane train {tmp_path}/best.yaml" in "".join(printed.split("\n"))
     assert "winner.yaml" not in printed
+
+
+def test_the_ablation_is_a_table(call, replaced, experiment, tmp_path):
+    winner = {"label": "winner", "values": [0.8, 0.9], "mean": 0.85, "reasons": []}
+    other = {**winner, "label": "num_layers=1", "values": [0.8, None], "reasons": ["it is cut"]}
+    other |= {"difference": None, "low": None, "high": None, "verdict": "not measured"}
+    found = {"winner": winner, "settings": [other], "skipped": {}, "recommended": "winner"}
+    replaced("rnnlane.cli.tune.tune_experiment", result(tmp_path, ablation=found))
+    printed = call("tune", experiment).stdout
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    assert "recommended winner" in lines
+    assert "winner 0.8500 – – 2 of 2 the reference, recommended" in lines
+    assert "num_layers=1 0.8500 – – 1 of 2 not measured (it is cut)" in lines
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_search(

@@ -37,17 +37,32 @@ def test_each_identity_depends_on_what_it_computes_only(setting, of_run, of_base
 
 def test_a_newer_key_changes_no_identity_unless_it_is_set():
     config = tiny_experiment(
-        SPACE, "training.label_smoothing=0", "training.ema=null", "training.refit=false"
+        SPACE,
+        "training.label_smoothing=0",
+        "training.ema=null",
+        "training.refit=false",
+        "model.ngrams=null",
     )
     # As they were before there were these keys.
     assert config_fingerprint(config) == "bc406e11bc19e1b0"
     assert baseline_fingerprint(config) == "a12b22d64f0d6129"
     assert search_fingerprint(config) == "1233467899885d52"
-    for setting in ("label_smoothing=0.1", "ema=0.9", "refit=true"):
-        other = tiny_experiment(SPACE, f"training.{setting}")
+    for setting in (
+        "training.label_smoothing=0.1",
+        "training.ema=0.9",
+        "training.refit=true",
+        "model.ngrams.bits=20",
+    ):
+        other = tiny_experiment(SPACE, setting)
         assert config_fingerprint(other) != config_fingerprint(config)
         assert search_fingerprint(other) != search_fingerprint(config)
         assert baseline_fingerprint(other) == baseline_fingerprint(config)
+
+
+def test_a_group_is_of_every_identity():
+    config, other = tiny_experiment(SPACE), tiny_experiment(SPACE, "data.columns.group=g")
+    for identity in (config_fingerprint, baseline_fingerprint, search_fingerprint):
+        assert identity(other) != identity(config)
 
 
 @pytest.mark.parametrize(

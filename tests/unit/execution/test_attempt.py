@@ -20,7 +20,7 @@ def test_there_is_nothing_to_continue_without_a_record_of_the_same_experiment_an
 
 
 @pytest.mark.parametrize(
-    ("code", "num_trials", "continues"),
+    ("code", "asked", "continues"),
     [
         (code_version(), 2, True),
         ("0123abcd", 2, False),
@@ -28,13 +28,16 @@ def test_there_is_nothing_to_continue_without_a_record_of_the_same_experiment_an
     ],
     ids=["same code", "finished by other code", "more trials asked for"],
 )
-def test_a_finished_search_is_continued_unless_other_code_has_finished_it(
-    code, num_trials, continues
-):
+def test_a_finished_search_is_continued_unless_other_code_has_finished_it(code, asked, continues):
     RunRecord.create("tiny", **IDENTITY).update(
         state="finished", result={"num_trials": 2}, code_version=code
     )
-    found = run_to_continue(IDENTITY, kind="search", events=RunEvents(), num_trials=num_trials)
+    found = run_to_continue(
+        IDENTITY,
+        kind="search",
+        events=RunEvents(),
+        has_all=lambda result: result["num_trials"] >= asked,
+    )
     assert (found is not None) == continues
 
 

@@ -228,6 +228,26 @@ def test_a_second_interrupt_while_the_first_is_logged_leaves_no_run_running(stor
     assert (only_record().state, store.status) == ("killed", {"run0": "KILLED"})
 
 
+def test_the_runs_of_seeds_end_before_the_whole_as_they_do_where_their_driver_lives(
+    store, notes, monkeypatch
+):
+    whole = RunRecord.create("x", **IDENTITY)
+    of_seed = RunRecord.create("x-seed-0", **IDENTITY, parent=whole.key)
+    store.in_finish = Killed()
+    for record in (whole, of_seed):
+        with pytest.raises(Killed):
+            run(store, notes, record, conclude)
+    ended, terminate = [], store.terminate
+
+    def remembered(uri, run_id, status, **options):
+        ended.append(run_id)
+        terminate(uri, run_id, status, **options)
+
+    monkeypatch.setattr(lifecycle, "terminate_run", remembered)
+    close_abandoned_runs(store.uri)
+    assert ended == [of_seed.reread().run_id, whole.reread().run_id] == ["run1", "run0"]
+
+
 def test_an_error_whose_end_was_not_logged_is_a_failure_later(store, notes):
     store.in_finish = Killed()
     with pytest.raises(Killed):

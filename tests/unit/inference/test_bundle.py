@@ -3,15 +3,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from rnnlane.config.baseline import BaselineConfig
 from rnnlane.config.text import VocabularyConfig
+from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.errors import DataError
 from rnnlane.inference.bundle import load_bundle, save_bundle, set_temperature
 from rnnlane.inference.predictor import Predictor, encoded_split
 from rnnlane.models.linear import fit_tfidf
 from rnnlane.models.naive_bayes import fit_naive_bayes
+from support.bundle import write_bundle
 from support.tiny import tiny_experiment
 
 
@@ -50,6 +53,33 @@ def test_a_temperature_is_part_of_the_bundle_and_older_releases_refuse_it(bundle
     assert load_bundle(bundle).temperature == 2.5
     set_temperature(bundle, 1.0)
     assert described(bundle) == plain
+
+
+def test_without_ngrams_a_bundle_says_nothing_of_them_and_older_releases_read_it(bundle):
+    assert "ngrams" not in described(bundle)["model"]
+
+
+def test_a_bundle_with_ngrams_is_of_a_format_of_its_own_and_reads_words_it_has_no_id_for(tmp_path):
+    folder = write_bundle(tmp_path, overrides=("model.ngrams={bits: 10, max_words: 2}",))
+    assert described(folder)["format"] == 3
+    predictor = Predictor.load(folder)
+    texts = ["a fine film", "a new film", "a newer film", "film a fine"]
+    found = predictor.probabilities(texts)
+    assert len(np.unique(found, axis=0)) == 4
+    model, vocabulary = load_bundle(folder).model.eval(), predictor._vocabulary
+    rows = encoded_split(predictor.encoded(texts), np.zeros(4, dtype=np.int64))
+    hasher = NgramHasher(model.ngrams.config, vocabulary.word_keys)
+    ids = torch.from_numpy(rows.token_ids.reshape(4, 3).astype(np.int64))
+    body = model.body(model.embedding(ids), torch.full((4,), 3))
+    sums = [
+        model.ngrams.ratio[hasher(rows.take(np.array([row])))[0]].sum(dim=0) for row in range(4)
+    ]
+    expected = (body + torch.stack(sums)).softmax(dim=1).detach().numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    for temperature in (2.5, 1.0):
+        set_temperature(folder, temperature)
+        assert described(folder)["format"] == 3
+        assert load_bundle(folder).temperature == temperature
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, "nan", "hot", None])

@@ -1,16 +1,20 @@
 """Shares of tokens on models whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.inference.explain import token_shares
 from rnnlane.models.classifier import build_model
 from rnnlane.models.linear import TfidfClassifier, fit_tfidf
 from rnnlane.models.naive_bayes import fit_naive_bayes
-from support.runs import trained
-from support.tiny import VOCABULARY_SIZE, tiny_experiment, tiny_split
+from support.runs import ALONE, trained
+from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment, tiny_split
 
 
 class Unchanged(nn.Module):
@@ -33,21 +37,26 @@ def sum_of_tokens(pooling: str, scores: list[float]) -> nn.Module:
     return model.eval()
 
 
+def text_of(ids) -> EncodedSplit:
+    ids = np.asarray(ids, dtype=np.int32)
+    return EncodedSplit(ids, np.array([0, len(ids)]), np.array([0]))
+
+
 def test_the_shares_of_a_sum_are_its_terms():
     model = sum_of_tokens("mean", [0.0, -4.0, 2.0, 8.0])
-    shares, base, log_odds = token_shares(model, np.array([3, 1, 2, 2]), label=1)
+    shares, base, log_odds = token_shares(model, text_of([3, 1, 2, 2]), label=1)
     assert shares == pytest.approx([2.0, -1.0, 0.5, 0.5])
     assert (base, log_odds) == pytest.approx((0.5, 2.5))
-    halved, _, log_odds = token_shares(model, np.array([3, 1, 2, 2]), label=1, temperature=2.0)
+    halved, _, log_odds = token_shares(model, text_of([3, 1, 2, 2]), label=1, temperature=2.0)
     assert (halved.tolist(), log_odds) == (pytest.approx(shares / 2), pytest.approx(1.25))
-    against, *_ = token_shares(model, np.array([3, 1, 2, 2]), label=0)
+    against, *_ = token_shares(model, text_of([3, 1, 2, 2]), label=0)
     assert against == pytest.approx(-shares)
 
 
 def test_evidence_that_a_text_has_twice_counts_each_time():
     """Leaving out either of the two changes nothing, which would say that neither matters."""
     model = sum_of_tokens("max", [0.0, 1.0, 6.0])
-    shares, *_ = token_shares(model, np.array([2, 1, 2]), label=1)
+    shares, *_ = token_shares(model, text_of([2, 1, 2]), label=1)
     assert shares == pytest.approx([3.0, 0.0, 3.0])
 
 
@@ -62,7 +71,7 @@ def test_a_trained_network_is_explained_by_the_token_that_decides():
     found, num_right = 0, 0
     for row in range(len(rows)):
         ids = rows.token_ids[rows.offsets[row] : rows.offsets[row + 1]]
-        shares, base, log_odds = token_shares(model, ids, label=int(rows.labels[row]))
+        shares, base, log_odds = token_shares(model, text_of(ids), label=int(rows.labels[row]))
         assert base + shares.sum() == pytest.approx(log_odds, abs=0.05)
         if log_odds > 0:
             num_right += 1
@@ -87,7 +96,7 @@ def test_the_shares_of_the_baseline_add_up_to_what_the_text_changes(num_classes,
     logits = model(torch.from_numpy(ids[None].astype(np.int64)), torch.tensor([len(ids)]))
     scores = model.bias + torch.from_numpy(model.contributions(ids).sum(axis=0))
     assert model.link(scores[None])[0].numpy() == pytest.approx(logits[0].numpy())
-    shares, base, log_odds = token_shares(model, ids, label=1)
+    shares, base, log_odds = token_shares(model, text_of(ids), label=1)
     assert base + shares.sum() == pytest.approx(log_odds, abs=1e-3)
     probabilities = logits[0].softmax(dim=0)
     assert log_odds == pytest.approx(float((probabilities[1] / (1 - probabilities[1])).log()))
@@ -98,6 +107,35 @@ def test_a_word_of_the_baseline_gets_its_weight_and_half_of_its_pairs():
     model.ngrams.copy_(torch.tensor([3, 10 + 3 * 10 + 4]))  # the word 3, and the pair 3 4
     model.idf.fill_(1.0)
     model.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, -2.0]]))
-    shares, *_ = token_shares(model, np.array([5, 3, 4]), label=1)
+    shares, *_ = token_shares(model, text_of([5, 3, 4]), label=1)
     each = 1 / np.sqrt(2)  # both features once, in a row of length 1
     assert shares == pytest.approx([0.0, each * (1.0 - 1.0), each * -1.0])
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_the_shares_of_ngrams_and_of_the_network_add_up_to_what_the_text_changes(num_classes):
+    config = tiny_experiment("model.ngrams={bits: 8, max_words: 2}").model
+    model = build_model(
+        config, vocabulary_size=VOCABULARY_SIZE, num_classes=num_classes, seed=0
+    ).eval()
+    model.ngrams.ratio.normal_(generator=torch.Generator().manual_seed(0))
+    data = tiny_data()
+    hasher, text = data.hasher(config), text_of([4, 9, 4, 9, 17])
+    text = replace(text, unknown_keys=np.zeros(0, dtype=np.uint32))
+    shares, base, log_odds = token_shares(model, text, label=1, hasher=hasher)
+    batch = BatchMaker(text, ALONE.device, hasher=hasher)(np.array([0]))
+    probabilities = model(*batch.inputs)[0].softmax(dim=0).detach()
+    assert log_odds == pytest.approx(float((probabilities[1] / (1 - probabilities[1])).log()))
+    assert base + shares.sum() == pytest.approx(log_odds, abs=0.02)
+    # Of two classes the way does not matter: an n-gram's share is its weights' difference.
+    with torch.no_grad():
+        model.body.head.weight.zero_()
+    if num_classes == 2:
+        shares, *_ = token_shares(model, text, label=1, hasher=hasher)
+        (_, ones), (_, pairs) = hasher.occurrences(text)
+        value = (model.ngrams.ratio[:, 1] - model.ngrams.ratio[:, 0]).numpy()
+        last = value[ones[4]] + value[pairs[3]] / 2
+        assert shares[4] == pytest.approx(last, rel=1e-5)
+        # 4 and "4 9" stand there twice: half of each, and half of that half for each word.
+        first = value[ones[0]] / 2 + value[pairs[0]] / 4
+        assert shares[0] == pytest.approx(first, rel=1e-5)

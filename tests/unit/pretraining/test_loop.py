@@ -51,7 +51,7 @@ def test_a_run_that_was_cut_within_an_epoch_equals_a_whole_one_bit_for_bit(tmp_p
 
     def run(events):
         data = language_data()
-        return train_in_process(config, data, store=store, events=events, work=run_pretraining)
+        return train_in_process(config, data, store=store, events=events, loop=run_pretraining)
 
     with pytest.raises(KeyboardInterrupt):
         run(Killed(store, after))

@@ -203,7 +203,7 @@ def test_the_answer_counts_the_trials_and_names_the_winner(tmp_path, record):
     pruned, cut = trial(0, 0.5, state="pruned"), trial(3, 0.4, state="cut")
     search = found(pruned, trial(1, 0.8), trial(2, None, state="failed"), cut)
     files = write_search_results(tmp_path / "results", experiment(), search, record=record)
-    result = describe_result(search, files, True, record=record, tracker=TRACKER)
+    result = describe_result(experiment(), search, files, True, record=record, tracker=TRACKER)
     counts = (result.num_trials, result.num_pruned, result.num_cut, result.num_failed)
     assert counts == (4, 1, 1, 1)
     assert (result.epochs_trained, result.elapsed_s) == (7, 12.0)
@@ -224,7 +224,7 @@ def test_the_answer_counts_the_trials_and_names_the_winner(tmp_path, record):
 def test_a_search_whose_trials_all_failed_has_no_winner_but_a_report(tmp_path, record):
     search = found(trial(0, None, state="failed", reason="lost"))
     files = write_search_results(tmp_path / "results", experiment(), search, record=record)
-    result = describe_result(search, files, False, record=record, tracker=TRACKER)
+    result = describe_result(experiment(), search, files, False, record=record, tracker=TRACKER)
     assert (result.best, result.clip, result.best_config) == (None, None, None)
     assert not (tmp_path / "results" / "best.yaml").exists()
     assert files.report.exists()

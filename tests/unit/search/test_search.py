@@ -1,10 +1,12 @@
 """A search from start to end, with Ray and MLflow replaced and trials that do not train."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from rnnlane.config import load_experiment
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.records.events import RunEvents
 from rnnlane.records.search import SearchRecord
@@ -25,12 +27,14 @@ class SearchTracker(RememberedTracker):
         self.parent = self
         self.ended: dict[str, str] = {}
         self.opened: dict[str, dict[str, str]] = {}
+        self.names: list[str] = []
 
     def open_trial(
         self, key: str, *, name: str, params: Any, tags: dict[str, str], datasets: Any
     ) -> None:
         assert [one.context for one in datasets] == ["train", "val"]
-        assert name.startswith(("#", "seed "))
+        assert name.startswith(("#", "seed ")) or tags["rnnlane.kind"] == "ablation"
+        self.names.append(name)
         assert params["training.epochs"] == 4
         self.opened[key] = tags
 
@@ -101,7 +105,7 @@ def tracker(tmp_path, monkeypatch):
 
 
 def execute(events: Notes, **settings: Any) -> Any:
-    config = experiment(space=SPACE, **settings)
+    config = experiment(**{"space": SPACE, **settings})
     record = RunRecord.create("x", **IDENTITY)
     with record.locked() as current:
         return execute_search(
@@ -141,6 +145,43 @@ def test_finalists_are_repeated_with_other_seeds(tracker):
     assert len(result.best["seed_values"]) == 3
     assert sum("-seed-" in key for key in tracker.opened) == 2
     assert result.num_trials == 4
+
+
+def test_the_winner_is_compared_with_one_setting_changed(tracker):
+    events = Notes()
+    keys = {
+        **{"model.num_layers": [1, 2], "model.dropout": [0.5], "model.hidden_size": [8]},
+        "training.clip.of_mean": [0.25],
+    }
+    ablation = {"keys": keys, "seeds": 2}
+    result = execute(events, num_trials=4, scheduler="none", ablation=ablation)
+    assert result.best["params"]["model.num_layers"] == 2
+    assert (result.num_trials, result.epochs_trained) == (4, 48)
+    one, dropout, size = result.ablation["settings"]
+    assert (one["label"], one["verdict"]) == ("num_layers=1", "worse")
+    assert one["difference"] == pytest.approx(-0.1)
+    assert dropout["verdict"] == size["verdict"] == "no difference seen"
+    assert "of_mean needs policy auto" in result.ablation["skipped"]["of_mean=0.25"]
+    assert any("the ablation leaves out of_mean=0.25" in note for note in events.notes)
+    assert result.ablation["recommended"] == "winner"
+    assert result.ablation["asked"] == {"keys": keys, "seeds": 2}
+    assert tracker.names[4:6] == ["winner seed 1", "num_layers=1 seed 1"]
+    kinds = [tags["rnnlane.kind"] for tags in tracker.opened.values()]
+    assert kinds == ["trial"] * 4 + ["ablation"] * 8
+    assert [trial.number for trial in events.snapshots[-1].trials] == [0, 1, 2, 3]
+    assert events.snapshots[-1].afterwards == "8/8 runs of the ablation"
+    assert tracker.tags["rnnlane.recommended"] == "winner"
+
+
+def test_the_recommended_setting_becomes_the_experiment(tracker, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "value_of", lambda _spec: 0.8)
+    ablation = {"keys": {"model.num_layers": [1, 3]}, "seeds": 2}
+    space = {"model.num_layers": "choice(2)"}
+    result = execute(Notes(), space=space, num_trials=1, scheduler="none", ablation=ablation)
+    text = Path(result.best_config).read_text()
+    assert "with one setting changed" in text
+    assert "# Recommended: the winner with num_layers=1 instead of 2, the simplest" in text
+    assert load_experiment(result.best_config).model.num_layers == 1
 
 
 def test_a_search_without_a_winner_says_so(tracker, monkeypatch):

@@ -19,6 +19,6 @@ def test_runs_take_turns_with_the_colors(newest: str | None, after: int, tmp_pat
     client.create_run(experiment, start_time=1, tags={TAG: COLORS[4]} if newest else {})
     if newest is not None:
         parent = client.create_run(experiment, start_time=2, tags={TAG: newest}).info.run_id
-        trial = {"mlflow.parentRunId": parent, TAG: COLORS[6]}
+        trial = {"mlflow.parentRunId": parent, "rnnlane.trial_key": "0", TAG: COLORS[6]}
         client.create_run(experiment, start_time=3, tags=trial)
     assert next_color(client, experiment) == COLORS[after]

@@ -63,3 +63,22 @@ def test_a_search_of_another_store_or_one_that_was_deleted_is_no_error(
     open_client(uri).delete_run(deleted)
     run_id = finished_run(uri, tmp_path, "run", "0" * 32, "no run id", deleted)
     assert "mlflow.note.content" not in open_client(uri).get_run(run_id).data.tags
+
+
+def test_a_run_of_several_seeds_names_each_of_them_once(uri: str, tmp_path: Path) -> None:
+    seeds = {seed: finished_run(uri, tmp_path, f"x-seed-{seed}") for seed in (0, 1)}
+    tracker = start_run(
+        TrackingConfig(uri=uri, system_metrics=False),
+        RunSpec("x", "m:C", (), tags={"mlflow.note.content": "Ours."}),
+        outbox=tmp_path / "outbox",
+    )
+    for seed, run_id in (*seeds.items(), *seeds.items()):
+        tracker.link_seed(seed, run_id)
+    assert tracker.finish("FINISHED")
+    run = open_client(uri).get_run(tracker.run_id)
+    pages = [run_anchor(run.info.experiment_id, run_id) for run_id in seeds.values()]
+    assert run.data.tags["mlflow.note.content"].split("\n\n") == [
+        "Ours.",
+        f"Seed 0: [x\\-seed\\-0]({pages[0]})",
+        f"Seed 1: [x\\-seed\\-1]({pages[1]})",
+    ]

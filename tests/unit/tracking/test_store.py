@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnlane.errors import ConfigError, TrackingError
+from rnnlane.inference.kept import find_runs_to_compare
 from rnnlane.tracking.client import open_client
 from rnnlane.tracking.store import check_store, find_run, find_tagged, list_runs
 
@@ -188,3 +189,54 @@ def test_checking_a_store_marks_the_experiment(uri: str) -> None:
     experiment = open_client(uri).get_experiment_by_name("checked")
     assert experiment is not None
     assert experiment.tags["rnnlane.checked"] == "true"
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
+    """A store with a run of two seeds, of which the first is the best; the ids of the three."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('seeds') / 'mlflow.db'}"
+    client = open_client(uri)
+    ours = {"rnnlane.run_key": "a"}
+    whole = client.create_run(
+        "0", start_time=1, run_name="x", tags={**ours, "rnnlane.seeds": "4, 5"}
+    )
+    ids = [whole.info.run_id]
+    for number, seed in enumerate((4, 5), start=2):
+        of_seed = {"mlflow.parentRunId": ids[0], "rnnlane.seed": str(seed)}
+        run = client.create_run(
+            "0", start_time=number, run_name=f"x-seed-{seed}", tags={**ours, **of_seed}
+        )
+        ids.append(run.info.run_id)
+    client.set_tag(ids[0], "rnnlane.best_seed_run", ids[1])
+    for run_id in ids:
+        client.set_terminated(run_id, "FINISHED", end_time=10)
+    return uri, ids
+
+
+@pytest.mark.parametrize("reference", ["latest", "x"])
+def test_a_run_of_several_seeds_stands_for_its_best_one_and_says_so(
+    seeded: tuple[str, list[str]], reference: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri, (whole, best, _) = seeded
+    assert find_run(uri, reference, with_model=True).run_id == best
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said == (
+        f"x ({whole[:8]}) has the seeds 4, 5: this is the model of seed 4, the best on val "
+        f"(run {best[:8]})"
+    )
+    assert find_run(uri, reference).run_id == whole
+    assert find_run(uri, "x-seed-5", with_model=True).tags["rnnlane.seed"] == "5"
+
+
+def test_runs_of_several_seeds_are_compared_seed_by_seed(seeded: tuple[str, list[str]]) -> None:
+    uri, (whole, first, second) = seeded
+    with pytest.raises(ConfigError, match=rf"x \({whole}\) has the seeds 4, 5") as refused:
+        find_runs_to_compare(uri, [second, "latest"])
+    remedy = refused.value.remedy or ""
+    assert f"seed 4 is {first[:8]}, 5 is {second[:8]}" in remedy
+
+
+def test_the_runs_of_seeds_are_listed_with_trials_only(seeded: tuple[str, list[str]]) -> None:
+    uri, _ = seeded
+    assert names(uri) == ["x"]
+    assert names(uri, with_trials=True) == ["x-seed-5", "x-seed-4", "x"]

@@ -15,7 +15,7 @@ TABLE = torch.zeros(9, 2)
 @pytest.mark.parametrize("alignment", [1, 4])
 @pytest.mark.parametrize("num_rows", [1, 4, 9])
 def test_gradients_and_counters_lie_one_after_the_other(alignment, num_rows):
-    buffer = GradientBuffer(BODY, TABLE, max_rows=9, num_counters=2, alignment=alignment)
+    buffer = GradientBuffer(BODY, [TABLE], max_rows=[9], num_counters=2, alignment=alignment)
     gradient = buffer.of(num_rows)
     assert [part.shape for part in gradient.parts] == [(2, 3), (1,), (3,), (num_rows, 2)]
     gradient.whole.zero_()
@@ -29,10 +29,26 @@ def test_gradients_and_counters_lie_one_after_the_other(alignment, num_rows):
         assert len(gradient.whole) == sum(counts)
 
 
+@pytest.mark.parametrize("alignment", [1, 4])
+def test_rows_of_two_tables_lie_one_after_the_other(alignment):
+    tables = [TABLE, torch.zeros(7, 3)]
+    buffer = GradientBuffer(BODY, tables, max_rows=[9, 7], num_counters=2, alignment=alignment)
+    gradient = buffer.of(3, 5)
+    assert [part.shape for part in gradient.rows] == [(3, 2), (5, 3)]
+    for number, part in enumerate([*gradient.parts, gradient.counters], start=1):
+        assert part.data_ptr() % (4 * alignment) == 0 or part is gradient.counters
+        part.fill_(number)
+    counts = [int((gradient.whole == number).sum()) for number in range(1, 7)]
+    assert counts == [6, 1, 3, 6, 15, 2]
+    if alignment == 1:
+        assert len(gradient.whole) == sum(counts)
+    assert buffer.of(9, 7).rows[1].shape == (7, 3)
+
+
 def test_every_step_has_its_gradient_at_the_same_place():
-    buffer = GradientBuffer(BODY, TABLE, max_rows=9, num_counters=2, alignment=4)
+    buffer = GradientBuffer(BODY, [TABLE], max_rows=[9], num_counters=2, alignment=4)
     few, many = buffer.of(2), buffer.of(7)
-    assert few.rows.data_ptr() == many.rows.data_ptr()
+    assert few.rows[0].data_ptr() == many.rows[0].data_ptr()
     assert [one.data_ptr() for one in few.body] == [other.data_ptr() for other in buffer.body]
     # The gaps between the parts are exchanged as well, and must not be what memory held before.
     buffer.of(0).whole[:-2].add_(1.0)

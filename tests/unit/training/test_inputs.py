@@ -4,7 +4,9 @@ import torch
 from rnnlane.training.inputs import FEW, SMALLEST, Shape, round_up
 
 
-@pytest.mark.parametrize("shape", [Shape(1, 1, 1), Shape(5, 3, 7), Shape(4, 32, 1024)])
+@pytest.mark.parametrize(
+    "shape", [Shape(1, 1, 1, 1, 1), Shape(5, 3, 7, 4, 9), Shape(4, 32, 1024, 64, 512)]
+)
 def test_every_entry_of_the_packed_array_is_one_input(shape):
     packed = torch.full((shape.num_entries,), -1)
     inputs = shape.views(packed)
@@ -15,7 +17,15 @@ def test_every_entry_of_the_packed_array_is_one_input(shape):
     assert int((halves != 0).sum()) == 2 * (shape.num_rows % 2)
     for number, tensor in enumerate(inputs):
         tensor.fill_(number)
-    assert [tensor.unique().tolist() for tensor in inputs] == [[number] for number in range(7)]
+    assert [tensor.unique().tolist() for tensor in inputs] == [[number] for number in range(9)]
+
+
+def test_without_ngrams_there_is_no_entry_for_them():
+    shape = Shape(5, 3, 7)
+    assert Shape(5, 3, 7, num_ngrams=4, num_buckets=9).num_entries == shape.num_entries + 29
+    inputs = shape.views(torch.zeros(shape.num_entries, dtype=torch.int64))
+    assert inputs.ngrams.shape == (5, 0)
+    assert inputs.buckets.shape == (0,)
 
 
 def test_shapes_are_those_of_the_inputs():

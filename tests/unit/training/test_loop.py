@@ -69,11 +69,17 @@ def test_without_a_test_split_a_run_is_the_same_but_for_the_test():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "schedule"), [("adam", "constant"), ("adamw", "cosine"), ("sgd", "plateau")]
+    ("optimizer", "schedule", "more"),
+    [
+        ("adam", "constant", ("model.ngrams={bits: 8, text_dropout: 0.1}",)),
+        ("adamw", "cosine", ()),
+        ("sgd", "plateau", ()),
+    ],
 )
-def test_a_run_goes_on_bit_identical_from_any_checkpoint(tmp_path, optimizer, schedule):
+def test_a_run_goes_on_bit_identical_from_any_checkpoint(tmp_path, optimizer, schedule, more):
     overrides = (
         *DEEP,
+        *more,
         f"training.optimizer={optimizer}",
         f"training.schedule.kind={schedule}",
         "training.schedule.patience=0",

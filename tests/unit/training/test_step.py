@@ -28,6 +28,21 @@ def test_the_gradient_is_that_of_the_plain_model(step, class_weights):
         np.testing.assert_allclose(weights[name], tensor, atol=1e-6, err_msg=name)
 
 
+NGRAMS = "model.ngrams={bits: 8, max_words: 2, dropout: 0.0}"
+
+
+@pytest.mark.parametrize("step", [0, 8], ids=["full batch", "last, smaller batch"])
+def test_the_gradient_of_ngrams_is_that_of_the_plain_model(step):
+    settings = (*SGD, NGRAMS, "training.class_weights=balanced")
+    expected, loss, norm = plain_gradient_step(settings, step)
+    weights, its_loss, its_norm, _ = weights_after_one_step(ALONE, settings, step)
+    assert its_loss == pytest.approx(loss, abs=1e-6)
+    assert its_norm == pytest.approx(norm, rel=1e-5)
+    assert (expected["ngrams.weight"] != 1).any()
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(weights[name], tensor, atol=1e-6, err_msg=name)
+
+
 def test_clipping_scales_the_global_gradient():
     whole, _, norm, _ = weights_after_one_step(ALONE, SGD)
     config = tiny_experiment(*SGD)
@@ -69,9 +84,18 @@ def test_a_smoothed_loss_is_torchs_with_the_weight_of_each_rows_class(class_weig
 SHARDED = ("training.reduction_shards=8", "model.token_dropout=0.2", "model.head_dropout=0.1")
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_with_shards_a_step_has_the_same_bits_for_any_number_of_workers(cell):
-    overrides = (*SGD, *SHARDED, f"model.cell={cell}", "model.bidirectional=true")
+@pytest.mark.parametrize(
+    "model",
+    [
+        ("model.cell=rnn",),
+        ("model.cell=lstm",),
+        ("model.cell=gru",),
+        ("model.cell=gru", "model.ngrams={bits: 8, text_dropout: 0.2}"),
+    ],
+    ids=["rnn", "lstm", "gru", "ngrams"],
+)
+def test_with_shards_a_step_has_the_same_bits_for_any_number_of_workers(model):
+    overrides = (*SGD, *SHARDED, *model, "model.bidirectional=true")
     with cpu_settings(ALONE):
         alone, *numbers = weights_after_one_step(ALONE, overrides)
         for world_size in (2, 3, 4, 8):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.ngrams import NgramHasher
 
 # Widths are multiples of this: with few shapes torch reuses memory.
 WIDTH_STEP_ON_GPUS = 32
@@ -27,12 +28,21 @@ class Batch:
         lengths: int64 [B], tokens of each row, at least 1; on the device.
         labels: int64 [B], on the device.
         weights: float32 [B], 1 for a real row and 0 for a padding row; on the device.
+        ngrams: int64 [B, G], the distinct buckets of each row's n-grams, padded with 0; on the
+            device; None where the model reads none.
     """
 
     token_ids: Tensor
     lengths: Tensor
     labels: Tensor
     weights: Tensor
+    ngrams: Tensor | None = None
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a model reads."""
+        known = (self.token_ids, self.lengths)
+        return known if self.ngrams is None else (*known, self.ngrams)
 
 
 class BatchMaker:
@@ -44,9 +54,13 @@ class BatchMaker:
     Args:
         split: holds the rows.
         device: of the tensors.
+        hasher: finds the n-grams for a model that reads them.
     """
 
-    def __init__(self, split: EncodedSplit, device: torch.device):
+    def __init__(
+        self, split: EncodedSplit, device: torch.device, *, hasher: NgramHasher | None = None
+    ):
+        self._hasher = hasher
         self._split = split
         self._device = device
         self._tokens = _as_tensor(split.token_ids)  # int32 [num_tokens]
@@ -84,7 +98,14 @@ class BatchMaker:
             lengths=info_on_device[1].clamp(min=1),
             labels=info_on_device[2],
             weights=(info_on_device[1] > 0).float(),
+            ngrams=None if self._hasher is None else self._ngrams(rows, batch_size),
         )
+
+    def _ngrams(self, rows: npt.NDArray[np.int64], batch_size: int) -> Tensor:
+        assert self._hasher is not None
+        found = self._hasher.padded(self._split.take(rows))
+        padded = np.pad(found, [(0, batch_size - len(rows)), (0, 0)])
+        return send(torch.from_numpy(padded), self._device)
 
     def _width(self, longest: int) -> int:
         step = WIDTH_STEP_ON_GPUS if self._device.type == "cuda" else 1

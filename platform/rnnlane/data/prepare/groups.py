@@ -40,7 +40,8 @@ def linked_units(text: Ints, group: Ints, *, num_texts: int) -> Ints:
     text, group = text[has_group], group[has_group]
     linked = np.flatnonzero(text[1:] == text[:-1])
     num_groups = int(group.max()) + 1 if len(group) else 0
-    edges = (np.ones(len(linked), dtype=np.int8), (group[linked], group[linked + 1]))
+    # Where many texts link two groups, weights of a small type would overflow to 0, which is none.
+    edges = (np.ones(len(linked)), (group[linked], group[linked + 1]))
     graph = coo_array(edges, shape=(num_groups, num_groups))
     component = (
         connected_components(graph, directed=False)[1] if len(linked) else np.arange(num_groups)

@@ -33,6 +33,14 @@ TEXT_WORDS = tuple(
 )
 _TITLES = {"title", "subject", "headline", "summary"}
 _ID_WORDS = {"id", "uuid", "guid"}
+_GROUP_WORDS = frozenset(
+    word
+    for line in (
+        "author user customer client account company patient speaker reviewer writer product film",
+        "movie item book thread conversation session",
+    )
+    for word in line.split()
+)
 
 _DATE = re.compile(r"\d{4}[-/.]\d\d?[-/.]\d\d?([T ].*)?|\d\d?[-/.]\d\d?[-/.]\d{2,4}(\s.*)?")
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
@@ -139,6 +147,15 @@ class Column:
             and self.num_different == self.num_rows
         )
 
+    @property
+    def may_be_group(self) -> bool:
+        """Whether rows may have a value in common that is no class, such as their author."""
+        return (
+            self.rank([_GROUP_WORDS]) > 0
+            and not self.is_nested
+            and 2 < self.num_different < _MOST * len(self.values)
+        )
+
 
 def _as_text(value: Any) -> str:
     if isinstance(value, bytes):
@@ -156,6 +173,7 @@ class Roles:
         id: a column that seems to hold ids.
         other_texts: columns that may hold the text as well, the likeliest first.
         other_labels: columns that may hold the classes as well.
+        groups: columns that may tell which rows belong together.
     """
 
     texts: tuple[str, ...]
@@ -163,6 +181,7 @@ class Roles:
     id: str | None = None
     other_texts: tuple[str, ...] = ()
     other_labels: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 def roles_of(
@@ -209,6 +228,9 @@ def roles_of(
         id=next((name for name in ids if name not in chosen), None),
         other_texts=() if own_texts else tuple(c.name for c in found if c.name not in chosen),
         other_labels=() if own_label else tuple(n for n in labels[1:] if n not in chosen),
+        groups=tuple(
+            c.name for c in columns if c.may_be_group and c.name not in (*chosen, chosen_label)
+        ),
     )
 
 

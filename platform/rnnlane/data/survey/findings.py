@@ -79,6 +79,14 @@ def _of_columns(survey: Survey) -> Iterator[Finding]:
     yield Finding("label", _named([roles.label]), _or_else(roles.other_labels, "--label"))
     if roles.id is not None:
         yield Finding("id", _named([roles.id]))
+    if roles.groups:
+        name = roles.groups[0]
+        yield Finding(
+            "groups",
+            "none, each row is dealt to a split alone",
+            f"rows with the same {name!r} may be alike; data.columns.group: {name} keeps them in "
+            "one split",
+        )
 
 
 def _named(columns: Sequence[str]) -> str:

@@ -31,6 +31,11 @@ def test_units_are_what_groups_and_equal_texts_link(rows) -> None:
     assert unit.tolist() == reference_units(text, group, 12)
 
 
+def test_groups_that_hundreds_of_texts_link_are_one() -> None:
+    text, group = np.arange(512).repeat(2), np.tile([0, 1], 512)
+    assert set(linked_units(text, group, num_texts=512)) == {0}
+
+
 def dealt(counts: np.ndarray, *, alone=(0, 0), seed=0, test=0.2, val=0.1):
     """Deals groups with ``counts[group, class]`` rows, and rows that are alone, in random order.
 

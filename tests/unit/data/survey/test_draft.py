@@ -49,7 +49,9 @@ def drafted(folder, content, name="tickets.csv", **hints):
 
 
 def data_of(draft):
-    return draft.config.model_dump(mode="json")["data"]
+    data = draft.config.model_dump(mode="json")["data"]
+    assert data["columns"].pop("group") is None
+    return data
 
 
 def said(draft):
@@ -215,6 +217,14 @@ def test_dates_ids_addresses_and_numbers_are_neither_text_nor_label(tmp_path):
     repeated = [(n // 2, *row[1:]) for n, row in enumerate(table)]
     draft = drafted(tmp_path, lines(repeated, header=header))
     assert data_of(draft)["columns"]["id"] is None
+
+
+def test_a_column_that_tells_which_rows_belong_together_is_pointed_out(tmp_path):
+    table = [(n % 30, n, text, label) for n, (text, label) in enumerate(rows())]
+    draft = drafted(tmp_path, lines(table, header=["user_id", "ticket_id", "text", "label"]))
+    assert "data.columns.group: user_id keeps them in one split" in doubts(draft)
+    draft = drafted(tmp_path, lines(table, header=["port", "user_id", "text", "label"]))
+    assert "data.columns.group" not in doubts(draft)
 
 
 def test_an_id_differs_in_every_row_of_the_file(tmp_path):

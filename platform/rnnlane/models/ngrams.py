@@ -1,0 +1,183 @@
+"""The n-gram channel: a linear classifier of hashed n-grams, which starts as Naive Bayes.
+
+Wang and Manning, "Baselines and bigrams: simple, good sentiment and topic classification", ACL
+2012: log-count ratios of Naive Bayes as the features of a linear classifier.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rnnlane.config.model import NgramConfig
+from rnnlane.errors import ConfigError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+# Of all classes together; in training they take 2.7 GB.
+MAX_WEIGHTS = 2**27
+# Added to each count.
+SMOOTHING = 1.0
+# Of the logits that a new channel gives.
+LEAST_DEVIATION, LARGEST_SCALE = 0.1, 1024.0
+
+
+def check_size(config: NgramConfig, *, num_classes: int) -> None:
+    """Refuses a channel that takes gigabytes.
+
+    Raises:
+        ConfigError: it has more than ``MAX_WEIGHTS`` weights.
+    """
+    if 2**config.bits * num_classes > MAX_WEIGHTS:
+        most = (MAX_WEIGHTS // num_classes).bit_length() - 1
+        raise ConfigError(
+            f"2**bits times the number of classes must be at most {MAX_WEIGHTS:,}, but got "
+            f"2**{config.bits} x {num_classes:,}",
+            where="model.ngrams.bits",
+            remedy=f"lower it to {most} or less",
+        )
+
+
+class NgramChannel(nn.Module):
+    """Adds up, over the distinct n-grams of a row, a number for each class.
+
+    The number is a fixed ratio times a weight that is learned. So rare and telling n-grams learn
+    fast, and those that say nothing of the class hardly move.
+
+    Attributes:
+        config: which n-grams there are.
+        ratio: float32 [2**bits, C], see :func:`log_count_ratios`; zero until they are set.
+        weight: float32 [2**bits, C], starts at 1.
+    """
+
+    ratio: Tensor
+
+    def __init__(self, config: NgramConfig, *, num_classes: int):
+        """A channel that says nothing.
+
+        Raises:
+            ConfigError: see :func:`check_size`.
+        """
+        check_size(config, num_classes=num_classes)
+        super().__init__()
+        self.config = config
+        num_buckets = 2**config.bits
+        self.register_buffer("ratio", torch.zeros(num_buckets, num_classes))
+        self.weight = nn.Parameter(torch.ones(num_buckets, num_classes))
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether it draws random masks when it trains."""
+        return max(self.config.dropout, self.config.text_dropout) > 0
+
+    def forward(self, buckets: Tensor) -> Tensor:
+        """What the n-grams of some rows say.
+
+        Args:
+            buckets: int64 [B, G], the distinct buckets of each row, padded with 0.
+
+        Returns:
+            Logits, float32 [B, C].
+        """
+        return self.logits(self.ratio * self.weight, buckets)
+
+    def logits(self, values: Tensor, places: Tensor) -> Tensor:
+        """As :meth:`forward`, of some buckets' values.
+
+        Args:
+            values: float32 [U, C], ratio times weight; padding first.
+            places: int64 [B, G], for each n-gram its place among the values; padding is 0.
+        """
+        shares = torch.ones_like(places, dtype=values.dtype)
+        if self.training:
+            shares = functional.dropout(shares, self.config.dropout)
+            if self.config.text_dropout > 0:
+                # Not scaled up: where they are read, the body is to learn what they leave.
+                drawn = torch.rand(len(places), 1, device=places.device)
+                shares = shares * (drawn >= self.config.text_dropout)
+        return functional.embedding_bag(
+            places, values, mode="sum", per_sample_weights=shares, padding_idx=0
+        )
+
+
+def log_count_ratios(counts: Floats) -> Floats:
+    """How much more often a bucket is in rows of a class than in those of all others, as a log.
+
+    With p a class's counts + 1 and q those of all other classes together + 1, each divided by its
+    sum: log(p / q). For two classes one column is the other's negative.
+
+    Args:
+        counts: float64 [C, F], rows of each class that have the bucket.
+
+    Returns:
+        float64 [C, F]; 0 for buckets that no row has, which are in no sum either.
+    """
+    occurs = counts.sum(axis=0) > 0
+    ratios: Floats = _logs(counts, occurs) - _logs(counts.sum(axis=0) - counts, occurs)
+    ratios[:, ~occurs] = 0.0
+    return ratios
+
+
+def _logs(counts: Floats, occurs: npt.NDArray[np.bool_]) -> Floats:
+    smoothed = counts + SMOOTHING
+    logs: Floats = np.log(smoothed) - np.log(smoothed[:, occurs].sum(axis=1, keepdims=True))
+    return logs
+
+
+def unseen_logits(
+    counts: Floats, ratios: Floats, buckets: Ints, offsets: Ints, labels: Ints
+) -> Floats:
+    """What the ratios would say of rows if these had not been counted: float64 [N, C].
+
+    Of rows that were, they say whose they are. Without a row, each of its buckets counts one less
+    in the row's class; the sums, which hardly change, stay.
+
+    Args:
+        counts, ratios: float64 [C, F], see :func:`log_count_ratios`; the rows are counted.
+        buckets: int64 [M], the distinct buckets of each row, one row after the other.
+        offsets: int64 [N + 1], where each row begins and the last ends; none is empty.
+        labels: int64 [N], in [0, C).
+    """
+    own = np.repeat(labels, np.diff(offsets))  # [M]
+    inside = counts[:, buckets]  # [C, M]
+    outside = counts.sum(axis=0)[buckets] - inside
+    is_own = np.arange(len(counts))[:, np.newaxis] == own
+    fewer = np.where(is_own, inside, outside)  # the row is among them
+    change = np.log(fewer + SMOOTHING - 1) - np.log(fewer + SMOOTHING)
+    values = ratios[:, buckets] + np.where(is_own, change, -change)
+    logits: Floats = np.add.reduceat(values, offsets[:-1], axis=1).T
+    return logits
+
+
+def fitted_scale(logits: Floats, labels: Ints) -> float:
+    """The factor, up to 1024, with which the softmax of logits has the least cross-entropy.
+
+    At least such that their standard deviation is a tenth: with 0, nothing could be learned.
+
+    Args:
+        logits: float64 [N, C].
+        labels: int64 [N], in [0, C).
+    """
+    from scipy.optimize import brentq
+
+    true = logits[np.arange(len(labels)), labels]
+
+    def slope(scale: float) -> float:
+        """Rises with the scale: the cross-entropy is convex."""
+        scaled = scale * logits
+        shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        return float(((shares * logits).sum(axis=1) - true).mean())
+
+    deviation = float(logits.std())
+    least = min(LARGEST_SCALE, LEAST_DEVIATION / deviation) if deviation > 0 else 1.0
+    largest = least
+    while slope(largest) < 0:
+        if largest >= LARGEST_SCALE:
+            return largest
+        largest *= 2
+    return least if largest == least else float(brentq(slope, least, largest))

@@ -1,0 +1,70 @@
+"""The n-gram channel starts as Naive Bayes of the rows that it is trained on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlane.models.ngrams import NgramChannel, fitted_scale, log_count_ratios, unseen_logits
+from rnnlane.training import ngram_start
+from rnnlane.training.loop import TRAIN_AND_VAL, TrainingData, run_training
+from rnnlane.training.ngram_start import start_as_naive_bayes_
+from support.events import Remembered
+from support.runs import ALONE
+from support.tiny import tiny_data, tiny_experiment
+
+BITS = "model.ngrams={bits: 6, max_words: 2}"
+TRAIN = tiny_data(3).splits["train"]
+
+
+def hasher():
+    return tiny_data(3).hasher(tiny_experiment(BITS).model)
+
+
+def started(split=TRAIN) -> torch.Tensor:
+    channel = NgramChannel(tiny_experiment(BITS).model.ngrams, num_classes=3)
+    start_as_naive_bayes_(channel, split, hasher())
+    return channel.ratio
+
+
+def test_the_ratios_are_those_of_the_counts_times_one_scale():
+    buckets, offsets = hasher()(TRAIN)
+    counts = np.zeros((3, 64))
+    for row, label in enumerate(TRAIN.labels):
+        counts[label, buckets[offsets[row] : offsets[row + 1]]] += 1
+    ratios = log_count_ratios(counts)
+    scale = fitted_scale(
+        unseen_logits(counts, ratios, buckets, offsets, TRAIN.labels), TRAIN.labels
+    )
+    np.testing.assert_allclose(started().numpy(), scale * ratios.T, rtol=1e-6)
+    assert scale > 0
+
+
+def test_they_do_not_depend_on_how_many_rows_are_counted_at_once(monkeypatch):
+    whole = started()
+    monkeypatch.setattr(ngram_start, "ROWS_AT_ONCE", 7)
+    assert torch.equal(started(), whole)
+
+
+def test_texts_without_keys_of_their_unknown_tokens_are_refused():
+    with pytest.raises(ValueError, match="each unknown token"):
+        started(replace(TRAIN, unknown_keys=None))
+
+
+def test_a_model_that_is_trained_again_on_train_and_val_starts_on_both(monkeypatch):
+    data = tiny_data()
+    both = data.splits["train"].take(np.arange(60))
+    data = TrainingData(
+        {**data.splits, TRAIN_AND_VAL: both}, 2, data.vocabulary_size, word_keys=data.word_keys
+    )
+    seen = []
+
+    def start(channel, split, hasher):
+        seen.append(len(split))
+        start_as_naive_bayes_(channel, split, hasher)
+
+    monkeypatch.setattr("rnnlane.training.loop.start_as_naive_bayes_", start)
+    config = tiny_experiment(BITS, "training.epochs=1", "training.refit=true")
+    run_training(config, data, group=ALONE, events=Remembered())
+    assert seen == [101, 60]
