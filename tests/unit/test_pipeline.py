@@ -210,6 +210,28 @@ def test_word_vectors_are_checked_before_anything_is_prepared(verb, monkeypatch)
         verb(config)
 
 
+@pytest.mark.parametrize(
+    ("asked", "found", "has_all"),
+    [
+        ("null", None, True),
+        ("null", {"is_complete": True}, True),
+        ("{seeds: 2}", None, False),
+        ("{seeds: 2}", {"is_complete": True, "asked": "the same"}, True),
+        ("{seeds: 2}", {"is_complete": False, "asked": "the same"}, False),
+        ("{seeds: 2}", {"is_complete": True, "asked": {"seeds": 3}}, False),
+    ],
+)
+def test_a_finished_search_goes_on_where_its_ablation_is_not_what_is_asked_for(
+    asked, found, has_all
+):
+    space = "search.space.model.hidden_size=choice(4, 5)"
+    config = tiny_experiment(space, "search.num_trials=2", f"search.ablation={asked}")
+    if found is not None and found.get("asked") == "the same":
+        found = {**found, "asked": config.search.ablation.model_dump(mode="json")}
+    assert executing._has_all(config, {"num_trials": 2, "ablation": found}) is has_all
+    assert not executing._has_all(config, {"num_trials": 1, "ablation": found})
+
+
 def test_a_search_needs_its_section():
     with pytest.raises(ConfigError, match="`search` section"):
         pipeline.tune(tiny_experiment())

@@ -18,11 +18,11 @@ from rnnlane.errors import ConfigError
 from rnnlane.records.ensemble import EnsembleResult
 from rnnlane.records.events import RunEvents
 from rnnlane.records.pretraining import PretrainResult
+from rnnlane.records.promotion import Promotion
 from rnnlane.records.results import (
     BaselineResult,
     Comparison,
     Evaluation,
-    Promotion,
     Result,
     SearchResult,
     TrainResult,

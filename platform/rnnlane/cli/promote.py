@@ -13,7 +13,7 @@ from rnnlane.pipeline import promote as promote_run
 from rnnlane.tracking.links import version_link
 
 if TYPE_CHECKING:
-    from rnnlane.records.results import Promotion
+    from rnnlane.records.promotion import Promotion
 
 RunToPromote = Annotated[
     str,

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from rnnlane.config.encoders import EncoderName
 from rnnlane.config.section import (
+    PositiveFloat,
     PositiveInt,
     Probability,
     Section,
@@ -34,6 +35,16 @@ class NgramConfig(Section):
         le=26,
         description="n-grams are hashed into 2**bits buckets. In training they take 20 bytes for "
         "each bucket and class: 42 MB with 20 bits and two classes.",
+    )
+    smoothing: PositiveFloat = Field(
+        10.0,
+        description="Added to the counts of naive Bayes. With little, such as 1, it knows the "
+        "train rows by heart, and nothing is left to learn from them.",
+    )
+    speed: PositiveFloat = Field(
+        10.0,
+        description="How many times as large the learning rate of the n-grams is as that of the "
+        "rest, with adam and adamw.",
     )
     dropout: Probability = Field(
         0.5, description="Share of a text's n-grams left out, drawn again in every step."

@@ -9,7 +9,8 @@ from rnnlane.errors import ConfigError, DataError, TrackingError, redact
 from rnnlane.inference.comparison import verdict
 from rnnlane.inference.kept import read_predictions
 from rnnlane.inference.paired import LEVEL, PairedTest, paired_test
-from rnnlane.records.results import Promotion, p_value_text
+from rnnlane.records.promotion import Promotion
+from rnnlane.records.results import p_value_text
 from rnnlane.tracking.registry import (
     SCHEME,
     Version,

@@ -20,8 +20,6 @@ Ints = npt.NDArray[np.int64]
 
 # Of all classes together; in training they take 2.7 GB.
 MAX_WEIGHTS = 2**27
-# Added to each count.
-SMOOTHING = 1.0
 # Of the logits that a new channel gives.
 LEAST_DEVIATION, LARGEST_SCALE = 0.1, 1024.0
 
@@ -45,13 +43,14 @@ def check_size(config: NgramConfig, *, num_classes: int) -> None:
 class NgramChannel(nn.Module):
     """Adds up, over the distinct n-grams of a row, a number for each class.
 
-    The number is a fixed ratio times a weight that is learned. So rare and telling n-grams learn
-    fast, and those that say nothing of the class hardly move.
+    The number is a fixed ratio times a weight that is learned. So telling n-grams learn fast, and
+    those that say nothing of the class hardly move. Of a weight a tenth as large, with ten times
+    the ratio, Adam's steps are ten times as large: that is the channel's ``speed``.
 
     Attributes:
         config: which n-grams there are.
-        ratio: float32 [2**bits, C], see :func:`log_count_ratios`; zero until they are set.
-        weight: float32 [2**bits, C], starts at 1.
+        ratio: float32 [2**bits, C]; zero until :meth:`start_` sets it.
+        weight: float32 [2**bits, C], starts at 1 / speed.
     """
 
     ratio: Tensor
@@ -67,7 +66,11 @@ class NgramChannel(nn.Module):
         self.config = config
         num_buckets = 2**config.bits
         self.register_buffer("ratio", torch.zeros(num_buckets, num_classes))
-        self.weight = nn.Parameter(torch.ones(num_buckets, num_classes))
+        self.weight = nn.Parameter(torch.full((num_buckets, num_classes), 1 / config.speed))
+
+    def start_(self, values: Floats) -> None:
+        """Lets each n-gram say so much at first: float64 [C, 2**bits]."""
+        self.ratio.copy_(torch.from_numpy(self.config.speed * values.T))
 
     @property
     def has_dropout(self) -> bool:
@@ -104,32 +107,33 @@ class NgramChannel(nn.Module):
         )
 
 
-def log_count_ratios(counts: Floats) -> Floats:
+def log_count_ratios(counts: Floats, smoothing: float) -> Floats:
     """How much more often a bucket is in rows of a class than in those of all others, as a log.
 
-    With p a class's counts + 1 and q those of all other classes together + 1, each divided by its
-    sum: log(p / q). For two classes one column is the other's negative.
+    With p a class's counts plus the smoothing and q those of all other classes together plus the
+    smoothing, each divided by its sum: log(p / q). Of two classes one is the other's negative.
 
     Args:
         counts: float64 [C, F], rows of each class that have the bucket.
+        smoothing: above 0.
 
     Returns:
         float64 [C, F]; 0 for buckets that no row has, which are in no sum either.
     """
     occurs = counts.sum(axis=0) > 0
-    ratios: Floats = _logs(counts, occurs) - _logs(counts.sum(axis=0) - counts, occurs)
+    inside, outside = counts + smoothing, counts.sum(axis=0) - counts + smoothing
+    ratios: Floats = _logs(inside, occurs) - _logs(outside, occurs)
     ratios[:, ~occurs] = 0.0
     return ratios
 
 
-def _logs(counts: Floats, occurs: npt.NDArray[np.bool_]) -> Floats:
-    smoothed = counts + SMOOTHING
+def _logs(smoothed: Floats, occurs: npt.NDArray[np.bool_]) -> Floats:
     logs: Floats = np.log(smoothed) - np.log(smoothed[:, occurs].sum(axis=1, keepdims=True))
     return logs
 
 
 def unseen_logits(
-    counts: Floats, ratios: Floats, buckets: Ints, offsets: Ints, labels: Ints
+    counts: Floats, ratios: Floats, rows: tuple[Ints, Ints], labels: Ints, *, smoothing: float
 ) -> Floats:
     """What the ratios would say of rows if these had not been counted: float64 [N, C].
 
@@ -137,17 +141,18 @@ def unseen_logits(
     in the row's class; the sums, which hardly change, stay.
 
     Args:
-        counts, ratios: float64 [C, F], see :func:`log_count_ratios`; the rows are counted.
-        buckets: int64 [M], the distinct buckets of each row, one row after the other.
-        offsets: int64 [N + 1], where each row begins and the last ends; none is empty.
+        counts, ratios, smoothing: see :func:`log_count_ratios`; the rows are counted.
+        rows: int64 [M], the distinct buckets of each row, one row after the other, and int64
+            [N + 1], where each begins and the last ends; none is empty.
         labels: int64 [N], in [0, C).
     """
+    buckets, offsets = rows
     own = np.repeat(labels, np.diff(offsets))  # [M]
     inside = counts[:, buckets]  # [C, M]
     outside = counts.sum(axis=0)[buckets] - inside
     is_own = np.arange(len(counts))[:, np.newaxis] == own
     fewer = np.where(is_own, inside, outside)  # the row is among them
-    change = np.log(fewer + SMOOTHING - 1) - np.log(fewer + SMOOTHING)
+    change = np.log(fewer - 1 + smoothing) - np.log(fewer + smoothing)
     values = ratios[:, buckets] + np.where(is_own, change, -change)
     logits: Floats = np.add.reduceat(values, offsets[:-1], axis=1).T
     return logits

@@ -21,7 +21,7 @@ from rnnlane.records.results import (
 if TYPE_CHECKING:
     from rnnlane.config.runtime import Device
     from rnnlane.execution.inventory import Inventory, Limits
-    from rnnlane.records.results import Promotion
+    from rnnlane.records.promotion import Promotion
     from rnnlane.tracking.store import RunSummary
 
 

@@ -289,17 +289,16 @@ def tune(
         "config_fingerprint": computed_fingerprint(config),
         "data_fingerprint": fingerprint(sorted(data.fingerprint for data in prepared)),
     }
-    has_all = partial(_has_all_trials, config)
-    record = (
-        run_to_continue(identity, kind="search", events=events, has_all=has_all) if resume else None
-    )
+    record, has_all = None, partial(_has_all_trials, config)
+    if resume:
+        record = run_to_continue(identity, kind="search", events=events, has_all=has_all)
     record = record or RunRecord.create(config.name, **identity)
     with record.locked(note=events.note) as current:
-        if current.state == "finished" and current.result is not None:
-            finished = SearchResult(**current.result)
-            if _has_all_trials(config, current.result):
-                _note_finished(finished, "the search has already finished", events)
-                return finished
+        stored = current.result or {}
+        if current.state == "finished" and _has_all_trials(config, stored):
+            finished = SearchResult(**stored)
+            _note_finished(finished, "the search has already finished", events)
+            return finished
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
         _start_ray(config.runtime.model_copy(update={"num_workers": 0}), events)
         _open_store(config.tracking.uri)

@@ -239,15 +239,16 @@ class _Search(TrialEvents):
         self._plan = plan = AblationPlan(self._config, winner)
         for label, problem in plan.skipped.items():
             self.note(f"the ablation leaves out {label}, which breaks a rule: {problem}")
-        self.note(
-            f"training the winner and {len(plan.alternatives)} alternatives with "
-            f"{len(plan.seeds)} seeds each"
-            if self._left_s() > 0
-            else "no time is left for the ablation"
-        )
         self._ablation = open_ablation(
             self._file, self._config, key=self._record.key, wanted=plan.samples()
         )
+        if self._ablation.num_remaining > 0:
+            self.note(
+                f"training the winner and {len(plan.alternatives)} alternatives with "
+                f"{len(plan.seeds)} seeds each"
+                if self._left_s() > 0
+                else "no time is left for the ablation"
+            )
         self._run_study(self._ablation, datasets)
 
     def snapshot(self) -> SearchRecord:

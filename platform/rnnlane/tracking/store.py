@@ -294,7 +294,8 @@ def _check_has_model(uri: str, run: RunSummary) -> None:
     elif kind == PRETRAINING:
         found, remedy = "is a language model", "train with model.init_from, then use that run"
     elif kind is not None:
-        found, remedy = f"is a {kind}, which logs none", "train its best.yaml, then use that run"
+        what = "part of an ablation" if kind == "ablation" else f"a {kind}"
+        found, remedy = f"is {what}, which logs none", "train its best.yaml, then use that run"
     elif run.status != "FINISHED":
         found, remedy = f"is {run.status}", "finish it with `rnnlane train --resume`"
     else:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
@@ -33,14 +32,17 @@ def start_as_naive_bayes_(channel: NgramChannel, train: EncodedSplit, hasher: Ng
         buckets, offsets = hasher(train.take(rows))
         labels = np.repeat(train.labels[rows], np.diff(offsets))
         np.add.at(counts.reshape(-1), labels * num_buckets + buckets, 1.0)
-    ratios = log_count_ratios(counts)
+    smoothing = channel.config.smoothing
+    ratios = log_count_ratios(counts, smoothing)
     sample = np.arange(0, len(train), -(-len(train) // ROWS_OF_SCALE))
     logits = [
-        unseen_logits(counts, ratios, *hasher(train.take(rows)), train.labels[rows])
+        unseen_logits(
+            counts, ratios, hasher(train.take(rows)), train.labels[rows], smoothing=smoothing
+        )
         for rows in _some_rows(sample, _SCALED_AT_ONCE)
     ]
     scale = fitted_scale(np.concatenate(logits), train.labels[sample])
-    channel.ratio.copy_(torch.from_numpy(scale * ratios.T))
+    channel.start_(scale * ratios)
 
 
 def _some_rows(rows: Ints, num_rows: int) -> Iterator[Ints]:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rnnlane.records.results import Promotion
+from rnnlane.records.promotion import Promotion
 
 TARGET = "rnnlane.cli.promote.promote_run"
 TEST = {"first_accuracy": 0.9, "second_accuracy": 0.95, "difference": 0.05}

@@ -133,7 +133,8 @@ def test_the_shares_of_ngrams_and_of_the_network_add_up_to_what_the_text_changes
     if num_classes == 2:
         shares, *_ = token_shares(model, text, label=1, hasher=hasher)
         (_, ones), (_, pairs) = hasher.occurrences(text)
-        value = (model.ngrams.ratio[:, 1] - model.ngrams.ratio[:, 0]).numpy()
+        values = (model.ngrams.ratio * model.ngrams.weight).detach()
+        value = (values[:, 1] - values[:, 0]).numpy()
         last = value[ones[4]] + value[pairs[3]] / 2
         assert shares[4] == pytest.approx(last, rel=1e-5)
         # 4 and "4 9" stand there twice: half of each, and half of that half for each word.

@@ -44,11 +44,11 @@ def some_rows(num_classes: int, num_rows: int = 60):
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_the_ratios_are_those_of_naive_bayes(num_classes):
     features, labels, counts = some_rows(num_classes)
-    ratios = log_count_ratios(counts)
+    ratios = log_count_ratios(counts, 0.5)
     occurs = counts.sum(axis=0) > 0
     assert not ratios[:, ~occurs].any()
     for one in range(num_classes):
-        fitted = MultinomialNB(alpha=1.0).fit(features[:, occurs], labels == one)
+        fitted = MultinomialNB(alpha=0.5).fit(features[:, occurs], labels == one)
         others, own = fitted.feature_log_prob_
         np.testing.assert_allclose(ratios[one, occurs], own - others, rtol=1e-12)
     if num_classes == 2:
@@ -58,10 +58,10 @@ def test_the_ratios_are_those_of_naive_bayes(num_classes):
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_a_row_left_out_is_one_that_is_not_counted(num_classes):
     features, labels, counts = some_rows(num_classes)
-    ratios = log_count_ratios(counts)
+    ratios = log_count_ratios(counts, 1.0)
     rows, buckets = np.nonzero(features)
     offsets = np.searchsorted(rows, np.arange(len(labels) + 1))
-    found = unseen_logits(counts, ratios, buckets, offsets, labels)
+    found = unseen_logits(counts, ratios, (buckets, offsets), labels, smoothing=1.0)
     occurs = counts.sum(axis=0) > 0
     others = counts.sum(axis=0) - counts
     sums = np.log((counts + 1)[:, occurs].sum(axis=1)) - np.log((others + 1)[:, occurs].sum(axis=1))
@@ -74,7 +74,7 @@ def test_a_row_left_out_is_one_that_is_not_counted(num_classes):
 
 def test_the_scale_has_the_least_cross_entropy():
     features, labels, counts = some_rows(2, num_rows=300)
-    logits = features @ log_count_ratios(counts).T
+    logits = features @ log_count_ratios(counts, 1.0).T
     noisy = logits + np.random.default_rng(0).normal(0, 9, logits.shape)
     regression = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10)
     regression.fit((noisy[:, 1] - noisy[:, 0])[:, None], labels)
@@ -136,7 +136,9 @@ def test_ngrams_are_dropped_one_by_one_and_the_rest_scaled_up(channel):
 
 
 def test_whole_texts_are_dropped_and_nothing_is_scaled_up():
-    channel = NgramChannel(NgramConfig(bits=6, dropout=0.0, text_dropout=0.25), num_classes=2)
+    channel = NgramChannel(
+        NgramConfig(bits=6, speed=1.0, dropout=0.0, text_dropout=0.25), num_classes=2
+    )
     with torch.no_grad():
         channel.ratio.fill_(1.0)
     torch.manual_seed(0)
@@ -144,3 +146,18 @@ def test_whole_texts_are_dropped_and_nothing_is_scaled_up():
     assert set(answers.flatten().tolist()) == {0.0, 3.0}
     assert (answers == 0).float().mean().item() == pytest.approx(0.25, abs=0.04)
     assert channel.has_dropout
+
+
+def test_with_adam_the_speed_is_that_of_the_learning_rate():
+    moved = []
+    for speed, rate in ((1.0, 0.03), (3.0, 0.01)):
+        channel = NgramChannel(NgramConfig(bits=6, speed=speed, dropout=0.0), num_classes=2)
+        channel.start_(np.linspace(-1, 1, 128).reshape(2, 64))
+        before = (channel.ratio * channel.weight).detach()
+        np.testing.assert_allclose(before.numpy(), np.linspace(-1, 1, 128).reshape(2, 64).T, 1e-6)
+        optimizer = torch.optim.Adam(channel.parameters(), lr=rate)
+        functional.cross_entropy(channel(BUCKETS), torch.tensor([0, 1, 1])).backward()
+        optimizer.step()
+        moved.append((channel.ratio * channel.weight).detach() - before)
+    assert moved[0].abs().max() > 0.02
+    torch.testing.assert_close(*moved, atol=1e-6, rtol=1e-4)

@@ -14,7 +14,7 @@ from support.events import Remembered
 from support.runs import ALONE
 from support.tiny import tiny_data, tiny_experiment
 
-BITS = "model.ngrams={bits: 6, max_words: 2}"
+BITS = "model.ngrams={bits: 6, max_words: 2, smoothing: 2.0, speed: 4.0}"
 TRAIN = tiny_data(3).splits["train"]
 
 
@@ -25,7 +25,8 @@ def hasher():
 def started(split=TRAIN) -> torch.Tensor:
     channel = NgramChannel(tiny_experiment(BITS).model.ngrams, num_classes=3)
     start_as_naive_bayes_(channel, split, hasher())
-    return channel.ratio
+    assert channel.weight.unique().tolist() == [0.25]
+    return channel.ratio * channel.weight
 
 
 def test_the_ratios_are_those_of_the_counts_times_one_scale():
@@ -33,11 +34,11 @@ def test_the_ratios_are_those_of_the_counts_times_one_scale():
     counts = np.zeros((3, 64))
     for row, label in enumerate(TRAIN.labels):
         counts[label, buckets[offsets[row] : offsets[row + 1]]] += 1
-    ratios = log_count_ratios(counts)
+    ratios = log_count_ratios(counts, 2.0)
     scale = fitted_scale(
-        unseen_logits(counts, ratios, buckets, offsets, TRAIN.labels), TRAIN.labels
+        unseen_logits(counts, ratios, (buckets, offsets), TRAIN.labels, smoothing=2.0), TRAIN.labels
     )
-    np.testing.assert_allclose(started().numpy(), scale * ratios.T, rtol=1e-6)
+    np.testing.assert_allclose(started().detach().numpy(), scale * ratios.T, rtol=1e-6)
     assert scale > 0
 
 

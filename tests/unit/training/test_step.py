@@ -38,7 +38,7 @@ def test_the_gradient_of_ngrams_is_that_of_the_plain_model(step):
     weights, its_loss, its_norm, _ = weights_after_one_step(ALONE, settings, step)
     assert its_loss == pytest.approx(loss, abs=1e-6)
     assert its_norm == pytest.approx(norm, rel=1e-5)
-    assert (expected["ngrams.weight"] != 1).any()
+    assert len(np.unique(expected["ngrams.weight"])) > 9
     for name, tensor in expected.items():
         np.testing.assert_allclose(weights[name], tensor, atol=1e-6, err_msg=name)
 
