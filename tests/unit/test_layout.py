@@ -18,6 +18,7 @@ LAYERS = [
     {"records"},
     {"data", "models", "tracking"},
     {"training"},
+    {"pretraining"},
     {"inference"},
     {"reports"},
     {"ray_cluster"},

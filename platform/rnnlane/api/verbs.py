@@ -17,6 +17,7 @@ from rnnlane.config.load import load_experiment
 from rnnlane.errors import ConfigError
 from rnnlane.records.ensemble import EnsembleResult
 from rnnlane.records.events import RunEvents
+from rnnlane.records.pretraining import PretrainResult
 from rnnlane.records.promotion import Promotion
 from rnnlane.records.results import (
     BaselineResult,
@@ -76,6 +77,26 @@ def train(
     config = as_experiment(experiment)
     with shown(events) as running:
         return pipeline.train(config, resume=resume, events=running)
+
+
+def pretrain(
+    experiment: Experiment, *, resume: bool = False, events: RunEvents | None = None
+) -> PretrainResult:
+    """Trains a language model on the texts of train and on unlabeled ones, and logs it.
+
+    ``model.init_from`` of an experiment names the run, for a classifier that starts from it.
+
+    Args:
+        experiment: an experiment, or the path of its file.
+        resume: continue the newest run of this experiment and data, as for :func:`train`.
+        events: receives the progress; default: it is shown. ``rnnlane.SILENT`` shows nothing.
+
+    Raises:
+        RnnlaneError: bad input, too few resources, or training that cannot continue.
+    """
+    config = as_experiment(experiment)
+    with shown(events) as running:
+        return pipeline.pretrain(config, resume=resume, events=running)
 
 
 def baseline(experiment: Experiment, *, events: RunEvents | None = None) -> BaselineResult:

@@ -185,6 +185,12 @@ class BarEvents(RunEvents):
 
 def epoch_line(record: dict[str, float]) -> str:
     """One line about a finished epoch."""
+    if "val/perplexity" in record:
+        return (
+            f"epoch {record['epoch']:.0f}  train loss {record['train/loss']:.4f}  "
+            f"val loss {record['val/loss']:.4f} perplexity {record['val/perplexity']:.1f}  "
+            f"{record['throughput/tokens_per_s']:,.0f} tokens/s  {record['time/epoch_s']:.1f} s"
+        )
     if is_refit(record):
         (of_refit,) = epochs_of_refit([record])
         return (

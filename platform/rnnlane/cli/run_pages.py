@@ -11,10 +11,13 @@ from rnnlane.config.paths import is_job
 if TYPE_CHECKING:
     from rnnlane.config.experiment import ExperimentConfig
     from rnnlane.records.ensemble import EnsembleResult
+    from rnnlane.records.pretraining import PretrainResult
     from rnnlane.records.results import BaselineResult, SearchResult, TrainResult
     from rnnlane.records.seeds import SeedsResult
 
-    RunResult = TrainResult | SeedsResult | BaselineResult | SearchResult | EnsembleResult
+    RunResult = (
+        TrainResult | SeedsResult | BaselineResult | SearchResult | EnsembleResult | PretrainResult
+    )
 
 
 def store_option(config: ExperimentConfig, result: RunResult) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from rnnlane.config.class_names import ClassName, normal_form
 from rnnlane.config.section import (
     ColumnName,
+    ColumnNameOrNone,
     ColumnNames,
     Fraction,
     PositiveInt,
@@ -28,7 +29,7 @@ class Columns(Section):
         description="Column with the text to classify, or a list of columns ([title, body]) whose "
         "texts are joined by line breaks. In jsonl, body.text names a nested key.",
     )
-    label: ColumnName = Field(
+    label: ColumnNameOrNone = Field(
         "label", description="Column with the class: text, whole numbers, true or false."
     )
     id: ColumnName | None = Field(
@@ -49,8 +50,8 @@ class Columns(Section):
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
-        others = [name for name in (self.id, self.group) if name is not None]
-        names = [*self.texts, self.label, *others]
+        roles = (self.label, self.id, self.group)
+        names = [*self.texts, *(name for name in roles if name is not None)]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise ValueError(
@@ -59,11 +60,42 @@ class Columns(Section):
         return self
 
 
+class UnlabeledColumns(Section):
+    """The columns of a source of texts without labels."""
+
+    text: ColumnNames = Field(
+        "text", description="Column with the text, or a list of columns, as in data.columns.text."
+    )
+
+    @property
+    def to_read(self) -> Columns:
+        """What a source reads of each row: the text alone."""
+        return Columns.model_construct(text=self.text, label=None)
+
+
+class UnlabeledConfig(Section):
+    """Texts without labels, which `rnnlane pretrain` reads along with those of train."""
+
+    source: AnySource
+    columns: UnlabeledColumns = UnlabeledColumns()
+
+    @model_validator(mode="after")
+    def _no_test_rows(self) -> Self:
+        if "test_path" in self.source.locations:
+            raise ValueError("unlabeled texts have no test: leave test_path out of their source")
+        return self
+
+
 class DataConfig(Section):
     """Where the texts come from and how they are split."""
 
     source: AnySource
     columns: Columns = Columns()
+    unlabeled: UnlabeledConfig | None = Field(
+        None,
+        description="Texts without labels for `rnnlane pretrain`: a source of any kind, of which "
+        "the text alone is read; of kind imdb its 50,000 unlabeled reviews. Other verbs ignore it.",
+    )
     classes: tuple[ClassName, ...] | None = Field(
         None,
         description="The class names, in the order of their label numbers; others are refused or "
@@ -125,6 +157,8 @@ class DataConfig(Section):
         names = self.classes or ()
         refuse_if(
             {
+                f"source must have labels, but kind {source.kind} has none; it is for "
+                "data.unlabeled": not source.has_labels,
                 f"test: official needs a source with a test split, but got kind {source.kind} "
                 "without test_path; give a fraction or test_path": is_official
                 and not source.has_official_test,

@@ -14,6 +14,7 @@ from rnnlane.config.baseline import BaselineConfig
 from rnnlane.config.data import DataConfig
 from rnnlane.config.inference import InferenceConfig
 from rnnlane.config.model import ModelConfig
+from rnnlane.config.pretraining import PretrainingConfig
 from rnnlane.config.runtime import RuntimeConfig
 from rnnlane.config.search import SearchConfig
 from rnnlane.config.section import (
@@ -43,6 +44,7 @@ class ExperimentConfig(Section):
     text: TextConfig = TextConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    pretraining: PretrainingConfig = PretrainingConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
     inference: InferenceConfig = InferenceConfig()

@@ -201,12 +201,15 @@ def _explain_unknown(path: KeyPath, values: Mapping[str, Any]) -> tuple[str, str
         return f"`{path[-1]}` is now `{new.rpartition('.')[2]}`", "rename the key"
     key, section = path[-1], ".".join(path[:-1])
     message = f"unknown key `{key}`"
-    if section == "data.source":
-        kind = values["data"]["source"]["kind"]
+    if section in {"data.source", "data.unlabeled.source"}:
+        source: Any = values
+        for part in path[:-1]:
+            source = source[part]
+        kind = source["kind"]
         others = [k for k in SOURCES if key in source_class(k).model_fields and k != kind]
         if others:
             message = f"a source of kind {kind} has no key `{key}`"
-            return message, _listed_kinds(others)
+            return message, _listed_kinds(others, section)
         beside = sorted(source_class(kind).model_fields)
     else:
         beside = keys_beside(path)
@@ -223,10 +226,10 @@ def hint_of(meant: Sequence[str], section: str = "") -> str | None:
     return f"did you mean {' or '.join(f'`{name}`' for name in names)}?"
 
 
-def _listed_kinds(kinds: Sequence[str]) -> str:
+def _listed_kinds(kinds: Sequence[str], section: str) -> str:
     if len(kinds) == 1:
         return f"kind {kinds[0]} has"
-    return f"kinds {', '.join(kinds[:-1])} and {kinds[-1]} have; set data.source.kind"
+    return f"kinds {', '.join(kinds[:-1])} and {kinds[-1]} have; set {section}.kind"
 
 
 def shown(value: Any) -> str:

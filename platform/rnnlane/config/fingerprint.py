@@ -15,11 +15,14 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_NOT_COMPUTED = {"runtime", "tracking", "description", "baseline"}
+_NOT_COMPUTED = {"runtime", "tracking", "description", "baseline", "pretraining"}
+# Of the shape of a model, what a language model shares with a classifier.
+SHAPE = ("cell", "embedding_dim", "hidden_size", "num_layers", "bidirectional")
 # Newer than runs that may still be continued: at its default such a key is left out, so that an
 # experiment without it is what it was before there was the key.
 _ADDED = (
     "data.columns.group",
+    "model.init_from",
     "model.ngrams",
     "training.ema",
     "training.label_smoothing",
@@ -41,7 +44,7 @@ def config_fingerprint(config: ExperimentConfig) -> str:
     """Identity of what an experiment computes.
 
     Leaves out ``runtime`` and ``tracking`` (where it runs and is logged), so that a run can be
-    resumed with other workers, ``baseline``, ``search`` and ``description``; and
+    resumed with other workers, ``baseline``, ``search``, ``pretraining`` and ``description``; and
     ``training.seeds``: what each seed computes is what it computes alone.
     """
     computed = _computed(config, exclude=_NOT_COMPUTED | {"search"})
@@ -55,6 +58,15 @@ def seeds_fingerprint(config: ExperimentConfig) -> str:
     Leaves out how many there are, so that more of them can be added.
     """
     return fingerprint({"experiment": config_fingerprint(config), "has_seeds": True})
+
+
+def pretraining_fingerprint(config: ExperimentConfig) -> str:
+    """Identity of what `rnnlane pretrain` computes of an experiment."""
+    read = {"name", "data", "text", "pretraining"}
+    computed = config.model_dump(mode="json", include=read)
+    shape = {key: getattr(config.model, key) for key in SHAPE}
+    seeds = [config.seed, config.training_seed]
+    return fingerprint({"kind": "pretraining", **computed, "model": shape, "seeds": seeds})
 
 
 def baseline_fingerprint(config: ExperimentConfig) -> str:
@@ -77,8 +89,12 @@ def search_fingerprint(config: ExperimentConfig) -> str:
 def _computed(
     config: ExperimentConfig, *, include: set[str] | None = None, exclude: set[str] | None = None
 ) -> dict[str, Any]:
-    """Sections of an experiment as plain values, without newer keys that are at their defaults."""
+    """Sections of an experiment as plain values, without newer keys that are at their defaults.
+
+    And without the unlabeled texts, which no classifier reads.
+    """
     plain = config.model_dump(mode="json", include=include, exclude=exclude)
+    plain.get("data", {}).pop("unlabeled", None)
     for key in _ADDED:
         *parts, name = key.split(".")
         section: Any = config

@@ -97,6 +97,13 @@ class ModelConfig(Section):
         "must have one. With fewer the file is refused: it is likely of another language or case.",
     )
 
+    init_from: str | None = Field(
+        None,
+        min_length=1,
+        description="A run of `rnnlane pretrain` that the model starts from: its id or the first "
+        "characters of it, its name, latest, or runs:/ID. The vocabulary is that run's, and the "
+        "shape and the text settings must be.",
+    )
     ngrams: NgramConfig | None = Field(
         None, description="A linear classifier of n-grams beside the recurrent layers; null: none."
     )
@@ -106,6 +113,14 @@ class ModelConfig(Section):
         """Whether a training step draws random masks, beside those of n-grams."""
         shares = (self.dropout, self.embedding_dropout, self.token_dropout, self.head_dropout)
         return max(shares) > 0
+
+    @model_validator(mode="after")
+    def _starts_from_one_thing(self) -> Self:
+        if self.init_from is not None and self.pretrained_vectors is not None:
+            raise ValueError(
+                "init_from has an embedding of its own: leave pretrained_vectors out, or init_from"
+            )
+        return self
 
     @model_validator(mode="after")
     def _dropout_needs_two_layers(self) -> Self:

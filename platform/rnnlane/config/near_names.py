@@ -75,6 +75,8 @@ _SYNONYMS = {
 _MEANT = {name: key for key, names in _SYNONYMS.items() for name in names.split()}
 _SURE, _SIMILAR = 0.8, 0.5
 _MOST_SHOWN = 3
+# Few experiments have these, and what they are called is elsewhere too.
+_OF_PRETRAINING = ("pretraining.", "data.unlabeled.")
 
 
 def meant_keys(
@@ -99,6 +101,7 @@ def meant_keys(
         return [_MEANT[plain]]
     same = [key for key in keys if re.sub(r"_", "", key.rpartition(".")[2]) == plain]
     if same:
-        return same[:_MOST_SHOWN]
+        usual = [key for key in same if not key.startswith(_OF_PRETRAINING)]
+        return (usual or same)[:_MOST_SHOWN]
     near = difflib.get_close_matches(name, beside, n=1, cutoff=_SIMILAR)
     return [here(key) for key in near]

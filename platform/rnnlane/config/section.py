@@ -68,6 +68,10 @@ def _column_names(value: Any) -> str | tuple[str, ...]:
 
 
 ColumnName = Annotated[str, BeforeValidator(_column_name, json_schema_input_type=str | int)]
+# None comes of code alone, for rows that are read without the column: no file can say so.
+ColumnNameOrNone = Annotated[
+    str | None, BeforeValidator(_column_name, json_schema_input_type=str | int)
+]
 ColumnNames = Annotated[
     str | tuple[str, ...],
     BeforeValidator(_column_names, json_schema_input_type=str | int | list[str | int]),

@@ -20,6 +20,7 @@ SOURCES = {
     "csv": "rnnlane.data.sources.csv:CsvSource",
     "jsonl": "rnnlane.data.sources.jsonl:JsonlSource",
     "parquet": "rnnlane.data.sources.parquet:ParquetSource",
+    "text": "rnnlane.data.sources.plain_text:PlainTextSource",
     "generated": "rnnlane.data.sources.generated:GeneratedSource",
 }
 
@@ -29,10 +30,12 @@ class SourceConfig(Section):
 
     Attributes:
         location_keys: the settings that hold a path or a URI.
+        has_labels: whether rows can have a class; false of kinds for ``data.unlabeled`` alone.
     """
 
     kind: str
     location_keys: ClassVar[tuple[str, ...]] = ()
+    has_labels: ClassVar[bool] = True
 
     @property
     def locations(self) -> dict[str, str]:

@@ -22,6 +22,27 @@ def check_word_vectors(config: ExperimentConfig, events: RunEvents) -> None:
         check_vectors(config.model.pretrained_vectors, embedding_dim=config.model.embedding_dim)
 
 
+RECURRENT_CELLS = ("rnn", "lstm", "gru")
+
+
+def check_language_model(config: ExperimentConfig) -> None:
+    """Refuses an experiment whose model cannot be a language model."""
+    workers, streams = config.runtime.max_workers, config.pretraining.global_batch_size
+    if config.model.cell not in RECURRENT_CELLS:
+        raise ConfigError(
+            f"a language model has a cell of {', '.join(RECURRENT_CELLS)}, but got "
+            f"{config.model.cell}",
+            where="model.cell",
+            remedy=f"set one of them, such as model.cell={RECURRENT_CELLS[1]}",
+        )
+    if streams < workers:
+        raise ConfigError(
+            f"each worker reads a stream, but there are {streams} for {workers} workers",
+            where="pretraining.global_batch_size",
+            remedy=f"set it to {workers} or more",
+        )
+
+
 def check_classes(config: ExperimentConfig, prepared: PreparedData) -> None:
     """Refuses a metric or weights that do not fit the classes of the data."""
     from rnnlane.training.class_weights import check_class_weights

@@ -11,7 +11,7 @@ from rnnlane.execution.sampling import sampled
 from rnnlane.execution.scratch import scratch_folder
 from rnnlane.records.events import ForwardedEvents, RunEvents
 from rnnlane.training.group import in_process
-from rnnlane.training.loop import Outcome, TrainingData, run_training
+from rnnlane.training.loop import Outcome, TrainingData, TrainingLoop, run_training
 from rnnlane.training.memory import limit_to_share, readable_memory_errors, set_torch_variables
 
 
@@ -34,6 +34,7 @@ def train_in_process(
     store: CheckpointStore,
     events: RunEvents,
     gpu_share: float = 1.0,
+    loop: TrainingLoop = run_training,
 ) -> Outcome:
     """Trains in this process, from the newest checkpoint in the store if there is one.
 
@@ -43,6 +44,7 @@ def train_in_process(
         store: of the checkpoints.
         events: gets what happens.
         gpu_share: of the memory of one GPU, where others train on it as well; else 0 or 1.
+        loop: the training loop.
 
     Raises:
         ResourceError: there is no GPU that is wanted, or too little memory.
@@ -59,4 +61,4 @@ def train_in_process(
         start = store.fetch_latest(scratch)
         local_events = _LocalEvents(events, store)
         with errors_name(store.root):
-            return run_training(config, data, group=group, events=local_events, start=start)
+            return loop(config, data, group=group, events=local_events, start=start)

@@ -42,7 +42,7 @@ from rnnlane.ray_cluster.internals_train import (
 from rnnlane.ray_cluster.session import call_when_ended
 from rnnlane.records.events import RunEvents
 from rnnlane.training.checkpoint import final_weights
-from rnnlane.training.loop import Outcome
+from rnnlane.training.loop import Outcome, TrainingLoop, run_training
 from rnnlane.training.memory import TORCH_VARIABLES
 
 ELASTIC_START_TIMEOUT_S = "20"
@@ -57,10 +57,11 @@ def train_on_ray(
     store: CheckpointStore,
     events: RunEvents,
     gpus_per_worker: float,
+    loop: TrainingLoop = run_training,
 ) -> Outcome:
     """Trains on ``runtime.num_workers`` Ray Train workers; Ray must be connected.
 
-    ``data`` is a reference to the TrainingData in Ray's object store.
+    ``data`` is a reference to the TrainingData in Ray's object store, ``loop`` the training loop.
 
     Ray Train's own restarts are off, because they cover only some kinds of failure. After any
     failure training starts again from the newest checkpoint, up to ``runtime.max_restarts`` times.
@@ -82,7 +83,12 @@ def train_on_ray(
         _wait_for_nodes(config.runtime, gpus_per_worker, events)
         try:
             return _attempt(
-                config, data, store=store, events=events, gpus_per_worker=gpus_per_worker
+                config,
+                data,
+                store=store,
+                events=events,
+                gpus_per_worker=gpus_per_worker,
+                loop=loop,
             )
         except (TrainingFailedError, RayError, OSError) as error:
             nodes = cluster.note_lost_nodes(nodes, events)
@@ -110,6 +116,7 @@ def _attempt(
     store: CheckpointStore,
     events: RunEvents,
     gpus_per_worker: float,
+    loop: TrainingLoop,
 ) -> Outcome:
     """One ``TorchTrainer.fit()`` from the newest checkpoint on."""
     with _inbox(events) as inbox:
@@ -119,6 +126,7 @@ def _attempt(
             "inbox": inbox,
             "start": _checkpoint_files(store),
             "checkpoints": store.root,
+            "loop": loop,
         }
         name = store.next_attempt()
         trainer = _trainer(

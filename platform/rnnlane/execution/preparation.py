@@ -9,12 +9,19 @@ from ray.exceptions import RayError
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.prepare.pipeline import prepare
 from rnnlane.data.prepare.prepared import PreparedData
+from rnnlane.data.prepare.purpose import CLASSIFICATION, Purpose
 from rnnlane.execution.restart_policy import RestartPolicy
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.records.events import RunEvents
 
 
-def prepare_on_ray(config: ExperimentConfig, *, storage: str, events: RunEvents) -> PreparedData:
+def prepare_on_ray(
+    config: ExperimentConfig,
+    *,
+    storage: str,
+    events: RunEvents,
+    purpose: Purpose = CLASSIFICATION,
+) -> PreparedData:
     """Prepares data on the connected Ray, again where a node or a worker was lost.
 
     Raises:
@@ -31,7 +38,7 @@ def prepare_on_ray(config: ExperimentConfig, *, storage: str, events: RunEvents)
     nodes = cluster.alive_nodes()
     while True:
         try:
-            return prepare(config, storage=storage, events=events)
+            return prepare(config, storage=storage, events=events, purpose=purpose)
         except RayError as error:
             # Its import takes seconds, so only where something has failed.
             from rnnlane.execution.restarts import describe_preparation_failure

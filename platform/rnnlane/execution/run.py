@@ -18,6 +18,7 @@ from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.in_process import train_in_process
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
+from rnnlane.execution.pretrained import fetch_start
 from rnnlane.execution.reporting import calibrate, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
@@ -38,7 +39,7 @@ from rnnlane.reports.sample import sample_answer
 from rnnlane.reports.verdict import divergence
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.tracking.run_links import SEARCH_RUN_TAG
-from rnnlane.training.loop import TRAIN_AND_VAL, Outcome, TrainingData
+from rnnlane.training.loop import TRAIN_AND_VAL, Outcome, TrainingData, TrainingLoop, run_training
 from rnnlane.training.schedule import best_epoch
 
 NGRAMS = "model.ngrams"
@@ -114,7 +115,6 @@ def run_checked(
     spec = describe_run(
         config, record, params=work.params(), class_names=prepared.class_names, tags=tags
     )
-    store = CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
         run.log_inputs(
             lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
@@ -122,25 +122,56 @@ def run_checked(
         if (search_run_id := config.tracking.tags.get(SEARCH_RUN_TAG)) is not None:
             run.tracker.link_search(search_run_id)
         run.events.stage("starting the workers")
-        tracked = _TrackedEvents(run.events, run.tracker, metric=config.training.metric)
-        if work.shared is not None:
-            from rnnlane.execution.on_ray import train_on_ray
-
-            outcome = train_on_ray(
-                config,
-                work.shared,
-                store=store,
-                events=tracked,
-                gpus_per_worker=work.gpus_per_worker,
-            )
-        else:
-            outcome = train_in_process(config, data, store=store, events=tracked)
+        tracked = TrackedEvents(run.events, run.tracker, metric=config.training.metric)
+        outcome = trained_outcome(
+            config,
+            data,
+            store=store_of(config, record),
+            events=tracked,
+            shared=work.shared,
+            gpus_per_worker=work.gpus_per_worker,
+        )
         run.events.stage("testing and logging the model")
         result = _log_outcome(config, prepared, outcome, splits=data.splits, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
 
-class _TrackedEvents(ForwardedEvents):
+def store_of(config: ExperimentConfig, record: RunRecord) -> CheckpointStore:
+    """The checkpoints of a run."""
+    return CheckpointStore(joined(storage_root(config), "checkpoints", record.key))
+
+
+def trained_outcome(
+    config: ExperimentConfig,
+    data: TrainingData,
+    *,
+    store: CheckpointStore,
+    events: RunEvents,
+    shared: Any,
+    gpus_per_worker: float,
+    loop: TrainingLoop = run_training,
+) -> Outcome:
+    """Trains on Ray's workers or in this process.
+
+    Args:
+        config: the experiment.
+        data: what to train on.
+        store: of the checkpoints.
+        events: gets what happens.
+        shared: see :class:`Work`.
+        gpus_per_worker: see :class:`Work`.
+        loop: of a classifier, or of a language model.
+    """
+    if shared is None:
+        return train_in_process(config, data, store=store, events=events, loop=loop)
+    from rnnlane.execution.on_ray import train_on_ray
+
+    return train_on_ray(
+        config, shared, store=store, events=events, gpus_per_worker=gpus_per_worker, loop=loop
+    )
+
+
+class TrackedEvents(ForwardedEvents):
     """Passes events on, and logs every epoch that is saved, and which of them is the best.
 
     Not as soon as it has ended: what a restart trains again may get other values, as with another
@@ -153,11 +184,13 @@ class _TrackedEvents(ForwardedEvents):
         self._metric = metric
 
     def saved(self, history: list[dict[str, float]]) -> None:
+        """Logs the epochs, and passes them on."""
         best = best_epoch(self._metric, chosen_among(history)) + 1 if history else None
         self._tracker.log_history(history, best)
         super().saved(history)
 
     def system_use(self, use: SystemUse) -> None:
+        """Logs the sample, and passes it on."""
         self._tracker.add_system_use(use)
         super().system_use(use)
 
@@ -177,6 +210,7 @@ def training_data(
     vectors = None
     if config.model.pretrained_vectors is not None:
         vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
+    start = fetch_start(config)
     read = {name: prepared.split(name) for name in splits}
     if config.training.refit and "test" in splits:  # a search refits nothing
         # Here, so that the workers of a node share one copy.
@@ -184,6 +218,7 @@ def training_data(
     return TrainingData(
         splits=read,
         num_classes=len(prepared.class_names),
+        start=None if start is None else start.weights,
         vocabulary_size=prepared.manifest.vocabulary_size,
         vectors=vectors,
         class_names=prepared.class_names,

@@ -22,7 +22,7 @@ from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
 from rnnlane.records.system_use import SystemUse
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.loop import TrainingData, run_training
+from rnnlane.training.loop import TrainingData, TrainingLoop
 from rnnlane.training.memory import readable_memory_errors
 
 # A step takes the positions of its texts one after the other, however few its rows are. By times
@@ -124,7 +124,8 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
     Args:
         setting: ``config`` (plain values), ``data`` (reference to TrainingData in the object
             store), ``inbox`` (queue to the driver), ``start`` (reference to the files of the
-            checkpoint to resume from, or None), ``checkpoints`` (where those come from).
+            checkpoint to resume from, or None), ``checkpoints`` (where those come from), ``loop``
+            (the training loop).
 
     Returns:
         ``outcome`` without weights, which the last checkpoint has; its predictions come from the
@@ -145,6 +146,7 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
         device=ray.train.torch.get_device(),
     )
     data: TrainingData = ray.get(setting["data"])
+    run_loop: TrainingLoop = setting["loop"]
     events = RayEvents(setting["inbox"], is_first=group.is_first, storage=setting["checkpoints"])
     with (
         final_disk_errors(tempfile.gettempdir()),
@@ -156,7 +158,7 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
         for note in _notes(config, group, is_new=start is None):
             events.note(note)
         with errors_name(setting["checkpoints"]):
-            outcome = run_training(config, data, group=group, events=events, start=start)
+            outcome = run_loop(config, data, group=group, events=events, start=start)
     predictions = outcome.predictions if group.is_first else {}
     return {"outcome": replace(outcome, weights={}, predictions=predictions)}
 

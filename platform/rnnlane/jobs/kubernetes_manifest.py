@@ -203,9 +203,11 @@ def _check_portable(config: ExperimentConfig) -> None:
             where="runtime.num_workers",
             remedy="set a number, or [min, max]",
         )
-    locations, stop_words = config.data.source.locations, config.text.stop_words
+    stop_words, unlabeled = config.text.stop_words, config.data.unlabeled
+    more = {} if unlabeled is None else unlabeled.source.locations
     paths = {
-        **{f"data.source.{key}": location for key, location in locations.items()},
+        **{f"data.source.{key}": value for key, value in config.data.source.locations.items()},
+        **{f"data.unlabeled.source.{key}": value for key, value in more.items()},
         "text.stop_words": None if stop_words in BUILT_IN_STOP_WORDS else stop_words,
         "model.pretrained_vectors": config.model.pretrained_vectors,
         "runtime.storage_path": config.runtime.storage_path,

@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.data.sources.base import source_of
+from rnnlane.data.sources.base import Source, source_of, unlabeled_source_of
 from rnnlane.errors import ConfigError
 from rnnlane.tracking.wheel import DISTRIBUTION, installed_metadata, package_files
 
@@ -140,25 +140,34 @@ def _named_files(config: ExperimentConfig) -> Iterator[PackedFile]:
 
 def _local_files(config: ExperimentConfig) -> Iterator[tuple[str, Path]]:
     """Dotted key and path of each file here that an experiment names."""
-    source = source_of(config.data)
+    sources = _sources(config)
     for key, location in _named_locations(config):
         if not _is_local(location):
             continue
         if key in _FILE_KEYS:
             yield key, _existing_file(location, key=key)
         else:
-            for file in source.files_at(key.rpartition(".")[2]):
+            section, _, name = key.rpartition(".")
+            for file in sources[section].files_at(name):
                 yield key, Path(file.path.path)
 
 
 def _named_locations(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
     """Dotted key and value of each path or URI that an experiment reads."""
-    for name, location in source_of(config.data).locations.items():
-        yield f"data.source.{name}", location
+    for section, source in _sources(config).items():
+        for name, location in source.locations.items():
+            yield f"{section}.{name}", location
     for key, words in _FILE_KEYS.items():
         for value in _possible_values(config, key):
             if value is not None and value not in words:
                 yield key, value
+
+
+def _sources(config: ExperimentConfig) -> dict[str, Source]:
+    """The sources that an experiment names, by their sections."""
+    unlabeled = unlabeled_source_of(config.data)
+    more = {} if unlabeled is None else {"data.unlabeled.source": unlabeled}
+    return {"data.source": source_of(config.data), **more}
 
 
 def _possible_values(config: ExperimentConfig, key: str) -> list[str | None]:

@@ -16,7 +16,10 @@ from rnnlane.config.model import ModelConfig
 from rnnlane.models.encoder import Encoder
 from rnnlane.models.tanh_layer import tanh_layer
 
-_CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+# Of one layer and direction: h, and c of an LSTM, float [1, B, H] each.
+State = tuple[Tensor, ...]
+
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 # Whether a GPU runs the two directions of a layer at once. Off, because it has not been measured.
 TWO_STREAMS = False
@@ -44,7 +47,7 @@ class RecurrentEncoder(Encoder):
         recurrent network architectures", ICML 2015.
         """
         super().__init__()
-        self.rnn = _CELLS[config.cell](
+        self.rnn = CELLS[config.cell](
             config.embedding_dim,
             config.hidden_size,
             num_layers=config.num_layers,
@@ -148,20 +151,46 @@ class RecurrentEncoder(Encoder):
         Calls the functions that torch's own modules call: cuDNN's on a GPU; on the CPU, torch.lstm
         is oneDNN's fused kernel, and a tanh layer has one of ours.
         """
-        state = steps.new_zeros(1, steps.shape[1], self.rnn.hidden_size)
-        # has_biases, num_layers, dropout, train, bidirectional, batch_first. Without dropout, train
-        # means only that a backward pass may follow; cuDNN has none otherwise.
-        settings = (True, 1, 0.0, torch.is_grad_enabled(), False, False)
-        params: list[Tensor] = list(weights)
-        if self.rnn.mode == "LSTM":
-            outputs, _, _ = torch.lstm(steps, [state, state], params, *settings)
-        elif self.rnn.mode == "GRU":
-            outputs, _ = torch.gru(steps, state, params, *settings)
-        elif steps.device.type == "cpu":
-            outputs = tanh_layer(steps, params)
-        else:
-            outputs, _ = torch.rnn_tanh(steps, state, params, *settings)
-        return outputs
+        return run_layer(self.rnn, steps, weights)[0]
+
+
+def run_layer(
+    rnn: nn.RNNBase, steps: Tensor, weights: Sequence[Tensor], state: State | None = None
+) -> tuple[Tensor, State]:
+    """One layer in one direction.
+
+    Args:
+        rnn: of which kind, and how wide, the layer is.
+        steps: float [T, B, any].
+        weights: of the layer and direction, one of ``rnn.all_weights``.
+        state: before the first step, which gets no gradient; default: zeros.
+
+    Returns:
+        The outputs, float [T, B, H], and the state after the last step.
+    """
+    given = state
+    if state is None:
+        state = (steps.new_zeros(1, steps.shape[1], rnn.hidden_size),) * state_size(rnn)
+    # has_biases, num_layers, dropout, train, bidirectional, batch_first. Without dropout, train
+    # means only that a backward pass may follow; cuDNN has none otherwise.
+    settings = (True, 1, 0.0, torch.is_grad_enabled(), False, False)
+    params: list[Tensor] = list(weights)
+    if rnn.mode == "LSTM":
+        outputs, hidden, cell = torch.lstm(steps, list(state), params, *settings)
+        return outputs, (hidden, cell)
+    if rnn.mode == "GRU":
+        outputs, hidden = torch.gru(steps, state[0], params, *settings)
+    elif steps.device.type == "cpu":
+        outputs = tanh_layer(steps, params, None if given is None else given[0][0])
+        hidden = outputs[-1:]
+    else:
+        outputs, hidden = torch.rnn_tanh(steps, state[0], params, *settings)
+    return outputs, (hidden,)
+
+
+def state_size(rnn: nn.RNNBase) -> int:
+    """How many tensors the state of a layer consists of."""
+    return 2 if rnn.mode == "LSTM" else 1
 
 
 def _at_once(

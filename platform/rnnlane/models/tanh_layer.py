@@ -13,21 +13,23 @@ import torch
 from torch import Tensor
 
 
-def tanh_layer(inputs: Tensor, weights: list[Tensor]) -> Tensor:
-    """Equals ``torch.rnn_tanh`` for one layer, one direction and an initial state of zeros.
+def tanh_layer(inputs: Tensor, weights: list[Tensor], initial: Tensor | None = None) -> Tensor:
+    """Equals ``torch.rnn_tanh`` for one layer and one direction.
 
     Args:
         inputs: float [T, B, I].
         weights: as in nn.RNN: W [H, I], U [H, H], and their biases b [H] and c [H].
+        initial: the state before the first step, float [B, H], which gets no gradient; default:
+            zeros.
 
     Returns:
         float [T, B, H].
     """
-    return cast(Tensor, _TanhLayer.apply(inputs, *weights))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _TanhLayer.apply(inputs, *weights, initial))  # type: ignore[no-untyped-call]
 
 
 class _TanhLayer(torch.autograd.Function):
-    """h[t] = tanh(W x[t] + U h[t - 1] + b + c), with h[-1] = 0.
+    """h[t] = tanh(W x[t] + U h[t - 1] + b + c), with a given h[-1].
 
     Backward: let s[t] be the sum inside tanh, and dh, ds the gradients of the loss with respect to
     h and s. A state acts through its own output and through the next sum:
@@ -41,21 +43,29 @@ class _TanhLayer(torch.autograd.Function):
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor, other: Tensor
+        ctx: Any,
+        inputs: Tensor,
+        weight: Tensor,
+        recurrent: Tensor,
+        bias: Tensor,
+        other: Tensor,
+        initial: Tensor | None = None,
     ) -> Tensor:
         # All W x[t] + b + c at once; each is then turned into the state h[t] in place.
         states = torch.nn.functional.linear(inputs, weight, bias + other)  # [T, B, H]
         transposed = recurrent.t()
+        if initial is not None:
+            states[0].addmm_(initial, transposed)
         state = states[0].tanh_()
         for following in states[1:].unbind():
             state = following.addmm_(state, transposed).tanh_()
-        ctx.save_for_backward(inputs, states, weight, recurrent)
+        ctx.save_for_backward(inputs, states, weight, recurrent, initial)
         return states
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, states, weight, recurrent = ctx.saved_tensors
+        inputs, states, weight, recurrent, initial = ctx.saved_tensors
         # [T, B, H]: the outputs' gradients, turned into ds[t] in place from the last step back.
         sums = gradients[0].clone(memory_format=torch.contiguous_format)
         slopes = (1.0 - states * states).unbind()
@@ -65,10 +75,14 @@ class _TanhLayer(torch.autograd.Function):
             later = row.addmm_(later, recurrent).mul_(slope)
         flat = sums.flatten(0, 1)  # [T * B, H]
         bias = flat.sum(0)
+        of_recurrent = sums[1:].flatten(0, 1).t() @ states[:-1].flatten(0, 1)
+        if initial is not None:
+            of_recurrent.addmm_(sums[0].t(), initial)
         return (
             sums @ weight if ctx.needs_input_grad[0] else None,
             flat.t() @ inputs.flatten(0, 1),
-            sums[1:].flatten(0, 1).t() @ states[:-1].flatten(0, 1),
+            of_recurrent,
             bias,
             bias,
+            None,
         )

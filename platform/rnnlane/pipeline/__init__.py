@@ -6,7 +6,7 @@ it.
 
 from rnnlane.pipeline.asking import clean, compare, evaluate, list_runs, predict, promote
 from rnnlane.pipeline.drafting import copy_examples, init_experiment
-from rnnlane.pipeline.executing import baseline, ensemble, prepare, train, tune
+from rnnlane.pipeline.executing import baseline, ensemble, prepare, pretrain, train, tune
 
 __all__ = [
     "baseline",
@@ -19,6 +19,7 @@ __all__ = [
     "list_runs",
     "predict",
     "prepare",
+    "pretrain",
     "promote",
     "train",
     "tune",

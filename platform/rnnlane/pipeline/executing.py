@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.fingerprint import baseline_fingerprint, fingerprint
+from rnnlane.config.fingerprint import baseline_fingerprint, fingerprint, pretraining_fingerprint
 from rnnlane.config.paths import check_writable, storage_root
 from rnnlane.config.space import data_variants, num_trials
 from rnnlane.errors import ConfigError
 from rnnlane.records.events import RunEvents
+from rnnlane.records.pretraining import PretrainResult
 from rnnlane.records.results import (
     BaselineResult,
     SearchResult,
@@ -24,16 +25,22 @@ from rnnlane.records.seeds import SeedsResult
 if TYPE_CHECKING:
     from rnnlane.config.runtime import RuntimeConfig
     from rnnlane.data.prepare.prepared import PreparedData
+    from rnnlane.data.prepare.purpose import Purpose
     from rnnlane.records.ensemble import EnsembleResult
 
 
 def prepare(
-    config: ExperimentConfig, *, events: RunEvents | None = None, report: bool = True
+    config: ExperimentConfig,
+    *,
+    events: RunEvents | None = None,
+    report: bool = True,
+    for_pretraining: bool = False,
 ) -> PreparedData:
     """Cleans, tokenizes, splits and encodes the texts, or reuses existing prepared data.
 
     Args:
         config: the experiment.
+        for_pretraining: prepare what `rnnlane pretrain` reads: no test, but unlabeled texts.
         events: receives the progress.
         report: whether they also receive what became of the rows, in a few lines.
 
@@ -43,31 +50,41 @@ def prepare(
         ResourceError: a node of the cluster does not reach the storage.
     """
     events = events or RunEvents()
-    prepared = _prepared(config, events)
+    prepared = _prepared(config, _purpose(config, for_pretraining=for_pretraining), events)
     if report:
         _report([config], [prepared], events)
     return prepared
 
 
-def _prepared(config: ExperimentConfig, events: RunEvents) -> PreparedData:
+def _purpose(config: ExperimentConfig, *, for_pretraining: bool) -> Purpose:
+    from rnnlane.data.prepare.purpose import Purpose
+    from rnnlane.execution.pretrained import fetch_start, with_known_start
+
+    if for_pretraining:
+        return Purpose(is_pretraining=True)
+    start = fetch_start(with_known_start(config))
+    return Purpose(vocabulary=None if start is None else start.vocabulary)
+
+
+def _prepared(config: ExperimentConfig, purpose: Purpose, events: RunEvents) -> PreparedData:
     from rnnlane.data.prepare.pipeline import check_source, find_prepared
     from rnnlane.ray_cluster.address import check_address
 
     check_address()
     storage = storage_root(config)
     events.stage("looking for prepared data")
-    prepared = find_prepared(config, storage=storage)
+    prepared = find_prepared(config, storage=storage, purpose=purpose)
     if prepared is not None and _hold(prepared):
         return prepared
     check_writable(config)
-    check_source(config)
+    check_source(config, purpose)
     from rnnlane.execution.preparation import prepare_on_ray
     from rnnlane.ray_cluster.storage_check import check_storage
 
     _start_ray(config.runtime, events)
     check_storage(config)
     events.stage("preparing")
-    prepared = prepare_on_ray(config, storage=storage, events=events)
+    prepared = prepare_on_ray(config, storage=storage, purpose=purpose, events=events)
     _hold(prepared)
     return prepared
 
@@ -113,6 +130,7 @@ def train(
     from rnnlane.execution.attempt import record_of_attempt, run_to_continue, runs_of_seeds
     from rnnlane.execution.data_checks import check_classes, check_word_vectors
     from rnnlane.execution.identity import run_fingerprint
+    from rnnlane.execution.pretrained import with_known_start
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster.capacity import check_own
 
@@ -120,6 +138,7 @@ def train(
     check_writable(config)
     check_own(config.runtime)
     check_word_vectors(config, events)
+    config = with_known_start(config)
     prepared = prepare(config, events=events, report=False)
     check_classes(config, prepared)
     identity = {
@@ -152,6 +171,53 @@ def train(
         from rnnlane.execution.run import execute_run
 
         return execute_run(config, prepared, record=started, events=events)
+
+
+def pretrain(
+    config: ExperimentConfig, *, resume: bool = False, events: RunEvents | None = None
+) -> PretrainResult:
+    """Prepares train and unlabeled texts, trains a language model on them, and logs it.
+
+    Args:
+        config: the experiment.
+        resume: as for :func:`train`.
+        events: receives the progress.
+
+    Raises:
+        RnnlaneError: bad input, too few resources, or training that cannot continue.
+    """
+    from rnnlane.execution.attempt import record_of_attempt, run_to_continue
+    from rnnlane.execution.data_checks import check_language_model
+    from rnnlane.execution.run_record import RunRecord
+    from rnnlane.ray_cluster.capacity import check_own
+
+    events = events or RunEvents()
+    check_language_model(config)
+    check_writable(config)
+    check_own(config.runtime)
+    prepared = prepare(config, events=events, report=False, for_pretraining=True)
+    name = f"{config.name}-pretraining"
+    tracking = config.tracking.model_copy(update={"run_name": config.tracking.run_name or name})
+    config = config.model_copy(update={"tracking": tracking})
+    identity = {
+        "config_fingerprint": pretraining_fingerprint(config),
+        "data_fingerprint": prepared.fingerprint,
+    }
+    record = run_to_continue(identity, kind="pretraining", events=events) if resume else None
+    record = record or RunRecord.create(name, **identity)
+    with record.locked(note=events.note) as current:
+        if current.state == "finished" and current.result is not None:
+            finished = PretrainResult(**current.result)
+            _note_finished(finished, "the pretraining has already finished", events)
+            return finished
+        if config.runtime.max_workers > 0:
+            _start_ray(config.runtime, events)
+        _open_store(config.tracking.uri)
+        started = record_of_attempt(current, config, [prepared])
+        _report([config], [prepared], events)
+        from rnnlane.execution.pretraining import execute_pretraining
+
+        return execute_pretraining(config, prepared, record=started, events=events)
 
 
 def baseline(config: ExperimentConfig, *, events: RunEvents | None = None) -> BaselineResult:
@@ -199,6 +265,7 @@ def tune(
     from rnnlane.execution.attempt import record_of_attempt, run_to_continue
     from rnnlane.execution.data_checks import check_classes, check_word_vectors
     from rnnlane.execution.identity import computed_fingerprint
+    from rnnlane.execution.pretrained import with_known_start
     from rnnlane.execution.run_record import RunRecord
     from rnnlane.ray_cluster.capacity import check_own_trials
 
@@ -213,6 +280,7 @@ def tune(
     check_writable(config)
     check_own_trials(config.search, config.runtime.device)
     check_word_vectors(config, events)
+    config = with_known_start(config)
     variants = data_variants(config)
     prepared = [prepare(variant, events=events, report=False) for variant in variants]
     for variant, data in zip(variants, prepared, strict=True):
@@ -232,8 +300,7 @@ def tune(
             _note_finished(finished, "the search has already finished", events)
             return finished
         # A local Ray gets the CPUs of this machine and no more: trials that do not fit are refused.
-        no_workers = config.runtime.model_copy(update={"num_workers": 0})
-        _start_ray(no_workers, events)
+        _start_ray(config.runtime.model_copy(update={"num_workers": 0}), events)
         _open_store(config.tracking.uri)
         started = record_of_attempt(current, config, prepared)
         _report(variants, prepared, events)
@@ -341,7 +408,9 @@ def _finished_result(values: Mapping[str, Any]) -> TrainResult | SeedsResult:
 
 
 def _note_finished(
-    result: TrainResult | SeedsResult | SearchResult, note: str, events: RunEvents
+    result: TrainResult | SeedsResult | PretrainResult | SearchResult,
+    note: str,
+    events: RunEvents,
 ) -> None:
     events.note(marker_line(result.run_id, result.tracking_uri, page=result.run_url))
     events.note(note)

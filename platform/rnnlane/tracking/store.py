@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 NO_TRIALS = f"tags.`{PARENT_TAG}` IS NULL"
-# Every run of rnnlane has the first tag; searches and their trials, which log no model, the second.
+# Every run of rnnlane has the first tag; searches, their trials and pretraining, which log no
+# classifier, the second.
 RUN_KEY_TAG, KIND_TAG = "rnnlane.run_key", "rnnlane.kind"
 # Of a run of several seeds: which, and the run of the one that is best on val; of each: its seed.
 SEEDS_TAG, BEST_SEED_TAG, SEED_TAG = "rnnlane.seeds", "rnnlane.best_seed_run", "rnnlane.seed"
@@ -37,6 +38,12 @@ DATA_TAG, CODE_TAG, MODEL_TAG = "rnnlane.data_fingerprint", "version.code", "rnn
 HAS_MODEL = (
     f"attributes.status = 'FINISHED' AND tags.`{RUN_KEY_TAG}` IS NOT NULL "
     f"AND tags.`{KIND_TAG}` IS NULL"
+)
+# What KIND_TAG says of a run of `rnnlane pretrain`, and where its artifacts hold the model.
+PRETRAINING, PRETRAINED_PATH = "pretraining", "pretrained"
+IS_PRETRAINED = (
+    f"attributes.status = 'FINISHED' AND tags.`{RUN_KEY_TAG}` IS NOT NULL "
+    f"AND tags.`{KIND_TAG}` = '{PRETRAINING}'"
 )
 EXPERIMENT_PATH = "experiment.yaml"
 """Path of the resolved experiment in a run's artifacts."""
@@ -240,10 +247,52 @@ def _one_seed_wanted(client: MlflowClient, uri: str, run: RunSummary) -> ConfigE
     )
 
 
+def find_pretrained(uri: str, reference: str) -> RunSummary:
+    """The run of `rnnlane pretrain` that a reference names.
+
+    Args:
+        uri: the store.
+        reference: a run's id, its first 6 or more characters, a name (of several runs the newest)
+            or ``latest``.
+
+    Raises:
+        ConfigError: no such run has finished, or several match.
+        TrackingError: the store cannot be read.
+    """
+    if is_missing(uri):
+        raise _not_pretrained(uri, reference, "the store is empty")
+    client = open_client(uri)
+    with store_errors(uri, "cannot look for the run"):
+        if reference == LATEST:
+            matches = _search(client, IS_PRETRAINED, limit=1)
+        else:
+            matches = _by_id(client, reference) or _by_name(
+                client, reference, f" AND {IS_PRETRAINED}"
+            )
+    if len(matches) != 1:
+        found = f"{len(matches)} runs match" if matches else "there is none"
+        raise _not_pretrained(uri, reference, found)
+    run = matches[0]
+    if run.tags.get(KIND_TAG) != PRETRAINING or run.status != "FINISHED":
+        kind = run.tags.get(KIND_TAG, "run of a classifier")
+        raise _not_pretrained(uri, reference, f"{run.name} is a {kind} that is {run.status}")
+    return run
+
+
+def _not_pretrained(uri: str, reference: str, found: str) -> ConfigError:
+    return ConfigError(
+        f"a start must be a finished run of `rnnlane pretrain`, but {found} (got {reference!r})",
+        where=redact(uri),
+        remedy="run `rnnlane pretrain` first, or name one of its runs; `rnnlane runs` lists them",
+    )
+
+
 def _check_has_model(uri: str, run: RunSummary) -> None:
     kind = run.tags.get(KIND_TAG)
     if RUN_KEY_TAG not in run.tags:
         found, remedy = "was logged by another tool", "`rnnlane runs` lists the runs"
+    elif kind == PRETRAINING:
+        found, remedy = "is a language model", "train with model.init_from, then use that run"
     elif kind is not None:
         what = "part of an ablation" if kind == "ablation" else f"a {kind}"
         found, remedy = f"is {what}, which logs none", "train its best.yaml, then use that run"

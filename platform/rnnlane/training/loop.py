@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.models.classifier import RecurrentClassifier, build_model
+from rnnlane.models.from_language_model import apply_pretrained
 from rnnlane.models.gpu_speed import slow_on_gpus
 from rnnlane.models.vectors import apply_vectors
 from rnnlane.records.events import RunEvents
@@ -60,6 +61,8 @@ class TrainingData:
         class_names: by label; without them classes cannot have weights.
         row_keys: of val and test, uint64 [N] each; without them no predictions are kept.
         word_keys: uint32 [V], see :attr:`Vocabulary.word_keys`; for models with n-grams.
+        start: weights of a language model that a classifier starts from.
+        token_counts: occurrences of each token id in what is learned from; for a language model.
     """
 
     splits: dict[str, EncodedSplit]
@@ -69,6 +72,8 @@ class TrainingData:
     class_names: tuple[str, ...] = ()
     row_keys: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
     word_keys: npt.NDArray[np.uint32] | None = None
+    start: Mapping[str, Tensor] | None = None
+    token_counts: tuple[int, ...] = ()
 
     def hasher(self, config: ModelConfig) -> NgramHasher | None:
         """Finds the n-grams that a model reads; None for one that reads none."""
@@ -110,6 +115,21 @@ class Outcome:
     refit: list[dict[str, float]] = field(default_factory=list)
 
 
+class TrainingLoop(Protocol):
+    """A training loop: of a classifier, or of a language model."""
+
+    def __call__(
+        self,
+        config: ExperimentConfig,
+        data: TrainingData,
+        *,
+        group: WorkerGroup,
+        events: RunEvents,
+        start: Path | None = None,
+    ) -> Outcome:
+        """See :func:`run_training`."""
+
+
 def run_training(
     config: ExperimentConfig,
     data: TrainingData,
@@ -145,12 +165,12 @@ def run_training(
             if state.clip is None:
                 state.clip = calibrate_clip(config, model, feed, group=group, events=events)
             trainee.train_on(feed, num_epochs=training.epochs)
-            while not _is_over(training, state.history):
+            while not is_over(training, state.history):
                 record, asked = trainee.train_epoch(state, best)
                 state.end_epoch(record | _validate(trainee.served, data, group, hasher))
                 if best_epoch(training.metric, state.history) == len(state.history) - 1:
                     best = copied_weights(trainee.served)
-                if asked or _is_over(training, state.history):
+                if asked or is_over(training, state.history):
                     trainee.checkpointer.save(state, best)
                 events.epoch(state.records)
         assert best is not None
@@ -270,7 +290,7 @@ class _Trainee:
         return state.epoch_record(num_rows=feed.num_rows, rate=rate), asked
 
 
-def _is_over(training: TrainingConfig, history: list[dict[str, float]]) -> bool:
+def is_over(training: TrainingConfig, history: list[dict[str, float]]) -> bool:
     """Whether a run trains no further epoch."""
     return len(history) >= training.epochs or should_stop(training, history)
 
@@ -313,6 +333,8 @@ def _initial_model(
     )
     if data.vectors is not None:
         apply_vectors(model, *data.vectors)
+    if data.start is not None:
+        apply_pretrained(model, data.start)
     hasher = data.hasher(config.model)
     if model.ngrams is not None and hasher is not None and rows is not None:
         start_as_naive_bayes_(model.ngrams, data.splits[rows], hasher)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from rnnlane.config.training import TrainingConfig
 from rnnlane.errors import TrainingError
 from rnnlane.records.events import RunEvents
-from rnnlane.records.progress import EpochProgress
+from rnnlane.records.progress import EpochProgress, Progress
 from rnnlane.training.state import TrainState
 from rnnlane.training.step_result import StepResult
 
@@ -78,7 +78,7 @@ class EpochMonitor:
                 remedy="lower training.learning_rate or set training.clip.policy=auto",
             )
 
-    def _progress(self) -> EpochProgress:
+    def _progress(self) -> Progress:
         state, num_epochs = self._state, self._num_epochs
         rows = state.step * self._config.global_batch_size
         steps_left = (num_epochs - state.number + 1) * self._num_steps - state.step

@@ -29,7 +29,10 @@ MINIMAL = {"name": "x", "data": {"source": {"kind": "generated"}}}
         ("patience=1", "did you mean `training.schedule.patience`?"),
         ("max_trials=1", "did you mean `search.num_trials`?"),
         ("cpus_per_worker=1", "did you mean `runtime.cpus_per_worker` or `search.cpus_per_w"),
-        ("data.source.path=x", "kinds imdb, csv, jsonl and parquet have; set data.source.kind"),
+        (
+            "data.source.path=x",
+            "kinds imdb, csv, jsonl, parquet and text have; set data.source.kind",
+        ),
         ("model.zzz=1", "the keys there are bidirectional, cell, "),
     ],
 )

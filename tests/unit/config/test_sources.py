@@ -27,8 +27,10 @@ def test_a_registered_class_is_a_source_of_its_kind(kind: str) -> None:
 
 def test_a_source_without_a_kind_or_of_an_unknown_one_is_refused_with_the_known_ones() -> None:
     assert refusal({}).message == "a source needs its `kind`"
-    assert refusal({}).remedy == "add kind: one of imdb, csv, jsonl, parquet, generated"
-    expected = "kind must be one of 'imdb', 'csv', 'jsonl', 'parquet', 'generated', but got 'x'"
+    assert refusal({}).remedy == "add kind: one of imdb, csv, jsonl, parquet, text, generated"
+    expected = (
+        "kind must be one of 'imdb', 'csv', 'jsonl', 'parquet', 'text', 'generated', but got 'x'"
+    )
     assert refusal({"kind": "x"}).message == expected
     assert "'['csv']'" in refusal({"kind": ["csv"]}).message
     assert refusal(3).message.endswith("but got 3")
@@ -47,9 +49,12 @@ def test_the_schema_holds_every_kind() -> None:
 @pytest.mark.parametrize("kind", SOURCES)
 def test_to_validate_a_source_imports_nothing_heavy(kind: str) -> None:
     source = {"kind": kind, **({"path": "x"} if kind != "generated" else {})}
+    data = {"source": source}
+    if kind == "text":
+        data = {"source": {"kind": "generated"}, "unlabeled": data}
     code = (
         "import sys; from rnnlane.config import experiment_from_mapping as read;"
-        f"read({{'name': 'x', 'data': {{'source': {source!r}}}}});"
+        f"read({{'name': 'x', 'data': {data!r}}});"
         "heavy = {'pyarrow', 'numpy', 'ray', 'urllib.request', 'http.client'};"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

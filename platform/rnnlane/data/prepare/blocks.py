@@ -23,14 +23,19 @@ from rnnlane.data.prepare.prepared import (
     HELD_OUT_SCHEMA,
     SPLIT_SCHEMA,
     SPLITS,
+    UNLABELED_SPLIT,
     SplitStats,
 )
-from rnnlane.data.prepare.splits import TRAIN, VAL
+from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary, count_tokens, kept_tokens
 from rnnlane.data.storage import StoragePath, readable_errors
 
 NULL_TEXT, NULL_LABEL, EMPTY_TEXT = "null_text", "null_label", "empty_text"
+
+# Where texts without labels go; see splits.TRAIN for the others.
+UNLABELED = len(SPLITS)
+WRITTEN_SPLITS = (*SPLITS, UNLABELED_SPLIT)
 
 # Of a longer text the beginning and the end are kept for people to read.
 HEAD_CHARS, TAIL_CHARS = 600, 400
@@ -69,9 +74,9 @@ class Assignment:
     """Where the rows of some tables go; all arrays are of length N, the tables' rows together.
 
     Attributes:
-        split: int8 [N]: index in ``SPLITS``, or negative for a row that is left out.
+        split: int8 [N]: index in ``WRITTEN_SPLITS``, or negative for a row that is left out.
         row_ids: int64 [N]: position in the split.
-        labels: int64 [N].
+        labels: int64 [N]; -1 of texts without a label.
         row_keys: uint64 [N]: see :func:`keys.row_keys`; 0 for a row that is left out.
     """
 
@@ -95,7 +100,7 @@ class PartStats:
 
     Attributes:
         lengths: int64 [rows]: tokens of each row.
-        labels: int64 [rows].
+        labels: int64 [rows]; none of texts without labels.
         num_unknown: tokens without an id of their own.
         num_words: tokens with a letter; counted in val only.
         num_unknown_words: words without an id of their own; counted in val only.
@@ -122,12 +127,15 @@ class _TextColumns(NamedTuple):
     cut_length: bool = False
 
 
-def tokenize_rows(table: pa.Table, *, processor: TextProcessor) -> pa.Table:
+def tokenize_rows(
+    table: pa.Table, *, processor: TextProcessor, unlabeled: bool = False
+) -> pa.Table:
     """Cleans and tokenizes, and cuts to the tokens that are kept.
 
     Args:
         table: of ``RAW_SCHEMA``.
         processor: the text settings.
+        unlabeled: whether rows need no label.
 
     Returns:
         Table of ``TOKENS_SCHEMA`` with the same rows. Of a row that cannot be used under any text
@@ -136,7 +144,7 @@ def tokenize_rows(table: pa.Table, *, processor: TextProcessor) -> pa.Table:
     texts = table["text"].to_pylist()
     has_label = table["label"].is_valid().to_pylist()
     results = [
-        _tokenize_text(text, labeled, processor)
+        _tokenize_text(text, labeled or unlabeled, processor)
         for text, labeled in zip(texts, has_label, strict=True)
     ]
     columns = dict(zip(_TextColumns._fields, zip(*results, strict=True), strict=True))
@@ -191,7 +199,7 @@ def describe_rows(table: pa.Table) -> pa.Table:
 
 
 def count_train_tokens(assignment: Assignment, *tables: pa.Table) -> pa.Table:
-    """How often each token occurs in the train rows.
+    """How often each token occurs in the rows that are learned from: train and unlabeled ones.
 
     Args:
         assignment: of the tables' rows.
@@ -200,7 +208,8 @@ def count_train_tokens(assignment: Assignment, *tables: pa.Table) -> pa.Table:
     Returns:
         Columns token (string) and count (int64).
     """
-    return count_tokens(_column("tokens", tables, np.flatnonzero(assignment.split == TRAIN)))
+    is_learned = (assignment.split == TRAIN) | (assignment.split == UNLABELED)
+    return count_tokens(_column("tokens", tables, np.flatnonzero(is_learned)))
 
 
 @dataclass(frozen=True)
@@ -225,12 +234,15 @@ class SplitWriter:
             tables: of ``TOKENS_SCHEMA``.
 
         Returns:
-            The statistics of each split.
+            The statistics of each of ``WRITTEN_SPLITS``.
 
         Raises:
             DataError: the disk is full or cannot be written.
         """
-        return [self._write_split(index, part, assignment, tables) for index in range(len(SPLITS))]
+        return [
+            self._write_split(index, part, assignment, tables)
+            for index in range(len(WRITTEN_SPLITS))
+        ]
 
     def _write_split(
         self, index: int, part: int, assignment: Assignment, tables: Sequence[pa.Table]
@@ -246,15 +258,15 @@ class SplitWriter:
             columns = [row_ids, labels_column, lengths, token_ids, unknown_keys]
             table = pa.table(columns, names=SPLIT_SCHEMA.names).cast(SPLIT_SCHEMA)
             name = f"part-{part:06d}.parquet"
-            _write(table, self.folder / SPLITS[index] / name)
-            if index != TRAIN:
+            _write(table, self.folder / WRITTEN_SPLITS[index] / name)
+            if index in (VAL, TEST):
                 held_out = _held_out(tables, rows, assignment)
                 _write(held_out, self.folder / HELD_OUT / SPLITS[index] / name)
         is_unknown = pc.equal(token_ids.values, UNKNOWN_ID)
         num_words, num_unknown_words = _count_words(tokens, is_unknown) if index == VAL else (0, 0)
         return PartStats(
             lengths=lengths.to_numpy().astype(np.int64),
-            labels=labels,
+            labels=labels[labels >= 0],
             num_unknown=pc.sum(is_unknown).as_py() or 0,
             num_words=num_words,
             num_unknown_words=num_unknown_words,

@@ -10,6 +10,7 @@ import logging
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,25 +25,29 @@ from rnnlane.data.prepare.address import Identity, identify, prepared_path
 from rnnlane.data.prepare.blocks import (
     CUT_COLUMNS,
     ROWS_SCHEMA,
+    WRITTEN_SPLITS,
     Assignment,
+    PartStats,
     SplitWriter,
     count_train_tokens,
     describe_rows,
     summarize,
     tokenize_rows,
 )
-from rnnlane.data.prepare.limits import check_repaired, check_unknown
+from rnnlane.data.prepare.limits import check_dropped, check_repaired, check_unknown
 from rnnlane.data.prepare.prepared import (
     FORMAT_VERSION,
-    SPLITS,
+    UNLABELED_SPLIT,
     Manifest,
     PreparedData,
     SourceInfo,
     SplitStats,
 )
+from rnnlane.data.prepare.purpose import CLASSIFICATION, Purpose, errors_of_unlabeled
 from rnnlane.data.prepare.row_selection import Selection, select_rows
 from rnnlane.data.prepare.splits import VAL
 from rnnlane.data.prepare.text import TextProcessor
+from rnnlane.data.prepare.unlabeled import add_unlabeled
 from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
 from rnnlane.data.prepare.writer import (
     draft_folder,
@@ -69,34 +74,45 @@ _GROUP_BYTES = 16 << 20
 _CANCEL_TIMEOUT_S = 30.0
 
 
-def find_prepared(config: ExperimentConfig, *, storage: str) -> PreparedData | None:
+def find_prepared(
+    config: ExperimentConfig, *, storage: str, purpose: Purpose = CLASSIFICATION
+) -> PreparedData | None:
     """The experiment's prepared data if it exists, finished and undamaged.
 
     Args:
         config: the experiment.
         storage: local folder or pyarrow URI.
+        purpose: what it is for.
 
     Raises:
         DataError: the source is missing or cannot be read.
         ConfigError: the file of stop words cannot be read.
     """
-    if source_of(config.data).needs_fetch():
+    if any(source.needs_fetch() for source, _ in purpose.reads(config.data)):
         return None
-    return find_finished(prepared_path(config, storage=storage))
+    return find_finished(prepared_path(config, storage=storage, purpose=purpose))
 
 
-def check_source(config: ExperimentConfig) -> None:
-    """Reads one row of each split of the source, before anything is started.
+def check_source(config: ExperimentConfig, purpose: Purpose = CLASSIFICATION) -> None:
+    """Reads the first rows of each split of the source, before anything is started.
 
     Raises:
         DataError: a column is missing, or the file is not what the experiment says it is.
     """
     data = config.data
-    source_of(data).check_first_rows(data.columns, max_repaired=data.max_repaired)
+    (source, columns), *others = purpose.reads(data)
+    source.check_first_rows(columns, max_repaired=data.max_repaired)
+    for unlabeled, text in others:
+        with errors_of_unlabeled():
+            unlabeled.check_first_rows(text, max_repaired=data.max_repaired)
 
 
 def prepare(
-    config: ExperimentConfig, *, storage: str, events: RunEvents | None = None
+    config: ExperimentConfig,
+    *,
+    storage: str,
+    events: RunEvents | None = None,
+    purpose: Purpose = CLASSIFICATION,
 ) -> PreparedData:
     """Prepares an experiment's data on the Ray cluster, unless it is prepared already.
 
@@ -106,6 +122,7 @@ def prepare(
         config: the experiment.
         storage: local folder or pyarrow URI that every node reaches.
         events: receives the progress of ``download``, ``read``, ``count`` and ``encode``.
+        purpose: what it is for.
 
     Raises:
         DataError: the source cannot be read or used, or the storage cannot be written.
@@ -113,25 +130,27 @@ def prepare(
     """
     started = time.monotonic()
     events = events or RunEvents()
-    source = source_of(config.data)
-    source.fetch(
-        lambda done, total: events.progress(Progress("download", done, total, unit="bytes"))
-    )
-    files = source.list_files()
-    identity = identify(config)
+    sources = [source for source, _ in purpose.reads(config.data)]
+    for source in sources:
+        source.fetch(
+            lambda done, total: events.progress(Progress("download", done, total, unit="bytes"))
+        )
+    files = [source.list_files() for source in sources]
+    identity = identify(config, purpose)
     path = identity.path(storage)
     remove_abandoned(path, now=datetime.now(UTC))
     existing = find_finished(path)
     if existing is not None:
         return existing
     with draft_folder(path) as folder, _errors_of_tasks():
-        content = _build(config, folder, events)
-        if source.list_files() != files:
-            raise DataError(
-                "the source must stay as it is while it is read, but it changed",
-                where=source.location(),
-                remedy="run again when it is complete",
-            )
+        content = _build(config, purpose, folder, events)
+        for source, before in zip(sources, files, strict=True):
+            if source.list_files() != before:
+                raise DataError(
+                    "the source must stay as it is while it is read, but it changed",
+                    where=source.location(),
+                    remedy="run again when it is complete",
+                )
         manifest = _manifest(config, identity, content, folder=folder, started=started)
         return publish(path, folder=folder, manifest=manifest)
 
@@ -163,25 +182,40 @@ class _Content:
     selection: Selection
     vocabulary_size: int
     splits: dict[str, SplitStats]
+    dropped: dict[str, int]
+    merged: dict[str, int]
     repaired: dict[str, int]
     cut: dict[str, int]
 
 
-def _build(config: ExperimentConfig, folder: StoragePath, events: RunEvents) -> _Content:
+def _build(
+    config: ExperimentConfig, purpose: Purpose, folder: StoragePath, events: RunEvents
+) -> _Content:
     import ray
 
     blocks = _tokenized_blocks(config, events)
-    describe = ray.remote(describe_rows)
-    described = ray.get([describe.remote(block.ref) for block in blocks])
-    rows = pa.concat_tables([ROWS_SCHEMA.empty_table(), *described])
-    num_repaired = pc.sum(rows["invalid_utf8"]).as_py() or 0
-    check_repaired(num_repaired, num_rows=rows.num_rows, config=config.data)
-    selection = select_rows(rows, config=config.data, seed=config.seed)
-    groups = _grouped(blocks, selection.assignment)
-    count = ray.remote(count_train_tokens)
-    futures = [count.remote(group.assignment, *group.refs) for group in groups]
-    counts = _collect(futures, groups, stage="count", events=events)
-    vocabulary = Vocabulary.fit(merge_counts(counts), config.text.vocabulary)
+    labeled = _described(blocks)
+    num_repaired = _num_repaired(labeled, config)
+    selection = select_rows(labeled, config=config.data, seed=config.seed)
+    assignment, rows = selection.assignment, labeled
+    dropped, merged = selection.dropped, selection.merged
+    if purpose.is_pretraining:
+        more: list[_Block] = []
+        with errors_of_unlabeled():
+            if config.data.unlabeled is not None:
+                more = _tokenized_blocks(config, events, unlabeled=True)
+            unlabeled = _described(more)
+            num_repaired += _num_repaired(unlabeled, config)
+            check_dropped(
+                Counter(unlabeled["dropped"].drop_null().to_pylist()),
+                num_rows=unlabeled.num_rows,
+                config=config.data,
+            )
+        chosen = add_unlabeled(selection, labeled, unlabeled)
+        assignment, dropped, merged = chosen.assignment, chosen.dropped, chosen.merged
+        blocks, rows = [*blocks, *more], pa.concat_tables([labeled, unlabeled])
+    groups = _grouped(blocks, assignment)
+    vocabulary = _vocabulary(config, purpose, groups, events)
     write_vocabulary(folder, vocabulary.to_jsonl())
     writer = ray.put(SplitWriter(folder, vocabulary))
     write = ray.remote(SplitWriter.write)
@@ -190,18 +224,51 @@ def _build(config: ExperimentConfig, folder: StoragePath, events: RunEvents) -> 
     ]
     parts = _collect(futures, groups, stage="encode", events=events)
     check_unknown([part[VAL] for part in parts], config=config.data, text=config.text)
-    used = rows.filter(pa.array(selection.is_used))
+    used = rows.filter(pa.array(assignment.split >= 0))
     return _Content(
         num_rows_read=rows.num_rows,
         selection=selection,
         vocabulary_size=len(vocabulary),
-        splits={
-            name: summarize([part[index] for part in parts], selection.class_names)
-            for index, name in enumerate(SPLITS)
-        },
+        splits=_summaries(parts, purpose, selection.class_names),
+        dropped=dropped,
+        merged=merged,
         repaired={"invalid_utf8": num_repaired},
         cut={limit: pc.sum(used[column]).as_py() or 0 for limit, column in CUT_COLUMNS.items()},
     )
+
+
+def _num_repaired(rows: pa.Table, config: ExperimentConfig) -> int:
+    num_repaired = pc.sum(rows["invalid_utf8"]).as_py() or 0
+    check_repaired(num_repaired, num_rows=rows.num_rows, config=config.data)
+    return int(num_repaired)
+
+
+def _vocabulary(
+    config: ExperimentConfig, purpose: Purpose, groups: Sequence[_Group], events: RunEvents
+) -> Vocabulary:
+    """The one that the purpose gives, or that of the rows that are learned from."""
+    import ray
+
+    if purpose.vocabulary is not None:
+        return Vocabulary.from_jsonl(purpose.vocabulary)
+    count = ray.remote(count_train_tokens)
+    futures = [count.remote(group.assignment, *group.refs) for group in groups]
+    counts = _collect(futures, groups, stage="count", events=events)
+    return Vocabulary.fit(merge_counts(counts), config.text.vocabulary)
+
+
+def _summaries(
+    parts: Sequence[list[PartStats]], purpose: Purpose, class_names: Sequence[str]
+) -> dict[str, SplitStats]:
+    summaries = {}
+    for name in purpose.splits:
+        index = WRITTEN_SPLITS.index(name)
+        of_split = [part[index] for part in parts]
+        if name != UNLABELED_SPLIT:
+            summaries[name] = summarize(of_split, class_names)
+        elif any(len(part.lengths) for part in of_split):
+            summaries[name] = summarize(of_split, ())
+    return summaries
 
 
 @dataclass(frozen=True)
@@ -213,13 +280,24 @@ class _Block:
     num_bytes: int
 
 
-def _tokenized_blocks(config: ExperimentConfig, events: RunEvents) -> list[_Block]:
+def _described(blocks: Sequence[_Block]) -> pa.Table:
+    """What the driver needs of the rows of some tables: of ``ROWS_SCHEMA``."""
+    import ray
+
+    describe = ray.remote(describe_rows)
+    described = ray.get([describe.remote(block.ref) for block in blocks])
+    return pa.concat_tables([ROWS_SCHEMA.empty_table(), *described])
+
+
+def _tokenized_blocks(
+    config: ExperimentConfig, events: RunEvents, *, unlabeled: bool = False
+) -> list[_Block]:
     """Reads and tokenizes. The tokens stay in the object store, which spills to disk when full."""
     import ray.data
 
     from rnnlane.data.sources.stream import SourceRows
 
-    source = SourceRows(config.data)
+    source = SourceRows(config.data, unlabeled=unlabeled)
     is_local = not source.supports_distributed_reads
     dataset = ray.data.read_datasource(
         source,
@@ -228,7 +306,10 @@ def _tokenized_blocks(config: ExperimentConfig, events: RunEvents) -> list[_Bloc
         concurrency=min(os.cpu_count() or 1, source.num_tasks) if is_local else None,
     ).map_batches(
         tokenize_rows,
-        fn_kwargs={"processor": TextProcessor.from_config(config.text)},
+        fn_kwargs={
+            "processor": TextProcessor.from_config(config.text),
+            "unlabeled": unlabeled,
+        },
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=_TOKENIZE_CPUS,
@@ -347,8 +428,8 @@ def _manifest(
         vocabulary_size=content.vocabulary_size,
         splits=content.splits,
         num_rows_read=content.num_rows_read,
-        dropped=selection.dropped,
-        merged=selection.merged,
+        dropped=content.dropped,
+        merged=content.merged,
         conflicts=selection.conflicts,
         num_conflicts=selection.num_conflicts,
         repaired=content.repaired,

@@ -24,6 +24,8 @@ from rnnlane.errors import DataError
 from rnnlane.records import html
 
 SPLITS = ("train", "val", "test")
+# Of the texts without labels, in the data of pretraining, which has no test.
+UNLABELED_SPLIT = "unlabeled"
 FORMAT_VERSION = 4
 MANIFEST_NAME = "manifest.json"
 VOCABULARY_NAME = "vocabulary.jsonl"
@@ -66,7 +68,7 @@ class SplitStats(_Record):
     Attributes:
         num_rows: rows.
         num_tokens: tokens after cutting.
-        class_counts: rows by class name.
+        class_counts: rows by class name; empty of texts without labels.
         length_quantiles: tokens a row: min, p10, p50, p90, p99, max and mean.
         unknown_token_rate: share of tokens that have no id of their own, in [0, 1].
     """

@@ -21,6 +21,12 @@ _WORDS = {
     "val_like_test": "of val that look to the model like rows of test",
     "duplicates": "of a text and label seen before",
     "train_also_in_test": "of a text in the official test",
+    "rows_of_test": "of test, which pretraining does not read",
+    "unlabeled_null_text": "unlabeled without a text",
+    "unlabeled_empty_text": "unlabeled with an empty text",
+    "unlabeled_like_val_or_test": "unlabeled that equal or look like rows of val or test",
+    "unlabeled_duplicates": "unlabeled of a text seen before",
+    "unlabeled_also_in_train": "unlabeled of a text in train",
     "invalid_utf8": "with undecodable bytes",
     "max_chars": "at text.max_chars",
     "max_length": "at text.max_length",
@@ -48,7 +54,7 @@ def report_lines(manifest: Manifest) -> list[str]:
             f"{counts_text(manifest.conflicts)} (data.conflicts: {done})"
         )
     lines += [
-        f"{name} {stats.num_rows:,} rows: {counts_text(stats.class_counts)}"
+        f"{name} {stats.num_rows:,} rows{_classes(stats.class_counts)}"
         for name, stats in manifest.splits.items()
     ]
     if manifest.groups is not None:
@@ -121,6 +127,10 @@ def _groups_line(groups: GroupStats) -> str:
 def _counted(what: str, counts: Mapping[str, int]) -> str:
     shown = [f"{count:,} {_WORDS.get(why, why)}" for why, count in counts.items() if count]
     return f"; {what}: {', '.join(shown)}" if shown else ""
+
+
+def _classes(counts: Mapping[str, int]) -> str:
+    return f": {counts_text(counts)}" if counts else ", without labels"
 
 
 def _absent_classes(manifest: Manifest) -> list[str]:

@@ -47,6 +47,10 @@ class Source(SourceConfig):
             DataError: the source is missing or cannot be listed.
         """
 
+    def without_labels(self) -> Source:
+        """What ``data.unlabeled`` reads of this source: of most kinds the same rows."""
+        return self
+
     def location(self) -> str:
         """Where the rows are, for people: absolute, and without secrets that a URI may hold."""
         return self.kind
@@ -189,6 +193,12 @@ def is_utf8(text: bytes | None) -> bool:
 def source_of(config: DataConfig) -> Source:
     """The source of an experiment; every registered class is a :class:`Source`."""
     return cast(Source, config.source)
+
+
+def unlabeled_source_of(config: DataConfig) -> Source | None:
+    """The source of an experiment's texts without labels; None if it names none."""
+    unlabeled = config.unlabeled
+    return None if unlabeled is None else cast(Source, unlabeled.source).without_labels()
 
 
 def file_groups(files: Sequence[SourceFile]) -> Iterator[list[SourceFile]]:

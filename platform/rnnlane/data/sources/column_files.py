@@ -123,7 +123,7 @@ class Positions(NamedTuple):
     """Where the columns to read are among those of a file, counted from 0."""
 
     texts: tuple[int, ...]
-    label: int
+    label: int | None
     id: int | None
     group: int | None
 
@@ -172,7 +172,7 @@ def positions_of(
 
     return Positions(
         texts=tuple(find("text", name) for name in columns.texts),
-        label=find("label", columns.label),
+        label=None if columns.label is None else find("label", columns.label),
         id=None if columns.id is None else find("id", columns.id),
         group=None if columns.group is None else find("group", columns.group),
     )

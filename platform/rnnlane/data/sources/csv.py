@@ -70,11 +70,18 @@ class CsvSource(TextFileSource):
         records = self._records(file)
         first = next(records)
         positions = self._positions(first[0], columns, where=where)
-        swallowed = SwallowedRows(self.delimiter, len(first[0]), label=positions.label)
+        # Without labels, nothing tells rows in a quoted field from the lines of a text.
+        swallowed = (
+            None
+            if positions.label is None
+            else SwallowedRows(self.delimiter, len(first[0]), label=positions.label)
+        )
         for fields, line, num_lines in records if self.header else chain([first], records):
-            swallowed.see(fields, line=line, num_lines=num_lines)
+            if swallowed is not None:
+                swallowed.see(fields, line=line, num_lines=num_lines)
             yield _row(fields, positions, where=f"{where}:{line}")
-        swallowed.check(where=where, remedy=f"close the quote; {_NO_QUOTING}")
+        if swallowed is not None:
+            swallowed.check(where=where, remedy=f"close the quote; {_NO_QUOTING}")
 
     def records_of(self, file: StoragePath) -> Iterator[Mapping[str, Any]]:
         """See :meth:`ColumnFileSource.records_of`; of columns of one name, the last counts."""
@@ -141,7 +148,8 @@ class CsvSource(TextFileSource):
             DataError: names the delimiter.
         """
         line = self.delimiter.join(first)
-        needed = {*columns.texts, columns.label} if self.header else set()
+        named = {*columns.texts, *([] if columns.label is None else [columns.label])}
+        needed = named if self.header else set()
         for delimiter, word in _USUAL_DELIMITERS.items():
             names = [name.strip(' "') for name in line.split(delimiter)]
             if len(names) == 1 or delimiter == self.delimiter:
@@ -192,7 +200,7 @@ def _row(fields: Sequence[str], positions: Positions, *, where: str) -> RawRow:
     text = fields[texts[0]] if len(texts) == 1 else joined_text([fields[n] for n in texts], "\n")
     return RawRow(
         encoded(text),
-        class_name_of(fields[label], where=where),
+        None if label is None else class_name_of(fields[label], where=where),
         None if row_id is None else id_of(fields[row_id], where=where),
         group=None if group is None else group_of(fields[group], where=where),
     )

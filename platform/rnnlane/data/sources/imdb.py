@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, cast
 from pydantic import Field
 
 from rnnlane.config.data import Columns
-from rnnlane.data.sources.base import DownloadProgress, FileSource, ReadTask, file_groups
+from rnnlane.data.sources.base import DownloadProgress, FileSource, ReadTask, Source, file_groups
 from rnnlane.data.sources.files import SourceFile, files_in, not_found, source_file
 from rnnlane.data.sources.rows import RawRow
 from rnnlane.data.storage import (
@@ -41,8 +41,10 @@ URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
 PATH_VARIABLE = "RNNLANE_IMDB"
 REVIEW_FOLDERS = ("test/neg", "test/pos", "train/neg", "train/pos")
+UNLABELED_FOLDER = "train/unsup"
 
 _REVIEW = re.compile(r"(?:\./)?(?:aclImdb/)?(train|test)/(neg|pos)/(?:([0-9]+)_)?[^/]+\.txt")
+_UNLABELED = re.compile(r"(?:\./)?(?:aclImdb/)?train/unsup/[^/]+\.txt")
 _FILMS = re.compile(r"(?:\./)?(?:aclImdb/)?train/urls_(neg|pos)\.txt")
 _FILM_LISTS = ("train/urls_neg.txt", "train/urls_pos.txt")
 _FILM = re.compile(r"\btt\d+")
@@ -65,6 +67,10 @@ class ImdbSource(FileSource):
     )
 
     location_keys: ClassVar[tuple[str, ...]] = ("path",)
+
+    def without_labels(self) -> Source:
+        """Its 50,000 reviews without a label."""
+        return UnlabeledReviews.model_validate(self.model_dump())
 
     @property
     def has_official_test(self) -> bool:
@@ -133,22 +139,51 @@ class ImdbSource(FileSource):
                 yield read_review(file.path, name=file.name)
 
 
+class UnlabeledReviews(ImdbSource):
+    """The reviews without a label, which are beside those with one."""
+
+    def files_at(self, key: str) -> list[SourceFile]:
+        """The archive, or the files of its folder for these reviews."""
+        path = open_storage_path(self.archive_or_folder())
+        if not path.is_folder():
+            return super().files_at(key)
+        with readable_errors(str(path)):
+            root = reviews_root(path, (UNLABELED_FOLDER,))
+            folder = root / UNLABELED_FOLDER
+            infos = files_in(folder, lambda name: name.endswith(".txt"))
+            return [source_file(info, root=root) for info in infos]
+
+    def read_tasks(self, columns: Columns) -> list[ReadTask]:
+        """One task for the archive, or some for the extracted folder."""
+        return FileSource.read_tasks(self, columns)
+
+    def read_file(self, file: SourceFile, columns: Columns) -> Iterator[RawRow]:  # noqa: ARG002
+        """The reviews of the archive, or the only one of a file."""
+        if file.name:
+            with readable_errors(str(file.path)):
+                yield RawRow(file.path.read_bytes(), None)
+        else:
+            for member in _members(file.path, unlabeled=True):
+                if isinstance(member, _Review):
+                    yield member.row
+
+
 def cached_archive() -> Path:
     """Where :meth:`ImdbSource.fetch` puts the archive."""
     return user_cache() / "aclImdb_v1.tar.gz"
 
 
-def reviews_root(folder: StoragePath) -> StoragePath:
+def reviews_root(folder: StoragePath, folders: Sequence[str] = REVIEW_FOLDERS) -> StoragePath:
     """The folder that holds ``train`` and ``test``: the one given, or ``aclImdb`` in it.
 
     Raises:
-        DataError: one of the four folders of reviews is missing.
+        DataError: one of the folders of reviews is missing.
     """
     root = folder / "aclImdb" if (folder / "aclImdb").is_folder() else folder
-    missing = [name for name in REVIEW_FOLDERS if not (root / name).is_folder()]
+    missing = [name for name in folders if not (root / name).is_folder()]
     if missing:
         raise DataError(
-            f"an extracted IMDB folder holds {', '.join(REVIEW_FOLDERS)}, but these are missing: "
+            f"an extracted IMDB folder holds {', '.join(folders)}, but these are missing: "
             f"{', '.join(missing)}",
             where=str(root),
             remedy=f"extract the archive again, or name the archive itself ({URL})",
@@ -313,11 +348,11 @@ class _FilmList(NamedTuple):
     content: bytes
 
 
-def _members(file: StoragePath) -> Iterator[_Review | _FilmList]:
+def _members(file: StoragePath, *, unlabeled: bool = False) -> Iterator[_Review | _FilmList]:
     num_reviews = 0
     try:
         with file.filesystem.open_input_file(file.path) as stream:
-            for member in _read_members(stream, where=str(file)):
+            for member in _read_members(stream, where=str(file), unlabeled=unlabeled):
                 num_reviews += isinstance(member, _Review)
                 yield member
     except (EOFError, tarfile.ReadError, zlib.error, gzip.BadGzipFile) as error:
@@ -326,13 +361,16 @@ def _members(file: StoragePath) -> Iterator[_Review | _FilmList]:
         raise storage_error(error, where=str(file)) from None
     if not num_reviews:
         raise DataError(
-            "the archive holds no aclImdb/{train,test}/{neg,pos}/*.txt",
+            "the archive holds no aclImdb/"
+            f"{'train/unsup' if unlabeled else '{train,test}/{neg,pos}'}/*.txt",
             where=str(file),
             remedy=f"name the published archive ({URL})",
         )
 
 
-def _read_members(stream: Any, *, where: str) -> Iterator[_Review | _FilmList]:
+def _read_members(
+    stream: Any, *, where: str, unlabeled: bool = False
+) -> Iterator[_Review | _FilmList]:
     start = stream.read(_TAR_BLOCK_BYTES)
     stream.seek(0)
     compressed = start.startswith(_GZIP_MAGIC)
@@ -345,7 +383,8 @@ def _read_members(stream: Any, *, where: str) -> Iterator[_Review | _FilmList]:
             # A TarFile keeps every member that it has seen: 100,000 here.
             archive.members.clear()  # type: ignore[attr-defined]
             _refuse_unsafe(member, where=where)
-            review, films = (rule.fullmatch(member.name) for rule in (_REVIEW, _FILMS))
+            rules = (_UNLABELED,) if unlabeled else (_REVIEW, _FILMS)
+            review, films = [*(rule.fullmatch(member.name) for rule in rules), None][:2]
             if review is None and films is None:
                 continue
             content = archive.extractfile(member) if member.isreg() else None
@@ -354,7 +393,9 @@ def _read_members(stream: Any, *, where: str) -> Iterator[_Review | _FilmList]:
                 raise DataError(
                     f"{kind} must be a plain file, but {member.name!r} is not", where=where
                 )
-            if review is not None:
+            if review is not None and unlabeled:
+                yield _Review(RawRow(content.read(), None), "", None)
+            elif review is not None:
                 row = RawRow(content.read(), review[2], official_test=review[1] == "test")
                 yield _Review(row, review[2], _number(review))
             elif films is not None:

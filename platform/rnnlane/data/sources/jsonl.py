@@ -48,8 +48,8 @@ class JsonlSource(TextFileSource):
         num_rows = super().check_file(file, columns, max_repaired=max_repaired)
         if not num_rows:
             return 0
-        needed = dict.fromkeys(columns.texts, "text") | {columns.label: "label"}
-        named = {"id": columns.id, "group": columns.group}
+        needed = dict.fromkeys(columns.texts, "text")
+        named = {"label": columns.label, "id": columns.id, "group": columns.group}
         needed |= {name: role for role, name in named.items() if name is not None}
         keys: dict[str, None] = {}
         for _, record in self._records(file.path):

@@ -51,7 +51,11 @@ class ParquetSource(ColumnFileSource):
                 yield from map(
                     RawRow,
                     parts[0] if len(parts) == 1 else map(_joined, zip(*parts, strict=True)),
-                    _names(read[present[label]], class_name_of, where=f"{where} {columns.label}"),
+                    repeat(None, len(batch))
+                    if label is None
+                    else _names(
+                        read[present[label]], class_name_of, where=f"{where} {columns.label}"
+                    ),
                     repeat(None, len(batch))
                     if row_id is None
                     else _names(read[present[row_id]], id_of, where=f"{where} {columns.id}"),

@@ -11,7 +11,7 @@ from ray.data import Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from rnnlane.config.data import DataConfig
-from rnnlane.data.sources.base import source_of
+from rnnlane.data.sources.base import source_of, unlabeled_source_of
 from rnnlane.data.sources.row_tables import RAW_SCHEMA, tables_of
 from rnnlane.data.sources.rows import RawRow
 
@@ -21,15 +21,21 @@ class SourceRows(Datasource):
 
     Args:
         config: names the source; its files are listed at once, in the driver.
+        unlabeled: read ``data.unlabeled``, which there must be, instead of ``data.source``.
 
     Raises:
         DataError: the source is missing or cannot be listed.
     """
 
-    def __init__(self, config: DataConfig):
+    def __init__(self, config: DataConfig, *, unlabeled: bool = False):
         super().__init__()  # type: ignore[no-untyped-call]
-        source = source_of(config)
-        self._reads = [partial(_tables, read) for read in source.read_tasks(config.columns)]
+        source, columns = source_of(config), config.columns
+        if unlabeled:
+            other = unlabeled_source_of(config)
+            assert other is not None
+            assert config.unlabeled is not None
+            source, columns = other, config.unlabeled.columns.to_read
+        self._reads = [partial(_tables, read) for read in source.read_tasks(columns)]
         self._is_local = source.is_local()
 
     @property

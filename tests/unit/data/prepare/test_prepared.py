@@ -296,7 +296,7 @@ def test_words_are_the_tokens_with_a_letter(tmp_path: Path) -> None:
     assignment = Assignment(np.array([1, 0]), *np.zeros((2, 2), int), row_keys=keys_of(2))
     vocabulary = Vocabulary.fit({"a": 3, "\uff0c": 3}, VocabularyConfig())
     writer = SplitWriter(open_storage_path(str(tmp_path)), vocabulary)
-    train, val, test = writer.write(0, assignment, tokens_table(rows))
+    train, val, test, _ = writer.write(0, assignment, tokens_table(rows))
     assert (val.num_unknown, val.num_words, val.num_unknown_words) == (3, 3, 2)
     assert (train.num_unknown, train.num_words) == (1, 0)
     assert (test.num_words, len(test.lengths)) == (0, 0)

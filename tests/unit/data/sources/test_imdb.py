@@ -253,3 +253,14 @@ def test_a_missing_archive_is_named(tmp_path: Path) -> None:
     config = DataConfig.model_validate({"source": {"kind": "imdb", "path": str(tmp_path / "no")}})
     with pytest.raises(DataError, match="no such file or folder"):
         source_of(config).list_files()
+
+
+def test_its_unlabeled_reviews_are_those_of_unsup(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path, archive_of(REVIEWS))
+    for path in (archive, write_folder(tmp_path / "extracted")):
+        source = source_of(
+            DataConfig.model_validate({"source": {"kind": "imdb", "path": str(path)}})
+        )
+        tasks = source.without_labels().read_tasks(Columns())
+        assert [row for task in tasks for row in task()] == [RawRow(b"no label", None)]
+        assert len([row for task in source.read_tasks(Columns()) for row in task()]) == len(ROWS)

@@ -1,0 +1,1 @@
+"""Recurrent language models of texts without labels, which classifiers start from."""
