@@ -5,7 +5,7 @@ from bad_inputs.row import Bad
 COMMANDS = (
     Bad(
         "an unknown verb",
-        "command line: No such command 'trian'. Did you mean 'train'? -- see `rnnlane --help`",
+        "command line: No such command 'trian'. Did you mean 'train', 'pretrain'? -- see `rnnlane --help`",
         args=("trian", "x.yaml"),
     ),
     Bad(

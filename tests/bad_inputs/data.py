@@ -496,7 +496,7 @@ DATA = (
     ),
     Bad(
         "a group of nearly all rows",
-        "data.columns.group: a group must fit into train, but '0' has 48 of 60 rows, and data.test and data.val leave 43 to train -- name a column with smaller groups, leave the value empty where it stands for no group, or lower data.test and data.val",
+        "data.columns.group: a group must fit into train, but '0' has 49 of 60 rows, and data.test and data.val leave 43 to train -- name a column with smaller groups, leave the value empty where it stands for no group, or lower data.test and data.val",
         yaml=source(data={"columns": {"group": "by"}}),
         files={
             "a.csv": "by,text,label\n"

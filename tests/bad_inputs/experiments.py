@@ -80,7 +80,7 @@ EXPERIMENTS = (
     ),
     Bad(
         "an unknown kind",
-        "--set data.source.kind=jsnl data.source.kind: kind must be one of 'imdb', 'csv', 'jsonl', 'parquet', 'generated', but got 'jsnl' -- did you mean jsonl?",
+        "--set data.source.kind=jsnl data.source.kind: kind must be one of 'imdb', 'csv', 'jsonl', 'parquet', 'text', 'generated', but got 'jsnl' -- did you mean jsonl?",
         sets=("data.source.kind=jsnl",),
     ),
     Bad(
@@ -252,7 +252,7 @@ EXPERIMENTS = (
     ),
     Bad(
         "seeds beyond the largest one",
-        "--set training.seed=2147483647 the last of training.seeds must be at most 2147483647, but got 2147483648",
+        "--set training.seed=2147483647: the last of training.seeds must be at most 2147483647, but got 2147483648",
         sets=("training.seeds=2", "training.seed=2147483647"),
     ),
     Bad(
@@ -327,7 +327,7 @@ EXPERIMENTS = (
     ),
     Bad(
         "a source without a kind",
-        "x.yaml:3 data.source.kind: a source needs its `kind` -- add kind: one of imdb, csv, jsonl, parquet, generated",
+        "x.yaml:3 data.source.kind: a source needs its `kind` -- add kind: one of imdb, csv, jsonl, parquet, text, generated",
         yaml="name: x\ndata:\n  source: {path: a.csv}\n",
     ),
     Bad(
@@ -452,7 +452,7 @@ EXPERIMENTS = (
     ),
     Bad(
         "a path where nothing is read",
-        "--set data.source.path=a.csv data.source.path: a source of kind generated has no key `path` -- kinds imdb, csv, jsonl and parquet have; set data.source.kind",
+        "--set data.source.path=a.csv data.source.path: a source of kind generated has no key `path` -- kinds imdb, csv, jsonl, parquet and text have; set data.source.kind",
         sets=("data.source.path=a.csv",),
     ),
     Bad(
@@ -462,7 +462,7 @@ EXPERIMENTS = (
     ),
     Bad(
         "half a character for a kind",
-        "x.yaml:3 data.source.kind: kind must be one of 'imdb', 'csv', 'jsonl', 'parquet', 'generated', but got '\\ud800'",
+        "x.yaml:3 data.source.kind: kind must be one of 'imdb', 'csv', 'jsonl', 'parquet', 'text', 'generated', but got '\\ud800'",
         yaml='name: x\ndata:\n  source: {kind: "\\ud800"}\n',
     ),
     Bad(

@@ -14,6 +14,7 @@ from rnnlane.cli.progress import events_for
 from rnnlane.cli.run_pages import browse_rows, write_pages
 from rnnlane.cli.warm_up import open_store_and_import
 from rnnlane.pipeline import ensemble as make_ensemble
+from rnnlane.tracking.references import check_several
 
 Runs = Annotated[
     list[str],
@@ -44,6 +45,7 @@ def ensemble(
         rnnlane ensemble best-cpu best-cpu-baseline
         rnnlane ensemble 1f3e22ab 77c0d2e1 latest --weights mean
     """
+    check_several(runs, purpose="an ensemble")
     open_store_and_import("rnnlane.execution.ensemble", tracking_uri=tracking_uri)
     with events_for(verbose=verbose) as events:
         result = make_ensemble(runs, weights=weights, tracking_uri=tracking_uri, events=events)

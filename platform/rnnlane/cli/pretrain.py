@@ -23,9 +23,9 @@ def pretrain(
     """Train a language model on the texts of train and on unlabeled ones, for model.init_from.
 
     Examples:
-        rnnlane pretrain reviews.yaml
-        rnnlane pretrain reviews.yaml --set pretraining.epochs=3 --workers 0
-        rnnlane train reviews.yaml --set model.init_from=latest
+        rnnlane pretrain experiments/pretrain-cpu.yaml
+        rnnlane pretrain tickets.yaml --set pretraining.epochs=3 --workers 0
+        rnnlane pretrain tickets.yaml --resume
     """
     settings = list(overrides or ())
     if workers is not None:

@@ -14,6 +14,7 @@ from rnnlane.data.prepare.prepared import open_prepared
 from rnnlane.data.storage import joined
 from rnnlane.errors import ConfigError, RnnlaneError, TrackingError, redact
 from rnnlane.records.predictions import FOLDER, Predictions
+from rnnlane.tracking.references import check_several
 from rnnlane.tracking.store import (
     DATA_TAG,
     EXPERIMENT_PATH,
@@ -60,12 +61,7 @@ def find_runs_to_compare(
         ConfigError: there are fewer, or one names no run that has a model.
         TrackingError: the store cannot be read.
     """
-    if isinstance(references, str) or len(references) < 2:
-        raise ConfigError(
-            f"{purpose} needs two runs or more, but got one",
-            where="runs",
-            remedy="`rnnlane runs` lists them",
-        )
+    check_several(references, purpose=purpose)
     found: dict[str, str] = {}
     runs = []
     for reference in references:

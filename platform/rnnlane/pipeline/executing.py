@@ -333,9 +333,11 @@ def ensemble(
     """
     from rnnlane.execution.environment import code_version
     from rnnlane.execution.run_record import RunRecord
+    from rnnlane.tracking.references import check_several
     from rnnlane.tracking.uris import resolve_uri
 
     events = events or RunEvents()
+    check_several(runs, purpose="an ensemble")
     uri = resolve_uri(tracking_uri)
     _open_store(uri)
     events.stage("reading the runs")

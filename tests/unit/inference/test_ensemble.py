@@ -124,7 +124,7 @@ def test_a_damaged_bundle_is_refused(tmp_path, changes):
     damaged(tmp_path, **changes)
     with pytest.raises(DataError, match="not a usable bundle of an ensemble"):
         load_bundled(tmp_path)
-    with pytest.raises(DataError, match="must be of format 1 or 2"):
+    with pytest.raises(DataError, match="must be of format 1 to 3"):
         Predictor.load(tmp_path)
     (tmp_path / "classifier.json").write_text("[]")
     with pytest.raises(DataError, match="not a usable model bundle"):

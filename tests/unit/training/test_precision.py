@@ -73,7 +73,7 @@ def test_only_who_asks_for_bfloat16_gets_it(precision, device, expected):
 def test_a_run_on_a_gpu_says_what_is_slow_there(monkeypatch, device, expected):
     """Before anything is computed, so no GPU is needed to see it."""
 
-    def no_model(*_):
+    def no_model(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "_initial_model", no_model)
