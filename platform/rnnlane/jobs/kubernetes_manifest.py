@@ -60,7 +60,7 @@ class Placement:
             raise ConfigError(
                 f"an image is a name without blanks, but got {self.image!r}",
                 where="--image",
-                remedy="for example --image registry.example.org/rnnlane:0.5.0",
+                remedy="for example --image registry.example.org/rnnlane:0.6.0",
             )
         for option in ("namespace", "queue", "priority"):
             name = getattr(self, option)

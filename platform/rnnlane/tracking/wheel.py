@@ -29,7 +29,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 def build_wheel(folder: Path) -> Path:
     """Writes the wheel of the running package; returns its path.
 
-    Its version has a digest of its files (``0.5.0+sha1f2e3d4c5b6a``), so that a different code is a
+    Its version has a digest of its files (``0.6.0+sha1f2e3d4c5b6a``), so that a different code is a
     different version: environments are kept and reused by the versions in them.
 
     Args:
