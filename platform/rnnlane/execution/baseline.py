@@ -18,7 +18,7 @@ from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.reporting import calibrate, fit_on, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.bundle import save_bundle
-from rnnlane.inference.predictor import Predictor, as_read
+from rnnlane.inference.predictor import Predictor, hasher_of
 from rnnlane.models.linear import LinearClassifier
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
@@ -144,13 +144,12 @@ def _scores(
     """Metrics of every split; of val and test the confusion matrices and the predictions."""
     group, names = in_process("cpu"), prepared.class_names
     num_classes = len(names)
-    vocabulary = prepared.vocabulary()
-    splits = {name: as_read(model, split, vocabulary) for name, split in splits.items()}
-    scores = {"train": score(model, splits["train"], group=group)}
+    hasher = hasher_of(model, prepared.vocabulary())
+    scores = {"train": score(model, splits["train"], group=group, hasher=hasher)}
     predictions = {}
     for name, keys in prepared.held_out_keys().items():
         scores[name], predictions[name] = score_and_keep(
-            model, splits[name], row_keys=keys, class_names=names, group=group
+            model, splits[name], row_keys=keys, class_names=names, group=group, hasher=hasher
         )
     metrics = {
         f"{name}/{key}": value

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.execution.run_record import all_records
 from rnnlane.inference.bundle import set_temperature
 from rnnlane.inference.calibration import TemperatureChoice, choose_temperature, tempered
-from rnnlane.inference.predictor import as_read
+from rnnlane.inference.predictor import hasher_of
 from rnnlane.models.linear import LinearClassifier, fit_tfidf
-from rnnlane.models.naive_bayes import fit_naive_bayes, rows_to_fit
+from rnnlane.models.naive_bayes import bits_for, fit_naive_bayes, rows_to_fit
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
 from rnnlane.reports.artifacts import write_predictions
@@ -107,12 +108,13 @@ def linear_scores(
     train, num_classes = splits["train"], len(prepared.class_names)
     if len(train.token_ids) > MAX_TOKENS or num_classes > MAX_CLASSES:
         return None
-    model, vocabulary = fit_on(train, config, prepared), prepared.vocabulary()
+    model = fit_on(train, config, prepared)
+    hasher = hasher_of(model, prepared.vocabulary())
     metrics = {
         f"{split}/{key}": value
         for split in ("val", "test")
         for key, value in summarize(
-            score(model, as_read(model, splits[split], vocabulary), group=in_process("cpu")),
+            score(model, splits[split], group=in_process("cpu"), hasher=hasher),
             num_classes=num_classes,
         ).items()
     }
@@ -155,10 +157,8 @@ def fit_on(
                 "takes more rows"
             )
         train = train.take(rows)
+    bits = bits_for(baseline, num_classes=num_classes)
+    hasher = NgramHasher(bits, baseline.num_words, prepared.vocabulary().word_keys)
     return fit_naive_bayes(
-        train.word_keys(prepared.vocabulary().word_keys),
-        train.offsets,
-        train.labels,
-        config=baseline,
-        num_classes=num_classes,
+        *hasher(train), train.labels, config=baseline, hash_bits=bits, num_classes=num_classes
     )

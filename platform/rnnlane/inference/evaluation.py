@@ -83,7 +83,7 @@ def evaluate_split(
     with cpu_settings(group), predictor.as_served():
         found = score(
             predictor.logits,
-            predictor.as_read(rows),
+            rows,
             group=group,
             hasher=predictor.hasher,
             temperature=predictor.temperature,

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.models.classifier import RecurrentClassifier
-from rnnlane.models.linear import LinearClassifier
-from rnnlane.models.ngrams import NgramChannel
+from rnnlane.models.linear import LinearClassifier, TfidfClassifier
+from rnnlane.models.naive_bayes import NaiveBayesClassifier
 
 # Doubled until the sum is right to within this, in log-odds.
 _TOLERANCE = 0.02
@@ -56,13 +56,18 @@ def token_shares(
     def log_odds(logits: Tensor) -> Tensor:
         return _log_odds(logits / temperature, label)
 
-    if isinstance(model, LinearClassifier):
-        return _of_linear(model, text.token_ids, log_odds)
+    if isinstance(model, NaiveBayesClassifier):
+        assert hasher is not None
+        said = _said_by_ngrams(model.values, text, hasher, num_classes=len(model.bias))
+        return _of_linear(model, said, log_odds)
+    if isinstance(model, TfidfClassifier):
+        return _of_linear(model, torch.from_numpy(model.contributions(text.token_ids)), log_odds)
     assert isinstance(model, RecurrentClassifier)
-    said = torch.zeros(len(text.token_ids), model.body.head.out_features)
+    num_classes = model.body.head.out_features
+    said = torch.zeros(len(text.token_ids), num_classes)
     if model.ngrams is not None:
         assert hasher is not None
-        said = _said_by_ngrams(model.ngrams, text, hasher)
+        said = _said_by_ngrams(model.ngrams.values, text, hasher, num_classes=num_classes).float()
     return _of_recurrent(model, text.token_ids, said, log_odds)
 
 
@@ -107,29 +112,39 @@ def _integral(
 
 
 @torch.no_grad()
-def _said_by_ngrams(channel: NgramChannel, text: EncodedSplit, hasher: NgramHasher) -> Tensor:
-    """What each token of a text adds to the logits by its n-grams: float32 [T, C].
+def _said_by_ngrams(
+    values_of: Callable[[Tensor], Tensor],
+    text: EncodedSplit,
+    hasher: NgramHasher,
+    *,
+    num_classes: int,
+) -> Tensor:
+    """What each token of a text adds to the logits by its n-grams: float64 [T, C].
 
     An n-gram counts once, however often the text has it: that belongs to its occurrences, and to
     the tokens of each, in equal parts.
+
+    Args:
+        values_of: buckets int64 [K] -> what each says, [K, C].
+        text: one row, of T tokens.
+        hasher: of the model.
+        num_classes: C.
     """
     places = list(hasher.occurrences(text))
     times = np.bincount(np.concatenate([buckets for _, buckets in places]))
-    said = torch.zeros(len(text.token_ids), channel.ratio.shape[1])
+    said = torch.zeros(len(text.token_ids), num_classes, dtype=torch.float64)
     for length, (first, buckets) in enumerate(places, start=1):
-        ids = torch.from_numpy(buckets)
-        values = channel.ratio[ids] * channel.weight[ids]  # [K, C]
-        each = values / torch.from_numpy(times[buckets] * length)[:, None]
+        shares = torch.from_numpy(times[buckets] * length)
+        each = values_of(torch.from_numpy(buckets)).double() / shares[:, None]  # [K, C]
         for offset in range(length):
-            said.index_add_(0, torch.from_numpy(first + offset), each.float())
+            said.index_add_(0, torch.from_numpy(first + offset), each)
     return said
 
 
 def _of_linear(
-    model: LinearClassifier, tokens: npt.NDArray[np.integer], log_odds: LogOdds
+    model: LinearClassifier, contributions: Tensor, log_odds: LogOdds
 ) -> tuple[Floats, float, float]:
-    """The same in the space of the features, where each n-gram's contribution is known."""
-    contributions = torch.from_numpy(model.contributions(tokens))  # [T, C]
+    """The same where what each token adds is known: float64 [T, C]."""
     change, bias = contributions.sum(dim=0), model.bias
     middles = (torch.arange(_MOST_STEPS, dtype=torch.float64) + 0.5) / _MOST_STEPS
     scores = (bias + middles[:, None] * change).requires_grad_()

@@ -23,8 +23,9 @@ from rnnlane.data.prepare.keys import word_keys
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, EncodedText, Vocabulary, kept_tokens
 from rnnlane.inference.bundle import Bundle, load_bundle
 from rnnlane.inference.explain import token_shares
+from rnnlane.models.classifier import RecurrentClassifier
 from rnnlane.models.linear import LinearClassifier
-from rnnlane.models.ngrams import NgramChannel
+from rnnlane.models.naive_bayes import NaiveBayesClassifier
 from rnnlane.records.explanation import Explanation
 from rnnlane.training.memory import readable_memory_errors
 from rnnlane.training.metrics import length_batches
@@ -137,10 +138,7 @@ class Predictor:
             is_here = self.device == _CPU
             self._on_device = self._model if is_here else copy.deepcopy(self._model).to(self.device)
         self._vocabulary = bundle.vocabulary
-        channel = getattr(bundle.model, "ngrams", None)
-        self.hasher: NgramHasher | None = None
-        if isinstance(channel, NgramChannel):  # a linear model's n-grams are a tensor
-            self.hasher = NgramHasher(channel.config, bundle.vocabulary.word_keys)
+        self.hasher = hasher_of(bundle.model, bundle.vocabulary)
         self._processor = bundle.processor
         self._text = bundle.text
 
@@ -236,7 +234,7 @@ class Predictor:
         index = self.class_names.index(label)
         shares, base, log_odds = token_shares(
             self._model,
-            self.as_read(encoded),
+            encoded,
             index,
             temperature=self.temperature,
             hasher=self.hasher,
@@ -257,7 +255,6 @@ class Predictor:
 
     @torch.inference_mode()
     def _classify(self, split: EncodedSplit) -> npt.NDArray[np.float64]:
-        split = self.as_read(split)
         probabilities = np.zeros((len(split), len(self.class_names)))
         make_batch = BatchMaker(split, self.device, hasher=self.hasher)
         for rows in length_batches(split.lengths, device=self.device):
@@ -265,10 +262,6 @@ class Predictor:
             logits = self.logits(*batch.inputs).double() / self.temperature
             probabilities[rows] = logits.softmax(dim=1).cpu().numpy()
         return probabilities
-
-    def as_read(self, split: EncodedSplit) -> EncodedSplit:
-        """Encoded rows as :meth:`logits` takes them; see :func:`as_read`."""
-        return as_read(self._model, split, self._vocabulary)
 
     def logits(self, *inputs: Tensor) -> Tensor:
         """Logits [B, C] of encoded rows, before the temperature.
@@ -294,16 +287,14 @@ class Predictor:
         return encoded_split(rows, np.zeros(len(rows), dtype=np.int64))
 
 
-def as_read(model: nn.Module, split: EncodedSplit, vocabulary: Vocabulary) -> EncodedSplit:
-    """The rows as a model reads them.
-
-    Returns:
-        The split; for a model that reads words, with the key of each token in place of its id.
-    """
-    if not isinstance(model, LinearClassifier) or not model.reads_words:
-        return split
-    keys = split.word_keys(vocabulary.word_keys)
-    return EncodedSplit(keys.view(np.int32), split.offsets, split.labels)
+def hasher_of(model: nn.Module, vocabulary: Vocabulary) -> NgramHasher | None:
+    """Finds the n-grams that a model reads; None for one that reads none."""
+    if isinstance(model, NaiveBayesClassifier):
+        return NgramHasher(model.hash_bits, model.num_words, vocabulary.word_keys)
+    if isinstance(model, RecurrentClassifier) and model.ngrams is not None:
+        config = model.ngrams.config
+        return NgramHasher(config.bits, config.max_words, vocabulary.word_keys)
+    return None
 
 
 def is_sure(

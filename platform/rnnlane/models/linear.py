@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +24,9 @@ class LinearClassifier(nn.Module):
 
     Attributes:
         bias: float64 [C].
-        reads_words: whether a token is named by the key of its word, see
-            :func:`rnnlane.data.prepare.keys.word_keys`, and not by its id.
     """
 
     bias: Tensor
-    reads_words: ClassVar[bool]
 
     @property
     @abstractmethod
@@ -45,17 +42,6 @@ class LinearClassifier(nn.Module):
         """The logits [B, C] of what the n-grams of rows add up to, with the bias: [B, C]."""
         return scores
 
-    @abstractmethod
-    def contributions(self, tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-        """What each token of one row adds to its scores: float64 [T, C].
-
-        With the bias these add up to what :meth:`link` takes. What an n-gram adds belongs to its
-        occurrences, and to the words of each, in equal parts.
-
-        Args:
-            tokens: of the row, ids or keys, [T], T at least 1.
-        """
-
 
 class TfidfClassifier(LinearClassifier):
     """TF-IDF of the words of a vocabulary and of their pairs.
@@ -69,7 +55,6 @@ class TfidfClassifier(LinearClassifier):
         bias: float64 [C].
     """
 
-    reads_words = False
     ngrams: Tensor
     idf: Tensor
     weight: Tensor
@@ -124,7 +109,13 @@ class TfidfClassifier(LinearClassifier):
         return torch.from_numpy(features @ self.weight.numpy().T + self.bias.numpy())
 
     def contributions(self, tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-        """See :meth:`LinearClassifier.contributions`."""
+        """What each token of one row adds to the logits: float64 [T, C]; with the bias, their sum.
+
+        What an n-gram adds belongs to its occurrences, and to the words of each, in equal parts.
+
+        Args:
+            tokens: of the row, [T], T at least 1.
+        """
         num_tokens, selected = len(tokens), self.ngrams.numpy()
         offsets = np.array([0, num_tokens])
         rows, ngrams = ngrams_of(

@@ -7,7 +7,6 @@ generative and discriminative techniques for sentiment analysis of movie reviews
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,33 +17,34 @@ from torch.nn import functional
 
 from rnnlane.config.baseline import BaselineConfig
 from rnnlane.models.linear import LinearClassifier
+from rnnlane.models.ngrams import log_count_ratios
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Keys = npt.NDArray[np.uint32]
 
 # The weights of all classes together: 256 MiB.
 MAX_WEIGHTS = 2**26
 # Occurrences of n-grams that are fitted: this many take some 3 GB and minutes.
 MAX_OCCURRENCES = 2**26
-_TOKENS_AT_ONCE = 2**18
-_ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
+# Added to each count, as in the paper.
+SMOOTHING = 1.0
 
 
 class NaiveBayesClassifier(LinearClassifier):
     """A linear classifier of the n-grams that a row has, each counted once.
 
     Attributes:
-        weight: float32 [2 ** hash_bits, K], of each bucket of n-grams, for each class in
-            ``classes``.
+        hash_bits: n-grams share 2 ** hash_bits buckets; 0 is padding.
+        num_words: words of the longest n-gram.
+        weight: float32 [2 ** hash_bits, K], of each bucket, for each class in ``classes``; 0 of
+            padding.
         classes: int64 [K]: of two classes the second; of more all, each against the others.
         bias: float64 [C]; -inf for a class without train rows.
     """
 
-    reads_words = True
     weight: Tensor
     classes: Tensor
 
@@ -58,7 +58,7 @@ class NaiveBayesClassifier(LinearClassifier):
             num_words: words of the longest n-gram.
         """
         super().__init__()
-        self._hash_bits, self._num_words = hash_bits, num_words
+        self.hash_bits, self.num_words = hash_bits, num_words
         self.register_buffer("weight", torch.zeros(2**hash_bits, num_outputs))
         self.register_buffer("classes", torch.zeros(num_outputs, dtype=torch.int64))
         self.register_buffer("bias", torch.zeros(num_classes, dtype=torch.float64))
@@ -68,8 +68,8 @@ class NaiveBayesClassifier(LinearClassifier):
         """See :attr:`LinearClassifier.shape`."""
         return {
             "num_outputs": len(self.classes),
-            "hash_bits": self._hash_bits,
-            "num_words": self._num_words,
+            "hash_bits": self.hash_bits,
+            "num_words": self.num_words,
         }
 
     @property
@@ -77,26 +77,25 @@ class NaiveBayesClassifier(LinearClassifier):
         """Weights that are not zero: of the n-grams of train; those that share one count as one."""
         return int((self.weight != 0).any(dim=1).sum())
 
-    def forward(self, keys: Tensor, lengths: Tensor) -> Tensor:
+    def values(self, buckets: Tensor) -> Tensor:
+        """What the n-grams of some buckets say, each alone: float64 [..., C] of int64 [...]."""
+        said = torch.zeros(*buckets.shape, len(self.bias), dtype=torch.float64)
+        said[..., self.classes] = self.weight[buckets].double()
+        return said
+
+    def forward(self, token_ids: Tensor, lengths: Tensor, ngrams: Tensor) -> Tensor:  # noqa: ARG002
         """Classifies rows.
 
         Args:
-            keys: int64 [B, T], the key of each token modulo 2 ** 32, padded on the right.
-            lengths: int64 [B], each in [1, T].
+            token_ids: not read.
+            lengths: not read.
+            ngrams: int64 [B, G], the distinct buckets of each row, padded with 0.
 
         Returns:
             Logits, float64 [B, C]; their softmax is the prediction.
         """
-        is_token = np.arange(keys.shape[1]) < lengths.numpy()[:, None]
-        offsets = np.concatenate([[0], np.cumsum(lengths.numpy())])
-        buckets, starts = row_buckets(
-            keys.numpy()[is_token], offsets, hash_bits=self._hash_bits, num_words=self._num_words
-        )
-        # No row is without a token, so none is without an n-gram.
-        values = self.weight.numpy()[buckets].astype(np.float64)
-        sums = np.add.reduceat(values, starts[:-1], axis=0)  # [B, K]
-        scores = self.bias.expand(len(lengths), -1).clone()
-        scores[:, self.classes] += torch.from_numpy(sums)
+        scores = self.bias.expand(len(ngrams), -1).clone()
+        scores[:, self.classes] += self.weight[ngrams].double().sum(dim=1)
         return self.link(scores)
 
     def link(self, scores: Tensor) -> Tensor:
@@ -107,29 +106,15 @@ class NaiveBayesClassifier(LinearClassifier):
         """
         return scores if len(self.classes) < 2 else functional.logsigmoid(scores)
 
-    def contributions(self, tokens: npt.NDArray[np.integer]) -> Floats:
-        """See :meth:`LinearClassifier.contributions`."""
-        added = np.zeros((len(tokens), len(self.bias)))
-        offsets = np.array([0, len(tokens)])
-        hashed = list(_hashed(tokens, offsets, num_words=self._num_words))
-        places = [_top_bits(hashes, self._hash_bits) for _, hashes in hashed]
-        every, inverse, counts = np.unique(
-            np.concatenate(places), return_inverse=True, return_counts=True
-        )
-        each = self.weight.numpy()[every].astype(np.float64) / counts[:, None]  # [M, K]
-        of_class = np.zeros((len(every), len(self.bias)))
-        of_class[:, self.classes.numpy()] = each
-        start = 0
-        for num_words, of_length in enumerate(places, start=1):
-            parts = of_class[inverse[start : start + len(of_length)]] / num_words
-            start += len(of_length)
-            for word in range(num_words if len(parts) else 0):
-                added[word : word + len(parts)] += parts
-        return added
-
 
 def fit_naive_bayes(
-    keys: Keys, offsets: Ints, labels: Ints, *, config: BaselineConfig, num_classes: int
+    buckets: Ints,
+    offsets: Ints,
+    labels: Ints,
+    *,
+    config: BaselineConfig,
+    hash_bits: int,
+    num_classes: int,
 ) -> NaiveBayesClassifier:
     """Weighs each n-gram by its log-ratio, and fits a logistic regression of the weights.
 
@@ -137,17 +122,17 @@ def fit_naive_bayes(
     other rows, an n-gram counts r = ln((p / sum(p)) / (q / sum(q))) in a row that has it.
 
     Args:
-        keys: uint32 [num_tokens] of all rows, one row after the other.
-        offsets: int64 [N + 1]; row i is ``keys[offsets[i]:offsets[i + 1]]``.
+        buckets: int64 [M], the distinct buckets of each row's n-grams, one row after the other.
+        offsets: int64 [N + 1]; row i is ``buckets[offsets[i]:offsets[i + 1]]``.
         labels: int64 [N], in [0, C).
         config: which n-grams count, and the strength of the regularization.
+        hash_bits: there are 2 ** hash_bits buckets; see :func:`bits_for`.
         num_classes: C.
     """
     from scipy.sparse import csr_matrix
 
     present = np.unique(labels)
     outputs = present if len(present) > 2 else present[1:]
-    hash_bits = bits_for(config.hash_bits, num_outputs=len(outputs))
     model = NaiveBayesClassifier(
         num_classes=num_classes,
         num_outputs=len(outputs),
@@ -157,28 +142,34 @@ def fit_naive_bayes(
     model.bias.fill_(-torch.inf)
     model.bias[present] = 0.0
     model.classes.copy_(torch.from_numpy(outputs))
-    buckets, starts = row_buckets(keys, offsets, hash_bits=hash_bits, num_words=config.num_words)
     num_rows = np.bincount(buckets, minlength=2**hash_bits)
     selected = np.flatnonzero(num_rows >= config.min_rows)
     columns = np.full(2**hash_bits, -1, dtype=np.int32)
     columns[selected] = np.arange(len(selected))
-    buckets = columns[buckets]
-    is_selected = buckets >= 0
-    starts = np.concatenate([[0], np.cumsum(is_selected)])[starts]
+    found = columns[buckets]
+    is_selected = found >= 0
+    starts = np.concatenate([[0], np.cumsum(is_selected)])[offsets]
     ones = np.ones(starts[-1])
-    has = csr_matrix((ones, buckets[is_selected], starts), shape=(len(labels), len(selected)))
+    has = csr_matrix((ones, found[is_selected], starts), shape=(len(labels), len(selected)))
     for output, label in enumerate(outputs):
-        ratios = log_ratios(has, labels == label)
+        of_class = np.asarray(has[labels == label].sum(axis=0)).ravel()
+        counts = np.stack([of_class, np.asarray(has.sum(axis=0)).ravel() - of_class])
+        ratios = log_count_ratios(counts, SMOOTHING)[0]
         weight, bias = _fit_one(has, ratios, labels == label, config)
         model.weight[selected, output] = torch.from_numpy((weight * ratios).astype(np.float32))
         model.bias[label] = bias
     return model
 
 
-def bits_for(hash_bits: int, *, num_outputs: int) -> int:
-    """The bits that a model of so many outputs gets: all, unless it were of more than 256 MiB."""
-    most = (MAX_WEIGHTS // max(1, num_outputs)).bit_length() - 1
-    return min(hash_bits, most)
+def bits_for(config: BaselineConfig, *, num_classes: int) -> int:
+    """The bits that a model of C classes gets: all, unless it were of more than 256 MiB."""
+    most = (MAX_WEIGHTS // _num_outputs(num_classes)).bit_length() - 1
+    return min(config.hash_bits, most)
+
+
+def _num_outputs(num_classes: int) -> int:
+    """Regressions: of two classes one is the other's negative."""
+    return num_classes if num_classes > 2 else 1
 
 
 def rows_to_fit(
@@ -190,11 +181,12 @@ def rows_to_fit(
     then as large a share of each class, at random, and at least one row.
 
     Args:
-        offsets, labels, config, num_classes: see :func:`fit_naive_bayes`.
+        offsets: int64 [N + 1], where in the tokens each row begins and the last ends.
+        labels, config, num_classes: see :func:`fit_naive_bayes`.
         seed: of the choice.
     """
-    num_outputs = num_classes if num_classes > 2 else 1
-    share = MAX_OCCURRENCES / max(1, int(offsets[-1]) * config.num_words * num_outputs)
+    num_occurrences = int(offsets[-1]) * config.num_words * _num_outputs(num_classes)
+    share = MAX_OCCURRENCES / max(1, num_occurrences)
     if share >= 1:
         return np.arange(len(labels))
     random = np.random.default_rng(seed)
@@ -203,91 +195,6 @@ def rows_to_fit(
         rows = np.flatnonzero(labels == label)
         chosen.append(random.choice(rows, max(1, int(share * len(rows))), replace=False))
     return np.sort(np.concatenate(chosen))
-
-
-def row_buckets(
-    keys: npt.NDArray[np.integer], offsets: Ints, *, hash_bits: int, num_words: int
-) -> tuple[npt.NDArray[np.int32], Ints]:
-    """The different buckets that the n-grams of each row are in.
-
-    Args:
-        keys: [num_tokens], modulo 2 ** 32; row i is ``keys[offsets[i]:offsets[i + 1]]``.
-        offsets: int64 [N + 1].
-        hash_bits, num_words: of the model.
-
-    Returns:
-        int32 [M], of one row after the other, rising within each; and int64 [N + 1], where each row
-        starts.
-    """
-    buckets, counts = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
-    for first, last in _chunks(offsets):
-        some = keys[offsets[first] : offsets[last]]
-        hashed = list(
-            _hashed(some, offsets[first : last + 1] - offsets[first], num_words=num_words)
-        )
-        # The row above the bucket: one sort finds what a row has twice. (np.unique, which hashes,
-        # takes ten times as long.)
-        codes = [(rows << hash_bits) | _top_bits(hashes, hash_bits) for rows, hashes in hashed]
-        ordered = np.sort(np.concatenate(codes))
-        distinct = ordered[np.diff(ordered, prepend=-1) > 0]
-        buckets.append((distinct & (2**hash_bits - 1)).astype(np.int32))
-        counts.append(np.bincount(distinct >> hash_bits, minlength=last - first))
-    return np.concatenate(buckets), np.cumsum(np.concatenate(counts))
-
-
-def _chunks(offsets: Ints) -> Iterator[tuple[int, int]]:
-    """Ranges of rows of some 2**18 tokens, or one row."""
-    first, num_rows = 0, len(offsets) - 1
-    while first < num_rows:
-        last = int(np.searchsorted(offsets, offsets[first] + _TOKENS_AT_ONCE, side="right")) - 1
-        last = min(num_rows, max(first + 1, last))
-        yield first, last
-        first = last
-
-
-def _hashed(
-    keys: npt.NDArray[np.integer], offsets: Ints, *, num_words: int
-) -> Iterator[tuple[Ints, npt.NDArray[np.uint64]]]:
-    """Every occurrence of an n-gram of 1, 2, ... words: its row int64, and its hash of 64 bits.
-
-    The n-th pair of arrays is of n-grams of n words, in the order of their first words. None spans
-    two rows.
-    """
-    rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    words = keys.astype(np.uint32).astype(np.uint64)
-    hashes, is_inside = _mixed(words + np.uint64(1)), np.ones(len(words), dtype=np.bool_)
-    yield rows, hashes
-    for num_more in range(1, num_words):
-        is_inside = rows[num_more:] == rows[: len(rows) - num_more]
-        hashes = _mixed(hashes[:-1] * _ODD[1] + words[num_more:])
-        yield rows[num_more:][is_inside], hashes[is_inside]
-
-
-def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """A permutation of the numbers of 64 bits, each bit of whose results depends on all bits."""
-    mixed = values * _ODD[0]
-    mixed ^= mixed >> np.uint64(32)
-    mixed *= _ODD[1]
-    mixed ^= mixed >> np.uint64(29)
-    return mixed
-
-
-def _top_bits(hashes: npt.NDArray[np.uint64], num_bits: int) -> Ints:
-    top: Ints = (hashes >> np.uint64(64 - num_bits)).astype(np.int64)
-    return top
-
-
-def log_ratios(has: csr_matrix, is_of_class: npt.NDArray[np.bool_]) -> Floats:
-    """How much more a feature is of a class than of the others: float64 [F].
-
-    Args:
-        has: [N, F], 1 where a row has a feature.
-        is_of_class: bool [N].
-    """
-    of_class = 1 + np.asarray(has[is_of_class].sum(axis=0)).ravel()
-    of_others = 1 + np.asarray(has[~is_of_class].sum(axis=0)).ravel()
-    ratios: Floats = np.log(of_class / of_class.sum()) - np.log(of_others / of_others.sum())
-    return ratios
 
 
 def _fit_one(

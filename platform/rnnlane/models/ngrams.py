@@ -77,6 +77,10 @@ class NgramChannel(nn.Module):
         """Whether it draws random masks when it trains."""
         return max(self.config.dropout, self.config.text_dropout) > 0
 
+    def values(self, buckets: Tensor) -> Tensor:
+        """What the n-grams of some buckets say, each alone: float32 [..., C] of int64 [...]."""
+        return self.ratio[buckets] * self.weight[buckets]
+
     def forward(self, buckets: Tensor) -> Tensor:
         """What the n-grams of some rows say.
 
@@ -87,7 +91,7 @@ class NgramChannel(nn.Module):
             Logits, float32 [B, C].
         """
         # Not of the whole table, which for a few short texts would take longer than the rest.
-        found = self.ratio[buckets] * self.weight[buckets]  # [B, G, C]
+        found = self.values(buckets)  # [B, G, C]
         values = functional.pad(found.flatten(0, 1), (0, 0, 1, 0))
         numbers = torch.arange(1, len(values), device=buckets.device).view_as(buckets)
         return self.logits(values, numbers * (buckets > 0))

@@ -111,7 +111,7 @@ class TrainFeed:
         self._uses_gpu = group.device.type == "cuda"
         self._index = ActiveRowIndex(vocabulary_size)
         self._hasher = hasher
-        self._buckets = ActiveRowIndex(0 if hasher is None else 2**hasher.config.bits)
+        self._buckets = ActiveRowIndex(0 if hasher is None else 2**hasher.bits)
 
     @property
     def num_rows(self) -> int:
@@ -191,7 +191,7 @@ class TrainFeed:
             return shape
         if self._rule.is_uniform:
             # The most that so many positions can have: no more shapes than there are widths.
-            most = shape.width * self._hasher.config.max_words
+            most = shape.width * self._hasher.max_words
         else:
             most = max(1, int(np.count_nonzero(batch.ngrams[own], axis=1).max(initial=0)))
         return shape._replace(num_ngrams=most, num_buckets=self._rule.num_ids(num_buckets))

@@ -80,7 +80,7 @@ class TrainingData:
         if config.ngrams is None:
             return None
         assert self.word_keys is not None
-        return NgramHasher(config.ngrams, self.word_keys)
+        return NgramHasher(config.ngrams.bits, config.ngrams.max_words, self.word_keys)
 
 
 @dataclass(frozen=True)

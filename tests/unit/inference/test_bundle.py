@@ -11,7 +11,7 @@ from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.errors import DataError
 from rnnlane.inference.bundle import load_bundle, save_bundle, set_temperature
-from rnnlane.inference.predictor import Predictor, encoded_split
+from rnnlane.inference.predictor import Predictor, encoded_split, hasher_of
 from rnnlane.models.linear import fit_tfidf
 from rnnlane.models.naive_bayes import fit_naive_bayes
 from support.bundle import write_bundle
@@ -68,7 +68,7 @@ def test_a_bundle_with_ngrams_is_of_a_format_of_its_own_and_reads_words_it_has_n
     assert len(np.unique(found, axis=0)) == 4
     model, vocabulary = load_bundle(folder).model.eval(), predictor._vocabulary
     rows = encoded_split(predictor.encoded(texts), np.zeros(4, dtype=np.int64))
-    hasher = NgramHasher(model.ngrams.config, vocabulary.word_keys)
+    hasher = hasher_of(model, vocabulary)
     ids = torch.from_numpy(rows.token_ids.reshape(4, 3).astype(np.int64))
     body = model.body(model.embedding(ids), torch.full((4,), 3))
     values = model.ngrams.ratio * model.ngrams.weight
@@ -95,12 +95,13 @@ def test_a_linear_bundle_answers_as_the_model_that_was_saved(tmp_path, weighting
     texts = ["a fine film", "a dull film", "dull a film", "film"]
     encoded = [vocabulary.encode(text.split(), max_length=9, keep="head") for text in texts]
     split = encoded_split(encoded, np.array([2, 0, 0, 1]))
-    tokens, options = split.token_ids, {"weighting": weighting, "min_rows": 1, "hash_bits": 16}
+    features = split.token_ids, split.offsets
     fit = functools.partial(fit_tfidf, vocabulary_size=len(vocabulary))
     if weighting == "nb":
-        tokens, fit = split.word_keys(vocabulary.word_keys), fit_naive_bayes
-    config_of_baseline = BaselineConfig(inverse_strength=10.0, **options)
-    model = fit(tokens, split.offsets, split.labels, config=config_of_baseline, num_classes=3)
+        features = NgramHasher(16, 3, vocabulary.word_keys)(split)
+        fit = functools.partial(fit_naive_bayes, hash_bits=16)
+    options = BaselineConfig(inverse_strength=10.0, weighting=weighting, min_rows=1)
+    model = fit(*features, split.labels, config=options, num_classes=3)
     save_bundle(
         tmp_path,
         weights=model.state_dict(),

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.inference.explain import token_shares
 from rnnlane.models.classifier import build_model
@@ -84,19 +85,20 @@ def test_a_trained_network_is_explained_by_the_token_that_decides():
 @pytest.mark.parametrize("weighting", ["nb", "tfidf"])
 def test_the_shares_of_the_baseline_add_up_to_what_the_text_changes(num_classes, weighting):
     train = tiny_split(200, 1, num_classes)
-    options = (f"baseline.weighting={weighting}", "baseline.min_rows=1", "baseline.hash_bits=16")
-    config = tiny_experiment(*options).baseline
-    rows = train.token_ids, train.offsets, train.labels
+    config = tiny_experiment(f"baseline.weighting={weighting}", "baseline.min_rows=1").baseline
+    hasher, rows = None, (train.token_ids, train.offsets, train.labels)
+    text = replace(text_of([4, 9, 9, 0, 17]), unknown_keys=np.zeros(0, dtype=np.uint32))
     if weighting == "nb":
-        model = fit_naive_bayes(*rows, config=config, num_classes=num_classes)
+        hasher = NgramHasher(16, 3, np.arange(VOCABULARY_SIZE, dtype=np.uint32))
+        model = fit_naive_bayes(
+            *hasher(train), train.labels, config=config, hash_bits=16, num_classes=num_classes
+        )
     else:
         settings = {"vocabulary_size": VOCABULARY_SIZE, "num_classes": num_classes}
         model = fit_tfidf(*rows, config=config, **settings)
-    ids = np.array([4, 9, 9, 0, 17], dtype=np.int32)
-    logits = model(torch.from_numpy(ids[None].astype(np.int64)), torch.tensor([len(ids)]))
-    scores = model.bias + torch.from_numpy(model.contributions(ids).sum(axis=0))
-    assert model.link(scores[None])[0].numpy() == pytest.approx(logits[0].numpy())
-    shares, base, log_odds = token_shares(model, text_of(ids), label=1)
+    batch = BatchMaker(text, torch.device("cpu"), hasher=hasher)(np.array([0]))
+    logits = model(*batch.inputs)
+    shares, base, log_odds = token_shares(model, text, label=1, hasher=hasher)
     assert base + shares.sum() == pytest.approx(log_odds, abs=1e-3)
     probabilities = logits[0].softmax(dim=0)
     assert log_odds == pytest.approx(float((probabilities[1] / (1 - probabilities[1])).log()))

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rnnlane.config.model import NgramConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 
 Ints = npt.NDArray[np.int64]
+
+# Hashed at once: more takes memory, and no less time.
+TOKENS_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,14 @@ class NgramHasher:
     """Finds the buckets of a model's n-grams.
 
     Attributes:
-        config: how long n-grams are, and how many buckets there are.
+        bits: there are 2**bits buckets.
+        max_words: tokens of the longest n-gram.
         word_keys: uint32 [V], of the vocabulary's tokens; see
             :attr:`rnnlane.data.prepare.vocabulary.Vocabulary.word_keys`.
     """
 
-    config: NgramConfig
+    bits: int
+    max_words: int
     word_keys: npt.NDArray[np.uint32] = field(repr=False)
 
     def __call__(self, split: EncodedSplit) -> tuple[Ints, Ints]:
@@ -42,7 +46,14 @@ class NgramHasher:
         Raises:
             ValueError: the split has no keys of its unknown tokens.
         """
-        bits = self.config.bits
+        if len(split.token_ids) <= TOKENS_AT_ONCE:
+            return self._distinct(split)
+        parts = [self._distinct(split.take(rows)) for rows in _some_rows(split.offsets)]
+        counts = np.concatenate([np.diff(offsets) for _, offsets in parts])
+        return np.concatenate([buckets for buckets, _ in parts]), np.append(0, np.cumsum(counts))
+
+    def _distinct(self, split: EncodedSplit) -> tuple[Ints, Ints]:
+        bits = self.bits
         rows = np.repeat(np.arange(len(split)), split.lengths)
         cells = [rows[first] << bits | buckets for first, buckets in self.occurrences(split)]
         # np.unique takes ten times as long.
@@ -61,11 +72,11 @@ class NgramHasher:
         Raises:
             ValueError: the split has no keys of its unknown tokens.
         """
-        num_buckets = np.uint64(2**self.config.bits - 1)
+        num_buckets = np.uint64(2**self.bits - 1)
         keys = split.word_keys(self.word_keys).astype(np.uint64)
         rows = np.repeat(np.arange(len(split)), split.lengths)
         hashes = np.zeros(len(keys), dtype=np.uint64)
-        for last in range(min(self.config.max_words, len(keys))):
+        for last in range(min(self.max_words, len(keys))):
             hashes = _mixed(hashes[: len(keys) - last] + keys[last:])
             first = np.flatnonzero(rows[: len(hashes)] == rows[last:])
             yield first, 1 + (hashes[first] % num_buckets).astype(np.int64)
@@ -77,6 +88,16 @@ class NgramHasher:
         found = np.zeros((len(split), counts.max(initial=1)), dtype=np.int64)
         found[np.arange(found.shape[1]) < counts[:, np.newaxis]] = buckets
         return found
+
+
+def _some_rows(offsets: Ints) -> Iterator[Ints]:
+    """Rows of some :data:`TOKENS_AT_ONCE` tokens, or one row."""
+    first, num_rows = 0, len(offsets) - 1
+    while first < num_rows:
+        most = offsets[first] + TOKENS_AT_ONCE
+        last = int(np.searchsorted(offsets, most, side="right")) - 1
+        yield np.arange(first, max(first + 1, last))
+        first = max(first + 1, last)
 
 
 def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rnnlane.config.model import NgramConfig
+from rnnlane.data.batches import ngrams
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 
@@ -55,7 +56,7 @@ def test_the_mixing_is_that_of_the_paper():
 @pytest.mark.parametrize("bits", [4, 20, 26])
 def test_each_row_has_the_distinct_buckets_of_its_ngrams(bits, max_words):
     config = NgramConfig(bits=bits, max_words=max_words)
-    hasher = NgramHasher(config, KEYS)
+    hasher = NgramHasher(bits, max_words, KEYS)
     buckets, offsets = hasher(SPLIT)
     rows = [buckets[start:stop].tolist() for start, stop in pairwise(offsets)]
     assert rows == [expected(row, config) for row in ROWS]
@@ -66,8 +67,18 @@ def test_each_row_has_the_distinct_buckets_of_its_ngrams(bits, max_words):
     assert again.tolist() == rows[2] + rows[0]
 
 
+@pytest.mark.parametrize("tokens_at_once", [1, 4, 7])
+def test_many_rows_are_hashed_in_parts(monkeypatch, tokens_at_once):
+    hasher = NgramHasher(20, 3, KEYS)
+    buckets, offsets = hasher(SPLIT)
+    monkeypatch.setattr(ngrams, "TOKENS_AT_ONCE", tokens_at_once)
+    in_parts = hasher(SPLIT)
+    assert in_parts[0].tolist() == buckets.tolist()
+    assert in_parts[1].tolist() == offsets.tolist()
+
+
 def test_occurrences_are_told_by_their_first_token():
-    found = list(NgramHasher(NgramConfig(max_words=2), KEYS).occurrences(SPLIT))
+    found = list(NgramHasher(20, 2, KEYS).occurrences(SPLIT))
     (ones, _), (twos, buckets) = found
     assert ones.tolist() == list(range(8))
     assert twos.tolist() == [0, 1, 2, 5, 6]
@@ -76,7 +87,7 @@ def test_occurrences_are_told_by_their_first_token():
 
 def test_no_rows_have_no_ngrams():
     nothing = SPLIT.take(np.zeros(0, dtype=np.int64))
-    hasher = NgramHasher(NgramConfig(), KEYS)
+    hasher = NgramHasher(20, 3, KEYS)
     buckets, offsets = hasher(nothing)
     assert (buckets.tolist(), offsets.tolist()) == ([], [0])
     assert hasher.padded(nothing).shape[0] == 0
