@@ -12,7 +12,6 @@ import numpy.typing as npt
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
-from rnnlane.errors import redact
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.reporting import calibrate, fit_on, write_answers_and_report
@@ -107,10 +106,7 @@ def _fit_and_log(
     model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
     tracker.set_tags(_tags(config, model, temperature=temperature.used))
     return BaselineResult(
-        run_id=tracker.run_id,
-        tracking_uri=redact(tracker.tracking_uri),
-        run_url=tracker.pages.run,
-        runs_url=tracker.pages.runs,
+        **run.addresses,
         data_fingerprint=prepared.fingerprint,
         model_uri=model_uri,
         metrics=metrics,
@@ -119,7 +115,6 @@ def _fit_and_log(
         num_ngrams=model.num_ngrams,
         fit_s=fit_s,
         sample=sample,
-        run_folder=str(record.folder),
         report=str(report or ""),
         temperature=temperature.used,
         verdict=facts.verdict,

@@ -225,10 +225,7 @@ def _weigh_and_log(
     model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
     tracker.set_tags({MODEL_TAG: "ensemble", "rnnlane.temperature": f"{temperature.used:.6g}"})
     return EnsembleResult(
-        run_id=tracker.run_id,
-        tracking_uri=redact(tracker.tracking_uri),
-        run_url=tracker.pages.run,
-        runs_url=tracker.pages.runs,
+        **run.addresses,
         data_fingerprint=record.data_fingerprint,
         model_uri=model_uri,
         metrics=metrics,
@@ -236,7 +233,6 @@ def _weigh_and_log(
         members=described,
         num_rows={split: len(one) for split, one in predictions.items()},
         sample=sample,
-        run_folder=str(record.folder),
         report=str(report or ""),
         temperature=temperature.used,
         verdict=facts.verdict,

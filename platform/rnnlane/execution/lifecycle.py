@@ -34,6 +34,7 @@ from rnnlane.errors import (
     disk_error,
     disk_errors,
     is_disk_full,
+    redact,
 )
 from rnnlane.execution.driver_log import DriverLog
 from rnnlane.execution.environment import describe_environment
@@ -86,6 +87,17 @@ class TrackedRun(Generic[TrackerT]):
         self.tracker = tracker
         self.events = events
         self._is_resumable = is_resumable
+
+    @property
+    def addresses(self) -> dict[str, Any]:
+        """Where the run is, for its result: in the store, in MLflow's pages and on this disk."""
+        return {
+            "run_id": self.tracker.run_id,
+            "tracking_uri": redact(self.tracker.tracking_uri),
+            "run_url": self.tracker.pages.run,
+            "runs_url": self.tracker.pages.runs,
+            "run_folder": str(self.record.folder),
+        }
 
     def log_inputs(
         self, write: Callable[[Path], None], datasets: Sequence[DatasetInfo] = ()

@@ -8,7 +8,6 @@ from dataclasses import replace
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.fingerprint import SHAPE
 from rnnlane.data.prepare.prepared import PreparedData
-from rnnlane.errors import redact
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.run import TrackedEvents, store_of, trained_outcome
@@ -109,10 +108,7 @@ def _log_outcome(
     tracker.set_tags({"rnnlane.best_epoch": str(outcome.best_epoch)})
     stats = prepared.manifest.splits
     return PretrainResult(
-        run_id=tracker.run_id,
-        tracking_uri=redact(tracker.tracking_uri),
-        run_url=tracker.pages.run,
-        runs_url=tracker.pages.runs,
+        **run.addresses,
         config_fingerprint=record.config_fingerprint,
         data_fingerprint=record.data_fingerprint,
         prepared_path=prepared.path,
@@ -120,5 +116,4 @@ def _log_outcome(
         epochs=len(outcome.history),
         best_epoch=outcome.best_epoch,
         num_texts={name: stats[name].num_rows for name in stats},
-        run_folder=str(record.folder),
     )

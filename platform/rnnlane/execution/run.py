@@ -13,7 +13,6 @@ from rnnlane.data.batches.encoded import EncodedSplit, appended
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
-from rnnlane.errors import redact
 from rnnlane.execution.checkpoint_store import CheckpointStore
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.in_process import train_in_process
@@ -298,10 +297,7 @@ def _log_outcome(
     test = {key: value for key, value in best.items() if key.startswith("test/")}
     last = {**outcome.history[-1], **test}
     return TrainResult(
-        run_id=tracker.run_id,
-        tracking_uri=redact(tracker.tracking_uri),
-        run_url=tracker.pages.run,
-        runs_url=tracker.pages.runs,
+        **run.addresses,
         config_fingerprint=record.config_fingerprint,
         data_fingerprint=record.data_fingerprint,
         prepared_path=prepared.path,
@@ -311,7 +307,6 @@ def _log_outcome(
         best_epoch=outcome.best_epoch,
         clip=dict(facts.clip),
         sample=sample,
-        run_folder=str(record.folder),
         report=str(report or ""),
         temperature=temperature.used,
         verdict=facts.verdict,

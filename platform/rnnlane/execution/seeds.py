@@ -10,7 +10,7 @@ from pathlib import Path
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.section import ValMetric
 from rnnlane.data.prepare.prepared import PreparedData
-from rnnlane.errors import RnnlaneError, redact
+from rnnlane.errors import RnnlaneError
 from rnnlane.execution.attempt import record_of_attempt
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.identity import run_fingerprint
@@ -182,10 +182,7 @@ def _log_results(
     best = best_seed(config.training.metric, metrics)
     folder = record.folder / "results"
     result = SeedsResult(
-        run_id=tracker.run_id,
-        tracking_uri=redact(tracker.tracking_uri),
-        run_url=tracker.pages.run,
-        runs_url=tracker.pages.runs,
+        **run.addresses,
         config_fingerprint=record.config_fingerprint,
         data_fingerprint=record.data_fingerprint,
         prepared_path=prepared.path,
@@ -195,7 +192,6 @@ def _log_results(
         seeds=[describe_seed(seed, one, metrics[seed]) for seed, one in results.items()],
         best_seed=best,
         model_uri=results[best].model_uri,
-        run_folder=str(record.folder),
         notes=notes_of(results),
     )
     report = _write_results(folder, config, result)

@@ -19,11 +19,11 @@ from rnnlane.pretraining.streams import Corpus, corpus_of
 from rnnlane.records.events import RunEvents
 from rnnlane.training.checkpoint import Checkpointer, copied_weights, load_checkpoint, on_host
 from rnnlane.training.clipping import choose_clip
+from rnnlane.training.epoch import take_steps
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.loop import Outcome, TrainingData, cpu_settings, is_over
 from rnnlane.training.precision import served_precision, training_precision
-from rnnlane.training.schedule import best_epoch, learning_rate
+from rnnlane.training.schedule import best_epoch
 from rnnlane.training.state import TrainState
 from rnnlane.training.step import build_optimizer
 
@@ -100,7 +100,7 @@ class _Run:
         training, state, feed = self._config, self.state, self._feed
         if state.step == 0:
             self._stepper.restart_streams()
-        asked, rate = self._steps()
+        rate, asked = self._steps()
         record = epoch_record(state, num_texts=feed.num_texts, rate=rate)
         state.end_epoch(record | _validate(self._model, self._val, self._group))
         if best_epoch(training.metric, state.history) == len(state.history) - 1:
@@ -110,15 +110,9 @@ class _Run:
             self._checkpointer.save(state, self._best)
         self._events.epoch(state.history)
 
-    def _steps(self) -> tuple[bool, float]:
-        """Takes the rest of the epoch's steps.
-
-        Returns:
-            Whether a checkpoint is due, and the last learning rate.
-        """
+    def _steps(self) -> tuple[float, bool]:
+        """See :func:`rnnlane.training.epoch.take_steps`."""
         training, state, feed = self._config, self.state, self._feed
-        assert state.clip is not None
-        in_flight = StepsInFlight(default_limit(self._group.device))
         monitor = LanguageMonitor(
             state,
             training,
@@ -126,23 +120,18 @@ class _Run:
             num_steps=feed.num_steps,
             events=self._events,
         )
-        total = training.epochs * feed.num_steps
-        before = (state.epoch - 1) * feed.num_steps
-        asked, rate = False, 0.0
-        steps = feed.steps(state.epoch, start=state.step)
-        for step, batch in enumerate(steps, start=state.step):
-            rate = learning_rate(
-                training, step=before + step, num_steps=total, history=state.history
-            )
-            save = self._checkpointer.is_due(ends_epoch=step == feed.num_steps - 1)
-            launched = self._stepper(batch, max_norm=state.clip.max_norm, rate=rate, save=save)
-            in_flight.add(launched)
-            asked = monitor.add(in_flight.take_due())
-            if asked and state.step < feed.num_steps:
-                self._stepper.store_states()
-                self._checkpointer.save(state, self._best)
-                monitor.restart_clock()
-        return monitor.add(in_flight.take_all()) or asked, rate
+        return take_steps(
+            self._stepper,
+            feed,
+            monitor=monitor,
+            device=self._group.device,
+            checkpointer=self._checkpointer,
+            save=self._save_in_mid_epoch,
+        )
+
+    def _save_in_mid_epoch(self) -> None:
+        self._stepper.store_states()
+        self._checkpointer.save(self.state, self._best)
 
     def outcome(self) -> Outcome:
         """The result, with the weights of the best epoch."""

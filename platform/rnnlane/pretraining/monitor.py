@@ -34,7 +34,7 @@ class LanguageMonitor(EpochMonitor):
     """Follows the steps of an epoch of a language model."""
 
     def _progress(self) -> Progress:
-        state, num_epochs = self._state, self._num_epochs
+        state, num_epochs = self.state, self._num_epochs
         steps_left = (num_epochs - state.epoch + 1) * self._num_steps - state.step
         return LanguageProgress(
             stage=f"epoch {state.epoch}/{num_epochs}",

@@ -32,15 +32,15 @@ from rnnlane.training.average import WeightAverage
 from rnnlane.training.calibration import calibrate_clip
 from rnnlane.training.checkpoint import Checkpointer, copied_weights, load_checkpoint, on_host
 from rnnlane.training.class_weights import class_weights
+from rnnlane.training.epoch import take_steps
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.graphs import graphs_for
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.in_flight import StepsInFlight, default_limit
 from rnnlane.training.metrics import Scores, confusion, score, score_and_keep, summarize
 from rnnlane.training.monitor import EpochMonitor
 from rnnlane.training.ngram_start import start_as_naive_bayes_
 from rnnlane.training.precision import served_precision, training_precision
-from rnnlane.training.schedule import best_epoch, learning_rate, should_stop
+from rnnlane.training.schedule import best_epoch, should_stop
 from rnnlane.training.state import TrainState
 from rnnlane.training.step import Stepper, build_optimizer
 
@@ -265,8 +265,6 @@ class _Trainee:
             The epoch's record, without val, and whether a checkpoint is asked for.
         """
         training, feed = self._training, self._feed
-        assert state.clip is not None
-        in_flight = StepsInFlight(default_limit(self._group.device))
         monitor = EpochMonitor(
             state,
             training,
@@ -274,19 +272,14 @@ class _Trainee:
             num_steps=feed.num_steps,
             events=self._events,
         )
-        # A refit has the rates that the epochs chosen among had.
-        history = state.history[: state.number - 1]
-        total, before = training.epochs * feed.num_steps, (state.number - 1) * feed.num_steps
-        for step, batch in enumerate(feed.steps(state.number, start=state.step), start=state.step):
-            rate = learning_rate(training, step=before + step, num_steps=total, history=history)
-            save = self.checkpointer.is_due(ends_epoch=step == feed.num_steps - 1)
-            launched = self._stepper(batch, max_norm=state.clip.max_norm, rate=rate, save=save)
-            in_flight.add(launched)
-            asked = monitor.add(in_flight.take_due())
-            if asked and state.step < feed.num_steps:
-                self.checkpointer.save(state, best)
-                monitor.restart_clock()
-        asked = monitor.add(in_flight.take_all()) or asked
+        rate, asked = take_steps(
+            self._stepper,
+            feed,
+            monitor=monitor,
+            device=self._group.device,
+            checkpointer=self.checkpointer,
+            save=lambda: self.checkpointer.save(state, best),
+        )
         return state.epoch_record(num_rows=feed.num_rows, rate=rate), asked
 
 

@@ -24,6 +24,10 @@ class EpochMonitor:
         num_epochs: epochs of the training under way.
         num_steps: steps of an epoch.
         events: receives the progress.
+
+    Attributes:
+        state: where the training stands.
+        config: of the training.
     """
 
     def __init__(
@@ -35,8 +39,8 @@ class EpochMonitor:
         num_steps: int,
         events: RunEvents,
     ):
-        self._state = state
-        self._config = config
+        self.state = state
+        self.config = config
         self._num_epochs = num_epochs
         self._num_steps = num_steps
         self._name = "refit epoch" if state.is_refit else "epoch"
@@ -56,7 +60,7 @@ class EpochMonitor:
         for result in results:
             asked = asked or result.save
             now = time.perf_counter()
-            self._state.add_step(result, elapsed_s=now - self._clock)
+            self.state.add_step(result, elapsed_s=now - self._clock)
             self._check_finite()
             if now - self._reported_at > PROGRESS_EVERY_S:
                 self._events.progress(self._progress())
@@ -69,18 +73,18 @@ class EpochMonitor:
         self._clock = time.perf_counter()
 
     def _check_finite(self) -> None:
-        in_a_row, limit = self._state.nonfinite_in_a_row, self._config.max_nonfinite_steps
+        in_a_row, limit = self.state.nonfinite_in_a_row, self.config.max_nonfinite_steps
         if in_a_row >= limit:
             raise TrainingError(
                 f"loss or gradient was not finite in {in_a_row} steps in a row "
                 f"(training.max_nonfinite_steps is {limit})",
-                where=f"{self._name} {self._state.number}, step {self._state.step}",
+                where=f"{self._name} {self.state.number}, step {self.state.step}",
                 remedy="lower training.learning_rate or set training.clip.policy=auto",
             )
 
     def _progress(self) -> Progress:
-        state, num_epochs = self._state, self._num_epochs
-        rows = state.step * self._config.global_batch_size
+        state, num_epochs = self.state, self._num_epochs
+        rows = state.step * self.config.global_batch_size
         steps_left = (num_epochs - state.number + 1) * self._num_steps - state.step
         return EpochProgress(
             stage=f"{self._name} {state.number}/{num_epochs}",

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rnnlane.models.classifier import RecurrentClassifier, build_model
-from rnnlane.training import loop
+from rnnlane.training import epoch
 from rnnlane.training import step as step_module
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.step import Stepper, build_optimizer
@@ -60,7 +60,7 @@ def test_looking_later_changes_nothing(monkeypatch, tmp_path, num_steps):
     )
     at_once = trained(*overrides)
 
-    monkeypatch.setattr(loop, "default_limit", lambda device: num_steps)
+    monkeypatch.setattr(epoch, "default_limit", lambda device: num_steps)
     events = Remembered(tmp_path)
     outcome = trained(*overrides, events=events)
     assert timeless(outcome.history) == timeless(at_once.history)
