@@ -10,7 +10,7 @@ import torch
 
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.models import recurrent
-from rnnlane.training import loop
+from rnnlane.training import epoch
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import Outcome, TrainingData, run_training
@@ -86,7 +86,7 @@ def test_a_run_is_repeated_bit_for_bit(device, cell):
 
 def test_a_run_resumes_bit_for_bit_at_each_of_its_first_20_steps(device, monkeypatch, tmp_path):
     """With one step in flight at most, a checkpoint follows each step."""
-    monkeypatch.setattr(loop, "default_limit", lambda _: 0)
+    monkeypatch.setattr(epoch, "default_limit", lambda _: 0)
     overrides = (*DEEP, "training.clip.policy=auto", "training.checkpoint_every_s=1e-9")
     events = Remembered(tmp_path)
     whole = train(device, *overrides, events=events)
@@ -129,7 +129,7 @@ def test_200_steps_as_graphs_equal_200_launched_ones(device, settings):
 
 def test_a_run_with_graphs_resumes_bit_for_bit(device, monkeypatch, tmp_path):
     """The first steps after a restart capture shapes that the run had captured long before."""
-    monkeypatch.setattr(loop, "default_limit", lambda _: 0)
+    monkeypatch.setattr(epoch, "default_limit", lambda _: 0)
     overrides = (*DEEP, "training.cuda_graphs=true", "training.checkpoint_every_s=1e-9")
     events, data = Remembered(tmp_path), data_of_many_shapes(device)
     whole = train(device, *overrides, events=events, data=data)
