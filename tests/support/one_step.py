@@ -56,10 +56,10 @@ def plain_gradient_step(overrides: tuple[str, ...], step: int = 0):
     batch = BatchMaker(split, torch.device("cpu"), hasher=data.hasher(config.model))(rows)
     model = first_model(config, data)
     weights = class_weights(config.training.class_weights, split.labels, CLASS_NAMES)
-    loss = torch.nn.CrossEntropyLoss(None if weights is None else torch.from_numpy(weights))(
-        model(*batch.inputs), batch.labels
-    )
-    loss.backward()
+    mean_loss = torch.nn.CrossEntropyLoss(None if weights is None else torch.from_numpy(weights))
+    # The body and the n-grams learn apart.
+    sum(mean_loss(part, batch.labels) for part in model.parts(*batch.inputs)).backward()
+    loss = mean_loss(model(*batch.inputs), batch.labels)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), float("inf"))
     with torch.no_grad():
         for parameter in model.parameters():

@@ -16,7 +16,7 @@ from rnnlane.config.section import (
 
 
 class NgramConfig(Section):
-    """A linear classifier of n-grams, whose logits are added to those of the recurrent layers.
+    """A linear classifier of n-grams beside the recurrent layers; the answer is the mean of both.
 
     It starts as the Naive Bayes classifier of the train split.
     """
@@ -48,11 +48,6 @@ class NgramConfig(Section):
     )
     dropout: Probability = Field(
         0.5, description="Share of a text's n-grams left out, drawn again in every step."
-    )
-    text_dropout: Probability = Field(
-        0.0,
-        description="Share of the texts of which no n-gram is read, drawn again in every step: the "
-        "recurrent layers then have to classify them alone.",
     )
 
 

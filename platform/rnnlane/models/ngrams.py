@@ -75,7 +75,7 @@ class NgramChannel(nn.Module):
     @property
     def has_dropout(self) -> bool:
         """Whether it draws random masks when it trains."""
-        return max(self.config.dropout, self.config.text_dropout) > 0
+        return self.config.dropout > 0
 
     def values(self, buckets: Tensor) -> Tensor:
         """What the n-grams of some buckets say, each alone: float32 [..., C] of int64 [...]."""
@@ -106,10 +106,6 @@ class NgramChannel(nn.Module):
         shares = torch.ones_like(places, dtype=values.dtype)
         if self.training:
             shares = functional.dropout(shares, self.config.dropout)
-            if self.config.text_dropout > 0:
-                # Not scaled up: where they are read, the body is to learn what they leave.
-                drawn = torch.rand(len(places), 1, device=places.device)
-                shares = shares * (drawn >= self.config.text_dropout)
         return functional.embedding_bag(
             places, values, mode="sum", per_sample_weights=shares, padding_idx=0
         )

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnnlane.config.training import TrainingConfig
-from rnnlane.models.classifier import RecurrentClassifier
+from rnnlane.models.classifier import RecurrentClassifier, pooled
 from rnnlane.records.events import RunEvents
 from rnnlane.training import active_rows
 from rnnlane.training.all_reduce import GradientBuffer, StepGradient, sum_in_order
@@ -231,21 +231,27 @@ class Stepper:
         embedded = active_rows.embed(rows[0], inputs.positions)  # [B, W, E]
         device_type = self._group.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self._autocast):
-            logits = self._model.body(embedded, inputs.lengths)  # [B, C]
+            parts = [self._model.body(embedded, inputs.lengths).float()]  # [B, C]
         if self._channel is not None:
             rows.append(active_rows.gather(self._channel.weight, inputs.buckets))  # [N, C]
             ratios = self._channel.ratio.index_select(0, inputs.buckets)
-            logits = logits.float() + self._channel.logits(ratios * rows[1], inputs.ngrams)
-        losses = functional.cross_entropy(  # [B]
-            logits.float(), inputs.labels, reduction="none", label_smoothing=self._label_smoothing
-        )
-        # Divided by the weight of the global batch: summed over all shards, it is their mean loss.
-        loss = (losses * inputs.loss_weights).sum() / inputs.loss_weight
-        found = torch.autograd.grad(loss, [*self._body, *rows], materialize_grads=True)
+            parts.append(self._channel.logits(ratios * rows[1], inputs.ngrams))
+        of_parts = [self._loss(part, inputs) for part in parts]
+        learned = sum(of_parts[1:], of_parts[0])
+        found = torch.autograd.grad(learned, [*self._body, *rows], materialize_grads=True)
         with torch.no_grad():
             torch._foreach_copy_(gradient.parts, found)
+            logits = pooled(parts)
+            loss = of_parts[0] if len(parts) == 1 else self._loss(logits, inputs)
             correct = ((logits.argmax(dim=1) == inputs.labels) * inputs.weights).sum()
             torch.cat([torch.stack([loss, correct]), inputs.counts], out=gradient.counters)
+
+    def _loss(self, logits: Tensor, inputs: Inputs) -> Tensor:
+        """The shard's part of the loss: summed over all shards, their mean loss."""
+        losses = functional.cross_entropy(  # [B]
+            logits, inputs.labels, reduction="none", label_smoothing=self._label_smoothing
+        )
+        return (losses * inputs.loss_weights).sum() / inputs.loss_weight
 
     @torch.no_grad()
     def _update(self, inputs: Inputs, gradient: StepGradient, rate: float | Tensor) -> None:

@@ -139,7 +139,7 @@ def test_a_refit_is_logged_served_and_continued_and_val_keeps_the_best_epochs_an
 
 
 def test_a_model_with_ngrams_is_served_as_it_was_tested(tracker):
-    settings = ("model.ngrams={bits: 8, text_dropout: 0.2}", "training.ema=0.5")
+    settings = ("model.ngrams={bits: 8}", "training.ema=0.5")
     result = execute(Remembered(), *settings, "training.refit=true")
     served, test = Predictor.load(tracker.bundle), tiny_data().splits["test"]
     found = served.predict_rows(test).probabilities

@@ -135,19 +135,6 @@ def test_ngrams_are_dropped_one_by_one_and_the_rest_scaled_up(channel):
     torch.testing.assert_close(answers[kept], value.expand(int(kept.sum()), 3))
 
 
-def test_whole_texts_are_dropped_and_nothing_is_scaled_up():
-    channel = NgramChannel(
-        NgramConfig(bits=6, speed=1.0, dropout=0.0, text_dropout=0.25), num_classes=2
-    )
-    with torch.no_grad():
-        channel.ratio.fill_(1.0)
-    torch.manual_seed(0)
-    answers = channel(torch.tensor([[3, 9, 5]]).expand(2000, 3))
-    assert set(answers.flatten().tolist()) == {0.0, 3.0}
-    assert (answers == 0).float().mean().item() == pytest.approx(0.25, abs=0.04)
-    assert channel.has_dropout
-
-
 def test_with_adam_the_speed_is_that_of_the_learning_rate():
     moved = []
     for speed, rate in ((1.0, 0.03), (3.0, 0.01)):
