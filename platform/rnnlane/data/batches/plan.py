@@ -8,6 +8,7 @@ sort is stable.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,21 +66,46 @@ def plan(
     check_at_least(1, global_batch_size=global_batch_size, max_buckets=max_buckets)
     _, classes, class_counts = np.unique(labels, return_inverse=True, return_counts=True)
     counts = step_class_counts(class_counts, global_batch_size=global_batch_size)
-    num_steps, num_classes = counts.shape
-    step_keys = random_bits(num_steps, seed=seed, epoch=epoch, stream=STEP_STREAM)
-    # Places are steps in order of length; deal[place] is where in the epoch that step comes.
-    deal = np.argsort(step_keys, kind="stable")
+    return plan_steps(classes, lengths, counts, seed=seed, epoch=epoch, max_buckets=max_buckets)
 
-    row_keys = random_bits(len(labels), seed=seed, epoch=epoch, stream=ROW_STREAM)
-    rows = np.lexsort((row_keys, lengths, classes))
+
+def plan_steps(
+    labels: npt.NDArray[np.integer[Any]],
+    lengths: npt.NDArray[np.integer[Any]],
+    counts: Rows,
+    *,
+    seed: int,
+    epoch: int,
+    window: int = 0,
+    max_buckets: int = 50,
+) -> list[Rows]:
+    """Deals rows to steps of which it is known how many rows of each class they have.
+
+    Args:
+        labels: [N], in [0, C).
+        lengths: [N], tokens of each row.
+        counts: int64 [K, C], rows of each class in each step; N in all.
+        seed, epoch, max_buckets: see :func:`plan`.
+        window: which part of an epoch the steps are; each is dealt by random bits of its own.
+
+    Returns:
+        The rows of each of the K steps, by their positions.
+    """
+    num_steps, num_classes = counts.shape
+    bits = partial(random_bits, seed=seed, epoch=epoch, part=window)
+    # Places are steps in order of length; deal[place] is where in the epoch that step comes.
+    deal = np.argsort(bits(num_steps, stream=STEP_STREAM), kind="stable")
+
+    row_keys = bits(len(labels), stream=ROW_STREAM)
+    rows = np.lexsort((row_keys, lengths, labels))
     # One entry a row, classes one after the other: counts.T lists each class's places in turn.
     places = np.repeat(np.tile(np.arange(num_steps), num_classes), counts[deal].T.ravel())
     edges = np.full(num_steps + 1, lengths.min(), dtype=np.int64)
     np.maximum.at(edges, places + 1, lengths[rows].astype(np.int64))
     buckets = _buckets(edges, epoch=epoch, max_buckets=max_buckets)
-    rows = rows[np.lexsort((row_keys[rows], buckets[places], classes[rows]))]
-    rows = rows[np.lexsort((lengths[rows], classes[rows], deal[places]))]
-    return np.split(rows, range(global_batch_size, len(rows), global_batch_size))
+    rows = rows[np.lexsort((row_keys[rows], buckets[places], labels[rows]))]
+    rows = rows[np.lexsort((lengths[rows], labels[rows], deal[places]))]
+    return np.split(rows, np.cumsum(counts.sum(axis=1))[:-1])
 
 
 def _buckets(
@@ -144,9 +170,12 @@ def share(rows: Rows, labels: npt.NDArray[np.integer[Any]], *, rank: int, world_
     return rows[by_class][rank::world_size]
 
 
-def random_bits(num: int, *, seed: int, epoch: int, stream: int) -> npt.NDArray[np.uint64]:
-    """uint64 [num], the same on every machine; streams of one epoch are independent."""
-    bits = np.random.PCG64(np.random.SeedSequence([seed, epoch, stream])).random_raw(num)
+def random_bits(
+    num: int, *, seed: int, epoch: int, stream: int, part: int = 0
+) -> npt.NDArray[np.uint64]:
+    """uint64 [num], the same on every machine; streams and parts of one epoch are independent."""
+    entropy = [seed, epoch, stream, part] if part else [seed, epoch, stream]
+    bits = np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(num)
     return np.asarray(bits, dtype=np.uint64)
 
 
