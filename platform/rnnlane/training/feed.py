@@ -18,7 +18,8 @@ from torch import Tensor
 from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
-from rnnlane.data.batches.plan import plan, share
+from rnnlane.data.batches.orders_ahead import OrdersAhead
+from rnnlane.data.batches.plan import Planner, share
 from rnnlane.training.active_rows import ActiveRowIndex
 from rnnlane.training.ahead import made_ahead
 from rnnlane.training.group import WorkerGroup
@@ -75,7 +76,8 @@ class TrainFeed:
 
     Every worker holds the whole split (one copy per node), so each can compute which tokens the
     other workers use in a step without asking them. Where a GPU is used, a thread makes the next
-    steps while it works.
+    steps while it works. Where rows are many, another one plans the next epoch; :meth:`close` ends
+    it.
 
     Args:
         split: the rows.
@@ -101,7 +103,6 @@ class TrainFeed:
         shape_rule: ShapeRule | None = None,
     ):
         self._split = split
-        self._lengths = split.lengths
         self._config = config
         self._seed = seed
         self._group = group
@@ -112,6 +113,17 @@ class TrainFeed:
         self._index = ActiveRowIndex(vocabulary_size)
         self._hasher = hasher
         self._buckets = ActiveRowIndex(0 if hasher is None else 2**hasher.bits)
+        self._orders = OrdersAhead(
+            lambda: Planner.of_split(
+                split.labels,
+                split.lengths,
+                global_batch_size=config.global_batch_size,
+                seed=seed,
+                max_buckets=config.bucket_window,
+            ),
+            num_rows=len(split),
+            last_epoch=config.epochs,
+        )
 
     @property
     def num_rows(self) -> int:
@@ -128,17 +140,19 @@ class TrainFeed:
         made = self._made_steps(epoch, start)
         return made_ahead(made, depth=STEPS_AHEAD) if self._uses_gpu else made
 
+    def expect(self, epoch: int) -> None:
+        """Says which epoch will be asked for first: it may be planned from now on."""
+        self._orders.begin(epoch)
+
+    def close(self) -> None:
+        """Ends what goes on beside the steps."""
+        self._orders.close()
+
     def _made_steps(self, epoch: int, start: int) -> Iterator[StepBatch]:
         started = time.perf_counter()
-        steps = plan(
-            self._split.labels,
-            self._lengths,
-            global_batch_size=self._config.global_batch_size,
-            seed=self._seed,
-            epoch=epoch,
-            max_buckets=self._config.bucket_window,
-        )
-        for step, rows in enumerate(steps[start:], start=start):
+        order, size = self._orders.order(epoch), self._config.global_batch_size
+        for step in range(start, self.num_steps):
+            rows = order[step * size : (step + 1) * size]
             yield self._step_batch(rows, started, (self._seed, epoch, step))
             started = time.perf_counter()
 
