@@ -35,6 +35,13 @@ def experiment(**sections: Any) -> ExperimentConfig:
             r"but got \(2, 3\)",
         ),
         (
+            {
+                "data": {"source": GENERATED, "classes": ["a", "b", "c"]},
+                "model": {"ngrams": {"bits": 26}},
+            },
+            r"2\*\*26 buckets of 3 classes take 4.0 GB: lower model.ngrams.bits",
+        ),
+        (
             {"training": {"gradual_unfreezing": True, "epochs": 3}, "model": {"num_layers": 2}},
             "training.epochs must be at least 4, but got 3",
         ),
