@@ -25,7 +25,9 @@ def first_model(config: ExperimentConfig, data: TrainingData) -> RecurrentClassi
     return model
 
 
-def weights_after_one_step(group: WorkerGroup, overrides: tuple[str, ...], step: int = 0):
+def weights_after_one_step(
+    group: WorkerGroup, overrides: tuple[str, ...], step: int = 0, *, epoch: int = 1
+):
     """With SGD at rate 1 the change of the weights is the gradient."""
     config, data = tiny_experiment(*overrides), tiny_data()
     model = first_model(config, data)
@@ -43,6 +45,7 @@ def weights_after_one_step(group: WorkerGroup, overrides: tuple[str, ...], step:
         hasher=data.hasher(config.model),
     )
     batch = next(feed.steps(1, start=step))
+    stepper.begin_epoch(epoch)
     result = stepper(batch, max_norm=None, rate=1.0).result()
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     return weights, result.loss, result.norm, result.correct

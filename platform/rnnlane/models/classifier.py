@@ -97,6 +97,13 @@ class RecurrentClassifier(nn.Module):
         """Whether it draws random masks when it trains."""
         return self.body.has_dropout or (self.ngrams is not None and self.ngrams.has_dropout)
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        """The weights of each layer from the top: head (and n-grams), encoder, embedding."""
+        head = list(self.body.head.parameters())
+        if self.ngrams is not None:
+            head += self.ngrams.parameters()
+        return [head, *reversed(self.body.encoder.layers()), list(self.embedding.parameters())]
+
     def forward(self, token_ids: Tensor, lengths: Tensor, ngrams: Tensor | None = None) -> Tensor:
         """Classifies rows: :func:`pooled` logits of its :meth:`parts`.
 

@@ -275,6 +275,7 @@ class _Trainee:
             num_steps=feed.num_steps,
             events=self._events,
         )
+        self._stepper.begin_epoch(state.number)
         rate, asked = take_steps(
             self._stepper,
             feed,
