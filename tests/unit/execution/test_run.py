@@ -154,7 +154,7 @@ def test_a_model_with_ngrams_is_served_as_it_was_tested(tracker):
 def test_ngrams_of_too_many_buckets_are_refused_before_anything_starts(tracker):
     prepared = tiny_prepared()
     prepared.class_names = ("a", "b", "c")
-    with pytest.raises(ConfigError, match=r"but got 2\*\*26 x 3"):
+    with pytest.raises(ConfigError, match=r"2\*\*26 buckets of 3 classes take 4.0 GB"):
         training_data(tiny_experiment("model.ngrams.bits=26"), prepared)
 
 
