@@ -3,6 +3,8 @@ import socket
 
 import pytest
 
+from support.shared_ray import shared_ray
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _interrupts_are_heeded():
@@ -10,6 +12,13 @@ def _interrupts_are_heeded():
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, previous)
+
+
+@pytest.fixture(scope="session")
+def ray_environment(tmp_path_factory):
+    """The environment of commands that need not start a Ray: they join one that they share."""
+    with shared_ray(tmp_path_factory.mktemp("ray")) as environment:
+        yield environment
 
 
 @pytest.fixture
