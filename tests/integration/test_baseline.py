@@ -8,11 +8,11 @@ from mlflow import MlflowClient
 from support.command import rnnlane_json, write_experiment
 
 
-def test_the_baseline_is_a_run_like_any_other(tmp_path):
+def test_the_baseline_is_a_run_like_any_other(tmp_path, ray_environment):
     home = tmp_path / "home"
     experiment = str(write_experiment(tmp_path))
     sample = ("--set", "sample_text=A wonderful film.")
-    result = rnnlane_json(home, "baseline", experiment, *sample)
+    result = rnnlane_json(home, "baseline", experiment, *sample, **ray_environment)
     client = MlflowClient(result["tracking_uri"])
     mlflow.set_tracking_uri(result["tracking_uri"])
     run = client.get_run(result["run_id"])

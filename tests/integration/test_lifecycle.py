@@ -45,10 +45,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def experiment(folder):
-    """Its data is prepared already, so that no Ray is needed."""
+def experiment(folder, ray_environment):
+    """Its data is prepared already, so that training needs no Ray."""
     file = write_experiment(folder, runtime={"num_workers": 0}, training={"epochs": 1})
-    rnnlane_json(folder / "home", "prepare", str(file))
+    rnnlane_json(folder / "home", "prepare", str(file), **ray_environment)
     return file
 
 
@@ -61,11 +61,11 @@ def home(folder, experiment, request):
     return home
 
 
-def run_changed(home, change, verb, experiment):
+def run_changed(home, change, verb, experiment, **environment):
     return subprocess.run(
         [sys.executable, "-c", PROGRAM.format(change=change), verb, str(experiment)],
         check=False,
-        env=command_environment(home),
+        env=command_environment(home, **environment),
         cwd=home,
         capture_output=True,
         text=True,
@@ -116,10 +116,10 @@ def test_a_run_killed_in_delivery_is_finished(home, experiment, verb):
     assert record["result"]["sample"]["label"] in {"negative", "positive"}
 
 
-def test_a_search_interrupted_in_delivery_is_finished(home, folder):
+def test_a_search_interrupted_in_delivery_is_finished(home, folder, ray_environment):
     search = write_search(folder, search={"num_trials": 1}, training={"epochs": 1})
     change = "MlflowTracker.finish = on_finished(interrupt)"
-    done = run_changed(home, change, "tune", search)
+    done = run_changed(home, change, "tune", search, **ray_environment)
     assert done.returncode == 0, done.stderr
     assert [run["status"] for run in rnnlane_json(home, "runs")["runs"]] == ["FINISHED"]
     assert only_record(home)["result"]["best"]["number"] == 0
@@ -137,11 +137,13 @@ MlflowTracker.log_model = die_in_the_second
 """
 
 
-def test_seeds_whose_driver_was_killed_go_on_and_are_one_run_with_a_child_each(home, folder):
+def test_seeds_whose_driver_was_killed_go_on_and_are_one_run_with_a_child_each(
+    home, folder, ray_environment
+):
     seeds = write_experiment(
         folder, name="seeds", runtime={"num_workers": 0}, training={"epochs": 1, "seeds": 2}
     )
-    done = run_changed(home, DIE_IN_THE_SECOND, "train", seeds)
+    done = run_changed(home, DIE_IN_THE_SECOND, "train", seeds, **ray_environment)
     assert done.returncode == -signal.SIGKILL, done.stderr
     listed = rnnlane_json(home, "runs", "--trials")["runs"]
     assert {run["name"]: run["status"] for run in listed} == {
@@ -149,7 +151,7 @@ def test_seeds_whose_driver_was_killed_go_on_and_are_one_run_with_a_child_each(h
         "seeds-seed-0": "FINISHED",
         "seeds-seed-1": "KILLED",
     }
-    resumed = rnnlane(home, "train", str(seeds), "--resume", "--json")
+    resumed = rnnlane(home, "train", str(seeds), "--resume", "--json", **ray_environment)
     assert resumed.returncode == 0, resumed.stderr
     assert "seed 0: has already finished" in resumed.stderr
     told = [

@@ -42,11 +42,11 @@ def finished(folder):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(folder):
+def uninterrupted(folder, ray_environment):
     """The run that interrupted ones must equal."""
     home = folder / "uninterrupted"
     experiment = write_experiment(folder, name="long", **LONG)
-    return rnnlane_json(home, "train", str(experiment)), home, experiment
+    return rnnlane_json(home, "train", str(experiment), **ray_environment), home, experiment
 
 
 def assert_same_run(result: dict, expected: dict) -> None:
@@ -216,8 +216,10 @@ class Disturbed:
         return [run["status"] for run in rnnlane_json(self.home, "runs")["runs"]]
 
 
-@pytest.mark.timeout(1200)  # six commands, each with a Ray of its own
-def test_a_run_that_is_disturbed_again_and_again_ends_as_an_undisturbed_one(uninterrupted, folder):
+@pytest.mark.timeout(1200)  # six commands, five with a Ray of their own
+def test_a_run_that_is_disturbed_again_and_again_ends_as_an_undisturbed_one(
+    uninterrupted, folder, ray_environment
+):
     """Killed workers and controllers cost nothing; a killed or interrupted command is resumed."""
     expected, _, experiment = uninterrupted
     run = Disturbed(folder, experiment)
@@ -241,21 +243,22 @@ def test_a_run_that_is_disturbed_again_and_again_ends_as_an_undisturbed_one(unin
     kill_everything(run.driver)
     assert run.states == ["KILLED"]
 
-    result = rnnlane_json(run.home, "train", str(experiment), "--resume")
+    result = rnnlane_json(run.home, "train", str(experiment), "--resume", **ray_environment)
     assert_same_run(result, expected)
     assert_one_whole_mlflow_run(result, num_epochs=LONG["training"]["epochs"])
 
 
-def test_a_refit_that_is_killed_ends_as_it_does_in_one_process(folder):
+def test_a_refit_that_is_killed_ends_as_it_does_in_one_process(folder, ray_environment):
     training = {**LONG["training"], "refit": True, "ema": 0.9, "reduction_shards": 2}
     experiment = write_experiment(folder, name="refit", **{**LONG, "training": training})
     options = (str(experiment), "--set", "training.epochs=2")
-    expected = rnnlane_json(folder / "refit_alone", "train", *options, "--workers", "0")
+    alone = ("train", *options, "--workers", "0")
+    expected = rnnlane_json(folder / "refit_alone", *alone, **ray_environment)
     home, log = folder / "refit", folder / "refit.log"
     driver = start_rnnlane(home, log, "train", *options)
     wait_until(lambda: any(map(is_of_refit, checkpoints(home))), what="a checkpoint of the refit")
     kill_everything(driver)
-    result = rnnlane_json(home, "train", *options, "--resume")
+    result = rnnlane_json(home, "train", *options, "--resume", **ray_environment)
     assert_same_run(result, expected)
     assert_one_whole_mlflow_run(result, num_epochs=2)
     client = MlflowClient(result["tracking_uri"])
@@ -271,13 +274,15 @@ def is_of_refit(state: Path) -> bool:
         return False
 
 
-def test_a_run_that_died_after_its_last_epoch_is_concluded_by_resume(uninterrupted):
+def test_a_run_that_died_after_its_last_epoch_is_concluded_by_resume(
+    uninterrupted, ray_environment
+):
     """As if the driver had been killed while it logged the model."""
     expected, home, experiment = uninterrupted
     record = next(home.glob("runs/*/run.json"))
     values = json.loads(record.read_text())
     record.write_text(json.dumps({**values, "state": "running", "result": None}))
-    result = rnnlane_json(home, "train", str(experiment), "--resume")
+    result = rnnlane_json(home, "train", str(experiment), "--resume", **ray_environment)
     assert_same_run(result, expected)
     assert_one_whole_mlflow_run(result, num_epochs=LONG["training"]["epochs"])
 

@@ -7,7 +7,12 @@ import sys
 from urllib.parse import urlsplit
 
 from rnnlane.errors import ConfigError, JobError, redact
-from rnnlane.ray_cluster.internals import ask_control_store, has_node_here, running_ray
+from rnnlane.ray_cluster.internals import (
+    address_as_joined,
+    ask_control_store,
+    has_node_here,
+    running_ray,
+)
 
 ANSWER_TIMEOUT_S = 5.0
 _VARIABLE = "RAY_ADDRESS"
@@ -66,12 +71,16 @@ def cluster_to_join() -> str | None:
         except ConnectionError:
             raise unreachable("no Ray runs on this machine", named="auto") from None
         named = f"auto, which is {address}"
+    joined = address_as_joined(address)
     # ray.init() would wait for minutes for an answer, or for a node on this machine.
-    status, details = ask_control_store(address, timeout_s=ANSWER_TIMEOUT_S)
+    status, details = ask_control_store(joined, timeout_s=ANSWER_TIMEOUT_S)
     if status == "UNAUTHENTICATED":
         raise token_error(f"RAY_ADDRESS={named}", got="none or a wrong one")
     if status != "OK":
-        raise unreachable(_reason(status, details), named=named)
+        reason = _reason(status, details)
+        if joined != address and ask_control_store(address, timeout_s=ANSWER_TIMEOUT_S)[0] == "OK":
+            reason = f"it answers there alone, but drivers join it at {joined}: {reason}"
+        raise unreachable(reason, named=named)
     if not has_node_here(address):
         raise JobError(
             "a driver runs on a node of its cluster, but this machine is none",

@@ -59,9 +59,18 @@ def running_ray() -> str:
     Raises:
         ConnectionError: none runs.
     """
+    return address_as_joined("auto")
+
+
+def address_as_joined(address: str) -> str:
+    """HOST:PORT as ray.init() calls it: for the loopback interface, this machine's own address.
+
+    A Ray that listens on nothing but the loopback interface, as a command's own does, cannot be
+    joined.
+    """
     from ray._private import services
 
-    return str(services.canonicalize_bootstrap_address_or_die("auto"))
+    return str(services.canonicalize_bootstrap_address_or_die(address))
 
 
 def ask_control_store(address: str, *, timeout_s: float) -> tuple[str, str]:

@@ -144,6 +144,20 @@ def free_address():
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
+@pytest.fixture(autouse=True)
+def _drivers_join_over_the_loopback_interface(monkeypatch):
+    monkeypatch.setattr(services, "get_node_ip_address", lambda *_: "127.0.0.1")
+
+
+def test_a_ray_that_only_answers_on_the_loopback_interface_is_told(monkeypatch):
+    monkeypatch.setattr(services, "get_node_ip_address", lambda *_: "127.0.0.2")
+    with grpc_server() as where:
+        monkeypatch.setenv("RAY_ADDRESS", where)
+        told = f"answers there alone, but drivers join it at {where.replace('0.1', '0.2')}: Conn"
+        with pytest.raises(JobError, match=told):
+            cluster_to_join()
+
+
 @pytest.mark.parametrize("named", [None, "", "local"])
 def test_without_an_address_no_other_ray_matters(monkeypatch, named):
     monkeypatch.setattr(address, "running_ray", lambda: pytest.fail("looked for another Ray"))
