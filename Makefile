@@ -7,7 +7,7 @@ TWO_FILES := -n 2 --dist loadfile
 # Importing all the others takes each process most of a minute.
 SLOW := tests/integration tests/gpu tests/unit/cluster
 
-.PHONY: setup demo docs test test-slow test-hosts test-gpu test-failed lint bench pictures clean
+.PHONY: setup demo docs test test-slow test-release test-hosts test-gpu test-failed lint bench pictures clean
 
 setup: $(READY)
 
@@ -15,8 +15,9 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; try make PYTHON=python3.11"'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	# pip would compile one module after the other. Some are of other versions of Python.
-	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
+	# pip would compile one module after the other. Some are of other versions of Python. Where Python
+	# may not write what it compiled, each process would compile ours again.
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib platform || true
 	touch $@
 
 demo: $(READY)
@@ -31,14 +32,18 @@ test: $(READY)
 	$(BIN)/python -m pytest $(TWO_FILES) -m "not slow and not gpu"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest $(TWO_FILES) -m "slow and not gpu and not hosts" $(SLOW)
+	$(BIN)/python -m pytest $(TWO_FILES) -m "slow and not release and not gpu and not hosts" $(SLOW)
+
+# What takes longest and changes seldom, before a version.
+test-release: $(READY)
+	$(BIN)/python -m pytest -m "release and not gpu" $(SLOW) tests/cluster
 
 # What failed last, one test at a time: two files at a time can be too much for a busy machine.
 test-failed: $(READY)
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 test-hosts: $(READY)
-	$(BIN)/python -m pytest -m hosts tests/cluster
+	$(BIN)/python -m pytest -m "hosts and not release" tests/cluster
 
 # Says that it skipped, and why, where there is no GPU.
 test-gpu: $(READY)

@@ -5,7 +5,12 @@ import pytest
 from support.command import wait_until
 from support.submitted import Submission, assert_one_whole_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.hosts, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.hosts,
+    pytest.mark.release,
+    pytest.mark.timeout(1500),
+]
 
 NUM_JOBS = 8
 EPOCHS = 2

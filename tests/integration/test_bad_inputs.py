@@ -32,6 +32,7 @@ def test_it_is_refused_before_anything_starts(row, tmp_path):
     row.check(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [r for r in ROWS if r.needs_ray], ids=lambda row: row.what)
 def test_it_is_refused_when_all_rows_are_read(row, tmp_path, ray):
     row.check(tmp_path, **ray)

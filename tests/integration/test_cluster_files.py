@@ -21,7 +21,7 @@ import pytest
 from support.command import wait_until, write_experiment
 from support.deployment import CLUSTER
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.release]
 
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin")) if os.name == "posix" else []
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from support.command import checkpoints, command_environment, wait_until, write_experiment
+from support.mlflow_runs import assert_one_whole_run
 from support.nodes import RayNodes
 from support.recorded_rows import assert_every_row_once_an_epoch
 
@@ -85,16 +86,6 @@ class Run:
         return json.loads(record.read_text())["result"]
 
 
-def assert_one_whole_mlflow_run(result: dict) -> None:
-    client = MlflowClient(result["tracking_uri"])
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments)
-    assert [run.info.run_id for run in runs] == [result["run_id"]]
-    assert runs[0].info.status == "FINISHED"
-    points = client.get_metric_history(result["run_id"], "train/loss")
-    assert [point.step for point in points] == list(range(1, EPOCHS + 1))
-
-
 def assert_every_machine_is_in_mlflow(result: dict) -> None:
     client = MlflowClient(result["tracking_uri"])
     cpu = "cpu_utilization_percentage"
@@ -120,6 +111,6 @@ def test_an_elastic_run_goes_on_with_fewer_and_grows_again(nodes, folder):
     run.wait_for_workers(2)
     result = run.result()
     assert_every_row_once_an_epoch(run.records, result, epochs=EPOCHS)
-    assert_one_whole_mlflow_run(result)
+    assert_one_whole_run(result, EPOCHS)
     assert_every_machine_is_in_mlflow(result)
     nodes.kill(node)

@@ -12,6 +12,7 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1600),
     pytest.mark.skipif(
         "RNNLANE_IMDB" not in os.environ, reason="RNNLANE_IMDB does not name the review archive"
     ),
@@ -28,7 +29,7 @@ def train(home, name, epochs):
     experiment = str(EXPERIMENTS / f"{name}.yaml")
     setting = f"training.epochs={epochs}"
     arguments = ("train", experiment, "--set", setting)
-    return rnnlane_json(home, *arguments, timeout_s=500, RNNLANE_IMDB=archive)
+    return rnnlane_json(home, *arguments, timeout_s=1500, RNNLANE_IMDB=archive)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,7 @@ def test_the_reviews_are_prepared_with_their_official_test(lstm_1):
 
 
 # birnn-3 is made of the cell of the one and the layers of the other.
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["rnn-1", "bilstm-3"])
 def test_the_original_experiments_run_for_an_epoch_and_learn(home, name):
     result = train(home, name, 1)

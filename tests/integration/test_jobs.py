@@ -124,6 +124,7 @@ def test_a_job_trains_on_the_cluster_and_names_its_run(
     assert "rnnlane-probe" not in cluster.head.get("/api/jobs/"), "it left its probe behind"
 
 
+@pytest.mark.slow
 def test_sent_twice_it_is_one_job_and_again_makes_another_run(
     cluster: Cluster, first: dict[str, Any]
 ) -> None:
@@ -176,6 +177,7 @@ def test_without_the_account_the_job_says_so_and_its_exit_code_is_the_commands(
     assert err.splitlines()[-1].endswith("-1 failed")
 
 
+@pytest.mark.slow
 def test_bad_input_found_on_the_cluster_is_exit_code_2_and_the_next_attempt_is_numbered(
     cluster: Cluster,
 ) -> None:
@@ -193,6 +195,7 @@ def test_bad_input_found_on_the_cluster_is_exit_code_2_and_the_next_attempt_is_n
     assert all(job_id in table for job_id in ids)
 
 
+@pytest.mark.slow
 def test_a_job_is_left_followed_stopped_and_goes_on(cluster: Cluster) -> None:
     file = cluster.experiment("long", training={"epochs": 100_000})
     code, answer, _ = cluster.submit(file, "--detach")

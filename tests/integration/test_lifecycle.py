@@ -12,6 +12,8 @@ from mlflow import MlflowClient
 from support.command import command_environment, rnnlane, rnnlane_json, write_experiment
 from support.search import write_search
 
+pytestmark = pytest.mark.slow
+
 # Runs a verb in which one method does something else than it should.
 PROGRAM = """
 import os, signal, sys

@@ -21,7 +21,7 @@ from support.team_server import free_ports
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.release]
 
 
 class LocalCluster:

@@ -39,6 +39,7 @@ def notebook(path):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, environment, tmp_path):
     executed = notebook(path)
@@ -58,6 +59,7 @@ def test_a_notebook_runs(path, environment, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_kernel_is_usable_after_its_stop_button(environment, tmp_path):
     """It is pressed while torch is imported, and while a network is trained."""
     cells = [

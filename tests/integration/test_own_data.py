@@ -71,6 +71,7 @@ def test_a_csv_of_three_classes_with_odd_column_names_trains_on_two_workers(
     assert set(answer["probabilities"]) == set(QUEUES)
 
 
+@pytest.mark.slow
 def test_an_experiment_drafted_for_short_strings_of_eighteen_unbalanced_classes_trains(
     tmp_path, ray_environment
 ):
@@ -142,6 +143,7 @@ def test_ui_serves_the_store_on_loopback(tmp_path, free_port):
     assert psutil.wait_procs(processes, timeout=10)[1] == []
 
 
+@pytest.mark.slow
 def test_doctor_finds_this_machine_fit(tmp_path):
     found = rnnlane_json(tmp_path / "home", "doctor")
     assert found["ok"], found

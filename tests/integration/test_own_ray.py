@@ -33,6 +33,7 @@ def temporary():
         yield Path(folder)
 
 
+@pytest.mark.slow
 def test_what_a_killed_cluster_left_behind_does_not_matter(
     experiment, tmp_path, temporary, free_port
 ):

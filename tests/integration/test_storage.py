@@ -15,7 +15,7 @@ from support.command import rnnlane, rnnlane_json, start_rnnlane, wait_until, wr
 from support.nodes import RayNodes
 from support.weights import weights_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.release]
 
 KEY, SECRET = "AKIAEXAMPLEKEY", "an-example-secret-key"
 AWS = {

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 # In a process of its own: in this one, Ray may have cached another test's token.
 TRAIN = """
 import json, sys
@@ -21,6 +23,7 @@ print(json.dumps(result.metrics["test/accuracy"]))
 """
 
 
+@pytest.mark.slow
 def test_a_source_in_one_file_is_prepared_and_trained_from(tmp_path: Path) -> None:
     moods = ("bad", "good")
     for part in range(2):

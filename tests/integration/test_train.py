@@ -1,7 +1,6 @@
 """Training on a real local Ray with two workers, by the command line and from Python."""
 
 import json
-import signal
 from pathlib import Path
 
 import pytest
@@ -9,23 +8,12 @@ from mlflow import MlflowClient
 
 from rnnlane.records.predictions import Predictions
 from support.command import (
-    checkpoints,
-    kill_everything,
-    ray_processes,
     rnnlane,
     rnnlane_json,
-    start_rnnlane,
-    wait_until,
     write_experiment,
 )
+from support.mlflow_runs import assert_one_whole_run
 from support.weights import weights_of
-
-# Long enough to be disturbed five times, with a checkpoint every fraction of a second.
-LONG = {
-    "data": {"source": {"kind": "generated", "num_rows": 3000}},
-    "model": {"embedding_dim": 24, "hidden_size": 24, "num_layers": 2, "dropout": 0.2},
-    "training": {"epochs": 10, "checkpoint_every_s": 0.2, "learning_rate": 0.003},
-}
 
 
 @pytest.fixture(scope="module")
@@ -39,34 +27,6 @@ def finished(folder):
     home = folder / "ordinary"
     experiment = write_experiment(folder)
     return rnnlane_json(home, "train", str(experiment)), home, experiment
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(folder, ray_environment):
-    """The run that interrupted ones must equal."""
-    home = folder / "uninterrupted"
-    experiment = write_experiment(folder, name="long", **LONG)
-    return rnnlane_json(home, "train", str(experiment), **ray_environment), home, experiment
-
-
-def assert_same_run(result: dict, expected: dict) -> None:
-    found, wanted = weights_of(result), weights_of(expected)
-    assert found.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        assert (found[name] == tensor).all(), name
-    for key in ("test/accuracy", "val/loss", "train/loss", "grad_norm/mean"):
-        assert result["metrics"][key] == expected["metrics"][key]
-
-
-def assert_one_whole_mlflow_run(result: dict, num_epochs: int) -> None:
-    client = MlflowClient(result["tracking_uri"])
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments)
-    assert [run.info.run_id for run in runs] == [result["run_id"]]
-    assert runs[0].info.status == "FINISHED"
-    for key in ("train/loss", "val/accuracy", "throughput/rows_per_s"):
-        steps = [point.step for point in client.get_metric_history(result["run_id"], key)]
-        assert steps == list(range(1, num_epochs + 1)), key
 
 
 def test_train_answers_with_what_a_program_needs(finished):
@@ -83,7 +43,7 @@ def test_train_answers_with_what_a_program_needs(finished):
 
 def test_the_run_is_whole_in_mlflow(finished):
     result, _, _ = finished
-    assert_one_whole_mlflow_run(result, num_epochs=2)
+    assert_one_whole_run(result, num_epochs=2)
     client = MlflowClient(result["tracking_uri"])
     run = client.get_run(result["run_id"])
     assert run.data.params["training.clip.max_norm"] == "3.0"
@@ -178,113 +138,6 @@ def test_a_run_is_compared_with_a_baseline(finished, folder):
     assert texts
     assert all(len(row["text"]) > 10 for row in texts)
     assert picture.stat().st_size > 10_000
-
-
-class Disturbed:
-    """A run whose commands are cut off, one after the other."""
-
-    def __init__(self, folder: Path, experiment: Path):
-        self.home, self._folder, self._experiment = folder / "disturbed", folder, experiment
-        self._num_commands = 0
-        self._seen: set[Path] = set()
-
-    def start(self, *options: str) -> None:
-        self._num_commands += 1
-        self._seen |= set(checkpoints(self.home))
-        self._log = self._folder / f"disturbed-{self._num_commands}.log"
-        arguments = ("train", str(self._experiment), *options)
-        self.driver = start_rnnlane(self.home, self._log, *arguments)
-
-    def wait_for_a_checkpoint(self) -> None:
-        """Returns when there is one that there was not when last waited for."""
-
-        def is_new() -> bool:
-            assert self.driver.poll() is None, self.told
-            found = set(checkpoints(self.home))
-            new = found - self._seen
-            self._seen |= found
-            return bool(new)
-
-        wait_until(is_new, what=f"a checkpoint: {self._log}")
-
-    @property
-    def told(self) -> str:
-        return self._log.read_text()
-
-    @property
-    def states(self) -> list[str]:
-        return [run["status"] for run in rnnlane_json(self.home, "runs")["runs"]]
-
-
-@pytest.mark.timeout(1200)  # six commands, five with a Ray of their own
-def test_a_run_that_is_disturbed_again_and_again_ends_as_an_undisturbed_one(
-    uninterrupted, folder, ray_environment
-):
-    """Killed workers and controllers cost nothing; a killed or interrupted command is resumed."""
-    expected, _, experiment = uninterrupted
-    run = Disturbed(folder, experiment)
-    run.start()
-    run.wait_for_a_checkpoint()
-    ray_processes(run.driver.pid, "RayTrainWorker")[-1].kill()
-    run.wait_for_a_checkpoint()
-    # Another one may still be ending.
-    controllers = ray_processes(run.driver.pid, "TrainController")
-    max(controllers, key=lambda process: process.create_time()).kill()
-    died = "Ray Train's controller died; continuing from the last checkpoint"
-    wait_until(lambda: died in run.told, what="the note of the controller's death")
-    run.wait_for_a_checkpoint()
-    run.driver.send_signal(signal.SIGINT)
-    assert run.driver.wait(timeout=120) == 130, run.told
-    assert "--resume" in run.told
-    assert run.states == ["KILLED"]
-
-    run.start("--resume")
-    run.wait_for_a_checkpoint()
-    kill_everything(run.driver)
-    assert run.states == ["KILLED"]
-
-    result = rnnlane_json(run.home, "train", str(experiment), "--resume", **ray_environment)
-    assert_same_run(result, expected)
-    assert_one_whole_mlflow_run(result, num_epochs=LONG["training"]["epochs"])
-
-
-def test_a_refit_that_is_killed_ends_as_it_does_in_one_process(folder, ray_environment):
-    training = {**LONG["training"], "refit": True, "ema": 0.9, "reduction_shards": 2}
-    experiment = write_experiment(folder, name="refit", **{**LONG, "training": training})
-    options = (str(experiment), "--set", "training.epochs=2")
-    alone = ("train", *options, "--workers", "0")
-    expected = rnnlane_json(folder / "refit_alone", *alone, **ray_environment)
-    home, log = folder / "refit", folder / "refit.log"
-    driver = start_rnnlane(home, log, "train", *options)
-    wait_until(lambda: any(map(is_of_refit, checkpoints(home))), what="a checkpoint of the refit")
-    kill_everything(driver)
-    result = rnnlane_json(home, "train", *options, "--resume", **ray_environment)
-    assert_same_run(result, expected)
-    assert_one_whole_mlflow_run(result, num_epochs=2)
-    client = MlflowClient(result["tracking_uri"])
-    points = client.get_metric_history(result["run_id"], "refit/train/loss")
-    assert [point.step for point in points] == list(range(1, result["best_epoch"] + 1))
-    assert points[-1].value == expected["refit"]["train/loss"]
-
-
-def is_of_refit(state: Path) -> bool:
-    try:
-        return bool(json.loads(state.read_text())["steps_before_refit"])
-    except FileNotFoundError:  # Ray Train keeps two
-        return False
-
-
-def test_a_run_that_died_after_its_last_epoch_is_concluded_by_resume(
-    uninterrupted, ray_environment
-):
-    """As if the driver had been killed while it logged the model."""
-    expected, home, experiment = uninterrupted
-    record = next(home.glob("runs/*/run.json"))
-    values = json.loads(record.read_text())
-    record.write_text(json.dumps({**values, "state": "running", "result": None}))
-    result = rnnlane_json(home, "train", str(experiment), "--resume", **ray_environment)
-    assert_same_run(result, expected)
-    assert_one_whole_mlflow_run(result, num_epochs=LONG["training"]["epochs"])
 
 
 def test_workers_that_do_not_fit_are_refused_with_the_arithmetic(finished):

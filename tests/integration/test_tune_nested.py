@@ -17,7 +17,7 @@ from support.search import (
     write_search,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.release]
 
 NUM_TRIALS = 6
 

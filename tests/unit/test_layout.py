@@ -141,7 +141,10 @@ def test_files_and_functions_are_of_readable_size():
                 assert body <= 60, f"{path}: {node.name} has {body} lines"
 
 
-@pytest.mark.parametrize(("marker", "target"), [("slow", "test-slow"), ("hosts", "test-hosts")])
+MARKED = [("slow", "test-slow"), ("hosts", "test-hosts"), ("release", "test-release")]
+
+
+@pytest.mark.parametrize(("marker", "target"), MARKED)
 def test_make_finds_all_tests_of_a_marker(marker, target):
     """It names folders, so that what is in others need not be imported."""
     shown = subprocess.run(

@@ -208,6 +208,7 @@ def link_dependencies(site: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_the_images_pip_steps_work_in_a_clean_environment(tmp_path):
     """Copies what COPY copies and runs what RUN runs, where only what is required is installed."""
     venv, build = tmp_path / "venv", tmp_path / "build"

@@ -1,6 +1,7 @@
 """A step is launched without waiting for the device, and looked at later; nothing else changes."""
 
 import contextlib
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -44,8 +45,9 @@ def test_a_step_asks_the_device_for_nothing(monkeypatch, cell, pooling):
     model = model.to(group.device)
     stepper = Stepper(model, _Idle(model), config.training, group=group)
     feed = tiny_feed(config, group=group)
-    launched = [stepper(batch, max_norm=1.0, rate=0.1) for batch in feed.steps(1)]
-    assert [each.shape for each in launched] == [(7,)] * feed.num_steps
+    batches = islice(feed.steps(1), 2)
+    launched = [stepper(batch, max_norm=1.0, rate=0.1) for batch in batches]
+    assert [each.shape for each in launched] == [(7,)] * 2
     with pytest.raises((NotImplementedError, RuntimeError)):
         LaunchedStep(launched[0], [], num_rows=1, data_s=0.0)
 
