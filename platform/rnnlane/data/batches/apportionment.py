@@ -14,18 +14,18 @@ asynchronous periodic tasks. Journal of Computer and System Sciences 68 (2004).
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Iterator
-from itertools import count
+from itertools import chain, count, islice
 
 import numpy as np
 import numpy.typing as npt
 
+ClassCounts = npt.NDArray[np.int64]
 Priority = tuple[int, bool, int, int]
 
 
-def step_class_counts(
-    class_counts: npt.NDArray[np.int64], *, global_batch_size: int
-) -> npt.NDArray[np.int64]:
+def step_class_counts(class_counts: ClassCounts, *, global_batch_size: int) -> ClassCounts:
     """Rows of each class in each step of an epoch.
 
     With N rows in all, every step has ``global_batch_size`` = B rows but the last, which has the
@@ -46,62 +46,133 @@ def step_class_counts(
         >>> step_class_counts(np.array([8, 3]), global_batch_size=4).tolist()
         [[3, 1], [3, 1], [2, 1]]
     """
-    num_rows = int(class_counts.sum())
+    num_rows, num_classes = int(class_counts.sum()), len(class_counts)
     num_full, rest = divmod(num_rows, global_batch_size)
     guaranteed, weights = np.divmod(global_batch_size * class_counts, num_rows)
-    counts = guaranteed + _extra_rows(weights.tolist(), num_rows, num_full)
-    if rest:
-        # The rest is within one row of its share too, because the full steps before it are.
-        counts = np.vstack([counts, class_counts - counts.sum(axis=0)])
+    extra = _extra_rows(weights.tolist(), num_rows, start=0, given=[0] * num_classes)
+    chosen = np.fromiter(chain.from_iterable(islice(extra, num_full)), dtype=np.int64)
+    counts = np.tile(guaranteed, (num_full + bool(rest), 1))
+    per_step = int(weights.sum()) // num_rows
+    counts[np.arange(num_full)[:, np.newaxis], chosen.reshape(num_full, per_step)] += 1
+    # The rest is within one row of its share too, because the full steps before it are.
+    counts[num_full:] = class_counts - counts[:num_full].sum(axis=0)
     return counts
 
 
-def _extra_rows(weights: list[int], num_rows: int, num_steps: int) -> npt.NDArray[np.int64]:
+def iterate_class_counts(
+    class_counts: ClassCounts,
+    *,
+    global_batch_size: int,
+    start: int = 0,
+    before: ClassCounts | None = None,
+) -> Iterator[ClassCounts]:
+    """The rows of :func:`step_class_counts` one by one, in memory for a few numbers a class.
+
+    Args:
+        class_counts, global_batch_size: as there.
+        start: the step to begin with, at least 0; none comes if the epoch has no such step.
+        before: int64 [C], rows of each class in all the steps before ``start``; nothing else that
+            was before has a part in what follows. Default: the steps before are gone through.
+
+    Yields:
+        int64 [C], the caller's own.
+
+    Raises:
+        ValueError: ``before`` is not what the steps before ``start`` hold.
+
+    Example:
+        >>> steps = iterate_class_counts(
+        ...     np.array([8, 3]), global_batch_size=4, start=1, before=np.array([3, 1])
+        ... )
+        >>> [counts.tolist() for counts in steps]
+        [[3, 1], [2, 1]]
+    """
+    num_rows = int(class_counts.sum())
+    num_full, rest = divmod(num_rows, global_batch_size)
+    if start > num_full:
+        return
+    first, before = (0, np.zeros_like(class_counts)) if before is None else (start, before)
+    guaranteed, weights = np.divmod(global_batch_size * class_counts, num_rows)
+    given = before - first * guaranteed
+    _check_given(given, weights, num_rows, first)
+    left = class_counts - before
+    extra = _extra_rows(weights.tolist(), num_rows, start=first, given=given.tolist())
+    for step in range(first, num_full):
+        counts = guaranteed.copy()
+        for index in next(extra):
+            counts[index] += 1
+        left -= counts
+        if step >= start:
+            yield counts
+    if rest:
+        yield left
+
+
+def _check_given(given: ClassCounts, weights: ClassCounts, num_rows: int, num_steps: int) -> None:
+    shares = zip(given.tolist(), weights.tolist(), strict=True)
+    if int(given.sum()) * num_rows != num_steps * int(weights.sum()) or any(
+        abs(extra * num_rows - num_steps * weight) >= num_rows for extra, weight in shares
+    ):
+        raise ValueError(f"before must hold the rows of the first {num_steps} steps")
+
+
+def _extra_rows(
+    weights: list[int], num_rows: int, *, start: int, given: list[int]
+) -> Iterator[list[int]]:
     """PD2: gives sum(weights) / num_rows classes one extra row in each step.
 
-    Returns:
-        int64 [num_steps, C] of zeros and ones; class c has ``weights[c] / num_rows`` of a row a
-        step: floor or ceil of k times that in the first k steps, for every k.
+    Args:
+        weights: of each class; it has ``weight / num_rows`` of a row a step: floor or ceil of k
+            times that in the first k steps, for every k.
+        num_rows: above each weight; divides their sum.
+        start: the step to begin with.
+        given: extra rows that each class had before that step.
+
+    Yields:
+        The classes that have one, step by step without end.
     """
-    extra = np.zeros((num_steps, len(weights)), dtype=np.int64)
     per_step = sum(weights) // num_rows
-    units = [_units(weight, num_rows, index) for index, weight in enumerate(weights)]
-    arrivals: list[list[Priority]] = [[] for _ in range(num_steps)]
+    arrivals: dict[int, list[Priority]] = defaultdict(list)
     ready: list[Priority] = []
+    units = [
+        _units(index, weight, num_given, num_rows)
+        for index, (weight, num_given) in enumerate(zip(weights, given, strict=True))
+    ]
 
     def await_next_unit(index: int, earliest: int) -> None:
         release, priority = next(units[index])
-        if (step := max(release, earliest)) < num_steps:
-            arrivals[step].append(priority)
+        arrivals[release if release > earliest else earliest].append(priority)
 
     for index, weight in enumerate(weights):
         if weight:
-            await_next_unit(index, 0)
-    for step in range(num_steps):
-        for priority in arrivals[step]:
+            await_next_unit(index, start)
+    for step in count(start):
+        for priority in arrivals.pop(step, ()):
             heapq.heappush(ready, priority)
-        for _ in range(per_step):
-            *_, index = heapq.heappop(ready)
-            extra[step, index] = 1
+        chosen = [heapq.heappop(ready)[-1] for _ in range(per_step)]
+        for index in chosen:
             await_next_unit(index, step + 1)
-    return extra
+        yield chosen
 
 
-def _units(weight: int, num_rows: int, index: int) -> Iterator[tuple[int, Priority]]:
-    """The extra rows of one class in turn: the first step that may hold it, and its priority.
+def _units(index: int, weight: int, given: int, num_rows: int) -> Iterator[tuple[int, Priority]]:
+    """The next extra rows of one class in turn: the first step that may hold it, and its priority.
 
     Lower is more urgent: the deadline (the step before which it is due), then whether the next
     unit's window overlaps this one's (the b-bit), then the later group deadline: how long a class
     with half a row or more a step would be tied down by waiting once more.
     """
     slack = num_rows - weight
-    for unit in count(1):
-        release = (unit - 1) * num_rows // weight
-        deadline = _ceil_div(unit * num_rows, weight)
-        overlaps = unit * num_rows % weight != 0
-        is_heavy = weight >= slack
-        group = _ceil_div(_ceil_div(deadline * slack, num_rows) * num_rows, slack)
-        yield release, (deadline, not overlaps, -group if is_heavy else 0, index)
+    is_heavy = weight >= slack
+    release = given * num_rows // weight
+    for unit in count(given + 1):
+        next_release, overlap = divmod(unit * num_rows, weight)
+        deadline = next_release + 1 if overlap else next_release
+        group = 0
+        if is_heavy:
+            group = _ceil_div(_ceil_div(deadline * slack, num_rows) * num_rows, slack)
+        yield release, (deadline, not overlap, -group, index)
+        release = next_release
 
 
 def _ceil_div(dividend: int, divisor: int) -> int:

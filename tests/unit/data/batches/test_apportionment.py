@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import doctest
+import hashlib
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlane.data.batches import apportionment
-from rnnlane.data.batches.apportionment import step_class_counts
+from rnnlane.data.batches.apportionment import iterate_class_counts, step_class_counts
 
 
 def assert_floor_or_ceil(
@@ -74,7 +76,57 @@ def test_counts_stay_exact_where_products_exceed_floating_point() -> None:
     assert_fair(np.array([10**9 + 7, 998_244_353, 10**9 - 63]), 10**8 + 1)
 
 
-def test_the_worked_example_holds() -> None:
+@settings(deadline=None, max_examples=200)
+@given(
+    class_counts=st.lists(st.integers(1, 200), min_size=1, max_size=18),
+    global_batch_size=st.integers(1, 64),
+    share=st.floats(0, 1.1),
+)
+def test_the_steps_come_one_by_one_from_any_step_on(
+    class_counts: list[int], global_batch_size: int, share: float
+) -> None:
+    rows = np.array(class_counts)
+    whole = step_class_counts(rows, global_batch_size=global_batch_size)
+    start = round(share * len(whole))
+    for before in (None, whole[:start].sum(axis=0)):
+        steps = iterate_class_counts(
+            rows, global_batch_size=global_batch_size, start=start, before=before
+        )
+        assert [counts.tolist() for counts in steps] == whole[start:].tolist()
+
+
+def test_a_few_steps_of_an_epoch_of_billions_of_rows_can_be_had() -> None:
+    rows = np.array([9 * 10**9, 10**9 - 1, 7])
+    steps = iterate_class_counts(rows, global_batch_size=1000)
+    counts = np.array(list(islice(steps, 5)))
+    assert (counts.sum(axis=1) == 1000).all()
+    assert_floor_or_ceil(counts, np.full(5, 1000), rows)
+
+
+@pytest.mark.parametrize("before", [[12, 0], [7, 3], [3, 1]])
+def test_rows_before_that_no_steps_hold_are_refused(before: list[int]) -> None:
+    steps = iterate_class_counts(
+        np.array([12, 4]), global_batch_size=4, start=3, before=np.array(before)
+    )
+    with pytest.raises(ValueError, match="the first 3 steps"):
+        next(steps)
+
+
+@pytest.mark.parametrize(
+    ("class_counts", "global_batch_size", "digest"),
+    [
+        ([500, 300, 120, 60, 19, 1], 7, "fea404e167ab53ac"),
+        ([15, 15, 6, 12, 15, 6, 6, 15], 22, "54e1236e34a25f2a"),
+        ([101] * 17 + [1], 8, "2c85f8b4a3ab5cae"),
+    ],
+)
+def test_counts_are_frozen(class_counts: list[int], global_batch_size: int, digest: str) -> None:
+    """Other counts need another PLAN_VERSION, as they are part of every plan."""
+    counts = step_class_counts(np.array(class_counts), global_batch_size=global_batch_size)
+    assert hashlib.sha256(counts.astype("<i8").tobytes()).hexdigest()[:16] == digest
+
+
+def test_the_worked_examples_hold() -> None:
     results = doctest.testmod(apportionment)
-    assert results.attempted > 0
+    assert results.attempted > 1
     assert results.failed == 0
