@@ -44,6 +44,16 @@ EXPERIMENTS = (
         sets=("training.epochs=three",),
     ),
     Bad(
+        "fewer epochs than layers to unfreeze",
+        "--set training.epochs=2: training.gradual_unfreezing takes an epoch for the head, one for each of model.num_layers and one for the embedding: training.epochs must be at least 3, but got 2",
+        sets=("training.gradual_unfreezing=true", "training.epochs=2"),
+    ),
+    Bad(
+        "layers that learn faster below",
+        "--set training.layer_rate_decay=2 training.layer_rate_decay: must be less than or equal to 1, but got 2",
+        sets=("training.layer_rate_decay=2",),
+    ),
+    Bad(
         "half an epoch",
         "--set training.epochs=1.5 training.epochs: must be a whole number, but got 1.5",
         sets=("training.epochs=1.5",),

@@ -5,9 +5,10 @@ import pytest
 from bad_inputs.commands import COMMANDS
 from bad_inputs.data import DATA
 from bad_inputs.experiments import EXPERIMENTS
+from bad_inputs.language_models import LANGUAGE_MODELS
 from support.nodes import RayNodes
 
-ROWS = (*EXPERIMENTS, *COMMANDS, *DATA)
+ROWS = (*EXPERIMENTS, *LANGUAGE_MODELS, *COMMANDS, *DATA)
 
 
 def test_the_tables_have_a_hundred_rows_or_more(record_property, capsys):

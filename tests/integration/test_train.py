@@ -216,6 +216,7 @@ class Disturbed:
         return [run["status"] for run in rnnlane_json(self.home, "runs")["runs"]]
 
 
+@pytest.mark.timeout(1200)  # six commands, each with a Ray of its own
 def test_a_run_that_is_disturbed_again_and_again_ends_as_an_undisturbed_one(uninterrupted, folder):
     """Killed workers and controllers cost nothing; a killed or interrupted command is resumed."""
     expected, _, experiment = uninterrupted

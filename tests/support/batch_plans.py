@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from rnnlane.data.batches.plan import plan
+from rnnlane.data.batches.apportionment import step_class_counts
+from rnnlane.data.batches.plan import ROW_STREAM, STEP_STREAM, _buckets, plan, random_bits
 
 Labels = npt.NDArray[np.int64]
 
@@ -32,6 +33,30 @@ def lengths_like(labels: Labels, seed: int = 0) -> Labels:
 def plan_of(labels: Labels, **changes: Any) -> list[npt.NDArray[np.int64]]:
     settings = {"global_batch_size": 8, "seed": 0, "epoch": 0} | changes
     return plan(labels, settings.pop("lengths", lengths_like(labels)), **settings)
+
+
+def sorted_plainly(
+    labels: Labels,
+    lengths: Labels,
+    *,
+    global_batch_size: int,
+    seed: int,
+    epoch: int,
+    max_buckets: int,
+) -> Labels:
+    """The plan by its definition: whole sorts of all rows."""
+    _, classes, class_counts = np.unique(labels, return_inverse=True, return_counts=True)
+    counts = step_class_counts(class_counts, global_batch_size=global_batch_size)
+    num_steps, num_classes = counts.shape
+    deal = np.argsort(random_bits(num_steps, seed=seed, epoch=epoch, stream=STEP_STREAM))
+    row_keys = random_bits(len(labels), seed=seed, epoch=epoch, stream=ROW_STREAM)
+    rows = np.lexsort((row_keys, lengths, classes))
+    places = np.repeat(np.tile(np.arange(num_steps), num_classes), counts[deal].T.ravel())
+    edges = np.full(num_steps + 1, lengths.min(), dtype=np.int64)
+    np.maximum.at(edges, places + 1, lengths[rows])
+    buckets = _buckets(edges, epoch=epoch, max_buckets=max_buckets)
+    rows = rows[np.lexsort((row_keys[rows], buckets[places], classes[rows]))]
+    return rows[np.lexsort((lengths[rows], classes[rows], deal[places]))]
 
 
 def counts_per_step(steps: list[npt.NDArray[np.int64]], labels: Labels) -> Labels:

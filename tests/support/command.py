@@ -90,7 +90,7 @@ def start_rnnlane(home: Path, log: Path, *arguments: str, **extra: str) -> subpr
         )
 
 
-def wait_until(condition: Callable[[], Any], *, timeout_s: float = 180, what: str = "") -> Any:
+def wait_until(condition: Callable[[], Any], *, timeout_s: float = 300, what: str = "") -> Any:
     """The first true value of the condition."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

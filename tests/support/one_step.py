@@ -25,7 +25,9 @@ def first_model(config: ExperimentConfig, data: TrainingData) -> RecurrentClassi
     return model
 
 
-def weights_after_one_step(group: WorkerGroup, overrides: tuple[str, ...], step: int = 0):
+def weights_after_one_step(
+    group: WorkerGroup, overrides: tuple[str, ...], step: int = 0, *, epoch: int = 1
+):
     """With SGD at rate 1 the change of the weights is the gradient."""
     config, data = tiny_experiment(*overrides), tiny_data()
     model = first_model(config, data)
@@ -43,6 +45,7 @@ def weights_after_one_step(group: WorkerGroup, overrides: tuple[str, ...], step:
         hasher=data.hasher(config.model),
     )
     batch = next(feed.steps(1, start=step))
+    stepper.begin_epoch(epoch)
     result = stepper(batch, max_norm=None, rate=1.0).result()
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     return weights, result.loss, result.norm, result.correct
@@ -56,10 +59,10 @@ def plain_gradient_step(overrides: tuple[str, ...], step: int = 0):
     batch = BatchMaker(split, torch.device("cpu"), hasher=data.hasher(config.model))(rows)
     model = first_model(config, data)
     weights = class_weights(config.training.class_weights, split.class_counts(2), CLASS_NAMES)
-    loss = torch.nn.CrossEntropyLoss(None if weights is None else torch.from_numpy(weights))(
-        model(*batch.inputs), batch.labels
-    )
-    loss.backward()
+    mean_loss = torch.nn.CrossEntropyLoss(None if weights is None else torch.from_numpy(weights))
+    # The body and the n-grams learn apart.
+    sum(mean_loss(part, batch.labels) for part in model.parts(*batch.inputs)).backward()
+    loss = mean_loss(model(*batch.inputs), batch.labels)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), float("inf"))
     with torch.no_grad():
         for parameter in model.parameters():

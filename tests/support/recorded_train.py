@@ -40,7 +40,7 @@ def record(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
     attempt = f"{context.get_experiment_name()}-of-{context.get_world_size()}"
     file = folder / f"{attempt}-rank-{context.get_world_rank()}"
     plain_steps, plain_batch = TrainFeed.steps, TrainFeed._step_batch
-    plain_training = worker.run_training
+    plain_training = setting["loop"]
     checkpoint: dict[str, Any] = {"epoch": 1, "step": 0}
     taken: list[list[int]] = []
 
@@ -70,12 +70,10 @@ def record(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
             yield batch
 
     TrainFeed.steps, TrainFeed._step_batch = steps, step_batch  # type: ignore[method-assign]
-    worker.run_training = training
     try:
-        return worker.worker_loop(setting)
+        return worker.worker_loop({**setting, "loop": training})
     finally:
         TrainFeed.steps, TrainFeed._step_batch = plain_steps, plain_batch  # type: ignore[method-assign]
-        worker.run_training = plain_training
 
 
 if __name__ == "__main__":

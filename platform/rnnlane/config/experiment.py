@@ -79,6 +79,9 @@ class ExperimentConfig(Section):
         workers = max(1, self.runtime.max_workers)
         per_trial = 0 if self.search is None else self.search.workers_per_trial
         batch, shards = self.training.global_batch_size, self.training.reduction_shards
+        epochs, layers = self.training.epochs, self.model.num_layers
+        ngrams, num_classes = self.model.ngrams, len(self.data.classes or ())
+        too_large = ngrams and num_classes and ngrams.too_large(num_classes)
         refuse_if(
             {
                 "training.global_batch_size must be at least runtime.num_workers, but got "
@@ -87,6 +90,11 @@ class ExperimentConfig(Section):
                 f"({shards}, {workers})": shards is not None and shards < workers,
                 "training.reduction_shards must be at least search.workers_per_trial, but got "
                 f"({shards}, {per_trial})": shards is not None and shards < per_trial,
+                f"{too_large}: lower model.ngrams.bits": bool(too_large),
+                "training.gradual_unfreezing takes an epoch for the head, one for each of "
+                f"model.num_layers and one for the embedding: training.epochs must be at least "
+                f"{layers + 2}, but got {epochs}": self.training.gradual_unfreezing
+                and epochs < layers + 2,
                 f"the last of training.seeds must be at most {LARGEST_INT}, but got "
                 f"{self.training_seeds[-1]}": self.training_seeds[-1] > LARGEST_INT,
                 "model.pretrained_vectors holds words and needs a word tokenizer, but got "

@@ -25,7 +25,9 @@ _ADDED = (
     "model.init_from",
     "model.ngrams",
     "training.ema",
+    "training.gradual_unfreezing",
     "training.label_smoothing",
+    "training.layer_rate_decay",
     "training.refit",
 )
 _BUDGETS = {

@@ -14,9 +14,13 @@ from rnnlane.config.section import (
     Section,
 )
 
+# Of each bucket and class in training: ratio, weight, gradient and the optimizer's two moments.
+_NGRAM_BYTES = 20
+MAX_NGRAM_BYTES = _NGRAM_BYTES * 2**27
+
 
 class NgramConfig(Section):
-    """A linear classifier of n-grams, whose logits are added to those of the recurrent layers.
+    """A linear classifier of n-grams beside the recurrent layers; the answer is the mean of both.
 
     It starts as the Naive Bayes classifier of the train split.
     """
@@ -49,11 +53,24 @@ class NgramConfig(Section):
     dropout: Probability = Field(
         0.5, description="Share of a text's n-grams left out, drawn again in every step."
     )
-    text_dropout: Probability = Field(
-        0.0,
-        description="Share of the texts of which no n-gram is read, drawn again in every step: the "
-        "recurrent layers then have to classify them alone.",
-    )
+
+    def num_bytes(self, num_classes: int) -> int:
+        """What they take in training."""
+        return _NGRAM_BYTES * (1 << self.bits) * num_classes
+
+    def too_large(self, num_classes: int) -> str | None:
+        """Why so many classes make the n-grams too large; None where they do not."""
+        if self.num_bytes(num_classes) <= MAX_NGRAM_BYTES:
+            return None
+        return (
+            f"n-grams may take {MAX_NGRAM_BYTES / 1e9:.1f} GB in training, but 2**{self.bits} "
+            f"buckets of {num_classes:,} classes take {self.num_bytes(num_classes) / 1e9:,.1f} GB"
+        )
+
+    @staticmethod
+    def most_bits(num_classes: int) -> int:
+        """The most bits with which so many classes are not too large."""
+        return (MAX_NGRAM_BYTES // _NGRAM_BYTES // num_classes).bit_length() - 1
 
 
 class ModelConfig(Section):

@@ -46,6 +46,9 @@ _SYNONYMS = {
     "training.seeds": "numseeds nseeds seedlist replicates numruns nruns",
     "training.learning_rate": "lr learningrates eta stepsize initiallr",
     "training.global_batch_size": "batchsize batch bs trainbatchsize perdevicetrainbatchsize",
+    "training.layer_rate_decay": "discriminativerates discriminativelr layerwiselrdecay llrd "
+    "layerdecay layerlrdecay",
+    "training.gradual_unfreezing": "unfreeze gradualunfreeze freeze unfreezing",
     "training.optimizer": "optim optimiser opt",
     "training.weight_decay": "wd l2 decay regularization",
     "training.early_stopping": "earlystop earlystoppingpatience stopafter",

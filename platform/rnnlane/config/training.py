@@ -95,6 +95,19 @@ class TrainingConfig(Section):
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="Update rule.")
     learning_rate: PositiveFloat = Field(1e-3, description="First learning rate.")
+    layer_rate_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Each layer's learning rate is that of the layer above times this: from the "
+        "head, which has learning_rate, down to the embedding. For a model that starts from "
+        "another, such as 0.4.",
+    )
+    gradual_unfreezing: bool = Field(
+        False,
+        description="The first epoch trains the head alone (and n-grams), and each epoch one more "
+        "layer below it, the embedding last. For a model that starts from another.",
+    )
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 term (adam, sgd) or decay (adamw).")
     momentum: Probability = Field(0.0, description="For sgd.")
     schedule: ScheduleConfig = ScheduleConfig()

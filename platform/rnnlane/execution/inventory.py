@@ -28,15 +28,18 @@ from rnnlane.data.prepare.writer import abandoned_drafts
 from rnnlane.data.storage import open_storage_path
 from rnnlane.errors import DataError, JobError, ResourceError
 from rnnlane.execution.leftovers import TIDIED_FOLDERS, can_tidy, remove_checkpoints, tidy
+from rnnlane.execution.pretrained import FOLDER as PRETRAINED_FOLDER
 from rnnlane.execution.run_record import RunRecord, all_records
 from rnnlane.tracking.outbox import has_records, is_spent
 
 DAY_S = 86400.0
 
-Kind = Literal["checkpoints", "run", "outbox", "prepared data", "draft", "Ray session"]
+Kind = Literal[
+    "checkpoints", "run", "outbox", "prepared data", "draft", "language model", "Ray session"
+]
 
 _STORE_FILE = "mlflow.db"
-_FOLDERS = ("checkpoints", "prepared", "runs", ACCOUNT_FOLDER)
+_FOLDERS = ("checkpoints", "prepared", PRETRAINED_FOLDER, "runs", ACCOUNT_FOLDER)
 _STORE = re.compile(rf"mlartifacts|{re.escape(_STORE_FILE)}(-wal|-shm|-journal|\.lock|\.draft)?")
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _SESSION = re.compile(r"session_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d+_\d+")
@@ -99,6 +102,7 @@ def take_inventory(limits: Limits) -> Inventory:
     found = [
         *_runs(records, limits),
         *_prepared(_named(staying), limits),
+        *_language_models(limits),
         *_sessions(),
         *_unknown(records),
     ]
@@ -307,6 +311,25 @@ def _remove_draft(draft: Path) -> bool:
     return False
 
 
+def _language_models(limits: Limits) -> Iterator[Leftover | Kept]:
+    """Copies of language models that classifiers started from; without an age they stay."""
+    for folder in _entries(home() / PRETRAINED_FOLDER):
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        used_at, size = last_used(folder) or folder.stat().st_mtime, folder_bytes(folder)
+        with alone(folder) as is_free:
+            pass
+        if not is_free:
+            yield Kept(str(folder), size, "in use by another process")
+        elif limits.older_than_s is None:
+            why = "a copy of a language model in the store; --older-than removes unused ones"
+            yield Kept(str(folder), size, why)
+        elif time.time() - used_at >= limits.older_than_s:
+            why = f"a copy of what the store has, last used {_age(used_at)} ago"
+            remove = partial(_remove_unused, folder)
+            yield Leftover("language model", str(folder), size, why, remove)
+
+
 def _sessions() -> Iterator[Leftover]:
     """Folders of local Rays that rnnlane started for this account and whose drivers have ended."""
     for folder in _entries(ray_folder()):
@@ -316,7 +339,7 @@ def _sessions() -> Iterator[Leftover]:
             continue  # of somebody else's Ray
         with contextlib.suppress(OSError), alone(folder) as is_free:
             if is_free and folder.stat().st_uid == os.getuid():
-                remove = partial(_remove_session, folder)
+                remove = partial(_remove_unused, folder)
                 why = f"its Ray ended {_age(last_used(folder) or 0.0)} ago or later"
                 yield Leftover("Ray session", str(folder), folder_bytes(folder), why, remove)
 
@@ -328,7 +351,7 @@ def ray_folder() -> Path:
     return Path(named) / "ray"
 
 
-def _remove_session(folder: Path) -> bool:
+def _remove_unused(folder: Path) -> bool:
     with contextlib.suppress(OSError), alone(folder) as is_free:
         if is_free:
             shutil.rmtree(folder)

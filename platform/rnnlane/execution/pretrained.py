@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import home
+from rnnlane.data.in_use import hold
 from rnnlane.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 RUNS_SCHEME = "runs:/"
 KEY = "model.init_from"
+FOLDER = "pretrained"
+"""In the home: copies of language models, by run id."""
 
 
 def with_known_start(config: ExperimentConfig) -> ExperimentConfig:
@@ -67,11 +70,13 @@ def fetch_start(config: ExperimentConfig) -> Pretrained | None:
         _fetch(config, run_id, folder)
     from rnnlane.pretraining.bundle import load_pretrained
 
-    return load_pretrained(folder, config, run_id=run_id)
+    start = load_pretrained(folder, config, run_id=run_id)
+    hold(folder, owner=start)  # and it was used today
+    return start
 
 
 def _cached(run_id: str) -> Path:
-    return home() / "pretrained" / run_id
+    return home() / FOLDER / run_id
 
 
 def _fetch(config: ExperimentConfig, run_id: str, folder: Path) -> None:

@@ -68,6 +68,7 @@ def token_shares(
     if model.ngrams is not None:
         assert hasher is not None
         said = _said_by_ngrams(model.ngrams.values, text, hasher, num_classes=num_classes).float()
+        temperature = 2 * temperature  # of the sum of two parts' logits, for that of their mean
     return _of_recurrent(model, text.token_ids, said, log_odds)
 
 

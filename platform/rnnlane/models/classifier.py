@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -76,7 +78,7 @@ class RecurrentClassifier(nn.Module):
     Attributes:
         embedding: row 0 stands for padding and stays zero.
         body: see :class:`RecurrentBody`.
-        ngrams: its logits are added to the body's; None without ``model.ngrams``.
+        ngrams: a second opinion; None without ``model.ngrams``.
     """
 
     def __init__(self, config: ModelConfig, *, vocabulary_size: int, num_classes: int):
@@ -95,8 +97,15 @@ class RecurrentClassifier(nn.Module):
         """Whether it draws random masks when it trains."""
         return self.body.has_dropout or (self.ngrams is not None and self.ngrams.has_dropout)
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        """The weights of each layer from the top: head (and n-grams), encoder, embedding."""
+        head = list(self.body.head.parameters())
+        if self.ngrams is not None:
+            head += self.ngrams.parameters()
+        return [head, *reversed(self.body.encoder.layers()), list(self.embedding.parameters())]
+
     def forward(self, token_ids: Tensor, lengths: Tensor, ngrams: Tensor | None = None) -> Tensor:
-        """Classifies rows.
+        """Classifies rows: :func:`pooled` logits of its :meth:`parts`.
 
         Args:
             token_ids: int64 [B, T], in [0, vocabulary_size), padded on the right.
@@ -107,11 +116,26 @@ class RecurrentClassifier(nn.Module):
         Returns:
             Logits, float32 [B, C]; they depend neither on T nor on the other rows.
         """
-        logits: Tensor = self.body(self.embedding(token_ids), lengths)
+        return pooled(self.parts(token_ids, lengths, ngrams))
+
+    def parts(
+        self, token_ids: Tensor, lengths: Tensor, ngrams: Tensor | None = None
+    ) -> list[Tensor]:
+        """What the body says of rows and, if there are some, what the n-grams say: see forward."""
+        parts: list[Tensor] = [self.body(self.embedding(token_ids), lengths)]
         if self.ngrams is not None:
             assert ngrams is not None
-            logits = logits + self.ngrams(ngrams)
-        return logits
+            parts.append(self.ngrams(ngrams))
+        return parts
+
+
+def pooled(parts: Sequence[Tensor]) -> Tensor:
+    """The mean of the parts' logits, [B, C]: their logarithmic opinion pool.
+
+    Each part is trained by a loss of its own. Trained by the loss of the pool, the body would learn
+    next to nothing of train rows that the n-grams, which know them almost by heart, have right.
+    """
+    return parts[0] if len(parts) == 1 else sum(parts[1:], parts[0]) / len(parts)
 
 
 def build_model(

@@ -39,6 +39,10 @@ class Encoder(nn.Module, abc.ABC):
             float [B, F].
         """
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        """The weights of each layer, from the first one up; by default all are of one layer."""
+        return [list(self.parameters())]
+
 
 def build_encoder(config: ModelConfig) -> Encoder:
     """The encoder registered for ``config.cell``, with new weights."""

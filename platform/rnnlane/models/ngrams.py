@@ -18,8 +18,6 @@ from rnnlane.errors import ConfigError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-# Of all classes together; in training they take 2.7 GB.
-MAX_WEIGHTS = 2**27
 # Of the logits that a new channel gives.
 LEAST_DEVIATION, LARGEST_SCALE = 0.1, 1024.0
 
@@ -28,16 +26,11 @@ def check_size(config: NgramConfig, *, num_classes: int) -> None:
     """Refuses a channel that takes gigabytes.
 
     Raises:
-        ConfigError: it has more than ``MAX_WEIGHTS`` weights.
+        ConfigError: it would take more than ``MAX_NGRAM_BYTES`` in training.
     """
-    if 2**config.bits * num_classes > MAX_WEIGHTS:
-        most = (MAX_WEIGHTS // num_classes).bit_length() - 1
-        raise ConfigError(
-            f"2**bits times the number of classes must be at most {MAX_WEIGHTS:,}, but got "
-            f"2**{config.bits} x {num_classes:,}",
-            where="model.ngrams.bits",
-            remedy=f"lower it to {most} or less",
-        )
+    if reason := config.too_large(num_classes):
+        most = config.most_bits(num_classes)
+        raise ConfigError(reason, where="model.ngrams.bits", remedy=f"lower it to {most} or less")
 
 
 class NgramChannel(nn.Module):
@@ -75,7 +68,7 @@ class NgramChannel(nn.Module):
     @property
     def has_dropout(self) -> bool:
         """Whether it draws random masks when it trains."""
-        return max(self.config.dropout, self.config.text_dropout) > 0
+        return self.config.dropout > 0
 
     def values(self, buckets: Tensor) -> Tensor:
         """What the n-grams of some buckets say, each alone: float32 [..., C] of int64 [...]."""
@@ -106,10 +99,6 @@ class NgramChannel(nn.Module):
         shares = torch.ones_like(places, dtype=values.dtype)
         if self.training:
             shares = functional.dropout(shares, self.config.dropout)
-            if self.config.text_dropout > 0:
-                # Not scaled up: where they are read, the body is to learn what they leave.
-                drawn = torch.rand(len(places), 1, device=places.device)
-                shares = shares * (drawn >= self.config.text_dropout)
         return functional.embedding_bag(
             places, values, mode="sum", per_sample_weights=shares, padding_idx=0
         )

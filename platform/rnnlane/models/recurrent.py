@@ -119,6 +119,15 @@ class RecurrentEncoder(Encoder):
         outputs = steps.transpose(0, 1)
         return outputs, self._final_state(outputs, lengths)
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        """See :meth:`Encoder.layers`; both directions are of one layer."""
+        size = self._num_directions
+        weights: list[list[nn.Parameter]] = self.rnn.all_weights
+        return [
+            [weight for direction in weights[start : start + size] for weight in direction]
+            for start in range(0, len(weights), size)
+        ]
+
     def _final_state(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         """Float [B, D * H], from outputs [B, T, D * H]."""
         hidden = self.rnn.hidden_size

@@ -95,7 +95,7 @@ def _start_ray(config: RuntimeConfig, events: RunEvents) -> None:
     from rnnlane.ray_cluster.connect import connect
 
     events.stage("starting Ray" if starts_own_ray() else "connecting to Ray")
-    dashboard = connect(config, verbose=events.verbose)
+    dashboard = connect(config, events)
     if dashboard is not None:
         events.note(f"Ray's dashboard until this command ends: {dashboard}")
 

@@ -30,6 +30,7 @@ from rnnlane.ray_cluster.capacity import (
     worker_resources,
 )
 from rnnlane.ray_cluster.internals import (
+    end_failed_start,
     loopback_only,
     own_session,
     startup_failure,
@@ -43,11 +44,19 @@ from rnnlane.training.memory import set_torch_variables
 HEALTH_CHECK_INTERVAL_S = "0.5"
 
 
-def connect(config: RuntimeConfig, *, verbose: bool = False) -> str | None:
+class StartTimeoutError(JobError):
+    """A local Ray's processes needed longer to start than Ray waits for them."""
+
+
+def connect(config: RuntimeConfig, events: RunEvents | None = None) -> str | None:
     """Connects this process to Ray; does nothing if it is connected already.
 
     ``RAY_ADDRESS`` names a cluster; without it a local Ray is started for this process alone. Its
     dashboard stays on, because Ray Train finds dead controllers through it.
+
+    Args:
+        config: decides how many CPUs a local Ray says it has.
+        events: is told of a start that is tried again; verbose ones leave Ray's logs on.
 
     Returns:
         Where the dashboard of a Ray is that was started, for people; else None.
@@ -58,6 +67,8 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> str | None:
         JobError: Ray cannot be started or reached.
     """
     check_address()
+    events = events or RunEvents()
+    verbose = events.verbose
     # Ray's local processes inherit the environment.
     set_torch_variables()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -76,7 +87,7 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> str | None:
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         if address is None:
-            dashboard = _start(config, options)
+            dashboard = _start(config, options, events)
         else:
             _join(address, options)
     except SystemExit as error:
@@ -93,31 +104,48 @@ def connect(config: RuntimeConfig, *, verbose: bool = False) -> str | None:
     return dashboard
 
 
-def _start(config: RuntimeConfig, options: dict[str, Any]) -> str:
+def _start(config: RuntimeConfig, options: dict[str, Any], events: RunEvents) -> str:
     """Starts a Ray on this machine that ends with this process; returns its dashboard."""
-    import ray
-
     # A local machine is not preempted with notice; the watcher would be one more process.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     # Every process would collect metrics for a Prometheus that a local Ray does not have.
     os.environ.setdefault("RAY_enable_metrics_collection", "0")
-    num_cpus = own_cpus(config)
+    options = {"num_cpus": own_cpus(config), **options}
+    try:
+        return _start_once(options)
+    except StartTimeoutError:
+        session = own_session()
+        if session is not None:
+            remove_at_exit(session)
+        events.note("Ray did not start in the time that it gives its processes; trying once more")
+    return _start_once(options)
+
+
+def _start_once(options: dict[str, Any]) -> str:
+    """Starts a Ray; one that fails leaves no processes.
+
+    Raises:
+        StartTimeoutError: its processes needed longer than it waits, as on a busy machine.
+        JobError: it does not start for another reason.
+    """
+    import ray
+
     started_at = time.time()
     try:
         with loopback_only(), without_startup_log():
             context: Any = ray.init(
                 address="local",
-                num_cpus=num_cpus,
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
                 **options,
             )
     except Exception as error:
         # Ray raises a bare Exception when one of its processes does not start.
-        cause, log = startup_failure(error)
-        raise JobError(
-            f"Ray cannot be started: {cause}",
-            where=str(log) if log else "local Ray",
+        failure = startup_failure(error)
+        end_failed_start()
+        raise (StartTimeoutError if failure.is_timeout else JobError)(
+            f"Ray cannot be started: {failure.cause}",
+            where=str(failure.log) if failure.log else "local Ray",
             remedy="it needs free memory, room in /dev/shm, and a temporary folder with room and a "
             "short path (RAY_TMPDIR, by default /tmp)",
         ) from error

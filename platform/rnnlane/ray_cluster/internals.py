@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnnlane.errors import first_line, last_line
 
@@ -24,10 +24,16 @@ _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 # Any call that every control store answers; the request may be empty.
 _CONTROL_STORE_CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 _NODES_TIMEOUT_S = 5
+_END_TIMEOUT_S = 5
 # Ray's message where its dashboard did not start: a log's name, then its last lines.
 _QUOTED_LOG = re.compile(r"last \d+ lines of (\S+) ")
 # An error of one of Ray's C++ processes: [time severity process thread] (name) file:line: text
-_NATIVE_ERROR = re.compile(r"^\[[^\]]* [ECF] \d+ \d+\] \(\w+\) \S+:\d+: +(.*)$")
+_NATIVE_ERROR = re.compile(
+    r"^\[[^\]]* [ECF] \d+ \d+\] \(\w+\) \S+:\d+: +(?:An unexpected .*Check failed: \S+ +)?(.*)$"
+)
+# The raylet waits 15 s for a file of its agent's, ray.init() 30 s for the raylet; neither is a
+# setting.
+_TIMED_OUT = re.compile(r"Timed out waiting for file|timed out during startup")
 
 
 @contextlib.contextmanager
@@ -92,7 +98,24 @@ def has_node_here(address: str) -> bool:
     return any(node.hex() in ids for node in nodes)
 
 
-def startup_failure(error: Exception) -> tuple[str, Path | None]:
+class StartupFailure(NamedTuple):
+    """Why a local Ray did not start.
+
+    Attributes:
+        cause: in a line.
+        log: that says so; None where none does.
+    """
+
+    cause: str
+    log: Path | None
+
+    @property
+    def is_timeout(self) -> bool:
+        """Whether a process was only too slow, as on a busy machine."""
+        return _TIMED_OUT.search(self.cause) is not None
+
+
+def startup_failure(error: Exception) -> StartupFailure:
     """Why a local Ray did not start: the line of a log that says most, and the log.
 
     Ray's own message names a log, or blames "some of the raylet". Its processes write their
@@ -103,7 +126,7 @@ def startup_failure(error: Exception) -> tuple[str, Path | None]:
     """
     quoted = _QUOTED_LOG.search(str(error))
     if quoted:
-        return last_line(error), Path(quoted[1])
+        return StartupFailure(last_line(error), Path(quoted[1]))
     session = own_session()
     names = ("gcs_server.err", "raylet.err", "dashboard.err")
     for log in [session / "logs" / name for name in names] if session else ():
@@ -111,8 +134,8 @@ def startup_failure(error: Exception) -> tuple[str, Path | None]:
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             errors = [match[1] for line in lines if (match := _NATIVE_ERROR.match(line))]
             if lines:
-                return (errors or lines[-1:])[0], log
-    return first_line(error), None
+                return StartupFailure((errors or lines[-1:])[0], log)
+    return StartupFailure(first_line(error), None)
 
 
 def own_session() -> Path | None:
@@ -121,6 +144,22 @@ def own_session() -> Path | None:
 
     sessions = sorted(Path(get_default_ray_temp_dir()).glob(f"session_*_{os.getpid()}"))
     return sessions[-1] if sessions else None
+
+
+def end_failed_start() -> None:
+    """Ends the processes of this process's newest Ray, which ``ray.init()`` leaves if it fails."""
+    import psutil
+
+    session = own_session()
+    if session is None:
+        return
+    started = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if session.name in " ".join(child.cmdline()):
+                child.kill()
+                started.append(child)
+    psutil.wait_procs(started, timeout=_END_TIMEOUT_S)
 
 
 def multiprocessing_folders() -> set[Path]:

@@ -48,7 +48,7 @@ class GradientBuffer:
 
     Args:
         body: the parameters; the gradient of each has the same place in every step.
-        tables: float32 [V, E] each, of which a step has a gradient of U rows.
+        tables: float32 [V, E] each, of which a step has a gradient of U rows; may be none.
         max_rows: largest U of each.
         num_counters: K.
         alignment: entries; each part starts at a multiple of it.
@@ -74,7 +74,7 @@ class GradientBuffer:
         self._rows_start, self._columns = start, [table.shape[1] for table in tables]
         self._num_counters, self._alignment = num_counters, alignment
         size = start + sum(self._sizes(max_rows)) + num_counters
-        self._memory = torch.zeros(size, device=tables[0].device)  # gaps are summed too
+        self._memory = torch.zeros(size, device=body[0].device)  # gaps are summed too
         self.body = [
             self._memory[first:end].view(parameter.shape)
             for first, end, parameter in zip(starts, ends, body, strict=True)
@@ -93,10 +93,9 @@ class GradientBuffer:
 
     def _sizes(self, num_rows: Sequence[int]) -> list[int]:
         """Entries of each table's rows, and of the gap before the next table's."""
-        *inner, last = (
-            number * columns for number, columns in zip(num_rows, self._columns, strict=True)
-        )
-        return [*(-(-size // self._alignment) * self._alignment for size in inner), last]
+        sizes = [number * columns for number, columns in zip(num_rows, self._columns, strict=True)]
+        padded = [-(-size // self._alignment) * self._alignment for size in sizes[:-1]]
+        return [*padded, *sizes[-1:]]
 
 
 def sum_in_order(shards: Mapping[int, Tensor], *, num_shards: int, group: WorkerGroup) -> Tensor:

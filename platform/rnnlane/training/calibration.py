@@ -45,6 +45,8 @@ def calibrate_clip(
         return choose_clip(training.clip, None)
     model = copy.deepcopy(model)
     stepper = Stepper(model, build_optimizer(model, training), training, group=group)
+    # Of all layers, frozen ones too: the value is for the whole run.
+    stepper.begin_epoch(training.epochs)
     launched = []
     batches = itertools.islice(feed.steps(0), training.clip.calibration_steps)
     total, reported_at = min(training.clip.calibration_steps, feed.num_steps), -math.inf

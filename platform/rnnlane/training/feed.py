@@ -19,7 +19,8 @@ from torch import Tensor
 from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
-from rnnlane.data.batches.plan import plan, share
+from rnnlane.data.batches.orders_ahead import OrdersAhead
+from rnnlane.data.batches.plan import Planner, share
 from rnnlane.data.batches.streamed import StepRows, StreamedSplit
 from rnnlane.training.active_rows import ActiveRowIndex
 from rnnlane.training.ahead import made_ahead
@@ -79,7 +80,8 @@ class TrainFeed:
 
     Every worker has all rows of a step (one copy per node), so each can compute which tokens the
     other workers use in it without asking them. Where a GPU is used, a thread makes the next steps
-    while it works; where rows are read from shards, a thread decodes the next windows.
+    while it works. Of a split in memory with many rows another thread plans the next epoch; where
+    rows are read from shards, one decodes the next windows. :meth:`close` ends them.
 
     Args:
         split: the rows, in memory or in shards.
@@ -115,6 +117,7 @@ class TrainFeed:
         self._index = ActiveRowIndex(vocabulary_size)
         self._hasher = hasher
         self._buckets = ActiveRowIndex(0 if hasher is None else 2**hasher.bits)
+        self._orders = _orders(split, config, seed) if isinstance(split, EncodedSplit) else None
 
     @property
     def num_rows(self) -> int:
@@ -138,6 +141,16 @@ class TrainFeed:
         made = self._made_steps(epoch, start)
         return made_ahead(made, depth=STEPS_AHEAD) if self._uses_gpu else made
 
+    def expect(self, epoch: int) -> None:
+        """Says which epoch will be asked for first: it may be planned from now on."""
+        if self._orders is not None:
+            self._orders.begin(epoch)
+
+    def close(self) -> None:
+        """Ends what goes on beside the steps."""
+        if self._orders is not None:
+            self._orders.close()
+
     def _made_steps(self, epoch: int, start: int) -> Iterator[StepBatch]:
         started = time.perf_counter()
         split = self._split
@@ -152,15 +165,10 @@ class TrainFeed:
                 started = time.perf_counter()
 
     def _resident(self, split: EncodedSplit, epoch: int, start: int) -> Generator[StepRows]:
-        steps = plan(
-            split.labels,
-            split.lengths,
-            global_batch_size=self._config.global_batch_size,
-            seed=self._seed,
-            epoch=epoch,
-            max_buckets=self._config.bucket_window,
-        )
-        for rows in steps[start:]:
+        assert self._orders is not None
+        order, size = self._orders.order(epoch), self._config.global_batch_size
+        for step in range(start, self.num_steps):
+            rows = order[step * size : (step + 1) * size]
             yield StepRows(split, rows, rows)
 
     def _streamed(self, split: StreamedSplit, epoch: int, start: int) -> Generator[StepRows]:
@@ -272,6 +280,20 @@ class TrainFeed:
         if self._class_weights is None:
             return float(len(labels))
         return float(self._class_weights[labels].sum())
+
+
+def _orders(split: EncodedSplit, config: TrainingConfig, seed: int) -> OrdersAhead:
+    return OrdersAhead(
+        lambda: Planner.of_split(
+            split.labels,
+            split.lengths,
+            global_batch_size=config.global_batch_size,
+            seed=seed,
+            max_buckets=config.bucket_window,
+        ),
+        num_rows=len(split),
+        last_epoch=config.epochs,
+    )
 
 
 class _GlobalBatch:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -164,19 +164,21 @@ def run_training(
         if start is not None:
             state, best = trainee.load(start)
         if not state.is_refit:
-            feed = _train_feed(config, data, "train", group)
-            state.keep_order(feed.row_order)
-            if state.clip is None:
-                state.clip = calibrate_clip(config, model, feed, group=group, events=events)
-            trainee.train_on(feed, num_epochs=training.epochs)
-            while not is_over(training, state.history):
-                record, asked = trainee.train_epoch(state, best)
-                state.end_epoch(record | _validate(trainee.served, data, group, hasher))
-                if best_epoch(training.metric, state.history) == len(state.history) - 1:
-                    best = copied_weights(trainee.served)
-                if asked or is_over(training, state.history):
-                    trainee.checkpointer.save(state, best)
-                events.epoch(state.records)
+            with closing(_train_feed(config, data, "train", group)) as feed:
+                state.keep_order(feed.row_order)
+                measures_clip = state.clip is None and training.clip.policy == "auto"
+                feed.expect(0 if measures_clip else state.epoch)
+                if state.clip is None:
+                    state.clip = calibrate_clip(config, model, feed, group=group, events=events)
+                trainee.train_on(feed, num_epochs=training.epochs)
+                while not is_over(training, state.history):
+                    record, asked = trainee.train_epoch(state, best)
+                    state.end_epoch(record | _validate(trainee.served, data, group, hasher))
+                    if best_epoch(training.metric, state.history) == len(state.history) - 1:
+                        best = copied_weights(trainee.served)
+                    if asked or is_over(training, state.history):
+                        trainee.checkpointer.save(state, best)
+                    events.epoch(state.records)
         assert best is not None
         final = best
         if training.refit:
@@ -189,14 +191,15 @@ def run_training(
                 state.begin_refit()
                 model = _initial_model(config, data, group, rows=TRAIN_AND_VAL)
                 trainee = _Trainee(model, training, group=group, events=events)
-            feed = _train_feed(config, data, TRAIN_AND_VAL, group)
-            trainee.train_on(feed, num_epochs=num_epochs)
-            while len(state.refit) < num_epochs:
-                record, asked = trainee.train_epoch(state, best)
-                state.end_epoch(record)
-                if asked or len(state.refit) == num_epochs:
-                    trainee.checkpointer.save(state, best)
-                events.epoch(state.records)
+            with closing(_train_feed(config, data, TRAIN_AND_VAL, group)) as feed:
+                feed.expect(state.number)
+                trainee.train_on(feed, num_epochs=num_epochs)
+                while len(state.refit) < num_epochs:
+                    record, asked = trainee.train_epoch(state, best)
+                    state.end_epoch(record)
+                    if asked or len(state.refit) == num_epochs:
+                        trainee.checkpointer.save(state, best)
+                    events.epoch(state.records)
             final = copied_weights(trainee.served)
         return _tested_outcome(config, model, data, group, state=state, best=best, final=final)
 
@@ -276,6 +279,7 @@ class _Trainee:
             num_steps=feed.num_steps,
             events=self._events,
         )
+        self._stepper.begin_epoch(state.number)
         rate, asked = take_steps(
             self._stepper,
             feed,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnnlane.config.training import TrainingConfig
-from rnnlane.models.classifier import RecurrentClassifier
+from rnnlane.models.classifier import RecurrentClassifier, pooled
 from rnnlane.records.events import RunEvents
 from rnnlane.training import active_rows
 from rnnlane.training.all_reduce import GradientBuffer, StepGradient, sum_in_order
@@ -27,6 +28,7 @@ from rnnlane.training.feed import Shard, StepBatch
 from rnnlane.training.graphs import Graphs, Launch
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.inputs import FEW, Inputs, Shape
+from rnnlane.training.layer_rates import layer_rates
 from rnnlane.training.precision import uses_bfloat16
 from rnnlane.training.step_result import NUM_COUNTERS, LaunchedStep, mark
 
@@ -34,7 +36,10 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 
 
 def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """The optimizer over all parameters, with torch's fused kernels."""
+    """The optimizer over all parameters, with torch's fused kernels.
+
+    Its groups are the layers from the top, where these differ in how they learn; else all is one.
+    """
     options: dict[str, float | bool] = {"weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
         options["momentum"] = config.momentum
@@ -42,7 +47,11 @@ def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.opt
         # Torch refuses to capture a step without it; the fused kernels are the same.
         options["capturable"] = config.cuda_graphs and next(model.parameters()).is_cuda
     kind: Any = OPTIMIZERS[config.optimizer]
-    optimizer: torch.optim.Optimizer = kind(model.parameters(), lr=config.learning_rate, **options)
+    learned: Any = model.parameters()
+    if config.layer_rate_decay != 1.0 or config.gradual_unfreezing:
+        assert isinstance(model, RecurrentClassifier)
+        learned = [{"params": layer} for layer in model.layers()]
+    optimizer: torch.optim.Optimizer = kind(learned, lr=config.learning_rate, **options)
     # Steps before a capture are no mistake, which torch would warn of.
     optimizer._warned_capturable_if_run_uncaptured = True
     if config.optimizer == "sgd" and config.momentum > 0:
@@ -94,6 +103,7 @@ class Stepper:
     ):
         self._model = model
         self._optimizer = optimizer
+        self._config = config
         self._average = average
         self._group = group
         self._norm_type = norm_order(config.clip)
@@ -101,7 +111,6 @@ class Stepper:
         self._label_smoothing = config.label_smoothing
         self._has_dropout = model.has_dropout
         self._autocast = uses_bfloat16(config, group.device)
-        self._body = [parameter for parameter in model.body.parameters() if parameter.requires_grad]
         self._channel = model.ngrams
         self._tables = [model.embedding.weight]
         if model.ngrams is not None:
@@ -109,12 +118,43 @@ class Stepper:
         self._is_static = group.device.type != "cpu" if is_static is None else is_static
         self._graphs = graphs or Graphs(None, RunEvents())
         self._programs: dict[Shape, _Program] = {}
-        self._captured_for = self._conditions()
         self._generator = _generator(group.device)
+        self._result = torch.zeros(NUM_COUNTERS + 2, device=group.device)
+        self._rates: list[float] = []
+        self.begin_epoch(1)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Lets each layer learn as fast as it does in an epoch, from 1: that of the next steps.
+
+        Layers that do not learn have no gradient, and are neither exchanged nor in its norm; the
+        optimizer does not know of them, so that its moments begin when they do.
+        """
+        groups = self._optimizer.param_groups
+        rates = layer_rates(self._config, num_layers=len(groups), epoch=epoch)
+        if rates != self._rates:
+            self._rates = rates
+            self._learn(
+                [
+                    parameter
+                    for group, rate in zip(groups, rates, strict=True)
+                    if rate > 0
+                    for parameter in group["params"]
+                ]
+            )
+
+    def _learn(self, parameters: Sequence[Tensor]) -> None:
+        """Makes room for the gradients of some parameters, and forgets the programs of others."""
+        for parameter in self._model.parameters():
+            parameter.grad = None
+        learning = {id(parameter) for parameter in parameters if parameter.requires_grad}
+        self._body = [one for one in self._model.body.parameters() if id(one) in learning]
+        # Numbers of the tables that learn.
+        self._learning = [n for n, table in enumerate(self._tables) if id(table) in learning]
+        tables = [self._tables[number] for number in self._learning]
         self._gradients = GradientBuffer(
             self._body,
-            self._tables,
-            max_rows=[FEW.num_ids(len(table)) for table in self._tables],
+            tables,
+            max_rows=[FEW.num_ids(len(table)) for table in tables],
             num_counters=NUM_COUNTERS,
             alignment=ALIGNMENT_ON_DEVICES if self._is_static else 1,
         )
@@ -122,9 +162,10 @@ class Stepper:
             parameter.grad = gradient
         # The optimizer gets a dense gradient on purpose: a lazy rule would not decay the moments of
         # inactive rows, which is another optimizer.
-        for table in self._tables:
+        for table in tables:
             table.grad = torch.zeros_like(table)
-        self._result = torch.zeros(NUM_COUNTERS + 2, device=group.device)
+        self._programs.clear()
+        self._captured_for = self._conditions()
 
     def __call__(
         self, batch: StepBatch, *, max_norm: float | None, rate: float, save: bool = False
@@ -210,7 +251,7 @@ class Stepper:
 
     def _gradient_of(self, shape: Shape) -> StepGradient:
         numbers = (shape.num_ids, shape.num_buckets)
-        return self._gradients.of(*numbers[: len(self._tables)])
+        return self._gradients.of(*(numbers[table] for table in self._learning))
 
     def _halves(
         self, inputs: Inputs, gradient: StepGradient, rate: float | Tensor
@@ -231,21 +272,28 @@ class Stepper:
         embedded = active_rows.embed(rows[0], inputs.positions)  # [B, W, E]
         device_type = self._group.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self._autocast):
-            logits = self._model.body(embedded, inputs.lengths)  # [B, C]
+            parts = [self._model.body(embedded, inputs.lengths).float()]  # [B, C]
         if self._channel is not None:
             rows.append(active_rows.gather(self._channel.weight, inputs.buckets))  # [N, C]
             ratios = self._channel.ratio.index_select(0, inputs.buckets)
-            logits = logits.float() + self._channel.logits(ratios * rows[1], inputs.ngrams)
-        losses = functional.cross_entropy(  # [B]
-            logits.float(), inputs.labels, reduction="none", label_smoothing=self._label_smoothing
-        )
-        # Divided by the weight of the global batch: summed over all shards, it is their mean loss.
-        loss = (losses * inputs.loss_weights).sum() / inputs.loss_weight
-        found = torch.autograd.grad(loss, [*self._body, *rows], materialize_grads=True)
+            parts.append(self._channel.logits(ratios * rows[1], inputs.ngrams))
+        of_parts = [self._loss(part, inputs) for part in parts]
+        learned = sum(of_parts[1:], of_parts[0])
+        learning = [*self._body, *(rows[table] for table in self._learning)]
+        found = torch.autograd.grad(learned, learning, materialize_grads=True)
         with torch.no_grad():
             torch._foreach_copy_(gradient.parts, found)
+            logits = pooled(parts)
+            loss = of_parts[0] if len(parts) == 1 else self._loss(logits, inputs)
             correct = ((logits.argmax(dim=1) == inputs.labels) * inputs.weights).sum()
             torch.cat([torch.stack([loss, correct]), inputs.counts], out=gradient.counters)
+
+    def _loss(self, logits: Tensor, inputs: Inputs) -> Tensor:
+        """The shard's part of the loss: summed over all shards, their mean loss."""
+        losses = functional.cross_entropy(  # [B]
+            logits, inputs.labels, reduction="none", label_smoothing=self._label_smoothing
+        )
+        return (losses * inputs.loss_weights).sum() / inputs.loss_weight
 
     @torch.no_grad()
     def _update(self, inputs: Inputs, gradient: StepGradient, rate: float | Tensor) -> None:
@@ -259,17 +307,15 @@ class Stepper:
         norm = gradient_norm(gradient.parts, norm_type=self._norm_type)
         skipped = (~(gradient.counters[0].isfinite() & norm.isfinite())).float()
         clip_(gradient.parts, norm, max_norm=inputs.max_norm)
-        for param_group in self._optimizer.param_groups:
-            param_group["lr"] = rate
+        for param_group, share in zip(self._optimizer.param_groups, self._rates, strict=True):
+            param_group["lr"] = rate if share == 1.0 else rate * share
         # torch.amp.GradScaler's way to skip a step without asking the device: the fused kernels
         # read this tensor, and where it is 1 they change neither weights nor moments.
         self._optimizer.found_inf = skipped  # type: ignore[attr-defined]
         with contextlib.ExitStack() as stack:
-            # Without the channel there is one table, and its ids.
-            for found, table, ids in zip(
-                gradient.rows, self._tables, (inputs.ids, inputs.buckets), strict=False
-            ):
-                stack.enter_context(active_rows.scattered(found, table, ids))
+            ids = (inputs.ids, inputs.buckets)
+            for found, table in zip(gradient.rows, self._learning, strict=True):
+                stack.enter_context(active_rows.scattered(found, self._tables[table], ids[table]))
             self._optimizer.step()
         if self._average is not None:
             self._average.update_(skipped)

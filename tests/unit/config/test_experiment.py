@@ -34,6 +34,17 @@ def experiment(**sections: Any) -> ExperimentConfig:
             {"training": {"global_batch_size": 2}, "runtime": {"num_workers": [1, 3]}},
             r"but got \(2, 3\)",
         ),
+        (
+            {
+                "data": {"source": GENERATED, "classes": ["a", "b", "c"]},
+                "model": {"ngrams": {"bits": 26}},
+            },
+            r"2\*\*26 buckets of 3 classes take 4.0 GB: lower model.ngrams.bits",
+        ),
+        (
+            {"training": {"gradual_unfreezing": True, "epochs": 3}, "model": {"num_layers": 2}},
+            "training.epochs must be at least 4, but got 3",
+        ),
         ({"training": {"reduction_shards": 6}}, "must be a power of two, but got 6"),
         (
             {"training": {"reduction_shards": 2}, "runtime": {"num_workers": [1, 3]}},

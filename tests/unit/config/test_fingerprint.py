@@ -42,13 +42,15 @@ def test_a_newer_key_changes_no_identity_unless_it_is_set():
         "training.label_smoothing=0",
         "training.ema=null",
         "training.refit=false",
+        "training.layer_rate_decay=1",
+        "training.gradual_unfreezing=false",
         "model.ngrams=null",
     )
     # As they were before there were these keys.
     assert config_fingerprint(config) == "bc406e11bc19e1b0"
     assert search_fingerprint(config) == "1233467899885d52"
     changes = ("training.label_smoothing=0.1", "training.ema=0.9", "training.refit=true")
-    for setting in (*changes, "model.ngrams.bits=20"):
+    for setting in (*changes, "training.layer_rate_decay=0.4", "model.ngrams.bits=20"):
         other = tiny_experiment(SPACE, setting)
         assert config_fingerprint(other) != config_fingerprint(config)
         assert search_fingerprint(other) != search_fingerprint(config)

@@ -229,6 +229,24 @@ def test_the_sessions_of_our_own_rays_go_once_they_ended(tmp_path, monkeypatch):
     assert [(folder / name).exists() for name in names] == [True, False, True]
 
 
+def test_copies_of_language_models_go_by_age_unless_they_are_in_use(home):
+    folders = [home / "pretrained" / name for name in ("old", "new", "held")]
+    for folder, days in zip(folders, (40, 1, 40), strict=True):
+        folder.mkdir(parents=True)
+        (folder / "weights.safetensors").write_bytes(bytes(700))
+        (folder / LOCK_NAME).touch()
+        aged(folder / LOCK_NAME, days)
+    assert listed() == {}
+    assert set(kept()) == set(map(str, folders))
+    owner = Owner()
+    hold(folders[2], owner=owner)
+    limits = Limits(older_than_s=30 * 86400)
+    assert set(listed(limits)) == {("language model", str(folders[0]))}
+    assert kept(limits) == {str(folders[2]): "in use by another process"}
+    assert remove_all(limits) == [True]
+    assert [folder.exists() for folder in folders] == [False, True, True]
+
+
 def test_what_rnnlane_does_not_know_is_named_and_stays(home):
     (home / "prepared" / "mine").mkdir(parents=True)
     (home / "runs" / "notes").mkdir(parents=True)

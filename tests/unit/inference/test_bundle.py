@@ -73,7 +73,7 @@ def test_a_bundle_with_ngrams_is_of_a_format_of_its_own_and_reads_words_it_has_n
     body = model.body(model.embedding(ids), torch.full((4,), 3))
     values = model.ngrams.ratio * model.ngrams.weight
     sums = [values[hasher(rows.take(np.array([row])))[0]].sum(dim=0) for row in range(4)]
-    expected = (body + torch.stack(sums)).softmax(dim=1).detach().numpy()
+    expected = ((body + torch.stack(sums)) / 2).softmax(dim=1).detach().numpy()
     np.testing.assert_allclose(found, expected, atol=1e-6)
     for temperature in (2.5, 1.0):
         set_temperature(folder, temperature)

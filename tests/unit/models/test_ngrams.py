@@ -23,7 +23,7 @@ NUM_BUCKETS = 40
 def test_a_channel_of_gigabytes_is_refused():
     config = NgramConfig(bits=22)
     check_size(config, num_classes=32)
-    with pytest.raises(ConfigError, match=r"at most 134,217,728, but got 2\*\*22 x 1,000") as error:
+    with pytest.raises(ConfigError, match=r"may take 2.7 GB .* take 83.9 GB") as error:
         NgramChannel(config, num_classes=1000)
     assert error.value.remedy == "lower it to 17 or less"
     check_size(NgramConfig(bits=17), num_classes=1000)
@@ -133,19 +133,6 @@ def test_ngrams_are_dropped_one_by_one_and_the_rest_scaled_up(channel):
     assert kept.float().mean().item() == pytest.approx(0.6, abs=0.05)
     value = (channel.ratio * channel.weight)[9] / 0.6
     torch.testing.assert_close(answers[kept], value.expand(int(kept.sum()), 3))
-
-
-def test_whole_texts_are_dropped_and_nothing_is_scaled_up():
-    channel = NgramChannel(
-        NgramConfig(bits=6, speed=1.0, dropout=0.0, text_dropout=0.25), num_classes=2
-    )
-    with torch.no_grad():
-        channel.ratio.fill_(1.0)
-    torch.manual_seed(0)
-    answers = channel(torch.tensor([[3, 9, 5]]).expand(2000, 3))
-    assert set(answers.flatten().tolist()) == {0.0, 3.0}
-    assert (answers == 0).float().mean().item() == pytest.approx(0.25, abs=0.04)
-    assert channel.has_dropout
 
 
 def test_with_adam_the_speed_is_that_of_the_learning_rate():

@@ -1,7 +1,11 @@
+import threading
+from contextlib import closing
+
 import numpy as np
 import pytest
 import torch
 
+from rnnlane.data.batches import orders_ahead
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
 from support.runs import tiny_feed
@@ -84,3 +88,13 @@ def test_rows_come_longest_first_and_take_time():
     for batch in feed_of().steps(1):
         assert (np.diff(batch.shards[0].inputs.lengths) <= 0).all()
         assert batch.data_s > 0
+
+
+def test_epochs_of_many_rows_are_planned_ahead_and_the_same(monkeypatch):
+    expected = [[tokens_of(batch) for batch in feed_of().steps(epoch)] for epoch in (1, 2)]
+    monkeypatch.setattr(orders_ahead, "THREAD_FROM_ROWS", 1)
+    with closing(feed_of()) as feed:
+        feed.expect(1)
+        assert [[tokens_of(one) for one in feed.steps(epoch)] for epoch in (1, 2)] == expected
+        assert [tokens_of(one) for one in feed.steps(1, start=4)] == expected[0][4:]
+    assert not any(thread.name == "order-ahead" for thread in threading.enumerate())

@@ -71,7 +71,7 @@ def test_without_a_test_split_a_run_is_the_same_but_for_the_test():
 @pytest.mark.parametrize(
     ("optimizer", "schedule", "more"),
     [
-        ("adam", "constant", ("model.ngrams={bits: 8, text_dropout: 0.1}",)),
+        ("adam", "constant", ("model.ngrams={bits: 8}",)),
         ("adamw", "cosine", ()),
         ("sgd", "plateau", ()),
     ],

@@ -57,8 +57,13 @@ def assert_same(one: Outcome, other: Outcome) -> None:
         ("training.optimizer=sgd", "training.momentum=0.9", "training.clip.policy=auto"),
         ("training.reduction_shards=4", "model.cell=gru", *DROPOUTS),
         ("model.ngrams={bits: 8}", *DROPOUTS),
+        (
+            "training.epochs=3",
+            "training.gradual_unfreezing=true",
+            "training.layer_rate_decay=0.5",
+        ),
     ],
-    ids=["adam", "adamw", "sgd", "shards", "ngrams"],
+    ids=["adam", "adamw", "sgd", "shards", "ngrams", "layers"],
 )
 def test_memory_of_its_own_and_graphs_change_no_bit(monkeypatch, overrides):
     plain = trained(RATE, *overrides)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import chain, count, islice
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -46,17 +46,7 @@ def step_class_counts(class_counts: ClassCounts, *, global_batch_size: int) -> C
         >>> step_class_counts(np.array([8, 3]), global_batch_size=4).tolist()
         [[3, 1], [3, 1], [2, 1]]
     """
-    num_rows, num_classes = int(class_counts.sum()), len(class_counts)
-    num_full, rest = divmod(num_rows, global_batch_size)
-    guaranteed, weights = np.divmod(global_batch_size * class_counts, num_rows)
-    extra = _extra_rows(weights.tolist(), num_rows, start=0, given=[0] * num_classes)
-    chosen = np.fromiter(chain.from_iterable(islice(extra, num_full)), dtype=np.int64)
-    counts = np.tile(guaranteed, (num_full + bool(rest), 1))
-    per_step = int(weights.sum()) // num_rows
-    counts[np.arange(num_full)[:, np.newaxis], chosen.reshape(num_full, per_step)] += 1
-    # The rest is within one row of its share too, because the full steps before it are.
-    counts[num_full:] = class_counts - counts[:num_full].sum(axis=0)
-    return counts
+    return np.array(list(iterate_class_counts(class_counts, global_batch_size=global_batch_size)))
 
 
 def iterate_class_counts(
@@ -105,6 +95,7 @@ def iterate_class_counts(
         if step >= start:
             yield counts
     if rest:
+        # The rest is within one row of its share too, because the full steps before it are.
         yield left
 
 

@@ -8,13 +8,15 @@ sort is stable.
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnlane.data.batches.apportionment import step_class_counts
+from rnnlane.data.batches.apportionment import iterate_class_counts
+from rnnlane.data.batches.sorting import sorted_positions
 from rnnlane.errors import DataError
 
 Rows = npt.NDArray[np.int64]
@@ -25,6 +27,7 @@ PLAN_VERSION = 2
 ROW_STREAM, STEP_STREAM = 0, 1
 # Multiples of it, taken modulo 2**64, are spread as evenly as possible, however many there are.
 GOLDEN_RATIO = 0x9E3779B97F4A7C15
+NUMBERS_AT_ONCE = 2**20  # of the counts of classes in steps, most of which are 0 with many classes
 FRACTION_BITS = 10  # of square roots, which are whole numbers to be the same everywhere
 
 
@@ -61,12 +64,15 @@ def plan(
         DataError: there is no row.
         ValueError: an argument is out of its range, or labels and lengths differ in shape.
     """
-    labels, lengths = np.asarray(labels), np.asarray(lengths)
-    check_rows(labels, lengths)
-    check_at_least(1, global_batch_size=global_batch_size, max_buckets=max_buckets)
-    _, classes, class_counts = np.unique(labels, return_inverse=True, return_counts=True)
-    counts = step_class_counts(class_counts, global_batch_size=global_batch_size)
-    return plan_steps(classes, lengths, counts, seed=seed, epoch=epoch, max_buckets=max_buckets)
+    planner = Planner.of_split(
+        labels,
+        lengths,
+        global_batch_size=global_batch_size,
+        seed=seed,
+        max_buckets=max_buckets,
+    )
+    rows = planner.order(epoch)
+    return np.split(rows, range(global_batch_size, len(rows), global_batch_size))
 
 
 def plan_steps(
@@ -91,21 +97,161 @@ def plan_steps(
     Returns:
         The rows of each of the K steps, by their positions.
     """
-    num_steps, num_classes = counts.shape
-    bits = partial(random_bits, seed=seed, epoch=epoch, part=window)
-    # Places are steps in order of length; deal[place] is where in the epoch that step comes.
-    deal = np.argsort(bits(num_steps, stream=STEP_STREAM), kind="stable")
+    planner = Planner(
+        labels,
+        lengths,
+        counts,
+        num_classes=counts.shape[1],
+        seed=seed,
+        window=window,
+        max_buckets=max_buckets,
+    )
+    return np.split(planner.order(epoch), np.cumsum(counts.sum(axis=1))[:-1])
 
-    row_keys = bits(len(labels), stream=ROW_STREAM)
-    rows = np.lexsort((row_keys, lengths, labels))
-    # One entry a row, classes one after the other: counts.T lists each class's places in turn.
-    places = np.repeat(np.tile(np.arange(num_steps), num_classes), counts[deal].T.ravel())
-    edges = np.full(num_steps + 1, lengths.min(), dtype=np.int64)
-    np.maximum.at(edges, places + 1, lengths[rows].astype(np.int64))
-    buckets = _buckets(edges, epoch=epoch, max_buckets=max_buckets)
-    rows = rows[np.lexsort((row_keys[rows], buckets[places], labels[rows]))]
-    rows = rows[np.lexsort((lengths[rows], labels[rows], deal[places]))]
-    return np.split(rows, np.cumsum(counts.sum(axis=1))[:-1])
+
+class Planner:
+    """The orders of some rows in all epochs: what they have in common is worked out once.
+
+    It keeps 8 bytes a row, and 32 for each step and class of which the step has rows.
+
+    Args:
+        classes: [N], in [0, num_classes).
+        lengths: [N], tokens of each row.
+        counts: rows of each class in each step, int64 [num_classes], one step after the other.
+        num_classes: C.
+        seed, window, max_buckets: see :func:`plan_steps`.
+
+    Raises:
+        ValueError: the counts do not add up to the rows of each class.
+    """
+
+    def __init__(
+        self,
+        classes: npt.NDArray[np.integer[Any]],
+        lengths: npt.NDArray[np.integer[Any]],
+        counts: Iterable[Rows],
+        *,
+        num_classes: int,
+        seed: int,
+        window: int = 0,
+        max_buckets: int = 50,
+    ):
+        self._seed, self._window, self._max_buckets = seed, window, max_buckets
+        num_rows = len(classes)
+        class_counts = np.bincount(classes, minlength=num_classes)
+        distinct, ranks = np.unique(lengths, return_inverse=True)
+        self._tokens = distinct.astype(np.int64)
+        self._rank_bits = len(distinct).bit_length()
+        order = sorted_positions(classes, ranks.astype(np.uint32), key_bits=self._rank_bits)
+        # Of the rows by class, then length: their ids, and which of the distinct lengths they have.
+        small = np.int32 if num_rows <= np.iinfo(np.int32).max else np.int64
+        self._rows: npt.NDArray[np.integer[Any]] = order.astype(small)
+        self._ranks = ranks[order].astype(np.uint32)
+        is_first = np.diff(self._ranks, prepend=self._ranks[:1]) != 0
+        is_first[(np.cumsum(class_counts) - class_counts)[class_counts > 0]] = True
+        # Where the rows of one class and one length begin, and where all end.
+        self._runs = np.append(np.flatnonzero(is_first), num_rows)
+        self._blocks = _Blocks(counts, num_classes=num_classes)
+        planned = np.bincount(self._blocks.classes, self._blocks.sizes, minlength=num_classes)
+        if (planned != class_counts).any():
+            raise ValueError("the counts of the steps must add up to the rows of each class")
+
+    @classmethod
+    def of_split(
+        cls,
+        labels: npt.NDArray[np.integer[Any]],
+        lengths: npt.NDArray[np.integer[Any]],
+        *,
+        global_batch_size: int,
+        seed: int,
+        max_buckets: int = 50,
+    ) -> Planner:
+        """Of all rows of a split; arguments and errors are those of :func:`plan`."""
+        labels, lengths = np.asarray(labels), np.asarray(lengths)
+        check_rows(labels, lengths)
+        check_at_least(1, global_batch_size=global_batch_size, max_buckets=max_buckets)
+        _, classes, class_counts = np.unique(labels, return_inverse=True, return_counts=True)
+        return cls(
+            classes,
+            lengths,
+            iterate_class_counts(class_counts, global_batch_size=global_batch_size),
+            num_classes=len(class_counts),
+            seed=seed,
+            max_buckets=max_buckets,
+        )
+
+    def order(self, epoch: int) -> Rows:
+        """int64 [N], the rows of an epoch's steps, one step after the other; see :func:`plan`."""
+        blocks, num_steps = self._blocks, self._blocks.num_steps
+        # Places are steps in order of length; deal[place] is where in the epoch that step comes.
+        deal = np.argsort(self._bits(num_steps, epoch, STEP_STREAM), kind="stable")
+        place_of = np.empty(num_steps, dtype=np.uint32)
+        place_of[deal] = np.arange(num_steps, dtype=np.uint32)
+        places = place_of[blocks.steps]
+        # Classes one after the other, each with its places in turn, as the rows are.
+        by_class = sorted_positions(blocks.classes, places, key_bits=num_steps.bit_length())
+        classes, places = blocks.classes[by_class], places[by_class]
+        sizes, starts = blocks.sizes[by_class], blocks.starts[by_class]
+        ends = np.cumsum(sizes)
+        edges = np.full(num_steps + 1, self._tokens[0], dtype=np.int64)
+        np.maximum.at(edges, places + 1, self._tokens[self._ranks[ends - 1]])
+        buckets = _buckets(edges, epoch=epoch, max_buckets=self._max_buckets)[places]
+        new_class, new_bucket = np.diff(classes) != 0, np.diff(buckets) != 0
+        segments = np.cumsum(np.append(0, new_class | new_bucket))
+
+        keys = self._bits(len(self._rows), epoch, ROW_STREAM)
+        rows = self._rows.copy()
+        self._deal_cut_runs_(rows, keys, ends[:-1][new_bucket & ~new_class])
+        dealt = sorted_positions(np.repeat(segments, sizes), keys[rows])
+        del keys
+        rows, ranks = rows[dealt], self._ranks[dealt]
+        del dealt
+        in_steps = sorted_positions(np.repeat(starts, sizes), ranks, key_bits=self._rank_bits)
+        return rows[in_steps].astype(np.int64)
+
+    def _deal_cut_runs_(
+        self, rows: npt.NDArray[np.integer[Any]], keys: npt.NDArray[np.uint64], cuts: Rows
+    ) -> None:
+        """Decides by their keys which of the rows of equal length are before a cut.
+
+        Args:
+            rows: of all classes by length; changed.
+            keys: by row id.
+            cuts: positions in ``rows``, ascending, where buckets end.
+        """
+        runs = np.searchsorted(self._runs, cuts, side="right") - 1
+        runs = np.unique(runs[self._runs[runs] < cuts])
+        starts, sizes = self._runs[runs], self._runs[runs + 1] - self._runs[runs]
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        positions = np.repeat(starts, sizes) + within
+        members = rows[positions]
+        groups = np.repeat(np.arange(len(runs)), sizes)
+        rows[positions] = members[sorted_positions(groups, keys[members])]
+
+    def _bits(self, num: int, epoch: int, stream: int) -> npt.NDArray[np.uint64]:
+        return random_bits(num, seed=self._seed, epoch=epoch, stream=stream, part=self._window)
+
+
+class _Blocks:
+    """The rows of one class in one step: as many blocks as there are of these, at most one a row.
+
+    Attributes:
+        num_steps: of the epoch.
+        steps, classes: [blocks], ascending by step, then by class.
+        sizes: int64 [blocks], rows of each.
+        starts: int64 [blocks], rows of the epoch before each.
+    """
+
+    def __init__(self, counts: Iterable[npt.NDArray[np.int64]], *, num_classes: int):
+        counts, parts, self.num_steps = iter(counts), [], 0
+        at_once = max(1, NUMBERS_AT_ONCE // num_classes)
+        while some := list(islice(counts, at_once)):
+            matrix = np.array(some)
+            steps, classes = np.nonzero(matrix)
+            parts.append((steps + self.num_steps, classes, matrix[steps, classes]))
+            self.num_steps += len(some)
+        self.steps, self.classes, self.sizes = map(np.concatenate, zip(*parts, strict=True))
+        self.starts = np.cumsum(self.sizes) - self.sizes
 
 
 def _buckets(

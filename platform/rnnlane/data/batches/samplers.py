@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from rnnlane.data.batches.plan import (
     STEP_STREAM,
+    Planner,
     check_at_least,
     check_rank,
     check_rows,
-    plan,
     random_bits,
     share,
 )
@@ -73,6 +73,7 @@ class StratifiedDistributedBatchSampler:
         self._num_steps = -(-len(self._labels) // global_batch_size)
         self._rank, self._world_size = rank, world_size
         self._seed, self._epoch = seed, 0
+        self._planner: Planner | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order of the next pass; the same on all ranks."""
@@ -86,14 +87,16 @@ class StratifiedDistributedBatchSampler:
         return self._num_steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        steps = plan(
-            self._labels,
-            self._lengths,
-            global_batch_size=self._global_batch_size,
-            seed=self._seed,
-            epoch=self._epoch,
-        )
-        for rows in steps:
+        if self._planner is None:
+            self._planner = Planner.of_split(
+                self._labels,
+                self._lengths,
+                global_batch_size=self._global_batch_size,
+                seed=self._seed,
+            )
+        order, size = self._planner.order(self._epoch), self._global_batch_size
+        for first in range(0, len(order), size):
+            rows = order[first : first + size]
             own = share(rows, self._labels, rank=self._rank, world_size=self._world_size)
             yield own.tolist()
 

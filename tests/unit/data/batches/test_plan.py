@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlane.data.batches.plan import PLAN_VERSION, plan, share
+from rnnlane.data.batches.apportionment import step_class_counts
+from rnnlane.data.batches.plan import PLAN_VERSION, Planner, plan, plan_steps, share
 from rnnlane.errors import DataError
 from support.batch_plans import (
     Labels,
@@ -18,6 +19,7 @@ from support.batch_plans import (
     lengths_like,
     padding,
     plan_of,
+    sorted_plainly,
     together_again,
 )
 
@@ -180,6 +182,57 @@ class TestPlan:
     def test_bad_arguments_are_refused(self, changes: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             plan_of(np.array([0, 1, 0, 1]), **changes)
+
+
+class TestPlanner:
+    @settings(deadline=None)
+    @given(
+        labels=imbalanced_labels(),
+        size=st.integers(1, 64),
+        epoch=st.integers(0, 3),
+        max_buckets=st.integers(1, 60),
+        num_lengths=st.sampled_from([1, 4, 50, 2**40]),
+    )
+    def test_an_order_is_what_three_plain_sorts_give(
+        self, labels: Labels, size: int, epoch: int, max_buckets: int, num_lengths: int
+    ) -> None:
+        lengths = np.random.default_rng(epoch).integers(0, num_lengths, len(labels))
+        planner = Planner.of_split(
+            labels, lengths, global_batch_size=size, seed=5, max_buckets=max_buckets
+        )
+        expected = sorted_plainly(
+            labels, lengths, global_batch_size=size, seed=5, epoch=epoch, max_buckets=max_buckets
+        )
+        for _ in range(2):
+            np.testing.assert_array_equal(planner.order(epoch), expected)
+            planner.order(epoch + 1)
+
+    @settings(deadline=None)
+    @given(labels=imbalanced_labels(), size=st.integers(1, 64))
+    def test_with_the_counts_of_an_epoch_it_is_the_plan(self, labels: Labels, size: int) -> None:
+        lengths = lengths_like(labels)
+        counts = step_class_counts(np.bincount(labels), global_batch_size=size)
+        given_counts = plan_steps(labels, lengths, counts, seed=0, epoch=1)
+        for rows, same in zip(
+            plan_of(labels, global_batch_size=size, epoch=1), given_counts, strict=True
+        ):
+            np.testing.assert_array_equal(rows, same)
+
+    def test_a_part_of_an_epoch_has_its_counts_and_an_order_of_its_own(self) -> None:
+        labels = np.repeat([0, 2], [30, 10])
+        counts = np.array([[8, 0, 2], [7, 0, 3], [8, 0, 2], [7, 0, 3]])
+        orders = []
+        for window in (0, 1):
+            steps = plan_steps(labels, labels + 1, counts, seed=0, epoch=1, window=window)
+            np.testing.assert_array_equal(
+                [np.bincount(labels[rows], minlength=3) for rows in steps], counts
+            )
+            orders.append(np.concatenate(steps).tolist())
+        assert orders[0] != orders[1]
+
+    def test_counts_of_other_rows_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="must add up to the rows of each class"):
+            plan_steps(np.array([0, 0, 1]), np.ones(3), np.array([[1, 2]]), seed=0, epoch=0)
 
 
 class TestShare:
