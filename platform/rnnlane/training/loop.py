@@ -183,10 +183,7 @@ def run_training(
         final = best
         if training.refit:
             num_epochs = best_epoch(training.metric, state.history) + 1
-            events.note(
-                f"training again on train and val for {num_epochs} of {training.epochs} epochs, "
-                f"as epoch {num_epochs} is the best by {training.metric}"
-            )
+            events.note(_refit_note(training, num_epochs))
             if not state.is_refit:
                 state.begin_refit()
                 model = _initial_model(config, data, group, rows=TRAIN_AND_VAL)
@@ -202,6 +199,13 @@ def run_training(
                     events.epoch(state.records)
             final = copied_weights(trainee.served)
         return _tested_outcome(config, model, data, group, state=state, best=best, final=final)
+
+
+def _refit_note(training: TrainingConfig, num_epochs: int) -> str:
+    return (
+        f"training again on train and val for {num_epochs} of {training.epochs} epochs, "
+        f"as epoch {num_epochs} is the best by {training.metric}"
+    )
 
 
 class _Trainee:
