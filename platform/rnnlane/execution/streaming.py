@@ -49,8 +49,11 @@ def streamed_train(
 
 
 def _is_streamed(config: ExperimentConfig, prepared: PreparedData, events: RunEvents) -> bool:
-    if config.data.feed != "auto":
-        return config.data.feed == "streaming"
+    if config.data.feed == "resident":
+        return False
+    if config.data.feed == "streaming":
+        events.note("train is streamed from shards (data.feed: streaming)")
+        return True
     size = encoded_bytes(prepared)
     if size < ALWAYS_RESIDENT_BYTES:
         return False

@@ -29,7 +29,10 @@ def test_small_data_is_held_in_memory_and_the_key_decides_otherwise(prepared, mo
     monkeypatch.setattr(streaming, "least_memory", lambda: 1.0)
     assert streams(prepared) == (False, [])
     assert streams(prepared, "data.feed=resident") == (False, [])
-    assert streams(prepared, "data.feed=streaming") == (True, [])
+    assert streams(prepared, "data.feed=streaming") == (
+        True,
+        ["train is streamed from shards (data.feed: streaming)"],
+    )
 
 
 def test_shards_are_laid_out_once(prepared):
