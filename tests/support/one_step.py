@@ -40,7 +40,7 @@ def weights_after_one_step(
         vocabulary_size=VOCABULARY_SIZE,
         group=group,
         class_weights=class_weights(
-            config.training.class_weights, data.splits["train"].labels, CLASS_NAMES
+            config.training.class_weights, data.splits["train"].class_counts(2), CLASS_NAMES
         ),
         hasher=data.hasher(config.model),
     )
@@ -58,7 +58,7 @@ def plain_gradient_step(overrides: tuple[str, ...], step: int = 0):
     rows = plan(split.labels, split.lengths, global_batch_size=12, seed=0, epoch=1)[step]
     batch = BatchMaker(split, torch.device("cpu"), hasher=data.hasher(config.model))(rows)
     model = first_model(config, data)
-    weights = class_weights(config.training.class_weights, split.labels, CLASS_NAMES)
+    weights = class_weights(config.training.class_weights, split.class_counts(2), CLASS_NAMES)
     mean_loss = torch.nn.CrossEntropyLoss(None if weights is None else torch.from_numpy(weights))
     # The body and the n-grams learn apart.
     sum(mean_loss(part, batch.labels) for part in model.parts(*batch.inputs)).backward()

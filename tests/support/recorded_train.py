@@ -13,8 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rnnlane.cli.main import main
 from rnnlane.data.batches.plan import share
+from rnnlane.data.batches.streamed import StepRows
 from rnnlane.execution import on_ray as ray_trainer
 from rnnlane.execution import worker
 from rnnlane.training.checkpoint import STATE
@@ -50,11 +53,12 @@ def record(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
             checkpoint.update(json.loads((start / STATE).read_text()))
         return plain_training(*arguments, start=start, **options)
 
-    def step_batch(self: TrainFeed, rows: Any, *others: Any) -> Any:
-        group = self._group
-        mine = share(rows, self._split.labels, rank=group.rank, world_size=group.world_size)
-        taken.append(mine.tolist())
-        return plain_batch(self, rows, *others)
+    def step_batch(self: TrainFeed, step: StepRows, *others: Any) -> Any:
+        group, labels = self._group, step.split.labels[step.rows]
+        places = np.arange(len(labels))
+        mine = share(places, labels, rank=group.rank, world_size=group.world_size)
+        taken.append(step.row_ids[mine].tolist())
+        return plain_batch(self, step, *others)
 
     def steps(self: TrainFeed, epoch: int, *, start: int = 0) -> Any:
         for step, batch in enumerate(plain_steps(self, epoch, start=start), start=start):

@@ -66,6 +66,7 @@ def pretraining_fingerprint(config: ExperimentConfig) -> str:
     """Identity of what `rnnlane pretrain` computes of an experiment."""
     read = {"name", "data", "text", "pretraining"}
     computed = config.model_dump(mode="json", include=read)
+    del computed["data"]["feed"]
     shape = {key: getattr(config.model, key) for key in SHAPE}
     seeds = [config.seed, config.training_seed]
     return fingerprint({"kind": "pretraining", **computed, "model": shape, "seeds": seeds})
@@ -93,10 +94,12 @@ def _computed(
 ) -> dict[str, Any]:
     """Sections of an experiment as plain values, without newer keys that are at their defaults.
 
-    And without the unlabeled texts, which no classifier reads.
+    And without the unlabeled texts, which no classifier reads, and without how train is read,
+    which may be left to the memory that nodes have.
     """
     plain = config.model_dump(mode="json", include=include, exclude=exclude)
-    plain.get("data", {}).pop("unlabeled", None)
+    for key in ("unlabeled", "feed"):
+        plain.get("data", {}).pop(key, None)
     for key in _ADDED:
         *parts, name = key.split(".")
         section: Any = config

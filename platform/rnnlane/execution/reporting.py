@@ -95,7 +95,7 @@ def linear_scores(
 
     Returns:
         None where there is none of this data in this home, and fitting one would take more than a
-        few seconds.
+        few seconds, or train is not in memory.
     """
     weighting = config.baseline.weighting
     for record in reversed(all_records()):
@@ -105,8 +105,8 @@ def linear_scores(
         is_same = is_same and result.get("weighting", "tfidf") == weighting
         if is_same and record.state == "finished" and "num_ngrams" in result:
             return LinearScores(result["metrics"], f"run {result['run_id'][:8]}", weighting)
-    train, num_classes = splits["train"], len(prepared.class_names)
-    if len(train.token_ids) > MAX_TOKENS or num_classes > MAX_CLASSES:
+    train, num_classes = splits.get("train"), len(prepared.class_names)
+    if train is None or len(train.token_ids) > MAX_TOKENS or num_classes > MAX_CLASSES:
         return None
     model = fit_on(train, config, prepared)
     hasher = hasher_of(model, prepared.vocabulary())

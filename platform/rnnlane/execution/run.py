@@ -20,6 +20,7 @@ from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.pretrained import fetch_start
 from rnnlane.execution.reporting import calibrate, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
+from rnnlane.execution.streaming import may_vary, streamed_train
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.calibration import TemperatureChoice
 from rnnlane.inference.predictor import Predictor
@@ -92,7 +93,7 @@ def checked_work(config: ExperimentConfig, prepared: PreparedData, events: RunEv
         RnnlaneError: the data, the cluster or its storage does not fit the experiment.
     """
     config = cluster.with_counted_workers(config, events)
-    data = training_data(config, prepared)
+    data = training_data(config, prepared, events=events)
     shared, use_gpu = None, False
     if config.runtime.max_workers > 0:
         import ray
@@ -195,9 +196,19 @@ class TrackedEvents(ForwardedEvents):
 
 
 def training_data(
-    config: ExperimentConfig, prepared: PreparedData, *, splits: Sequence[str] = SPLITS
+    config: ExperimentConfig,
+    prepared: PreparedData,
+    *,
+    splits: Sequence[str] = SPLITS,
+    events: RunEvents | None = None,
 ) -> TrainingData:
     """Reads prepared data, and the pretrained vectors if the model uses them.
+
+    Args:
+        config: the experiment.
+        prepared: its data.
+        splits: what is read.
+        events: told where train is not read, but streamed.
 
     Raises:
         DataError: a file cannot be read or does not match the experiment, or hardly any word has
@@ -210,12 +221,14 @@ def training_data(
     if config.model.pretrained_vectors is not None:
         vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
     start = fetch_start(config)
-    read = {name: prepared.split(name) for name in splits}
+    streamed = streamed_train(config, prepared, events=events or RunEvents())
+    read = {name: prepared.split(name) for name in splits if name not in streamed}
     if config.training.refit and "test" in splits:  # a search refits nothing
         # Here, so that the workers of a node share one copy.
         read[TRAIN_AND_VAL] = appended(read["train"], read["val"])
     return TrainingData(
         splits=read,
+        streamed=streamed,
         num_classes=len(prepared.class_names),
         start=None if start is None else start.weights,
         vocabulary_size=prepared.manifest.vocabulary_size,
@@ -228,8 +241,7 @@ def training_data(
 
 def _may_read_ngrams(config: ExperimentConfig) -> bool:
     """Whether the experiment's model has n-grams, or that of a trial may."""
-    space = {} if config.search is None else config.search.space
-    return config.model.ngrams is not None or any(key.startswith(NGRAMS) for key in space)
+    return config.model.ngrams is not None or may_vary(config, NGRAMS)
 
 
 def vector_match(data: TrainingData, prepared: PreparedData) -> VectorMatch | None:

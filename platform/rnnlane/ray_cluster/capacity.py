@@ -133,6 +133,18 @@ def node_resources() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
+def least_memory() -> float:
+    """Bytes of memory for data on the node that has least: what is free here, and what each node
+    of the connected Ray has for tasks.
+    """
+    import psutil
+    import ray
+
+    here = float(psutil.virtual_memory().available)
+    nodes = node_resources() if ray.is_initialized() else []
+    return min([here, *(node["memory"] for node in nodes if "memory" in node)])
+
+
 def total(nodes: Nodes) -> dict[str, float]:
     """Amount of each resource over all nodes."""
     names = sorted({name for node in nodes for name in node})

@@ -164,7 +164,7 @@ def _shared_data(
 
     references = {}
     for name, of_variant in prepared.items():
-        data = training_data(config, of_variant, splits=_SPLITS)
+        data = training_data(config, of_variant, splits=_SPLITS, events=events)
         if (match := vector_match(data, of_variant)) is not None:
             events.note(str(match))
         references[name] = ray.put(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,7 +13,7 @@ T = TypeVar("T")
 _LOOKS_UP_AFTER_S = 0.1
 
 
-def made_ahead(items: Iterable[T], *, depth: int) -> Iterator[T]:
+def made_ahead(items: Iterable[T], *, depth: int) -> Generator[T]:
     """The items in their order, made by a thread that is at most ``depth`` ahead of the reader.
 
     An error of the maker comes where its item would have come. The thread ends with the iterator:

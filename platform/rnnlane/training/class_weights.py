@@ -32,7 +32,7 @@ def check_class_weights(setting: str | Mapping[str, float], class_names: Sequenc
 
 def class_weights(
     setting: str | Mapping[str, float],
-    labels: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
     class_names: Sequence[str],
 ) -> npt.NDArray[np.float32] | None:
     """The weight of each class: float32 [C], or None where all rows count the same.
@@ -40,7 +40,7 @@ def class_weights(
     Args:
         setting: none; balanced, which makes every class that occurs count the same in all, at a
             mean of 1 over the rows; or weights by name, 1 for classes that are not named.
-        labels: of the train split, int64 [N].
+        counts: rows of each class of the train split, int64 [C].
         class_names: C names, by label.
 
     Raises:
@@ -51,8 +51,7 @@ def class_weights(
         return None
     if isinstance(setting, Mapping):
         return np.array([setting.get(name, 1.0) for name in class_names], dtype=np.float32)
-    counts = np.bincount(labels, minlength=len(class_names))
     weights = np.ones(len(class_names), dtype=np.float32)
     occurs = counts > 0
-    weights[occurs] = len(labels) / (occurs.sum() * counts[occurs])
+    weights[occurs] = counts.sum() / (occurs.sum() * counts[occurs])
     return weights

@@ -1,13 +1,14 @@
 """The batch plan of an epoch -> the tensors of one worker, step by step.
 
-A streaming feed can be added beside the resident `TrainFeed`: the loop only iterates over
+The rows are held in memory, or are read from shards window by window: the loop only iterates over
 :class:`StepBatch`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.orders_ahead import OrdersAhead
 from rnnlane.data.batches.plan import Planner, share
+from rnnlane.data.batches.streamed import StepRows, StreamedSplit
 from rnnlane.training.active_rows import ActiveRowIndex
 from rnnlane.training.ahead import made_ahead
 from rnnlane.training.group import WorkerGroup
@@ -27,6 +29,8 @@ from rnnlane.training.inputs import FEW, SMALLEST, Inputs, Shape, ShapeRule, rou
 
 # Steps that are made while a GPU works: enough to level out those that take longer to make.
 STEPS_AHEAD = 4
+# Windows that wait to be read; one more is being decoded, and one is read.
+WINDOWS_AHEAD = 1
 
 
 @dataclass(frozen=True)
@@ -72,15 +76,15 @@ class StepBatch:
 
 
 class TrainFeed:
-    """Steps over a train split that is resident in memory.
+    """Steps over a train split.
 
-    Every worker holds the whole split (one copy per node), so each can compute which tokens the
-    other workers use in a step without asking them. Where a GPU is used, a thread makes the next
-    steps while it works. Where rows are many, another one plans the next epoch; :meth:`close` ends
-    it.
+    Every worker has all rows of a step (one copy per node), so each can compute which tokens the
+    other workers use in it without asking them. Where a GPU is used, a thread makes the next steps
+    while it works. Of a split in memory with many rows another thread plans the next epoch; where
+    rows are read from shards, one decodes the next windows. :meth:`close` ends them.
 
     Args:
-        split: the rows.
+        split: the rows, in memory or in shards.
         config: batch size, shards and buckets.
         seed: of the batch plan and of dropout.
         vocabulary_size: V.
@@ -92,7 +96,7 @@ class TrainFeed:
 
     def __init__(  # noqa: PLR0913 - what a run has, and nothing else has together
         self,
-        split: EncodedSplit,
+        split: EncodedSplit | StreamedSplit,
         config: TrainingConfig,
         *,
         seed: int,
@@ -113,17 +117,7 @@ class TrainFeed:
         self._index = ActiveRowIndex(vocabulary_size)
         self._hasher = hasher
         self._buckets = ActiveRowIndex(0 if hasher is None else 2**hasher.bits)
-        self._orders = OrdersAhead(
-            lambda: Planner.of_split(
-                split.labels,
-                split.lengths,
-                global_batch_size=config.global_batch_size,
-                seed=seed,
-                max_buckets=config.bucket_window,
-            ),
-            num_rows=len(split),
-            last_epoch=config.epochs,
-        )
+        self._orders = _orders(split, config, seed) if isinstance(split, EncodedSplit) else None
 
     @property
     def num_rows(self) -> int:
@@ -135,6 +129,13 @@ class TrainFeed:
         """Steps of an epoch."""
         return -(-len(self._split) // self._config.global_batch_size)
 
+    @property
+    def row_order(self) -> str | None:
+        """What decides the order of the rows beside the batch plan; None: nothing does."""
+        if isinstance(self._split, EncodedSplit):
+            return None
+        return self._split.order_id(self._config.global_batch_size)
+
     def steps(self, epoch: int, *, start: int = 0) -> Iterator[StepBatch]:
         """The steps of an epoch, beginning with step ``start``."""
         made = self._made_steps(epoch, start)
@@ -142,32 +143,60 @@ class TrainFeed:
 
     def expect(self, epoch: int) -> None:
         """Says which epoch will be asked for first: it may be planned from now on."""
-        self._orders.begin(epoch)
+        if self._orders is not None:
+            self._orders.begin(epoch)
 
     def close(self) -> None:
         """Ends what goes on beside the steps."""
-        self._orders.close()
+        if self._orders is not None:
+            self._orders.close()
 
     def _made_steps(self, epoch: int, start: int) -> Iterator[StepBatch]:
         started = time.perf_counter()
+        split = self._split
+        planned = (
+            self._resident(split, epoch, start)
+            if isinstance(split, EncodedSplit)
+            else self._streamed(split, epoch, start)
+        )
+        with closing(planned):
+            for number, step in enumerate(planned, start=start):
+                yield self._step_batch(step, started, (self._seed, epoch, number))
+                started = time.perf_counter()
+
+    def _resident(self, split: EncodedSplit, epoch: int, start: int) -> Generator[StepRows]:
+        assert self._orders is not None
         order, size = self._orders.order(epoch), self._config.global_batch_size
         for step in range(start, self.num_steps):
             rows = order[step * size : (step + 1) * size]
-            yield self._step_batch(rows, started, (self._seed, epoch, step))
-            started = time.perf_counter()
+            yield StepRows(split, rows, rows)
+
+    def _streamed(self, split: StreamedSplit, epoch: int, start: int) -> Generator[StepRows]:
+        with (
+            split.epoch(
+                global_batch_size=self._config.global_batch_size,
+                seed=self._seed,
+                epoch=epoch,
+                max_buckets=self._config.bucket_window,
+            ) as read,
+            closing(made_ahead(read.windows(start), depth=WINDOWS_AHEAD)) as windows,
+        ):
+            for name, steps in windows:
+                yield from steps
+                read.forget(name)
 
     def _step_batch(
-        self, rows: npt.NDArray[np.int64], started: float, entropy: tuple[int, int, int]
+        self, step: StepRows, started: float, entropy: tuple[int, int, int]
     ) -> StepBatch:
         # Without shards of their own, gradients are summed worker by worker.
         num_shards = self._config.reduction_shards or self._group.world_size
-        batch = _GlobalBatch(self._split, rows, self._hasher)
+        batch = _GlobalBatch(step.split, step.rows, self._hasher)
         ids = self._index.find(batch.tokens)
         buckets = ids[:0] if batch.ngrams is None else self._buckets.find(batch.ngrams)
         loss_weight = self._loss_weight(batch.labels)
         shards = []
         for number in self._group.own_shards(num_shards):
-            own = share(np.arange(len(rows)), batch.labels, rank=number, world_size=num_shards)
+            own = share(np.arange(len(step.rows)), batch.labels, rank=number, world_size=num_shards)
             # Longest first: another order would be another order of sums, so other last bits.
             own = own[np.argsort(-batch.lengths[own], kind="stable")]
             shape = self._shape(batch, own, num_ids=len(ids), num_shards=num_shards)
@@ -181,7 +210,7 @@ class TrainFeed:
             shards.append(Shard(number, shape, packed, inputs, entropy=(*entropy, number)))
         return StepBatch(
             tuple(shards),
-            num_rows=len(rows),
+            num_rows=len(step.rows),
             loss_weight=loss_weight,
             data_s=time.perf_counter() - started,
         )
@@ -251,6 +280,20 @@ class TrainFeed:
         if self._class_weights is None:
             return float(len(labels))
         return float(self._class_weights[labels].sum())
+
+
+def _orders(split: EncodedSplit, config: TrainingConfig, seed: int) -> OrdersAhead:
+    return OrdersAhead(
+        lambda: Planner.of_split(
+            split.labels,
+            split.lengths,
+            global_batch_size=config.global_batch_size,
+            seed=seed,
+            max_buckets=config.bucket_window,
+        ),
+        num_rows=len(split),
+        last_epoch=config.epochs,
+    )
 
 
 class _GlobalBatch:

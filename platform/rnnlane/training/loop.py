@@ -22,6 +22,7 @@ from rnnlane.config.model import ModelConfig
 from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
+from rnnlane.data.batches.streamed import StreamedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.from_language_model import apply_pretrained
 from rnnlane.models.gpu_speed import slow_on_gpus
@@ -56,6 +57,7 @@ class TrainingData:
         splits: train, val and test; without test, as in a search, nothing is tested. With
             ``training.refit`` also :data:`TRAIN_AND_VAL`.
         num_classes: number of labels.
+        streamed: train, where it is read from shards; it is then not among ``splits``.
         vocabulary_size: number of token ids.
         vectors: pretrained vectors float32 [V, E] and which tokens have one: bool [V].
         class_names: by label; without them classes cannot have weights.
@@ -68,6 +70,7 @@ class TrainingData:
     splits: dict[str, EncodedSplit]
     num_classes: int
     vocabulary_size: int
+    streamed: Mapping[str, StreamedSplit] = field(default_factory=dict)
     vectors: tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]] | None = None
     class_names: tuple[str, ...] = ()
     row_keys: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
@@ -162,6 +165,7 @@ def run_training(
             state, best = trainee.load(start)
         if not state.is_refit:
             with closing(_train_feed(config, data, "train", group)) as feed:
+                state.keep_order(feed.row_order)
                 measures_clip = state.clip is None and training.clip.policy == "auto"
                 feed.expect(0 if measures_clip else state.epoch)
                 if state.clip is None:
@@ -179,10 +183,7 @@ def run_training(
         final = best
         if training.refit:
             num_epochs = best_epoch(training.metric, state.history) + 1
-            events.note(
-                f"training again on train and val for {num_epochs} of {training.epochs} epochs, "
-                f"as epoch {num_epochs} is the best by {training.metric}"
-            )
+            events.note(_refit_note(training, num_epochs))
             if not state.is_refit:
                 state.begin_refit()
                 model = _initial_model(config, data, group, rows=TRAIN_AND_VAL)
@@ -198,6 +199,13 @@ def run_training(
                     events.epoch(state.records)
             final = copied_weights(trainee.served)
         return _tested_outcome(config, model, data, group, state=state, best=best, final=final)
+
+
+def _refit_note(training: TrainingConfig, num_epochs: int) -> str:
+    return (
+        f"training again on train and val for {num_epochs} of {training.epochs} epochs, "
+        f"as epoch {num_epochs} is the best by {training.metric}"
+    )
 
 
 class _Trainee:
@@ -345,14 +353,16 @@ def _initial_model(
 def _train_feed(
     config: ExperimentConfig, data: TrainingData, split: str, group: WorkerGroup
 ) -> TrainFeed:
-    rows, names = data.splits[split], data.class_names
+    rows, names = data.streamed.get(split) or data.splits[split], data.class_names
     return TrainFeed(
         rows,
         config.training,
         seed=config.training_seed,
         vocabulary_size=data.vocabulary_size,
         group=group,
-        class_weights=class_weights(config.training.class_weights, rows.labels, names),
+        class_weights=class_weights(
+            config.training.class_weights, rows.class_counts(data.num_classes), names
+        ),
         hasher=data.hasher(config.model),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnnlane.errors import CheckpointError
 from rnnlane.records.refit import REFIT
 from rnnlane.training.clipping import ClipChoice, norm_statistics
 from rnnlane.training.step_result import StepResult
@@ -40,6 +41,7 @@ class TrainState:
         clipped: steps clipped in the epoch under way.
         nonfinite: steps skipped in the epoch under way.
         nonfinite_in_a_row: steps skipped since the last finite one.
+        row_order: see :attr:`TrainFeed.row_order`.
     """
 
     epoch: int = 1
@@ -60,6 +62,7 @@ class TrainState:
     clipped: int = 0
     nonfinite: int = 0
     nonfinite_in_a_row: int = 0
+    row_order: str | None = None
 
     @property
     def is_refit(self) -> bool:
@@ -75,6 +78,27 @@ class TrainState:
     def records(self) -> list[dict[str, float]]:
         """One record for each finished epoch, those of the refit last."""
         return [*self.history, *self.refit]
+
+    def keep_order(self, row_order: str | None) -> None:
+        """The rows come in this order; a run that has begun goes on in the order it began with.
+
+        Raises:
+            CheckpointError: it began with another: rows of its epoch would come twice, or never.
+        """
+        if self.clip is None:
+            self.row_order = row_order
+        elif self.row_order != row_order:
+            began, goes_on = (
+                "resident" if order is None else "streaming"
+                for order in (self.row_order, row_order)
+            )
+            differs = began != goes_on
+            raise CheckpointError(
+                f"a run must end with the order of rows it began with, that of {began} train data, "
+                f"but got that of {goes_on} data" + ("" if differs else " in other shards"),
+                where="data.feed",
+                remedy=f"set data.feed={began}" if differs else "start a new run without --resume",
+            )
 
     def begin_refit(self) -> None:
         """What follows are the epochs of the refit, which keeps the clip value."""

@@ -27,6 +27,7 @@ def test_a_fingerprint_is_that_of_the_value_not_of_its_order():
         ("runtime.max_restarts=9", False, False),
         ("tracking.run_name=other", False, False),
         ("description=other", False, False),
+        ("data.feed=streaming", False, False),
     ],
 )
 def test_each_identity_depends_on_what_it_computes_only(setting, of_run, of_baseline):

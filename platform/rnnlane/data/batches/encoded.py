@@ -39,6 +39,10 @@ class EncodedSplit:
         """Tokens of each row: int64 [num_rows]."""
         return np.diff(self.offsets)
 
+    def class_counts(self, num_classes: int) -> npt.NDArray[np.int64]:
+        """Rows of each class: int64 [num_classes]."""
+        return np.bincount(self.labels, minlength=num_classes).astype(np.int64)
+
     def take(self, rows: npt.NDArray[np.int64]) -> EncodedSplit:
         """Some rows, in the order asked; a row may be asked for several times."""
         tokens, offsets = _taken(self.token_ids, self.offsets, rows)

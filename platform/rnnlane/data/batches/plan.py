@@ -75,6 +75,40 @@ def plan(
     return np.split(rows, range(global_batch_size, len(rows), global_batch_size))
 
 
+def plan_steps(
+    labels: npt.NDArray[np.integer[Any]],
+    lengths: npt.NDArray[np.integer[Any]],
+    counts: Rows,
+    *,
+    seed: int,
+    epoch: int,
+    window: int = 0,
+    max_buckets: int = 50,
+) -> list[Rows]:
+    """Deals rows to steps of which it is known how many rows of each class they have.
+
+    Args:
+        labels: [N], in [0, C).
+        lengths: [N], tokens of each row.
+        counts: int64 [K, C], rows of each class in each step; N in all.
+        seed, epoch, max_buckets: see :func:`plan`.
+        window: which part of an epoch the steps are; each is dealt by random bits of its own.
+
+    Returns:
+        The rows of each of the K steps, by their positions.
+    """
+    planner = Planner(
+        labels,
+        lengths,
+        counts,
+        num_classes=counts.shape[1],
+        seed=seed,
+        window=window,
+        max_buckets=max_buckets,
+    )
+    return np.split(planner.order(epoch), np.cumsum(counts.sum(axis=1))[:-1])
+
+
 class Planner:
     """The orders of some rows in all epochs: what they have in common is worked out once.
 
@@ -85,7 +119,7 @@ class Planner:
         lengths: [N], tokens of each row.
         counts: rows of each class in each step, int64 [num_classes], one step after the other.
         num_classes: C.
-        seed, max_buckets: see :func:`plan`.
+        seed, window, max_buckets: see :func:`plan_steps`.
 
     Raises:
         ValueError: the counts do not add up to the rows of each class.
@@ -99,9 +133,10 @@ class Planner:
         *,
         num_classes: int,
         seed: int,
+        window: int = 0,
         max_buckets: int = 50,
     ):
-        self._seed, self._max_buckets = seed, max_buckets
+        self._seed, self._window, self._max_buckets = seed, window, max_buckets
         num_rows = len(classes)
         class_counts = np.bincount(classes, minlength=num_classes)
         distinct, ranks = np.unique(lengths, return_inverse=True)
@@ -194,7 +229,7 @@ class Planner:
         rows[positions] = members[sorted_positions(groups, keys[members])]
 
     def _bits(self, num: int, epoch: int, stream: int) -> npt.NDArray[np.uint64]:
-        return random_bits(num, seed=self._seed, epoch=epoch, stream=stream)
+        return random_bits(num, seed=self._seed, epoch=epoch, stream=stream, part=self._window)
 
 
 class _Blocks:
@@ -281,9 +316,12 @@ def share(rows: Rows, labels: npt.NDArray[np.integer[Any]], *, rank: int, world_
     return rows[by_class][rank::world_size]
 
 
-def random_bits(num: int, *, seed: int, epoch: int, stream: int) -> npt.NDArray[np.uint64]:
-    """uint64 [num], the same on every machine; streams of one epoch are independent."""
-    bits = np.random.PCG64(np.random.SeedSequence([seed, epoch, stream])).random_raw(num)
+def random_bits(
+    num: int, *, seed: int, epoch: int, stream: int, part: int = 0
+) -> npt.NDArray[np.uint64]:
+    """uint64 [num], the same on every machine; streams and parts of one epoch are independent."""
+    entropy = [seed, epoch, stream, part] if part else [seed, epoch, stream]
+    bits = np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(num)
     return np.asarray(bits, dtype=np.uint64)
 
 

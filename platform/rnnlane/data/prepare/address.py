@@ -98,7 +98,9 @@ def prepared_path(
 
 def _settings(config: ExperimentConfig, purpose: Purpose) -> dict[str, Any]:
     paths = set(config.data.source.location_keys)
-    data = config.data.model_dump(mode="json", exclude={"source": paths, "unlabeled": True})
+    data = config.data.model_dump(
+        mode="json", exclude={"source": paths, "unlabeled": True, "feed": True}
+    )
     stop_words = sorted(load_stop_words(config.text.stop_words))
     text = config.text.model_dump(mode="json")
     text["stop_words"] = fingerprint(stop_words) if stop_words else "off"

@@ -76,12 +76,40 @@ def test_counts_stay_exact_where_products_exceed_floating_point() -> None:
     assert_fair(np.array([10**9 + 7, 998_244_353, 10**9 - 63]), 10**8 + 1)
 
 
+@settings(deadline=None, max_examples=200)
+@given(
+    class_counts=st.lists(st.integers(1, 200), min_size=1, max_size=18),
+    global_batch_size=st.integers(1, 64),
+    share=st.floats(0, 1.1),
+)
+def test_the_steps_come_one_by_one_from_any_step_on(
+    class_counts: list[int], global_batch_size: int, share: float
+) -> None:
+    rows = np.array(class_counts)
+    whole = step_class_counts(rows, global_batch_size=global_batch_size)
+    start = round(share * len(whole))
+    for before in (None, whole[:start].sum(axis=0)):
+        steps = iterate_class_counts(
+            rows, global_batch_size=global_batch_size, start=start, before=before
+        )
+        assert [counts.tolist() for counts in steps] == whole[start:].tolist()
+
+
 def test_a_few_steps_of_an_epoch_of_billions_of_rows_can_be_had() -> None:
     rows = np.array([9 * 10**9, 10**9 - 1, 7])
     steps = iterate_class_counts(rows, global_batch_size=1000)
     counts = np.array(list(islice(steps, 5)))
     assert (counts.sum(axis=1) == 1000).all()
     assert_floor_or_ceil(counts, np.full(5, 1000), rows)
+
+
+@pytest.mark.parametrize("before", [[12, 0], [7, 3], [3, 1]])
+def test_rows_before_that_no_steps_hold_are_refused(before: list[int]) -> None:
+    steps = iterate_class_counts(
+        np.array([12, 4]), global_batch_size=4, start=3, before=np.array(before)
+    )
+    with pytest.raises(ValueError, match="the first 3 steps"):
+        next(steps)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +126,7 @@ def test_counts_are_frozen(class_counts: list[int], global_batch_size: int, dige
     assert hashlib.sha256(counts.astype("<i8").tobytes()).hexdigest()[:16] == digest
 
 
-def test_the_worked_example_holds() -> None:
+def test_the_worked_examples_hold() -> None:
     results = doctest.testmod(apportionment)
-    assert results.attempted > 0
+    assert results.attempted > 1
     assert results.failed == 0

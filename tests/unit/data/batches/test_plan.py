@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlane.data.batches.plan import PLAN_VERSION, Planner, plan, share
+from rnnlane.data.batches.apportionment import step_class_counts
+from rnnlane.data.batches.plan import PLAN_VERSION, Planner, plan, plan_steps, share
 from rnnlane.errors import DataError
 from support.batch_plans import (
     Labels,
@@ -206,9 +207,32 @@ class TestPlanner:
             np.testing.assert_array_equal(planner.order(epoch), expected)
             planner.order(epoch + 1)
 
+    @settings(deadline=None)
+    @given(labels=imbalanced_labels(), size=st.integers(1, 64))
+    def test_with_the_counts_of_an_epoch_it_is_the_plan(self, labels: Labels, size: int) -> None:
+        lengths = lengths_like(labels)
+        counts = step_class_counts(np.bincount(labels), global_batch_size=size)
+        given_counts = plan_steps(labels, lengths, counts, seed=0, epoch=1)
+        for rows, same in zip(
+            plan_of(labels, global_batch_size=size, epoch=1), given_counts, strict=True
+        ):
+            np.testing.assert_array_equal(rows, same)
+
+    def test_a_part_of_an_epoch_has_its_counts_and_an_order_of_its_own(self) -> None:
+        labels = np.repeat([0, 2], [30, 10])
+        counts = np.array([[8, 0, 2], [7, 0, 3], [8, 0, 2], [7, 0, 3]])
+        orders = []
+        for window in (0, 1):
+            steps = plan_steps(labels, labels + 1, counts, seed=0, epoch=1, window=window)
+            np.testing.assert_array_equal(
+                [np.bincount(labels[rows], minlength=3) for rows in steps], counts
+            )
+            orders.append(np.concatenate(steps).tolist())
+        assert orders[0] != orders[1]
+
     def test_counts_of_other_rows_are_refused(self) -> None:
         with pytest.raises(ValueError, match="must add up to the rows of each class"):
-            Planner(np.array([0, 0, 1]), np.ones(3), [np.array([1, 2])], num_classes=2, seed=0)
+            plan_steps(np.array([0, 0, 1]), np.ones(3), np.array([[1, 2]]), seed=0, epoch=0)
 
 
 class TestShare:

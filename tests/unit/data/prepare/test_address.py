@@ -50,7 +50,7 @@ def test_what_does_not_shape_the_data_does_not_change_the_address(source: Path) 
     addresses = {
         prepared_path(experiment(path, set=overrides), storage="/store")
         for path in (source, moved)
-        for overrides in ([], ["training.epochs=3", "runtime.num_workers=1", "name=other"])
+        for overrides in ([], ["training.epochs=3", "data.feed=streaming", "name=other"])
     }
     assert len(addresses) == 1
 

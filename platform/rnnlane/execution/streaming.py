@@ -1,0 +1,135 @@
+"""Whether train is held in memory or read from shards, and the shards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from rnnlane.config.experiment import ExperimentConfig
+from rnnlane.data.batches.streamed import StreamedSplit
+from rnnlane.data.prepare.prepared import SPLITS, PreparedData
+from rnnlane.data.prepare.shards import (
+    Layout,
+    Part,
+    ShardInfo,
+    Shards,
+    find_shards,
+    parts_of,
+    publish_shards,
+    shards_home,
+    write_shards,
+)
+from rnnlane.data.prepare.writer import draft_folder
+from rnnlane.data.storage import StoragePath
+from rnnlane.errors import RnnlaneError
+from rnnlane.ray_cluster.capacity import least_memory
+from rnnlane.records.events import RunEvents
+from rnnlane.records.progress import Progress
+
+_logger = logging.getLogger(__name__)
+
+# Of the memory of the smallest node, what encoded splits may take to be held in it.
+RESIDENT_SHARE = 0.25
+# Less than this is held in memory however little there is.
+ALWAYS_RESIDENT_BYTES = 256 << 20
+LAYOUT = Layout()
+
+
+def streamed_train(
+    config: ExperimentConfig, prepared: PreparedData, *, events: RunEvents
+) -> dict[str, StreamedSplit]:
+    """Train as shards, made if there are none, where ``data.feed`` wants that; else nothing.
+
+    Raises:
+        DataError: the prepared data cannot be read or is damaged, or the disk is full.
+    """
+    if not _is_streamed(config, prepared, events):
+        return {}
+    return {"train": StreamedSplit(made_shards(prepared, events))}
+
+
+def _is_streamed(config: ExperimentConfig, prepared: PreparedData, events: RunEvents) -> bool:
+    if config.data.feed == "resident":
+        return False
+    if config.data.feed == "streaming":
+        events.note("train is streamed from shards (data.feed: streaming)")
+        return True
+    size = encoded_bytes(prepared)
+    if size < ALWAYS_RESIDENT_BYTES:
+        return False
+    most = RESIDENT_SHARE * (memory := least_memory())
+    if size <= most:
+        _logger.info("train is held in memory: %d bytes of at most %d", size, most)
+        return False
+    takes = (
+        f"{size / 2**30:.1f} GiB of encoded rows are more than {RESIDENT_SHARE:.0%} of the "
+        f"smallest node's {memory / 2**30:.1f} GiB"
+    )
+    for key, is_set in (
+        ("training.refit", config.training.refit or may_vary(config, "training.refit")),
+        ("model.ngrams", config.model.ngrams is not None or may_vary(config, "model.ngrams")),
+    ):
+        if is_set:
+            events.note(f"{takes}, but {key} needs them in memory")
+            return False
+    events.note(f"{takes}: train is streamed from shards (data.feed: auto)")
+    return True
+
+
+def may_vary(config: ExperimentConfig, key: str) -> bool:
+    """Whether a search varies a key, or one below it."""
+    space = {} if config.search is None else config.search.space
+    return any(name.startswith(key) for name in space)
+
+
+def encoded_bytes(prepared: PreparedData) -> int:
+    """Memory that the encoded splits take, about."""
+    stats = [prepared.manifest.splits[name] for name in SPLITS]
+    return sum(
+        int(4 * one.num_tokens * (1 + one.unknown_token_rate)) + 16 * one.num_rows for one in stats
+    )
+
+
+def made_shards(prepared: PreparedData, events: RunEvents) -> Shards:
+    """The shards of train; laid out now, by tasks where Ray is connected, if there are none.
+
+    Raises:
+        DataError: the prepared data cannot be read or is damaged, or the disk is full.
+    """
+    found = find_shards(prepared)
+    if found is not None:
+        return found
+    events.stage("laying out shards")
+    tasks = parts_of(prepared, LAYOUT)
+    with draft_folder(shards_home(prepared)) as folder:
+        written: list[tuple[Part, ShardInfo]] = []
+        for done, infos in enumerate(_results(prepared, folder, tasks), start=1):
+            written += infos
+            events.progress(Progress("laying out shards", done, len(tasks), unit="tasks"))
+        return publish_shards(prepared, folder, written)
+
+
+def _results(
+    prepared: PreparedData, folder: StoragePath, tasks: Sequence[Sequence[Part]]
+) -> Iterator[list[tuple[Part, ShardInfo]]]:
+    import ray
+    import ray.exceptions
+
+    if not ray.is_initialized():
+        for parts in tasks:
+            yield write_shards(prepared, folder, parts, LAYOUT)
+        return
+    write = ray.remote(write_shards)
+    waiting = [write.remote(prepared, folder, parts, LAYOUT) for parts in tasks]
+    try:
+        for future in waiting:
+            yield ray.get(future)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, RnnlaneError):
+            raise error.cause from None
+        raise
+    finally:
+        # A task that still runs would write into a folder that is about to be removed.
+        for future in waiting:
+            ray.cancel(future)
+        ray.wait(waiting, num_returns=len(waiting), timeout=30.0)

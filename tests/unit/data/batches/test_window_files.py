@@ -1,0 +1,100 @@
+import errno
+import threading
+
+import numpy as np
+import pytest
+
+from rnnlane.data.batches import window_files
+from rnnlane.data.batches.window_files import WindowFolder
+from rnnlane.data.prepare.shards import GroupRows
+from rnnlane.errors import ResourceError
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(window_files.tempfile, "gettempdir", lambda: str(tmp_path))
+    return tmp_path
+
+
+def group(*rows: list[int], first_id: int = 0, keys: bool = False) -> GroupRows:
+    offsets = np.append(0, np.cumsum([len(row) for row in rows]))
+    tokens = np.array([token for row in rows for token in row], dtype=np.int32)
+    ids = first_id + np.arange(len(rows))
+    if not keys:
+        return GroupRows(ids, offsets, tokens)
+    return GroupRows(ids, offsets, tokens, tokens.astype(np.uint32), offsets)
+
+
+def decoded():
+    yield 1, group([5, 6, 7], [8])
+    yield 0, group([9], first_id=7)
+
+
+@pytest.mark.parametrize("keys", [False, True])
+def test_a_window_is_read_as_it_was_decoded(keys):
+    groups = [(1, group([5, 6, 7], [8], keys=keys)), (0, group([9], first_id=7, keys=keys))]
+    with WindowFolder("x") as folder:
+        window = folder.window("0-0", lambda: iter(groups))
+    assert window.row_ids.tolist() == [0, 1, 7]
+    split = window.split
+    assert split.token_ids.tolist() == [5, 6, 7, 8, 9]
+    assert (split.offsets.tolist(), split.labels.tolist()) == ([0, 3, 4, 5], [1, 1, 0])
+    if keys:
+        assert split.unknown_keys.tolist() == [5, 6, 7, 8, 9]
+    else:
+        assert split.unknown_keys is None
+
+
+def test_one_of_all_readers_decodes_a_window_and_the_folder_goes_with_the_last(temporary):
+    calls, found = [], []
+
+    def counted():
+        calls.append(1)
+        yield from decoded()
+
+    def read():
+        with WindowFolder("x") as folder:
+            found.append(folder.window("0-0", counted))
+            together.wait(30)
+
+    together = threading.Barrier(4)
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert [window.split.token_ids.tolist() for window in found] == [[5, 6, 7, 8, 9]] * 4
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_window_that_is_removed_is_decoded_again_and_stays_where_it_is_mapped():
+    with WindowFolder("x") as folder, WindowFolder("x") as other:
+        window = folder.window("0-0", decoded)
+        folder.remove("0-0")
+        again = other.window("0-0", decoded)
+        assert window.row_ids.tolist() == again.row_ids.tolist()
+        other.remove("0-0")
+        assert window.split.token_ids.tolist() == [5, 6, 7, 8, 9]
+
+
+def test_what_killed_processes_leave_goes_and_what_others_use_stays(temporary):
+    left = WindowFolder("left")
+    left.__enter__()
+    left.window("0-0", decoded)
+    with WindowFolder("other"):
+        assert left.path.exists()
+    window_files.os.close(left._lock)  # as the end of its process does
+    with WindowFolder("other"):
+        assert not left.path.exists()
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_no_window(temporary):
+    def full():
+        yield 1, group([5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with WindowFolder("x") as folder:
+        with pytest.raises(ResourceError, match="no space left"):
+            folder.window("0-0", full)
+        assert folder.window("0-0", decoded).row_ids.tolist() == [0, 1, 7]
