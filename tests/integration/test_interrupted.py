@@ -54,8 +54,9 @@ def assert_same_run(result: dict, expected: dict) -> None:
 class Disturbed:
     """A run whose commands are cut off, one after the other."""
 
-    def __init__(self, folder: Path, experiment: Path):
-        self.home, self._folder, self._experiment = folder / "disturbed", folder, experiment
+    def __init__(self, folder: Path, experiment: Path, *options: str):
+        self.home, self._folder = folder / "disturbed", folder
+        self.arguments = ("train", str(experiment), *options)
         self._num_commands = 0
         self._seen: set[Path] = set()
 
@@ -63,8 +64,7 @@ class Disturbed:
         self._num_commands += 1
         self._seen |= set(checkpoints(self.home))
         self._log = self._folder / f"disturbed-{self._num_commands}.log"
-        arguments = ("train", str(self._experiment), *options)
-        self.driver = start_rnnlane(self.home, self._log, *arguments)
+        self.driver = start_rnnlane(self.home, self._log, *self.arguments, *options)
 
     def wait_for_a_checkpoint(self) -> None:
         """Returns when there is one that there was not when last waited for."""
@@ -91,9 +91,14 @@ class Disturbed:
 def test_a_run_that_is_disturbed_again_and_again_ends_as_an_undisturbed_one(
     uninterrupted, folder, ray_environment
 ):
-    """Killed workers and controllers cost nothing; a killed or interrupted command is resumed."""
+    """Killed workers and controllers cost nothing; a killed or interrupted command is resumed.
+
+    It reads its rows from shards, the other one has them in memory: they are the same, as they
+    fit into one window.
+    """
     expected, _, experiment = uninterrupted
-    run = Disturbed(folder, experiment)
+    streamed = ("--set", "data.feed=streaming")
+    run = Disturbed(folder, experiment, *streamed)
     run.start()
     run.wait_for_a_checkpoint()
     ray_processes(run.driver.pid, "RayTrainWorker")[-1].kill()
@@ -114,7 +119,8 @@ def test_a_run_that_is_disturbed_again_and_again_ends_as_an_undisturbed_one(
     kill_everything(run.driver)
     assert run.states == ["KILLED"]
 
-    result = rnnlane_json(run.home, "train", str(experiment), "--resume", **ray_environment)
+    result = rnnlane_json(run.home, *run.arguments, "--resume", **ray_environment)
+    assert "train is streamed from shards" in run.told
     assert_same_run(result, expected)
     assert_one_whole_run(result, num_epochs=LONG["training"]["epochs"])
 

@@ -10,7 +10,7 @@ restart, and its MedianPruner only counts finished trials.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from rnnlane.config.search import SearchConfig
@@ -22,28 +22,29 @@ Curve = Sequence[float]
 
 
 def should_prune(
-    config: SearchConfig, curve: Curve, others: Sequence[Curve], *, is_larger_better: bool
+    config: SearchConfig, curve: Curve, others: Iterable[Curve], *, is_larger_better: bool
 ) -> bool:
     """Whether a trial must stop before its next epoch.
 
     Args:
         config: scheduler, grace_epochs and reduction_factor.
         curve: the trial's metric after each epoch so far; at least one.
-        others: the same of all other trials, ended or not.
+        others: the same of all other trials, ended or not; they are looked at where they count.
         is_larger_better: which way the metric is better.
     """
     sign = 1.0 if is_larger_better else -1.0
     own = [sign * value for value in curve]
-    other_curves = [[sign * value for value in other] for other in others]
     if config.scheduler == "none" or len(own) < config.grace_epochs:
         return False
     if not math.isfinite(own[-1]):
         return True
-    if config.scheduler == "median":
-        return _is_below_median(own, other_curves)
-    return is_rung(config, len(own)) and not _is_among_best(
-        own, other_curves, one_in=config.reduction_factor
-    )
+    is_asha = config.scheduler == "asha"
+    if is_asha and not is_rung(config, len(own)):
+        return False
+    other_curves = [[sign * value for value in other] for other in others]
+    if is_asha:
+        return not _is_among_best(own, other_curves, one_in=config.reduction_factor)
+    return _is_below_median(own, other_curves)
 
 
 def is_rung(config: SearchConfig, epoch: int) -> bool:

@@ -63,6 +63,8 @@ _END_REASONS: dict[TrialState, str] = {
     "pruned": "pruned by the search's scheduler",
     "cut": "the time budget was used up",
 }
+# Telling of a search is worked out from all its trials. What takes less is told at every event.
+SHORT_REPORT_S = 0.02
 # No trial reads the test split.
 _SPLITS = ("train", "val")
 
@@ -211,6 +213,7 @@ class _Search(TrialEvents):
         self._plan: AblationPlan | None = None
         self._ablation: TrialStudy | None = None
         self._done_checkpoints: list[str] = []
+        self._next_report = 0.0
 
     def run(self, datasets: dict[str, Any]) -> SearchRecord:
         """The trials, then the finalists with other seeds, then the ablation of the winner."""
@@ -357,8 +360,15 @@ class _Search(TrialEvents):
                 f"continuing: {ended} trials have ended, {len(trials) - ended} are unfinished"
             )
 
-    def _report(self) -> None:
+    def _report(self, *, at_once: bool = False) -> None:
+        """Tells of the search; where that takes long, rarely: in a twentieth of the time."""
+        started = time.monotonic()
+        if not at_once and started < self._next_report:
+            return
         self._events.trial(self.snapshot())
+        ended = time.monotonic()
+        took_s = ended - started
+        self._next_report = ended + (19 * took_s if took_s > SHORT_REPORT_S else 0.0)
 
     def _run_study(self, study: TrialStudy, datasets: dict[str, Any]) -> None:
         """Runs what is left of a study."""
@@ -376,6 +386,8 @@ class _Search(TrialEvents):
         )
         study.stop_clock()
         self._delete_done_checkpoints()
+        if study.num_trials:
+            self._report(at_once=True)
 
     def _left_s(self) -> float:
         """Seconds left of the time budget."""

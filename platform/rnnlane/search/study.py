@@ -245,7 +245,7 @@ class TrialStudy:
         num_epochs = self._search.max_epochs or self._config.training.epochs
         if not self._prune or not curve or len(curve) >= num_epochs:
             return False
-        others = [self._curve(other) for other in self._entries if other is not entry]
+        others = (self._curve(other) for other in self._entries if other is not entry)
         return should_prune(self._search, curve, others, is_larger_better=self._is_larger_better)
 
     def mark_ended(self, number: int, state: TrialState, *, reason: str = "") -> TrialRecord:

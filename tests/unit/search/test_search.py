@@ -1,5 +1,6 @@
 """A search from start to end, with Ray and MLflow replaced and trials that do not train."""
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -196,3 +197,18 @@ def test_a_search_without_a_winner_says_so(tracker, monkeypatch):
 def test_as_many_trials_run_at_once_as_fit_and_may(tracker, max_concurrent, expected):
     config = experiment(space=SPACE, max_concurrent=max_concurrent)
     assert trial_resources(config).max_concurrent == expected
+
+
+def test_a_search_that_takes_long_to_tell_of_is_told_of_rarely_and_whole_at_its_end(
+    tracker, monkeypatch
+):
+    now = itertools.count(0.0, 0.001)  # so telling of it takes a millisecond or two
+    monkeypatch.setattr(search, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    often, rarely = Notes(), Notes()
+    execute(often, num_trials=20, scheduler="none")
+    monkeypatch.setattr(search, "SHORT_REPORT_S", 0.0)
+    execute(rarely, num_trials=20, scheduler="none")
+    assert len(rarely.snapshots) < len(often.snapshots) / 2
+    for events in (often, rarely):
+        assert events.snapshots[-1].num_ended == 20
+        assert events.snapshots[-1].afterwards == ""
