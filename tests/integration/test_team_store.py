@@ -55,6 +55,7 @@ def finished_run(name: str, mlflow_experiment: str, tmp_path: Path) -> str:
     return tracker.run_id
 
 
+@pytest.mark.release
 def test_32_writers_neither_lose_nor_duplicate_a_point_while_the_server_is_killed(
     team: TeamServer, tmp_path: Path
 ) -> None:

@@ -237,6 +237,7 @@ def test_each_text_variant_is_prepared_once_and_trials_train_on_their_own(home, 
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_finished_search_can_be_extended(home, tmp_path):
     experiment = write_search(tmp_path)
     first = tune(experiment)
@@ -269,6 +270,7 @@ def test_finalists_are_judged_by_several_seeds_on_one_split(home, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_extended_finalists_are_repeated_too(home, tmp_path):
     """New trials that beat the earlier finalists are measured as often as they were."""
     space = {"training.learning_rate": "choice(1e-6, 2e-6, 3e-6, 0.02, 0.03, 0.05)"}
@@ -290,6 +292,7 @@ def test_extended_finalists_are_repeated_too(home, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_an_ablation_added_to_a_finished_search_finds_what_clip_value_and_depth_do(home, tmp_path):
     """Plain SGD learns one LSTM layer in these epochs, but neither with small steps nor three."""
     experiment = write_search(

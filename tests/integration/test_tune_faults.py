@@ -144,8 +144,11 @@ def cut_off(way, home, driver, log):
         assert_killed(home)
 
 
+SIGTERM = pytest.param(("SIGTERM", "everything"), marks=pytest.mark.release)
+
+
 @pytest.mark.timeout(1200)  # three searches, and the one that they must equal
-@pytest.mark.parametrize("ways", [("SIGINT", "driver"), ("SIGTERM", "everything")], ids="-".join)
+@pytest.mark.parametrize("ways", [("SIGINT", "driver"), SIGTERM], ids="-".join)
 def test_a_search_that_is_cut_off_and_resumed_ends_as_an_uninterrupted_one(
     uninterrupted, folder, experiment, ways
 ):
