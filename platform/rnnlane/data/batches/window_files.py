@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.in_use import LOCK_NAME, alone
 from rnnlane.data.prepare.shards import GroupRows
-from rnnlane.errors import disk_errors
+from rnnlane.errors import ResourceError, disk_errors
 
 _PREFIX = "rnnlane-windows-"
 _DECODING = "decoding.lock"
@@ -33,6 +34,9 @@ class WindowFolder:
 
     Args:
         name: the same for all who read the same windows, and for nobody else.
+
+    Raises:
+        ResourceError: on entry, the folder is another user's.
     """
 
     def __init__(self, name: str):
@@ -43,6 +47,7 @@ class WindowFolder:
         _remove_abandoned()
         while not self._is_held():
             self.path.mkdir(mode=0o700, exist_ok=True)
+            self._check_owner()
             with contextlib.suppress(FileNotFoundError):
                 self._lock = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
                 fcntl.flock(self._lock, fcntl.LOCK_SH)
@@ -51,6 +56,21 @@ class WindowFolder:
     def __exit__(self, *_: object) -> None:
         os.close(self._lock)
         _remove_if_free(self.path)
+
+    def _check_owner(self) -> None:
+        """Others can guess the name, and would then read the rows, or write other ones.
+
+        Raises:
+            ResourceError: the folder is another user's, or a link.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            found = self.path.lstat()
+            if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+                raise ResourceError(
+                    "the folder of windows must be this user's own, but another one made it",
+                    where=str(self.path),
+                    remedy="remove it, or set TMPDIR to a folder of your own",
+                )
 
     def _is_held(self) -> bool:
         """Whether the lock is that of the folder, and not of one that was removed meanwhile."""

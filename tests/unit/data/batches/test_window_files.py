@@ -1,4 +1,5 @@
 import errno
+import os
 import threading
 
 import numpy as np
@@ -98,3 +99,19 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_no_window(temporary):
         with pytest.raises(ResourceError, match="no space left"):
             folder.window("0-0", full)
         assert folder.window("0-0", decoded).row_ids.tolist() == [0, 1, 7]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_a_folder_that_another_user_made_is_refused(temporary, monkeypatch, kind):
+    folder = WindowFolder("x")
+    if kind == "folder":
+        folder.path.mkdir()
+        mine = os.getuid()
+        monkeypatch.setattr(window_files.os, "getuid", lambda: mine + 1)
+    else:
+        (temporary / "elsewhere").mkdir()
+        folder.path.symlink_to(temporary / "elsewhere")
+    with pytest.raises(ResourceError, match="must be this user's own") as told, folder:
+        pass
+    assert told.value.where == str(folder.path)
+    assert "TMPDIR" in told.value.remedy
