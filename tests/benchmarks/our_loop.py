@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rnnlane.config import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.streamed import StreamedSplit
 from rnnlane.models.classifier import build_model
 from rnnlane.models.encoder import Encoder
 from rnnlane.models.recurrent import RecurrentEncoder
@@ -54,7 +55,7 @@ class OurLoop:
         group: WorkerGroup,
         config: ExperimentConfig,
         *,
-        split: EncodedSplit,
+        split: EncodedSplit | StreamedSplit,
         vocabulary_size: int = VOCABULARY_SIZE,
     ):
         self.group, self.config = group, config

@@ -16,13 +16,14 @@ KERNEL_SHARE = {"birnn-3": 0.75, "bilstm-3": 0.75}
 PARTS = ("feed", "kernels", "communication", "optimizer")
 
 
-def _experiment(name: str, *overrides: str) -> ExperimentConfig:
+def experiment(name: str, *overrides: str) -> ExperimentConfig:
+    """A shipped one."""
     return load_experiment(ROOT / "experiments" / f"{name}.yaml", overrides)
 
 
 def limit_rows(name: str, _: Path) -> list[Row]:
     """The share of a step of one worker that is the recurrent kernels, and all its parts."""
-    config = _experiment(name)
+    config = experiment(name)
     rounds = [in_worker_group(1, step_parts, config, NUM_STEPS[name])[0] for _ in range(ROUNDS)]
     shares = [found["kernels"] / found["total"] for found in rounds]
     middle = sorted(rounds, key=lambda found: found["kernels"] / found["total"])[ROUNDS // 2]
@@ -44,7 +45,7 @@ def scaling_rows(name: str, _: Path) -> list[Row]:
     """Two workers against one."""
     rows = []
     for batch_size in (32, 256):
-        config = _experiment(name, f"training.global_batch_size={batch_size}")
+        config = experiment(name, f"training.global_batch_size={batch_size}")
         num_steps = max(4, NUM_STEPS[name] * 32 // batch_size)
 
         def speed(
@@ -69,7 +70,7 @@ def shards_rows(name: str, _: Path) -> list[Row]:
     """Steps of two workers that sum the gradients of shards, against steps that do not."""
     counts = (None, 4, 8)
     configs = [
-        _experiment(name, *([f"training.reduction_shards={count}"] if count else []))
+        experiment(name, *([f"training.reduction_shards={count}"] if count else []))
         for count in counts
     ]
 
@@ -91,7 +92,7 @@ def shards_rows(name: str, _: Path) -> list[Row]:
 
 def bytes_rows(name: str, _: Path) -> list[Row]:
     """What travels in a step for 100,000 words, against 30,000: words touched, not words known."""
-    config = _experiment(name)
+    config = experiment(name)
     small, large = (
         in_worker_group(2, bytes_a_step, config, vocabulary_size)[0]
         for vocabulary_size in (30_000, 100_000)
