@@ -48,7 +48,7 @@ class MemoryShards(Shards):
         )
         super().__init__("memory", manifest)
 
-    def read(self, label: int, shard: int, group: int, *, with_keys: bool) -> GroupRows:
+    def read(self, label: int, shard: int, group: int) -> GroupRows:
         self.reads.append((label, shard, group))
         ids = self._groups[label, shard, group]
         rows = self.split.take(ids)

@@ -81,7 +81,7 @@ class TrainFeed:
     Every worker has all rows of a step (one copy per node), so each can compute which tokens the
     other workers use in it without asking them. Where a GPU is used, a thread makes the next steps
     while it works. Of a split in memory with many rows another thread plans the next epoch; where
-    rows are read from shards, one decodes the next windows. :meth:`close` ends them.
+    rows are read from shards, one decodes the next windows, and ends with the iterator over steps.
 
     Args:
         split: the rows, in memory or in shards.

@@ -61,8 +61,8 @@ def iterate_class_counts(
     Args:
         class_counts, global_batch_size: as there.
         start: the step to begin with, at least 0; none comes if the epoch has no such step.
-        before: int64 [C], rows of each class in all the steps before ``start``; nothing else that
-            was before has a part in what follows. Default: the steps before are gone through.
+        before: int64 [C], rows of each class in all the steps before ``start``: all of them
+            that has a part in what follows. Default: none, as before step 0.
 
     Yields:
         int64 [C], the caller's own.
@@ -81,19 +81,19 @@ def iterate_class_counts(
     num_full, rest = divmod(num_rows, global_batch_size)
     if start > num_full:
         return
-    first, before = (0, np.zeros_like(class_counts)) if before is None else (start, before)
+    if before is None:
+        before = np.zeros_like(class_counts)
     guaranteed, weights = np.divmod(global_batch_size * class_counts, num_rows)
-    given = before - first * guaranteed
-    _check_given(given, weights, num_rows, first)
+    given = before - start * guaranteed
+    _check_given(given, weights, num_rows, start)
     left = class_counts - before
-    extra = _extra_rows(weights.tolist(), num_rows, start=first, given=given.tolist())
-    for step in range(first, num_full):
+    extra = _extra_rows(weights.tolist(), num_rows, start=start, given=given.tolist())
+    for _ in range(start, num_full):
         counts = guaranteed.copy()
         for index in next(extra):
             counts[index] += 1
         left -= counts
-        if step >= start:
-            yield counts
+        yield counts
     if rest:
         # The rest is within one row of its share too, because the full steps before it are.
         yield left

@@ -47,13 +47,11 @@ class StreamedSplit:
 
     Attributes:
         shards: of the split.
-        with_keys: whether the keys of unknown words are read, as models with n-grams need them.
         window_tokens: of a window, about.
         num_open: shards of a class that are read at once.
     """
 
     shards: Shards
-    with_keys: bool = False
     window_tokens: int = WINDOW_TOKENS
     num_open: int = OPEN_SHARDS
 
@@ -108,7 +106,7 @@ class Epoch:
         epoch: int,
         max_buckets: int,
     ):
-        self._shards, self._with_keys = split.shards, split.with_keys
+        self._shards = split.shards
         self._seed, self._epoch, self._max_buckets = seed, epoch, max_buckets
         self._num_steps = split.window_steps(global_batch_size)
         self._windows = Windows(
@@ -124,7 +122,7 @@ class Epoch:
         self._begun: dict[int, tuple[tuple[int, int], GroupRows]] = {}
         manifest = self._shards.manifest
         same = [self._shards.path, manifest.data_folder, self._num_steps, split.num_open]
-        self._folder = WindowFolder(_digest([*same, global_batch_size, seed, split.with_keys]))
+        self._folder = WindowFolder(_digest([*same, global_batch_size, seed]))
 
     def __enter__(self) -> Epoch:
         self._folder.__enter__()
@@ -187,7 +185,7 @@ class Epoch:
         place, rows = self._begun.pop(label, ((-1, -1), None))
         if rows is not None and place == (shard, group):
             return rows
-        return self._shards.read(label, shard, group, with_keys=self._with_keys)
+        return self._shards.read(label, shard, group)
 
 
 def _digest(values: object) -> str:

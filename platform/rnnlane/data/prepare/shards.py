@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,10 +45,8 @@ SHARD_SCHEMA = pa.schema(
     [
         ("row_id", pa.int64()),
         ("token_ids", pa.list_(pa.int32())),
-        ("unknown_keys", pa.list_(pa.uint32())),
     ]
 )
-_TOKEN_COLUMNS = ["row_id", "token_ids"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -90,13 +88,13 @@ class ShardInfo(_Record):
         file: its path below the data folder.
         num_bytes: of the file.
         rows: of each row group.
-        checksums: CRC-32 of the rows of each row group, see :meth:`GroupRows.checksums`.
+        checksums: of the rows of each row group, see :attr:`GroupRows.checksum`.
     """
 
     file: str
     num_bytes: int
     rows: tuple[int, ...]
-    checksums: tuple[tuple[int, int], ...]
+    checksums: tuple[int, ...]
 
 
 class ShardsManifest(_Record):
@@ -125,56 +123,34 @@ class GroupRows(NamedTuple):
         row_ids: int64 [N], rising.
         offsets: int64 [N + 1], where in ``token_ids`` each row begins, and the last ends.
         token_ids: int32 [num_tokens].
-        unknown_keys: uint32 [num_unknown], see :class:`EncodedSplit`; None where they are not read.
-        key_offsets: int64 [N + 1], where in them each row begins, and the last ends.
     """
 
     row_ids: Ints
     offsets: Ints
     token_ids: npt.NDArray[np.int32]
-    unknown_keys: npt.NDArray[np.uint32] | None = None
-    key_offsets: Ints | None = None
 
-    def checksums(self) -> tuple[int, int]:
-        """CRC-32 of the ids, lengths and tokens of the rows, and of their keys; 0 without keys."""
-        of_tokens = _crc32(self.row_ids, np.diff(self.offsets), self.token_ids)
-        if self.unknown_keys is None or self.key_offsets is None:
-            return of_tokens, 0
-        return of_tokens, _crc32(np.diff(self.key_offsets), self.unknown_keys)
+    @property
+    def checksum(self) -> int:
+        """CRC-32 of the ids, lengths and tokens of the rows."""
+        value = 0
+        for array in (self.row_ids, np.diff(self.offsets), self.token_ids):
+            value = zlib.crc32(np.ascontiguousarray(array).data, value)
+        return value
 
     def cut(self, start: int, stop: int) -> GroupRows:
         """The rows from ``start`` to ``stop``, without a copy of their tokens."""
         at = self.offsets[start : stop + 1]
-        rows = GroupRows(self.row_ids[start:stop], at - at[0], self.token_ids[at[0] : at[-1]])
-        if self.unknown_keys is None or self.key_offsets is None:
-            return rows
-        at = self.key_offsets[start : stop + 1]
-        return rows._replace(unknown_keys=self.unknown_keys[at[0] : at[-1]], key_offsets=at - at[0])
+        return GroupRows(self.row_ids[start:stop], at - at[0], self.token_ids[at[0] : at[-1]])
 
     @classmethod
     def of(cls, table: pa.Table) -> GroupRows:
-        """The rows of a table of ``SHARD_SCHEMA``, or of its first two columns."""
-        token_ids, offsets = _flat(table["token_ids"], np.dtype(np.int32))
-        rows = cls(table["row_id"].to_numpy(), offsets, token_ids)
-        if "unknown_keys" not in table.column_names:
-            return rows
-        unknown_keys, key_offsets = _flat(table["unknown_keys"], np.dtype(np.uint32))
-        return rows._replace(unknown_keys=unknown_keys, key_offsets=key_offsets)
-
-
-def _crc32(*arrays: npt.NDArray[Any]) -> int:
-    value = 0
-    for array in arrays:
-        value = zlib.crc32(np.ascontiguousarray(array).data, value)
-    return value
-
-
-def _flat(column: pa.ChunkedArray, dtype: np.dtype[Any]) -> tuple[npt.NDArray[Any], Ints]:
-    lists = column.combine_chunks()
-    lengths = pc.fill_null(lists.value_lengths(), 0).to_numpy(zero_copy_only=False)
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return lists.flatten().to_numpy().astype(dtype, copy=False), offsets
+        """The rows of a table of ``SHARD_SCHEMA``."""
+        lists = table["token_ids"].combine_chunks()
+        lengths = pc.fill_null(lists.value_lengths(), 0).to_numpy(zero_copy_only=False)
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        token_ids = lists.flatten().to_numpy().astype(np.int32, copy=False)
+        return cls(table["row_id"].to_numpy(), offsets, token_ids)
 
 
 class Shards:
@@ -199,7 +175,7 @@ class Shards:
         """Rows by label: int64 [C]."""
         return np.array([sum(map(sum, shards)) for shards in self.group_rows], dtype=np.int64)
 
-    def read(self, label: int, shard: int, group: int, *, with_keys: bool) -> GroupRows:
+    def read(self, label: int, shard: int, group: int) -> GroupRows:
         """Decodes a row group.
 
         Raises:
@@ -207,12 +183,9 @@ class Shards:
         """
         info = self.manifest.classes[label][shard]
         file = open_storage_path(self.path) / self.manifest.data_folder / info.file
-        columns = None if with_keys else _TOKEN_COLUMNS
         try:
             with file.filesystem.open_input_file(file.path) as stream:
-                table = pq.ParquetFile(stream).read_row_group(
-                    group, columns=columns, use_threads=False
-                )
+                table = pq.ParquetFile(stream).read_row_group(group, use_threads=False)
             rows = GroupRows.of(table)
         except FileNotFoundError:
             raise _damaged(str(file), "the file is missing") from None
@@ -220,8 +193,7 @@ class Shards:
             if isinstance(error, OSError) and error.errno is not None:
                 raise storage_error(error, where=str(file)) from None
             raise _damaged(str(file), f"row group {group} cannot be decoded") from None
-        found, expected = rows.checksums(), info.checksums[group]
-        if found[0] != expected[0] or (with_keys and found[1] != expected[1]):
+        if rows.checksum != info.checksums[group]:
             raise _damaged(str(file), f"row group {group} is not as it was written")
         return rows
 
@@ -330,7 +302,7 @@ def _write(rows: pa.Table, folder: StoragePath, name: str, rows_of_group: int) -
         file=name,
         num_bytes=num_bytes,
         rows=tuple(group.num_rows for group in groups),
-        checksums=tuple(GroupRows.of(group).checksums() for group in groups),
+        checksums=tuple(GroupRows.of(group).checksum for group in groups),
     )
 
 

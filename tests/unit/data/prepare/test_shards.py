@@ -37,8 +37,7 @@ def laid_out(prepared, layout: Layout = SMALL):
         return publish_shards(prepared, folder, written)
 
 
-@pytest.mark.parametrize("with_keys", [True, False])
-def test_shards_have_the_rows_of_each_class_in_the_order_of_their_ids(prepared, with_keys):
+def test_shards_have_the_rows_of_each_class_in_the_order_of_their_ids(prepared):
     assert find_shards(prepared) is None
     laid_out(prepared)
     shards = find_shards(prepared)
@@ -50,23 +49,19 @@ def test_shards_have_the_rows_of_each_class_in_the_order_of_their_ids(prepared, 
         for shard, groups in enumerate(of_class):
             assert max(groups) <= 10
             for group, num_rows in enumerate(groups):
-                rows = shards.read(label, shard, group, with_keys=with_keys)
+                rows = shards.read(label, shard, group)
                 held = SPLIT.take(rows.row_ids)
                 assert len(rows.row_ids) == num_rows
                 np.testing.assert_array_equal(rows.token_ids, held.token_ids)
                 np.testing.assert_array_equal(rows.offsets, held.offsets)
-                if with_keys:
-                    np.testing.assert_array_equal(rows.unknown_keys, held.unknown_keys)
-                else:
-                    assert rows.unknown_keys is None
                 found += rows.row_ids.tolist()
         assert found == np.flatnonzero(SPLIT.labels == label).tolist()
 
 
 def test_a_part_of_a_row_group_is_cut_from_it(prepared):
-    rows = laid_out(prepared).read(0, 0, 0, with_keys=True)
+    rows = laid_out(prepared).read(0, 0, 0)
     part, held = rows.cut(2, 5), SPLIT.take(rows.row_ids[2:5])
-    for name in ("token_ids", "offsets", "unknown_keys"):
+    for name in ("token_ids", "offsets"):
         np.testing.assert_array_equal(getattr(part, name), getattr(held, name))
 
 
@@ -92,7 +87,7 @@ def test_a_shard_that_is_damaged_while_it_is_read_is_told_in_one_line(prepared, 
     file = Path(shards.path) / shards.manifest.data_folder / info.file
     damaged(file, how)
     with pytest.raises(DataError, match="the prepared data is damaged: ") as told:
-        _ = [shards.read(1, 0, group, with_keys=True) for group in range(len(info.rows))]
+        _ = [shards.read(1, 0, group) for group in range(len(info.rows))]
     assert told.value.where == str(file)
     assert "\n" not in told.value.message
 
@@ -105,7 +100,7 @@ def test_rows_that_another_writer_put_there_are_refused(prepared):
     )
     os.replace(other, one)
     with pytest.raises(DataError, match="row group 0 is not as it was written"):
-        shards.read(1, 0, 0, with_keys=False)
+        shards.read(1, 0, 0)
 
 
 def test_prepared_data_that_is_damaged_is_not_laid_out(prepared):
