@@ -18,7 +18,7 @@ from support.submitted import (
     experiment_file,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.hosts]
+pytestmark = [pytest.mark.slow, pytest.mark.hosts, pytest.mark.release]
 
 
 @pytest.fixture

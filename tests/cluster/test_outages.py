@@ -11,7 +11,7 @@ from support.submitted import (
     assert_same_weights,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.hosts]
+pytestmark = [pytest.mark.slow, pytest.mark.hosts, pytest.mark.release]
 
 
 def test_mlflow_away_and_the_dashboard_killed_while_a_job_is_followed(cluster, uninterrupted):

@@ -45,6 +45,7 @@ def test_without_the_token_nothing_is_told_and_nothing_runs(cluster, uninterrupt
     assert "token" in done.stderr
 
 
+@pytest.mark.release
 def test_a_shipped_experiment_trains_on_reviews_that_only_the_head_has(cluster):
     cluster.wait_for_nodes(3)
     experiment = str(EXPERIMENTS / "lstm-1.yaml")

@@ -13,11 +13,11 @@ pytestmark = pytest.mark.slow
 ROUNDS = [
     (1, ["all-killed", "checkpoint-bit"]),
     (3, ["home-full"]),
+]
+MORE_ROUNDS = [
     (2121, ["driver-stopped", "resumed-twice"]),
     (21, ["store-login-page", "clock-jumps"]),
     (51, ["database-locked", "stdout-closed"]),
-]
-MORE_ROUNDS = [
     (1007, ["ctrl-c", "prepared-file-cut"]),
     (7, ["record-cut"]),
     (28, ["store-answers-lost", "driver-killed"]),

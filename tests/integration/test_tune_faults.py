@@ -37,7 +37,7 @@ LONG = {
     "training": {"epochs": 9, "clip": {"policy": "auto", "calibration_steps": 8}},
 }
 SEARCH = {
-    "num_trials": 8,
+    "num_trials": 6,
     "space": {
         "training.learning_rate": "loguniform(1e-4, 1e-2)",
         "model.hidden_size": "choice(16, 24)",
@@ -172,6 +172,7 @@ def test_a_search_that_is_cut_off_and_resumed_ends_as_an_uninterrupted_one(
     assert_mlflow_tells_the_truth(result)
 
 
+@pytest.mark.release
 def test_a_search_ends_as_if_no_trial_had_been_killed(uninterrupted, folder, experiment):
     home = folder / "actor"
     driver, log = start(home, experiment)
@@ -209,6 +210,7 @@ def test_a_trial_whose_loss_is_not_finite_fails_and_the_search_goes_on(folder):
     assert "\n" not in failed[0].data.tags["rnnlane.reason"]
 
 
+@pytest.mark.release
 def test_a_trial_whose_process_is_killed_again_and_again_fails_alone(folder, experiment):
     home = folder / "again"
     driver, log = start(home, experiment, "--set", "search.num_trials=4")
