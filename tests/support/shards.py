@@ -101,12 +101,14 @@ def read_steps(
     return found
 
 
-def prepared_of(path: Path, split: EncodedSplit, num_classes: int, num_files: int = 3) -> Any:
-    """Prepared data whose train split is this one; its files have the rows in any order."""
+def prepared_of(
+    path: Path, split: EncodedSplit, num_classes: int, num_files: int = 3, name: str = "train"
+) -> Any:
+    """Prepared data that has one split, this one; its files have the rows in any order."""
     names = tuple(f"class {label}" for label in range(num_classes))
     counts = split.class_counts(num_classes).tolist()
     stats = split_stats(counts, names, num_tokens=len(split.token_ids))
-    folder = path / "data" / "train"
+    folder = path / "data" / name
     folder.mkdir(parents=True)
     files = {}
     order = np.random.default_rng(0).permutation(len(split))
@@ -125,8 +127,8 @@ def prepared_of(path: Path, split: EncodedSplit, num_classes: int, num_files: in
         ).cast(SPLIT_SCHEMA)
         file = folder / f"part-{number:06d}.parquet"
         pq.write_table(table, file)
-        files[f"train/{file.name}"] = file.stat().st_size
-    checksums = {name: zlib.crc32((path / "data" / name).read_bytes()) for name in files}
+        files[f"{name}/{file.name}"] = file.stat().st_size
+    checksums = {file: zlib.crc32((path / "data" / file).read_bytes()) for file in files}
     splits = dict.fromkeys(SPLITS, stats)
     return PreparedData(str(path), manifest(names, splits=splits, files=files, checksums=checksums))
 

@@ -144,11 +144,11 @@ class DataConfig(Section):
 
     feed: Literal["auto", "resident", "streaming"] = Field(
         "auto",
-        description="How training reads the train split. resident: every node holds it in memory. "
-        "streaming: it is read from shards while training goes on, in memory that does not grow "
-        "with it; a step takes as many rows of each class as with resident. Val and test are held "
-        "in memory. auto: resident if the splits take less than a quarter of the smallest node's "
-        "memory, else streaming.",
+        description="How training reads its splits. resident: every node holds them in memory. "
+        "streaming: train is read from shards while training goes on, in memory that does not grow "
+        "with it; a step takes as many rows of each class as with resident. Val and test are read "
+        "in pieces whenever they are scored. auto: resident if the splits take less than a quarter "
+        "of the smallest node's memory, else streaming.",
     )
 
     @field_validator("rare_classes")

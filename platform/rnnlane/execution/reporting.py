@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.held_out import ScoredSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.execution.run_record import all_records
@@ -49,7 +50,7 @@ def write_answers_and_report(
     facts: RunFacts,
     *,
     prepared: PreparedData,
-    splits: Mapping[str, EncodedSplit],
+    splits: Mapping[str, ScoredSplit],
 ) -> Path | None:
     """Writes what the model answers on val and test, and the report.
 
@@ -89,7 +90,7 @@ def _mistakes(prepared: PreparedData, answers: Predictions) -> list[Mistake]:
 
 
 def linear_scores(
-    config: ExperimentConfig, prepared: PreparedData, splits: Mapping[str, EncodedSplit]
+    config: ExperimentConfig, prepared: PreparedData, splits: Mapping[str, ScoredSplit]
 ) -> LinearScores | None:
     """What the linear baseline reaches: that of the last `rnnlane baseline`, or one fitted here.
 
@@ -106,7 +107,11 @@ def linear_scores(
         if is_same and record.state == "finished" and "num_ngrams" in result:
             return LinearScores(result["metrics"], f"run {result['run_id'][:8]}", weighting)
     train, num_classes = splits.get("train"), len(prepared.class_names)
-    if train is None or len(train.token_ids) > MAX_TOKENS or num_classes > MAX_CLASSES:
+    if (
+        not isinstance(train, EncodedSplit)
+        or len(train.token_ids) > MAX_TOKENS
+        or num_classes > MAX_CLASSES
+    ):
         return None
     model = fit_on(train, config, prepared)
     hasher = hasher_of(model, prepared.vocabulary())

@@ -10,6 +10,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
 from rnnlane.config.section import ValMetric
 from rnnlane.data.batches.encoded import EncodedSplit, appended
+from rnnlane.data.batches.held_out import HeldOutSplit, ScoredSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
@@ -208,7 +209,7 @@ def training_data(
         config: the experiment.
         prepared: its data.
         splits: what is read.
-        events: told where train is not read, but streamed.
+        events: told where the splits are not read, but streamed.
 
     Raises:
         DataError: a file cannot be read or does not match the experiment, or hardly any word has
@@ -222,12 +223,12 @@ def training_data(
         vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
     start = fetch_start(config)
     streamed = streamed_train(config, prepared, events=events or RunEvents())
-    read = {name: prepared.split(name) for name in splits if name not in streamed}
-    if config.training.refit and "test" in splits:  # a search refits nothing
-        # Here, so that the workers of a node share one copy.
-        read[TRAIN_AND_VAL] = appended(read["train"], read["val"])
     return TrainingData(
-        splits=read,
+        splits=(
+            {name: HeldOutSplit(prepared, name) for name in splits if name not in streamed}
+            if streamed
+            else _splits_in_memory(config, prepared, splits)
+        ),
         streamed=streamed,
         num_classes=len(prepared.class_names),
         start=None if start is None else start.weights,
@@ -237,6 +238,16 @@ def training_data(
         row_keys=prepared.held_out_keys() if "test" in splits else {},
         word_keys=prepared.vocabulary().word_keys if _may_read_ngrams(config) else None,
     )
+
+
+def _splits_in_memory(
+    config: ExperimentConfig, prepared: PreparedData, names: Sequence[str]
+) -> dict[str, EncodedSplit]:
+    splits = {name: prepared.split(name) for name in names}
+    if config.training.refit and "test" in names:  # a search refits nothing
+        # Here, so that the workers of a node share one copy.
+        splits[TRAIN_AND_VAL] = appended(splits["train"], splits["val"])
+    return splits
 
 
 def _may_read_ngrams(config: ExperimentConfig) -> bool:
@@ -272,7 +283,7 @@ def _log_outcome(
     prepared: PreparedData,
     outcome: Outcome,
     *,
-    splits: Mapping[str, EncodedSplit],
+    splits: Mapping[str, ScoredSplit],
     run: TrackedRun[MlflowTracker],
 ) -> TrainResult:
     """Logs the metrics, the figures and the model, and returns the result."""

@@ -68,10 +68,10 @@ class _Run:
         start: Path | None,
     ):
         learned = [name for name in ("train", UNLABELED_SPLIT) if name in data.splits]
-        corpus = corpus_of([data.splits[name] for name in learned])
+        corpus = corpus_of([data.rows_in_memory(name) for name in learned])
         counts = [*data.token_counts, corpus.num_texts]
         self._config, self._group, self._events = config.training, group, events
-        self._val = corpus_of([data.splits["val"]]).first(config.pretraining.val_tokens)
+        self._val = corpus_of([data.rows_in_memory("val")]).first(config.pretraining.val_tokens)
         self._model = model = _initial_model(config, counts, group)
         self._feed = LanguageFeed(
             corpus,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rnnlane.config.experiment import SAMPLE_FROM_VAL, ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.held_out import ScoredSplit
 from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.inference.predictor import Predictor
 
@@ -16,7 +18,7 @@ WANTED_TOKENS = 16
 
 
 def sample_answer(
-    config: ExperimentConfig, predictor: Predictor, *, val: EncodedSplit, prepared: PreparedData
+    config: ExperimentConfig, predictor: Predictor, *, val: ScoredSplit, prepared: PreparedData
 ) -> dict[str, Any] | None:
     """The model's answer to the experiment's sample text; see :meth:`Predictions.answers`.
 
@@ -37,9 +39,17 @@ def sample_answer(
     if config.sample_text != SAMPLE_FROM_VAL:
         texts = [config.sample_text]
         return predictor.predict(texts).answers(texts)[0]
-    row = int(np.abs(val.lengths - WANTED_TOKENS).argmin())
+    _, row_id, row = min(map(_nearest, val.pieces()), key=lambda found: found[:2])
     # The row as it was trained on: of a text, prepared data may have an excerpt only.
-    found = predictor.predict_rows(val.take(np.array([row])))
-    key = int(prepared.row_keys("val")[row])
+    found = predictor.predict_rows(row)
+    key = int(prepared.row_keys("val")[row_id])
     (answer,) = found.answers([prepared.texts("val", [key])[key]])
-    return {**answer, "true_label": predictor.class_names[int(val.labels[row])]}
+    return {**answer, "true_label": predictor.class_names[int(row.labels[0])]}
+
+
+def _nearest(piece: tuple[npt.NDArray[np.int64], EncodedSplit]) -> tuple[int, int, EncodedSplit]:
+    """Of the row whose length is nearest to the wanted one: the difference, its id, and itself."""
+    row_ids, rows = piece
+    differences = np.abs(rows.lengths - WANTED_TOKENS)
+    row = int(differences.argmin())
+    return int(differences[row]), int(row_ids[row]), rows.take(np.array([row]))

@@ -21,6 +21,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.model import ModelConfig
 from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.held_out import ScoredSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.streamed import StreamedSplit
 from rnnlane.models.classifier import RecurrentClassifier, build_model
@@ -55,7 +56,7 @@ class TrainingData:
 
     Attributes:
         splits: train, val and test; without test, as in a search, nothing is tested. With
-            ``training.refit`` also :data:`TRAIN_AND_VAL`.
+            ``training.refit`` also :data:`TRAIN_AND_VAL`. Those that are trained on are in memory.
         num_classes: number of labels.
         streamed: train, where it is read from shards; it is then not among ``splits``.
         vocabulary_size: number of token ids.
@@ -67,7 +68,7 @@ class TrainingData:
         token_counts: occurrences of each token id in what is learned from; for a language model.
     """
 
-    splits: dict[str, EncodedSplit]
+    splits: Mapping[str, ScoredSplit]
     num_classes: int
     vocabulary_size: int
     streamed: Mapping[str, StreamedSplit] = field(default_factory=dict)
@@ -77,6 +78,12 @@ class TrainingData:
     word_keys: npt.NDArray[np.uint32] | None = None
     start: Mapping[str, Tensor] | None = None
     token_counts: tuple[int, ...] = ()
+
+    def rows_in_memory(self, split: str) -> EncodedSplit:
+        """The rows of a split that is not read piece by piece."""
+        rows = self.splits[split]
+        assert isinstance(rows, EncodedSplit)
+        return rows
 
     def hasher(self, config: ModelConfig) -> NgramHasher | None:
         """Finds the n-grams that a model reads; None for one that reads none."""
@@ -342,7 +349,7 @@ def _initial_model(
         apply_pretrained(model, data.start)
     hasher = data.hasher(config.model)
     if model.ngrams is not None and hasher is not None and rows is not None:
-        start_as_naive_bayes_(model.ngrams, data.splits[rows], hasher)
+        start_as_naive_bayes_(model.ngrams, data.rows_in_memory(rows), hasher)
     model = model.to(group.device)
     for tensor in model.state_dict().values():
         # CPUs of different kinds need not generate the same numbers from the same seed.
@@ -353,7 +360,7 @@ def _initial_model(
 def _train_feed(
     config: ExperimentConfig, data: TrainingData, split: str, group: WorkerGroup
 ) -> TrainFeed:
-    rows, names = data.streamed.get(split) or data.splits[split], data.class_names
+    rows, names = data.streamed.get(split) or data.rows_in_memory(split), data.class_names
     return TrainFeed(
         rows,
         config.training,

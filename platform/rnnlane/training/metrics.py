@@ -6,6 +6,7 @@ metrics are then computed from the same rows in the same order for any number of
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,9 +18,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.held_out import ScoredSplit
 from rnnlane.data.batches.ngrams import NgramHasher
-from rnnlane.data.batches.tensors import BatchMaker, send
+from rnnlane.data.batches.tensors import Batch, BatchMaker, send
 from rnnlane.records.predictions import Predictions, kept_rows
+from rnnlane.training.ahead import made_ahead
 from rnnlane.training.group import WorkerGroup
 
 # On CPUs, batches four times as large take a fifth longer: the gates no longer fit the caches.
@@ -68,7 +71,7 @@ def length_batches(
 
 def score_and_keep(
     logits_of: LogitsOf,
-    split: EncodedSplit,
+    split: ScoredSplit,
     *,
     row_keys: npt.NDArray[np.uint64],
     class_names: tuple[str, ...],
@@ -88,7 +91,7 @@ def score_and_keep(
     assert scores.probabilities is not None
     return scores, Predictions(
         row_keys=row_keys[kept],
-        labels=split.labels[kept],
+        labels=scores.labels[kept],
         probabilities=scores.probabilities,
         class_names=class_names,
         num_split_rows=len(split),
@@ -98,7 +101,7 @@ def score_and_keep(
 @torch.inference_mode()
 def score(
     logits_of: LogitsOf,
-    split: EncodedSplit,
+    split: ScoredSplit,
     *,
     group: WorkerGroup,
     hasher: NgramHasher | None = None,
@@ -110,7 +113,8 @@ def score(
 
     Args:
         logits_of: ``Batch.inputs`` -> logits [B, C].
-        split: the rows, the same on every worker.
+        split: the rows, the same on every worker; of those that are not in memory, the next ones
+            are read while some are scored.
         group: the workers that take the batches in turn.
         hasher: finds the n-grams for a model that reads them.
         kept: int64 [M], rows whose probabilities are wanted; None for none.
@@ -124,27 +128,47 @@ def score(
         slots = np.full(len(split), -1, dtype=np.int64)
         slots[kept] = np.arange(len(kept))
     scores = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
-    make_batch = BatchMaker(split, group.device, hasher=hasher)
-    for index, rows in enumerate(length_batches(split.lengths, device=group.device)):
-        if index % group.world_size != group.rank:
-            continue
-        batch = make_batch(rows)
+    labels = np.zeros(len(split), dtype=np.int64)
+    for ids, batch in _own_batches(split, labels, group, hasher):
         logits = logits_of(*batch.inputs).float()
         scaled = logits / temperature
         losses = functional.cross_entropy(scaled, batch.labels, reduction="none")
-        positions = send(torch.from_numpy(rows.copy()), group.device)
+        positions = send(torch.from_numpy(ids), group.device)
         scores[0, positions] = losses.double()
         probabilities = logits.softmax(dim=1)
         # As in a served answer: of classes with equal probabilities the first.
         scores[1, positions] = probabilities.argmax(dim=1).double()
         scores[2, positions] = scaled.softmax(dim=1)[:, -1].double()
         if table is not None:
-            inside = np.flatnonzero(slots[rows] >= 0)
-            targets, sources = (torch.from_numpy(part) for part in (slots[rows[inside]], inside))
+            inside = np.flatnonzero(slots[ids] >= 0)
+            targets, sources = (torch.from_numpy(part) for part in (slots[ids[inside]], inside))
             table[send(targets, group.device)] = probabilities[send(sources, group.device)]
     per_row, predicted, last_class = group.sum_(scores).cpu().numpy()
     summed = None if table is None else group.sum_(table).cpu().numpy()
-    return Scores(split.labels, predicted.astype(np.int64), per_row, last_class, summed)
+    return Scores(labels, predicted.astype(np.int64), per_row, last_class, summed)
+
+
+def _own_batches(
+    split: ScoredSplit,
+    labels: npt.NDArray[np.int64],
+    group: WorkerGroup,
+    hasher: NgramHasher | None,
+) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
+    """This worker's batches, and the ids of their rows.
+
+    Args:
+        split, group, hasher: see :func:`score`.
+        labels: int64 [N]; gets the labels of all rows.
+    """
+    is_held = isinstance(split, EncodedSplit)
+    pieces = split.pieces() if is_held else made_ahead(split.pieces(), depth=1)
+    numbers = itertools.count()
+    for row_ids, piece in pieces:
+        labels[row_ids] = piece.labels
+        make_batch = BatchMaker(piece, group.device, hasher=hasher)
+        for rows in length_batches(piece.lengths, device=group.device):
+            if next(numbers) % group.world_size == group.rank:
+                yield row_ids[rows], make_batch(rows)
 
 
 def scores_of(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> Scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -42,6 +43,10 @@ class EncodedSplit:
     def class_counts(self, num_classes: int) -> npt.NDArray[np.int64]:
         """Rows of each class: int64 [num_classes]."""
         return np.bincount(self.labels, minlength=num_classes).astype(np.int64)
+
+    def pieces(self) -> Iterator[tuple[npt.NDArray[np.int64], EncodedSplit]]:
+        """All rows, which are in memory, as one piece, and their ids: int64 [num_rows]."""
+        yield np.arange(len(self)), self
 
     def take(self, rows: npt.NDArray[np.int64]) -> EncodedSplit:
         """Some rows, in the order asked; a row may be asked for several times."""

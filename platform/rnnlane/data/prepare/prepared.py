@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -223,12 +223,52 @@ class PreparedData:
         Raises:
             DataError: a file cannot be read or is damaged, or rows are missing.
         """
-        tables = [self._read_part(part, SPLIT_SCHEMA) for part in self._parts(name)]
-        row_ids = _joined(table["row_id"] for table in tables)
-        self._check_all(row_ids, name)
-        order = np.argsort(row_ids)
-        token_ids, offsets = _in_order("token_ids", tables, order, np.dtype(np.int32))
-        unknown_keys, _ = _in_order("unknown_keys", tables, order, np.dtype(np.uint32))
+        ((_, rows),) = self.pieces(name, piece_bytes=None)
+        return rows
+
+    def pieces(self, name: str, *, piece_bytes: int | None) -> Iterator[tuple[Ints, EncodedSplit]]:
+        """The rows of a split, those of some files at a time.
+
+        Args:
+            name: ``train``, ``val`` or ``test``.
+            piece_bytes: of the files of a piece, about; None: all rows are one piece.
+
+        Yields:
+            The ids of the rows, int64 [N], rising, and the rows in that order.
+
+        Raises:
+            DataError: a file cannot be read or is damaged, or, at the end, rows are missing.
+        """
+        num_rows = self.manifest.splits[name].num_rows
+        is_read = np.zeros(num_rows, dtype=bool)
+        for parts in self._pieces(name, piece_bytes):
+            tables = [self._read_part(part, SPLIT_SCHEMA) for part in parts]
+            row_ids = np.sort(_joined(table["row_id"] for table in tables))
+            is_new = (row_ids >= 0) & (row_ids < num_rows)
+            is_new[is_new] = ~is_read[row_ids[is_new]]
+            if not is_new.all() or (np.diff(row_ids) == 0).any():
+                raise self._wrong_rows(name)
+            is_read[row_ids] = True
+            yield row_ids, self._in_order(name, tables, row_ids)
+        if not is_read.all():
+            raise self._wrong_rows(name)
+
+    def _pieces(self, name: str, piece_bytes: int | None) -> list[list[str]]:
+        pieces: list[list[str]] = [[]]
+        num_bytes = 0
+        for part in self._parts(name):
+            if piece_bytes is not None and num_bytes >= piece_bytes:
+                pieces.append([])
+                num_bytes = 0
+            pieces[-1].append(part)
+            num_bytes += self.manifest.files[part]
+        return pieces
+
+    def _in_order(self, name: str, tables: Sequence[pa.Table], row_ids: Ints) -> EncodedSplit:
+        """The rows of some files in the order of their ids, which are ``row_ids``."""
+        order = np.argsort(_joined(table["row_id"] for table in tables))
+        token_ids, offsets = _in_order("token_ids", tables, row_ids, order, np.dtype(np.int32))
+        unknown_keys, _ = _in_order("unknown_keys", tables, row_ids, order, np.dtype(np.uint32))
         if len(unknown_keys) != np.count_nonzero(token_ids == UNKNOWN_ID):
             raise _damaged(self.path, f"each unknown token of {name} must have a key")
         labels = _joined(table["label"] for table in tables)[order]
@@ -273,7 +313,11 @@ class PreparedData:
     def _check_all(self, row_ids: Ints, name: str) -> None:
         num_rows = self.manifest.splits[name].num_rows
         if not np.array_equal(np.sort(row_ids), np.arange(num_rows)):
-            raise _damaged(self.path, f"the rows of {name} must be 0 to {num_rows - 1}")
+            raise self._wrong_rows(name)
+
+    def _wrong_rows(self, name: str) -> DataError:
+        num_rows = self.manifest.splits[name].num_rows
+        return _damaged(self.path, f"the rows of {name} must be 0 to {num_rows - 1}")
 
     def _parts(self, name: str) -> list[str]:
         return [part for part in sorted(self.manifest.files) if part.startswith(f"{name}/")]
@@ -361,13 +405,14 @@ def _joined(columns: Iterable[pa.ChunkedArray]) -> Ints:
 
 
 def _in_order(
-    name: str, tables: Sequence[pa.Table], order: Ints, dtype: np.dtype[Any]
+    name: str, tables: Sequence[pa.Table], row_ids: Ints, order: Ints, dtype: np.dtype[Any]
 ) -> tuple[npt.NDArray[Any], Ints]:
     """The lists of a column, one behind the other in the order of the row ids, and their bounds.
 
     Args:
         name: of a column of lists.
         tables: N rows in all.
+        row_ids: int64 [N], their ids, rising.
         order: int64 [N], the rows by their ids.
         dtype: of the lists' values.
 
@@ -380,7 +425,7 @@ def _in_order(
     values = np.empty(int(offsets[-1]), dtype=dtype)
     for table in tables:
         for batch in table.to_batches():
-            rows = batch.column("row_id").to_numpy()
+            rows = np.searchsorted(row_ids, batch.column("row_id").to_numpy())
             lengths = np.diff(offsets)[rows]
             source_starts = np.cumsum(lengths) - lengths
             shift = np.repeat(offsets[rows] - source_starts, lengths)

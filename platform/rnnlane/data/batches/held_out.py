@@ -1,0 +1,41 @@
+"""Val or test, read from the prepared data whenever it is scored, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.prepare.prepared import PreparedData
+
+# Of compressed files; their rows are some three times as large, and up to three pieces are held.
+PIECE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class HeldOutSplit:
+    """The rows of val or test; of small size, whatever their number.
+
+    Attributes:
+        prepared: has the rows.
+        name: of the split.
+        piece_bytes: see :meth:`PreparedData.pieces`.
+    """
+
+    prepared: PreparedData
+    name: str
+    piece_bytes: int = PIECE_BYTES
+
+    def __len__(self) -> int:
+        return self.prepared.manifest.splits[self.name].num_rows
+
+    def pieces(self) -> Iterator[tuple[npt.NDArray[np.int64], EncodedSplit]]:
+        """The rows, some at a time, and their ids; see :meth:`PreparedData.pieces`."""
+        return self.prepared.pieces(self.name, piece_bytes=self.piece_bytes)
+
+
+ScoredSplit = EncodedSplit | HeldOutSplit
+"""What is read to be scored, row by row."""

@@ -1,0 +1,117 @@
+"""Val and test that are read piece by piece when they are scored."""
+
+import shutil
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlane.data.batches.held_out import HeldOutSplit
+from rnnlane.data.prepare.prepared import PreparedData
+from rnnlane.errors import DataError
+from rnnlane.training.loop import run_training
+from rnnlane.training.metrics import score
+from support.events import Remembered
+from support.runs import ALONE, timeless
+from support.shards import prepared_of
+from support.tiny import tiny_data, tiny_experiment, tiny_split
+from support.workers import in_worker_group
+
+SPLIT = tiny_split(120, 4, num_classes=3)
+A_FILE_AT_A_TIME = 1
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    return prepared_of(tmp_path / "prepared", SPLIT, 3, num_files=5, name="val")
+
+
+def by_length(token_ids, lengths):
+    """Logits that depend on the row alone."""
+    return torch.sin(lengths.unsqueeze(1) * token_ids[:, :1].float() + torch.arange(3))
+
+
+def test_each_row_is_in_one_piece(prepared):
+    held = HeldOutSplit(prepared, "val", A_FILE_AT_A_TIME)
+    assert len(held) == len(SPLIT)
+    pieces = list(held.pieces())
+    assert len(pieces) == 5
+    found = np.concatenate([ids for ids, _ in pieces])
+    assert sorted(found.tolist()) == list(range(len(SPLIT)))
+    for ids, rows in pieces:
+        assert (np.diff(ids) > 0).all()
+        expected = SPLIT.take(ids)
+        np.testing.assert_array_equal(rows.token_ids, expected.token_ids)
+        np.testing.assert_array_equal(rows.offsets, expected.offsets)
+        np.testing.assert_array_equal(rows.labels, expected.labels)
+        np.testing.assert_array_equal(rows.unknown_keys, expected.unknown_keys)
+
+
+def test_files_share_a_piece_until_it_is_large_enough(prepared):
+    sizes = [prepared.manifest.files[name] for name in sorted(prepared.manifest.files)]
+    first, *_ = HeldOutSplit(prepared, "val", sizes[0] + sizes[1]).pieces()
+    assert len(first[0]) == 48
+    ((ids, rows),) = HeldOutSplit(prepared, "val").pieces()
+    np.testing.assert_array_equal(ids, np.arange(len(SPLIT)))
+    np.testing.assert_array_equal(rows.token_ids, prepared.split("val").token_ids)
+
+
+@pytest.mark.parametrize("fault", ["twice", "missing"])
+@pytest.mark.parametrize("piece_bytes", [A_FILE_AT_A_TIME, 2**20])
+def test_rows_that_are_missing_or_there_twice_are_refused(prepared, fault, piece_bytes):
+    manifest = prepared.manifest
+    first, second, *_ = names = sorted(manifest.files)
+    if fault == "twice":
+        folder = f"{prepared.path}/{manifest.data_folder}"
+        shutil.copy(f"{folder}/{first}", f"{folder}/{second}")
+        checksums = {**manifest.checksums, second: manifest.checksums[first]}
+        manifest = manifest.model_copy(update={"checksums": checksums})
+    else:
+        files = {name: manifest.files[name] for name in names[:-1]}
+        manifest = manifest.model_copy(update={"files": files})
+    held = HeldOutSplit(PreparedData(prepared.path, manifest), "val", piece_bytes)
+    with pytest.raises(DataError, match="the rows of val must be 0 to 119"):
+        score(by_length, held, group=ALONE)
+
+
+def test_a_file_that_is_altered_is_refused(prepared):
+    name = max(prepared.manifest.files)
+    manifest = prepared.manifest.model_copy(
+        update={"checksums": {**prepared.manifest.checksums, name: zlib.crc32(b"")}}
+    )
+    held = HeldOutSplit(PreparedData(prepared.path, manifest), "val", A_FILE_AT_A_TIME)
+    with pytest.raises(DataError, match=f"{name} is not as it was written"):
+        list(held.pieces())
+
+
+def scores_of_pieces(group, prepared, piece_bytes):
+    held = HeldOutSplit(prepared, "val", piece_bytes)
+    return score(by_length, held, group=group, kept=np.array([3, 100]), num_classes=3)
+
+
+@pytest.mark.parametrize("world_size", [1, 3])
+@pytest.mark.parametrize("piece_bytes", [A_FILE_AT_A_TIME, 2**20])
+def test_scores_are_those_of_rows_in_memory(prepared, world_size, piece_bytes):
+    expected = score(by_length, SPLIT, group=ALONE, kept=np.array([3, 100]), num_classes=3)
+    for found in in_worker_group(world_size, scores_of_pieces, prepared, piece_bytes):
+        np.testing.assert_array_equal(found.labels, SPLIT.labels)
+        np.testing.assert_array_equal(found.predicted, expected.predicted)
+        np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-6)
+        np.testing.assert_allclose(found.last_class, expected.last_class, rtol=1e-6)
+        np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=1e-6)
+
+
+def test_a_run_whose_val_and_test_are_one_piece_is_that_of_rows_in_memory(tmp_path):
+    data, config = tiny_data(), tiny_experiment()
+    held = {
+        name: HeldOutSplit(prepared_of(tmp_path / name, data.splits[name], 2, name=name), name)
+        for name in ("val", "test")
+    }
+    read = replace(data, splits={**data.splits, **held})
+    expected = run_training(config, data, group=ALONE, events=Remembered())
+    found = run_training(config, read, group=ALONE, events=Remembered())
+    assert timeless(found.history) == timeless(expected.history)
+    for name, matrix in expected.confusions.items():
+        np.testing.assert_array_equal(found.confusions[name], matrix)
