@@ -33,6 +33,7 @@ from benchmarks.preparing import cold_rows, memory_rows, speed_rows  # noqa: E40
 from benchmarks.review_texts import NAMES, kind  # noqa: E402
 from benchmarks.starting import starting_rows  # noqa: E402
 from benchmarks.steps import bytes_rows, limit_rows, scaling_rows, shards_rows  # noqa: E402
+from benchmarks.streaming import memory_rows as streaming_memory_rows  # noqa: E402
 from benchmarks.streaming import streaming_rows  # noqa: E402
 from benchmarks.training import training_rows  # noqa: E402
 from rnnlane.execution.environment import describe_environment  # noqa: E402
@@ -52,6 +53,7 @@ def _all_rows(effort: Effort) -> dict[str, Measure]:
         measures[f"shards/{name}"] = functools.partial(shards_rows, name)
     for name in ("rnn-1", "lstm-1"):
         measures[f"streaming/{name}"] = functools.partial(streaming_rows, name)
+    measures["streaming/memory"] = streaming_memory_rows
     measures["start"] = starting_rows
     measures["predict/lstm-1"] = functools.partial(predicting_rows, "lstm-1")
     for name in NAMES:

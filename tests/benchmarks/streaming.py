@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing as mp
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from benchmarks.measure import ROUNDS, Row, alternate, medians, row
 from benchmarks.our_loop import OurLoop, reviews
 from benchmarks.steps import NUM_STEPS, experiment
 from rnnlane.config import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.held_out import HeldOutSplit
 from rnnlane.data.batches.streamed import StreamedSplit
 from rnnlane.execution.streaming import made_shards
 from rnnlane.records.events import RunEvents
 from rnnlane.training.group import WorkerGroup
+from rnnlane.training.metrics import score
 from support.shards import prepared_of
 from support.workers import in_worker_group
 
@@ -61,6 +65,50 @@ def streaming_rows(name: str, folder: Path) -> list[Row]:
             details={"streamed rows/s": from_shards, "in memory": from_memory},
         ),
     ]
+
+
+def memory_rows(folder: Path) -> list[Row]:
+    """The memory of a process that reads an epoch of train, and scores a val of a tenth as many."""
+    peaks = {}
+    for times in (1, 10, 100):
+        home, num_rows = folder / f"times-{times}", times * NUM_ROWS
+        split = _short_rows(num_rows)
+        shards = made_shards(prepared_of(home / "train", split, 2, num_files=times), RunEvents())
+        streamed = StreamedSplit(shards, window_tokens=WINDOW_TOKENS // 4)
+        held = split.take(np.arange(num_rows // 10))
+        val = prepared_of(home / "val", held, 2, num_files=times, name="val")
+        with mp.get_context("spawn").Pool(1) as pool:
+            arguments = (streamed, HeldOutSplit(val, "val", piece_bytes=2**18))
+            peaks[times] = pool.apply(_peak_bytes, arguments)
+    return [
+        row(
+            "streaming: memory at 100 times the rows",
+            [peaks[100] / peaks[1]],
+            goal=1.1,
+            is_limit=True,
+            details={f"MB at {times} x {NUM_ROWS:,}": peaks[times] / 1e6 for times in peaks},
+        )
+    ]
+
+
+def _short_rows(num_rows: int) -> EncodedSplit:
+    """So that what grows with the rows is seen beside what grows with the tokens."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(10, 70, num_rows)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    token_ids = random.integers(2, 30_000, offsets[-1]).astype(np.int32)
+    labels = random.integers(0, 2, num_rows)
+    return EncodedSplit(token_ids, offsets, labels, np.zeros(0, np.uint32))
+
+
+def _peak_bytes(train: StreamedSplit, val: HeldOutSplit) -> int:
+    assert _read_rows_per_cpu_s(train) > 0
+    alone = WorkerGroup(0, 1, torch.device("cpu"))
+    scores = score(lambda token_ids, _: token_ids[:, :2].float(), val, group=alone)
+    assert len(scores.losses) == len(val)
+    # What getrusage tells is at least what the process had that this one was started by.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(status["VmHWM"].split()[0])
 
 
 def _read_rows_per_cpu_s(split: StreamedSplit) -> float:

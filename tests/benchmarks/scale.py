@@ -1,0 +1,371 @@
+"""`python -m tests.benchmarks.scale`: what grows with the data, the workers and the classes.
+
+Each line is of the shipped code. Where it can run at a size, its time and memory were measured in a
+process of its own ("measured"); beyond that the same quantity is carried on as it has grown
+("carried on"), or follows from sizes alone ("computed"). The end names the first limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing as mp
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+
+from rnnlane.config import ExperimentConfig, experiment_from_mapping
+from rnnlane.data.batches.apportionment import iterate_class_counts
+from rnnlane.data.batches.plan import Planner
+from rnnlane.data.batches.streamed import LEAST_WINDOW_STEPS, WINDOW_TOKENS
+from rnnlane.data.batches.windows import Windows, class_order
+from rnnlane.data.prepare.shards import Layout, ShardInfo
+
+# As of movie reviews.
+TOKENS_A_ROW = 274
+BATCH_SIZE = 512
+ROWS = tuple(10**power for power in range(6, 11))
+CLASSES = (2, 100, 10_000)
+WORKERS = (2, 16, 128, 1_024, 4_096)
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What something took in a process of its own.
+
+    Attributes:
+        seconds: of its CPU.
+        num_bytes: by which the process grew at most.
+    """
+
+    seconds: float
+    num_bytes: int
+
+
+def cost(function: Callable[[], object]) -> Cost:
+    """Runs a function in a process that is made for it."""
+    with mp.get_context("fork").Pool(1) as pool:
+        return pool.apply(_cost, (function,))
+
+
+def _cost(function: Callable[[], object]) -> Cost:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.process_time()
+    result = function()
+    seconds = time.process_time() - started
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    del result
+    return Cost(seconds, 1024 * grown)
+
+
+def size(num_bytes: float) -> str:
+    """With a unit of its own size."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if num_bytes < 1024 or unit == "TiB":
+            return f"{num_bytes:,.0f} {unit}" if num_bytes >= 10 else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1024
+    raise AssertionError
+
+
+def duration(seconds: float) -> str:
+    """With a unit of its own size."""
+    if seconds < 1e-3:
+        return f"{1e6 * seconds:.0f} us"
+    if seconds < 1:
+        return f"{1e3 * seconds:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 600 else f"{seconds / 3600:.1f} h"
+
+
+def table(title: str, header: list[str], lines: Iterator[list[str]] | list[list[str]]) -> None:
+    """Prints lines below a title, the columns aligned."""
+    rows = [header, *lines]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print(f"\n{title}")
+    for row in rows:
+        cells = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        print("  " + "  ".join(cells).rstrip(), flush=True)
+
+
+def of_rows(title: str, function: Callable[[int], object], most: int) -> float:
+    """A table of what grows with the rows; measured up to ``most``. Returns bytes a row."""
+    lines, last = [], Cost(0.0, 0)
+    for num_rows in ROWS:
+        if num_rows <= most:
+            last, at, how = cost(partial(function, num_rows)), num_rows, "measured"
+        else:
+            how = "carried on"
+        grown = num_rows / at
+        lines.append(
+            [f"{num_rows:.0e}", duration(last.seconds * grown), size(last.num_bytes * grown), how]
+        )
+    table(title, ["rows", "CPU", "memory", ""], lines)
+    return last.num_bytes / at
+
+
+def selected(num_rows: int, num_classes: int = 2) -> object:
+    """The driver's part of `prepare`: duplicates, conflicts, splits and keys of all rows."""
+    import pyarrow as pa
+
+    from rnnlane.data.prepare.blocks import ROWS_SCHEMA
+    from rnnlane.data.prepare.row_selection import select_rows
+
+    random = np.random.default_rng(0)
+
+    def column(field: pa.Field) -> pa.Array:
+        if pa.types.is_fixed_size_binary(field.type):
+            width = field.type.byte_width
+            return pa.Array.from_buffers(
+                field.type, num_rows, [None, pa.py_buffer(random.bytes(width * num_rows))]
+            )
+        if field.name == "label":
+            labels = pa.array(random.integers(0, num_classes, num_rows).astype(str))
+            return labels.cast(field.type)
+        if pa.types.is_boolean(field.type):
+            return pa.array(np.zeros(num_rows, bool))
+        return pa.nulls(num_rows, field.type)
+
+    rows = pa.table([column(field) for field in ROWS_SCHEMA], schema=ROWS_SCHEMA)
+    return rows, select_rows(rows, config=experiment().data, seed=0).assignment
+
+
+def experiment(**changes: Any) -> ExperimentConfig:
+    """One whose rows are made here."""
+    source = {"kind": "generated", "num_rows": 1_000}
+    return experiment_from_mapping({"name": "scale", "data": {"source": source}, **changes})
+
+
+def planned(num_rows: int) -> object:
+    """The order of an epoch over rows in memory."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(20, 2 * TOKENS_A_ROW, num_rows)
+    planner = Planner.of_split(
+        random.integers(0, 2, num_rows),
+        lengths,
+        global_batch_size=BATCH_SIZE,
+        seed=0,
+        max_buckets=50,
+    )
+    return lengths, planner, planner.order(1)
+
+
+def group_rows(num_rows: int, num_classes: int) -> list[list[int]]:
+    """Of one class: the rows of the row groups of its shards, all alike."""
+    layout = Layout()
+    of_class = num_rows // num_classes
+    of_group = layout.rows_of_group(num_classes, TOKENS_A_ROW)
+    a_shard = max(1, layout.rows_of_shard(TOKENS_A_ROW) // of_group)
+    num_groups = -(-of_class // of_group)
+    return [
+        [of_group] * min(a_shard, num_groups - first) for first in range(0, num_groups, a_shard)
+    ]
+
+
+def manifest_bytes(shards: list[list[int]], num_classes: int) -> int:
+    """Of the shards' manifest, as it is written and held by every worker."""
+    whole = shards[0]
+    info = ShardInfo(
+        file="class-00000/shard-00000.parquet",
+        num_bytes=10**8,
+        rows=tuple(whole),
+        checksums=tuple([2**31] * len(whole)),
+    )
+    num_shards = sum(map(len, shards)) / len(whole)
+    return int(len(info.model_dump_json()) * num_shards * num_classes)
+
+
+def streaming(most_groups: int) -> None:
+    """What an epoch over shards needs before its first step, and while it lasts."""
+    lines = []
+    for num_classes in CLASSES:
+        for num_rows in ROWS:
+            shards = group_rows(num_rows, num_classes)
+            num_groups = sum(map(len, shards)) * num_classes
+            window_rows = BATCH_SIZE * max(
+                LEAST_WINDOW_STEPS, round(WINDOW_TOKENS / TOKENS_A_ROW / BATCH_SIZE)
+            )
+            known = size(8 * num_classes * (num_rows // window_rows))
+            # The order of one class costs the same as that of each other one.
+            one = None if num_groups / num_classes > most_groups else order_seconds(shards)
+            group_bytes = 4 * TOKENS_A_ROW * shards[0][0]
+            lines.append(
+                [
+                    f"{num_rows:.0e}",
+                    f"{num_classes:,}",
+                    f"{num_groups:,}",
+                    size(manifest_bytes(shards, num_classes)),
+                    "" if one is None else duration(one * num_classes),
+                    size(group_bytes * min(num_classes, num_rows)),
+                    known,
+                ]
+            )
+    header = ["rows", "classes", "row groups", "manifest", "orders", "groups held", "bounds known"]
+    table(
+        "Streaming, each node's reader: CPU of an epoch's orders (measured for one class), a row "
+        "group of every class,\nand the rows of each class before each window (computed)",
+        header,
+        lines,
+    )
+
+
+def order_seconds(shards: list[list[int]]) -> float:
+    """CPU seconds of the order of one class, the least of three."""
+    found = []
+    for epoch in range(3):
+        started = time.process_time()
+        class_order(shards, seed=0, epoch=epoch, label=0)
+        found.append(time.process_time() - started)
+    return min(found)
+
+
+def apportioned() -> None:
+    """The classes of a step, and those of a window."""
+    lines = []
+    for num_classes in CLASSES:
+        counts = np.full(num_classes, 10**10 // num_classes)
+        steps = iterate_class_counts(counts, global_batch_size=BATCH_SIZE)
+        next(steps)
+        started = time.process_time()
+        for _ in range(200):
+            next(steps)
+        a_step = (time.process_time() - started) / 200
+        windows = Windows(counts, global_batch_size=BATCH_SIZE, num_steps=LEAST_WINDOW_STEPS)
+        window = next(windows.starting_at(0))
+        lines.append([f"{num_classes:,}", duration(a_step), size(window.counts.nbytes)])
+    table(
+        "Rows of each class in a step, of 1e10 rows (measured)",
+        ["classes", "CPU a step", "counts of a window"],
+        lines,
+    )
+
+
+def exchanged() -> None:
+    """What a worker sends in a step, and what the steps of many workers have in common."""
+    from rnnlane.models.classifier import build_model
+
+    vocabulary_size = 30_000
+    model = build_model(
+        experiment(model={"cell": "lstm", "num_layers": 1}).model,
+        vocabulary_size=vocabulary_size,
+        num_classes=2,
+        seed=0,
+    )
+    sizes = {name: value.numel() for name, value in model.named_parameters()}
+    [width] = [value.shape[1] for name, value in model.named_parameters() if "embedding" in name]
+    dense = sum(count for name, count in sizes.items() if "embedding" not in name)
+    # Zipf's law: the share of the words that occur among so many.
+    ranks = np.arange(1, vocabulary_size + 1)
+    probability = (1 / ranks) / (1 / ranks).sum()
+    lines = []
+    for num_workers in WORKERS:
+        for rows_each in (32, 512):
+            num_tokens = num_workers * rows_each * TOKENS_A_ROW
+            touched = float((1 - (1 - probability) ** num_tokens).sum())
+            buffer = 4 * (dense + touched * width)
+            sent = 2 * (num_workers - 1) / num_workers * buffer
+            lines.append(
+                [
+                    f"{num_workers:,}",
+                    f"{rows_each:,}",
+                    f"{touched:,.0f}",
+                    size(sent),
+                    size(8 * num_tokens),
+                ]
+            )
+    table(
+        "A step of lstm-1 (computed): what a worker sends in a ring, and the tokens of the whole "
+        "step,\nwhich every worker looks through for the words that the others touch",
+        ["workers", "rows each", "words touched", "sent", "tokens of the step"],
+        lines,
+    )
+
+
+def logged() -> None:
+    """Values that a run of a day writes to MLflow."""
+    from rnnlane.tracking.machine_use import INTERVAL_S, MachineUse
+    from rnnlane.tracking.system_metrics import STEPS_PER_AGE
+
+    metrics_a_node = len(MachineUse()())
+    steps = STEPS_PER_AGE * (1 + np.log(86_400 / (INTERVAL_S * STEPS_PER_AGE)))
+    lines = []
+    for num_workers in WORKERS:
+        num_nodes = max(1, num_workers // 8)
+        metrics = num_nodes * (metrics_a_node + 8 * 4)
+        lines.append(
+            [
+                f"{num_workers:,}",
+                f"{num_nodes:,}",
+                f"{metrics:,}",
+                f"{metrics * steps:,.0f}",
+                f"{metrics * steps / 86_400:,.0f}",
+            ]
+        )
+    table(
+        "MLflow: values of a day's system metrics, 8 GPUs a node (computed); all others are some "
+        "20 an epoch",
+        ["workers", "nodes", "metrics", "values", "values/s"],
+        lines,
+    )
+
+
+def referred() -> None:
+    """What `prepare` holds besides the rows' numbers."""
+    from rnnlane.data.prepare.pipeline import _GROUP_BYTES
+    from rnnlane.data.sources.row_tables import BLOCK_BYTES
+
+    # Tokens and text of a row, as they wait to be encoded.
+    row_bytes = 9 * TOKENS_A_ROW
+    lines = []
+    for num_rows in ROWS:
+        files = 5 * num_rows * row_bytes // _GROUP_BYTES  # three splits, and the texts of two
+        a_file = len(json.dumps({"rows/train/part-000000.parquet": 10**7})) * 2 + 12
+        lines.append(
+            [
+                f"{num_rows:.0e}",
+                size(num_rows * row_bytes),
+                f"{-(-num_rows * row_bytes // BLOCK_BYTES):,}",
+                f"{max(5, files):,}",
+                size(max(5, files) * a_file),
+            ]
+        )
+    table(
+        "prepare (computed): tokens and texts in Ray's object store, which spills to disk; files",
+        ["rows", "in the store", "object references", "files", "manifest"],
+        lines,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.scale",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--most-rows", type=float, default=1e7, help="measured (default: 1e7)")
+    most = int(parser.parse_args().most_rows)
+    apportioned()
+    streaming(most_groups=10**6)
+    exchanged()
+    logged()
+    referred()
+    planner = of_rows("Plan of an epoch over rows in memory, each worker", planned, most)
+    driver = of_rows("prepare's driver: which rows are used, and where", selected, most)
+    print(
+        f"\nFirst limits: prepare's driver takes {driver:.0f} bytes a row, so 64 GiB end at "
+        f"{64 * GIB / driver:.1e} rows;\nin memory, rows take {4 * TOKENS_A_ROW + planner:,.0f} "
+        f"bytes each, so 64 GiB a node end at {64 * GIB / (4 * TOKENS_A_ROW + planner):.1e} rows, "
+        "and from there on they are streamed."
+    )
+
+
+if __name__ == "__main__":
+    main()
