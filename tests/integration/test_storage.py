@@ -57,16 +57,19 @@ def names(address: str, path: str) -> list[str]:
 
 
 def test_a_run_on_s3_is_the_run_on_the_disk(folder, s3):
+    """It reads its splits from S3 while it trains, the other one has them in memory."""
     experiment = write_experiment(folder, name="store")
     on_disk = rnnlane_json(folder / "disk", "train", str(experiment))
     uri = f"s3://bucket/team?endpoint_override=http://{s3}"
     storage = f"runtime.storage_path={uri}"
     home = folder / "s3"
-    result = rnnlane_json(home, "train", str(experiment), "--set", storage, **AWS)
+    settings = ("--set", storage, "--set", "data.feed=streaming")
+    result = rnnlane_json(home, "train", str(experiment), *settings, **AWS)
     found, wanted = weights_of(result), weights_of(on_disk)
     assert all((found[name] == tensor).all() for name, tensor in wanted.items())
     stored = names(s3, "bucket/team")
     assert any(re.fullmatch(r"bucket/team/prepared/\w+/manifest.json", name) for name in stored)
+    assert any(re.search(r"/shards/.*/shard-00000.parquet$", name) for name in stored)
     assert not any("/checkpoints/" in name for name in stored), "of a run that has finished"
     assert not any("storage-check" in name for name in stored)
     assert not (home / "prepared").exists()

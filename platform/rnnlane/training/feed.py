@@ -7,7 +7,7 @@ The rows are held in memory, or are read from shards window by window: the loop 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -19,18 +19,16 @@ from torch import Tensor
 from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
-from rnnlane.data.batches.orders_ahead import OrdersAhead
-from rnnlane.data.batches.plan import Planner, share
+from rnnlane.data.batches.plan import share
 from rnnlane.data.batches.streamed import StepRows, StreamedSplit
 from rnnlane.training.active_rows import ActiveRowIndex
 from rnnlane.training.ahead import made_ahead
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.inputs import FEW, SMALLEST, Inputs, Shape, ShapeRule, round_up
+from rnnlane.training.train_rows import train_rows
 
 # Steps that are made while a GPU works: enough to level out those that take longer to make.
 STEPS_AHEAD = 4
-# Windows that wait to be read; one more is being decoded, and one is read.
-WINDOWS_AHEAD = 1
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,7 @@ class TrainFeed:
 
     Every worker has all rows of a step (one copy per node), so each can compute which tokens the
     other workers use in it without asking them. Where a GPU is used, a thread makes the next steps
-    while it works. Of a split in memory with many rows another thread plans the next epoch; where
-    rows are read from shards, one decodes the next windows, and ends with the iterator over steps.
+    while it works.
 
     Args:
         split: the rows, in memory or in shards.
@@ -117,7 +114,7 @@ class TrainFeed:
         self._index = ActiveRowIndex(vocabulary_size)
         self._hasher = hasher
         self._buckets = ActiveRowIndex(0 if hasher is None else 2**hasher.bits)
-        self._orders = _orders(split, config, seed) if isinstance(split, EncodedSplit) else None
+        self._rows = train_rows(split, config, seed=seed)
 
     @property
     def num_rows(self) -> int:
@@ -132,9 +129,7 @@ class TrainFeed:
     @property
     def row_order(self) -> str | None:
         """What decides the order of the rows beside the batch plan; None: nothing does."""
-        if isinstance(self._split, EncodedSplit):
-            return None
-        return self._split.order_id(self._config.global_batch_size)
+        return self._rows.order_id
 
     def steps(self, epoch: int, *, start: int = 0) -> Iterator[StepBatch]:
         """The steps of an epoch, beginning with step ``start``."""
@@ -143,47 +138,18 @@ class TrainFeed:
 
     def expect(self, epoch: int) -> None:
         """Says which epoch will be asked for first: it may be planned from now on."""
-        if self._orders is not None:
-            self._orders.begin(epoch)
+        self._rows.expect(epoch)
 
     def close(self) -> None:
         """Ends what goes on beside the steps."""
-        if self._orders is not None:
-            self._orders.close()
+        self._rows.close()
 
     def _made_steps(self, epoch: int, start: int) -> Iterator[StepBatch]:
         started = time.perf_counter()
-        split = self._split
-        planned = (
-            self._resident(split, epoch, start)
-            if isinstance(split, EncodedSplit)
-            else self._streamed(split, epoch, start)
-        )
-        with closing(planned):
-            for number, step in enumerate(planned, start=start):
+        with closing(self._rows.steps(epoch, start)) as steps:
+            for number, step in enumerate(steps, start=start):
                 yield self._step_batch(step, started, (self._seed, epoch, number))
                 started = time.perf_counter()
-
-    def _resident(self, split: EncodedSplit, epoch: int, start: int) -> Generator[StepRows]:
-        assert self._orders is not None
-        order, size = self._orders.order(epoch), self._config.global_batch_size
-        for step in range(start, self.num_steps):
-            rows = order[step * size : (step + 1) * size]
-            yield StepRows(split, rows, rows)
-
-    def _streamed(self, split: StreamedSplit, epoch: int, start: int) -> Generator[StepRows]:
-        with (
-            split.epoch(
-                global_batch_size=self._config.global_batch_size,
-                seed=self._seed,
-                epoch=epoch,
-                max_buckets=self._config.bucket_window,
-            ) as read,
-            closing(made_ahead(read.windows(start), depth=WINDOWS_AHEAD)) as windows,
-        ):
-            for name, steps in windows:
-                yield from steps
-                read.forget(name)
 
     def _step_batch(
         self, step: StepRows, started: float, entropy: tuple[int, int, int]
@@ -280,20 +246,6 @@ class TrainFeed:
         if self._class_weights is None:
             return float(len(labels))
         return float(self._class_weights[labels].sum())
-
-
-def _orders(split: EncodedSplit, config: TrainingConfig, seed: int) -> OrdersAhead:
-    return OrdersAhead(
-        lambda: Planner.of_split(
-            split.labels,
-            split.lengths,
-            global_batch_size=config.global_batch_size,
-            seed=seed,
-            max_buckets=config.bucket_window,
-        ),
-        num_rows=len(split),
-        last_epoch=config.epochs,
-    )
 
 
 class _GlobalBatch:
