@@ -24,6 +24,7 @@ _ADDED = (
     "data.columns.group",
     "model.init_from",
     "model.ngrams",
+    "training.adversarial",
     "training.ema",
     "training.gradual_unfreezing",
     "training.label_smoothing",

@@ -59,6 +59,7 @@ _SYNONYMS = {
     "training.clip.max_norm": "clipnorm clipvalue clipgradnorm maxgradnorm gradientclipval "
     "clipthreshold",
     "training.label_smoothing": "labelsmooth labelsmoothingfactor smoothing",
+    "training.adversarial": "adversarialtraining virtualadversarial vat adv adversary",
     "training.ema": "emadecay exponentialmovingaverage useema weightaverage averagedecay",
     "training.refit": "retrain retrainonall fitonall trainonval",
     "training.precision": "fp16 bf16 amp mixedprecision dtype",

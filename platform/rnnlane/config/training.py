@@ -67,6 +67,26 @@ class ScheduleConfig(Section):
     patience: int = Field(1, ge=0, description="For plateau: epochs without improvement tolerated.")
 
 
+class AdversarialConfig(Section):
+    """A second loss of each step, of texts whose embedding is changed to mislead the model most.
+
+    Miyato, Dai, Goodfellow, ICLR 2017. A step takes two to three times as long.
+    """
+
+    kind: Literal["virtual", "plain"] = Field(
+        "virtual",
+        description="virtual: the change that changes the answer most; the loss is its divergence "
+        "from the answer to the unchanged text. plain: the change that raises the loss most; the "
+        "loss is again that of the label.",
+    )
+    epsilon: PositiveFloat = Field(
+        5.0,
+        description="Length of the change of a whole text, where 1 is the root mean square of the "
+        "embedding's numbers.",
+    )
+    weight: PositiveFloat = Field(1.0, description="Of the second loss, beside the first one.")
+
+
 class TrainingConfig(Section):
     """The optimization."""
 
@@ -136,6 +156,11 @@ class TrainingConfig(Section):
         description="Share of a row's target in the train loss that is spread evenly over all "
         "classes, such as 0.1. train/loss is then the smoothed loss; those of val and test are "
         "not smoothed.",
+    )
+    adversarial: AdversarialConfig | None = Field(
+        None,
+        description="A second loss of texts whose embedding is changed to mislead the model most; "
+        "train/loss is without it. null: none.",
     )
     ema: Fraction | None = Field(
         None,

@@ -21,6 +21,7 @@ from rnnlane.config.training import TrainingConfig
 from rnnlane.models.classifier import RecurrentClassifier, pooled
 from rnnlane.records.events import RunEvents
 from rnnlane.training import active_rows
+from rnnlane.training.adversary import Adversary, embedding_scale
 from rnnlane.training.all_reduce import GradientBuffer, StepGradient, sum_in_order
 from rnnlane.training.average import WeightAverage
 from rnnlane.training.clipping import clip_, gradient_norm, norm_order
@@ -109,7 +110,14 @@ class Stepper:
         self._norm_type = norm_order(config.clip)
         self._num_shards = config.reduction_shards
         self._label_smoothing = config.label_smoothing
-        self._has_dropout = model.has_dropout
+        self._adversary = (
+            None
+            if config.adversarial is None
+            else Adversary(model.body, config.adversarial, self._loss)
+        )
+        self._is_random = model.has_dropout or (
+            self._adversary is not None and self._adversary.draws
+        )
         self._autocast = uses_bfloat16(config, group.device)
         self._channel = model.ngrams
         self._tables = [model.embedding.weight]
@@ -189,7 +197,7 @@ class Stepper:
                 save=save and self._group.is_first,
             )
             program = self._program(shard, rate)
-            if self._has_dropout:
+            if self._is_random:
                 self._generator.manual_seed(shard.dropout_seed)
             program.forward_backward()
             if self._num_shards is not None:
@@ -270,8 +278,7 @@ class Stepper:
         """Writes the shard's part of the gradient, and of the counters; changes nothing else."""
         rows = [active_rows.gather(self._tables[0], inputs.ids)]  # [U, E]
         embedded = active_rows.embed(rows[0], inputs.positions)  # [B, W, E]
-        device_type = self._group.device.type
-        with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self._autocast):
+        with self._cast():
             parts = [self._model.body(embedded, inputs.lengths).float()]  # [B, C]
         if self._channel is not None:
             rows.append(active_rows.gather(self._channel.weight, inputs.buckets))  # [N, C]
@@ -280,13 +287,47 @@ class Stepper:
         of_parts = [self._loss(part, inputs) for part in parts]
         learned = sum(of_parts[1:], of_parts[0])
         learning = [*self._body, *(rows[table] for table in self._learning)]
-        found = torch.autograd.grad(learned, learning, materialize_grads=True)
+        found = self._slopes(learned, learning, embedded, words=rows[0], inputs=inputs)
         with torch.no_grad():
             torch._foreach_copy_(gradient.parts, found)
             logits = pooled(parts)
             loss = of_parts[0] if len(parts) == 1 else self._loss(logits, inputs)
             correct = ((logits.argmax(dim=1) == inputs.labels) * inputs.weights).sum()
             torch.cat([torch.stack([loss, correct]), inputs.counts], out=gradient.counters)
+
+    def _slopes(
+        self,
+        loss: Tensor,
+        learning: Sequence[Tensor],
+        embedded: Tensor,
+        *,
+        words: Tensor,
+        inputs: Inputs,
+    ) -> tuple[Tensor, ...]:
+        """The slopes of the loss, and of that of an adversary, if there is one.
+
+        Args:
+            loss: the shard's part.
+            learning: what learns.
+            embedded: the texts [B, W, E], as the loss depends on them.
+            words: the active rows of the embedding.
+            inputs: the shard.
+        """
+        if self._adversary is None:
+            return torch.autograd.grad(loss, learning, materialize_grads=True)
+        *found, slope = torch.autograd.grad(loss, [*learning, embedded], materialize_grads=True)
+        scale = embedding_scale(words, inputs.ids)
+        # Once more, as torch has freed what the first slopes have used.
+        embedded = active_rows.embed(words, inputs.positions)
+        with self._cast():
+            second = self._adversary.loss(embedded, inputs, slope=slope, scale=scale)
+        more = torch.autograd.grad(second, learning, materialize_grads=True)
+        return tuple(torch._foreach_add(found, more))
+
+    def _cast(self) -> torch.autocast:
+        """The precision of the body."""
+        device_type = self._group.device.type
+        return torch.autocast(device_type, dtype=torch.bfloat16, enabled=self._autocast)
 
     def _loss(self, logits: Tensor, inputs: Inputs) -> Tensor:
         """The shard's part of the loss: summed over all shards, their mean loss."""

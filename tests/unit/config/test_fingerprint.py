@@ -44,6 +44,7 @@ def test_a_newer_key_changes_no_identity_unless_it_is_set():
         "training.refit=false",
         "training.layer_rate_decay=1",
         "training.gradual_unfreezing=false",
+        "training.adversarial=null",
         "model.ngrams=null",
     )
     # As they were before there were these keys.

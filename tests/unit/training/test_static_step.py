@@ -62,8 +62,10 @@ def assert_same(one: Outcome, other: Outcome) -> None:
             "training.gradual_unfreezing=true",
             "training.layer_rate_decay=0.5",
         ),
+        ("training.adversarial.kind=virtual", *DROPOUTS),
+        ("training.adversarial.kind=plain", "model.ngrams={bits: 8}"),
     ],
-    ids=["adam", "adamw", "sgd", "shards", "ngrams", "layers"],
+    ids=["adam", "adamw", "sgd", "shards", "ngrams", "layers", "virtual", "plain"],
 )
 def test_memory_of_its_own_and_graphs_change_no_bit(monkeypatch, overrides):
     plain = trained(RATE, *overrides)
