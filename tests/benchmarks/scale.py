@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
 from rnnlane.data.batches.apportionment import iterate_class_counts
 from rnnlane.data.batches.plan import Planner
-from rnnlane.data.batches.streamed import LEAST_WINDOW_STEPS, WINDOW_TOKENS
+from rnnlane.data.batches.streamed import LEAST_WINDOW_STEPS
 from rnnlane.data.batches.windows import Windows, class_order
 from rnnlane.data.prepare.shards import Layout, ShardInfo
 
@@ -190,10 +190,6 @@ def streaming(most_groups: int) -> None:
         for num_rows in ROWS:
             shards = group_rows(num_rows, num_classes)
             num_groups = sum(map(len, shards)) * num_classes
-            window_rows = BATCH_SIZE * max(
-                LEAST_WINDOW_STEPS, round(WINDOW_TOKENS / TOKENS_A_ROW / BATCH_SIZE)
-            )
-            known = size(8 * num_classes * (num_rows // window_rows))
             # The order of one class costs the same as that of each other one.
             one = None if num_groups / num_classes > most_groups else order_seconds(shards)
             group_bytes = 4 * TOKENS_A_ROW * shards[0][0]
@@ -205,13 +201,12 @@ def streaming(most_groups: int) -> None:
                     size(manifest_bytes(shards, num_classes)),
                     "" if one is None else duration(one * num_classes),
                     size(group_bytes * min(num_classes, num_rows)),
-                    known,
                 ]
             )
-    header = ["rows", "classes", "row groups", "manifest", "orders", "groups held", "bounds known"]
+    header = ["rows", "classes", "row groups", "manifest", "orders", "groups held"]
     table(
-        "Streaming, each node's reader: CPU of an epoch's orders (measured for one class), a row "
-        "group of every class,\nand the rows of each class before each window (computed)",
+        "Streaming, each node's reader: CPU of an epoch's orders (measured for one class), and a "
+        "row group of every class (computed)",
         header,
         lines,
     )
@@ -240,10 +235,13 @@ def apportioned() -> None:
         a_step = (time.process_time() - started) / 200
         windows = Windows(counts, global_batch_size=BATCH_SIZE, num_steps=LEAST_WINDOW_STEPS)
         window = next(windows.starting_at(0))
-        lines.append([f"{num_classes:,}", duration(a_step), size(window.counts.nbytes)])
+        to_the_end = duration(a_step * 10**10 / BATCH_SIZE)
+        counts_bytes = size(window.counts.nbytes)
+        lines.append([f"{num_classes:,}", duration(a_step), to_the_end, counts_bytes])
     table(
-        "Rows of each class in a step, of 1e10 rows (measured)",
-        ["classes", "CPU a step", "counts of a window"],
+        "Rows of each class in a step, of 1e10 rows (measured); a resumed epoch goes through all "
+        "steps before (computed)",
+        ["classes", "CPU a step", "to the end", "counts of a window"],
         lines,
     )
 

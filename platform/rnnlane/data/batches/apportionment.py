@@ -50,45 +50,22 @@ def step_class_counts(class_counts: ClassCounts, *, global_batch_size: int) -> C
 
 
 def iterate_class_counts(
-    class_counts: ClassCounts,
-    *,
-    global_batch_size: int,
-    start: int = 0,
-    before: ClassCounts | None = None,
+    class_counts: ClassCounts, *, global_batch_size: int
 ) -> Iterator[ClassCounts]:
     """The rows of :func:`step_class_counts` one by one, in memory for a few numbers a class.
 
     Args:
         class_counts, global_batch_size: as there.
-        start: the step to begin with, at least 0; none comes if the epoch has no such step.
-        before: int64 [C], rows of each class in all the steps before ``start``: all of them
-            that has a part in what follows. Default: none, as before step 0.
 
     Yields:
         int64 [C], the caller's own.
-
-    Raises:
-        ValueError: ``before`` is not what the steps before ``start`` hold.
-
-    Example:
-        >>> steps = iterate_class_counts(
-        ...     np.array([8, 3]), global_batch_size=4, start=1, before=np.array([3, 1])
-        ... )
-        >>> [counts.tolist() for counts in steps]
-        [[3, 1], [2, 1]]
     """
     num_rows = int(class_counts.sum())
     num_full, rest = divmod(num_rows, global_batch_size)
-    if start > num_full:
-        return
-    if before is None:
-        before = np.zeros_like(class_counts)
     guaranteed, weights = np.divmod(global_batch_size * class_counts, num_rows)
-    given = before - start * guaranteed
-    _check_given(given, weights, num_rows, start)
-    left = class_counts - before
-    extra = _extra_rows(weights.tolist(), num_rows, start=start, given=given.tolist())
-    for _ in range(start, num_full):
+    left = class_counts.copy()
+    extra = _extra_rows(weights.tolist(), num_rows)
+    for _ in range(num_full):
         counts = guaranteed.copy()
         for index in next(extra):
             counts[index] += 1
@@ -99,25 +76,13 @@ def iterate_class_counts(
         yield left
 
 
-def _check_given(given: ClassCounts, weights: ClassCounts, num_rows: int, num_steps: int) -> None:
-    shares = zip(given.tolist(), weights.tolist(), strict=True)
-    if int(given.sum()) * num_rows != num_steps * int(weights.sum()) or any(
-        abs(extra * num_rows - num_steps * weight) >= num_rows for extra, weight in shares
-    ):
-        raise ValueError(f"before must hold the rows of the first {num_steps} steps")
-
-
-def _extra_rows(
-    weights: list[int], num_rows: int, *, start: int, given: list[int]
-) -> Iterator[list[int]]:
+def _extra_rows(weights: list[int], num_rows: int) -> Iterator[list[int]]:
     """PD2: gives sum(weights) / num_rows classes one extra row in each step.
 
     Args:
         weights: of each class; it has ``weight / num_rows`` of a row a step: floor or ceil of k
             times that in the first k steps, for every k.
         num_rows: above each weight; divides their sum.
-        start: the step to begin with.
-        given: extra rows that each class had before that step.
 
     Yields:
         The classes that have one, step by step without end.
@@ -125,10 +90,7 @@ def _extra_rows(
     per_step = sum(weights) // num_rows
     arrivals: dict[int, list[Priority]] = defaultdict(list)
     ready: list[Priority] = []
-    units = [
-        _units(index, weight, num_given, num_rows)
-        for index, (weight, num_given) in enumerate(zip(weights, given, strict=True))
-    ]
+    units = [_units(index, weight, num_rows) for index, weight in enumerate(weights)]
 
     def await_next_unit(index: int, earliest: int) -> None:
         release, priority = next(units[index])
@@ -136,8 +98,8 @@ def _extra_rows(
 
     for index, weight in enumerate(weights):
         if weight:
-            await_next_unit(index, start)
-    for step in count(start):
+            await_next_unit(index, 0)
+    for step in count():
         for priority in arrivals.pop(step, ()):
             heapq.heappush(ready, priority)
         chosen = [heapq.heappop(ready)[-1] for _ in range(per_step)]
@@ -146,7 +108,7 @@ def _extra_rows(
         yield chosen
 
 
-def _units(index: int, weight: int, given: int, num_rows: int) -> Iterator[tuple[int, Priority]]:
+def _units(index: int, weight: int, num_rows: int) -> Iterator[tuple[int, Priority]]:
     """The next extra rows of one class in turn: the first step that may hold it, and its priority.
 
     Lower is more urgent: the deadline (the step before which it is due), then whether the next
@@ -155,8 +117,8 @@ def _units(index: int, weight: int, given: int, num_rows: int) -> Iterator[tuple
     """
     slack = num_rows - weight
     is_heavy = weight >= slack
-    release = given * num_rows // weight
-    for unit in count(given + 1):
+    release = 0
+    for unit in count(1):
         next_release, overlap = divmod(unit * num_rows, weight)
         deadline = next_release + 1 if overlap else next_release
         group = 0

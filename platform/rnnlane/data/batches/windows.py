@@ -142,8 +142,6 @@ class Windows:
         self._class_counts = np.asarray(class_counts, dtype=np.int64)
         self._global_batch_size = global_batch_size
         self._num_steps = num_steps
-        # Rows of each class before each window, as far as they are known.
-        self._before = [np.zeros_like(self._class_counts)]
 
     @property
     def num_windows(self) -> int:
@@ -152,29 +150,20 @@ class Windows:
         return -(-num_steps // self._num_steps)
 
     def starting_at(self, number: int) -> Iterator[Window]:
-        """The windows from ``number`` on.
-
-        What the steps before hold is found once, at the first call for a later window.
-        """
-        known = min(number, len(self._before) - 1)
-        steps = self._steps(known)
-        for index in range(known, self.num_windows):
+        """The windows from ``number`` on; what those before hold is found by going through them."""
+        steps, before = self._steps(), np.zeros_like(self._class_counts)
+        for index in range(self.num_windows):
             counts = np.array(list(islice(steps, self._num_steps)), dtype=np.int64)
-            window = Window(index, index * self._num_steps, self._before[index], counts)
-            if index + 1 == len(self._before):
-                self._before.append(window.after)
+            window = Window(index, index * self._num_steps, before, counts)
             if index >= number:
                 yield window
+            before = window.after
 
-    def _steps(self, window: int) -> Iterator[Ints]:
-        """Rows of each class in the steps from a window on."""
-        present = self._present
+    def _steps(self) -> Iterator[Ints]:
+        """Rows of each class in each step."""
         for counts in iterate_class_counts(
-            self._class_counts[present],
-            global_batch_size=self._global_batch_size,
-            start=window * self._num_steps,
-            before=self._before[window][present],
+            self._class_counts[self._present], global_batch_size=self._global_batch_size
         ):
             step = np.zeros_like(self._class_counts)
-            step[present] = counts
+            step[self._present] = counts
             yield step
