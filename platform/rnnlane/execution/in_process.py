@@ -56,7 +56,7 @@ def train_in_process(
     with (
         scratch_folder() as scratch,
         readable_memory_errors(gpu_share=gpu_share),
-        sampled(config, group, events=events, with_machine=True),
+        sampled(config, group, events=events),
     ):
         start = store.fetch_latest(scratch)
         local_events = _LocalEvents(events, store)

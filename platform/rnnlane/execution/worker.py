@@ -152,7 +152,7 @@ def worker_loop(setting: dict[str, Any]) -> dict[str, Any]:
         final_disk_errors(tempfile.gettempdir()),
         scratch_folder() as scratch,
         readable_memory_errors(),
-        sampled(config, group, events=events, with_machine=context.get_local_rank() == 0),
+        sampled(config, group, events=events),
     ):
         start = _start_folder(setting["start"], scratch)
         for note in _notes(config, group, is_new=start is None):
