@@ -27,7 +27,7 @@ from support.runs import trained
 from support.served_ui import served_ui
 from support.team_server import TeamServer, log_in
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.release]
 
 TRACKING = TrackingConfig(mlflow_experiment="reviews", system_metrics=False)
 CLASSES = ("neg", "pos")

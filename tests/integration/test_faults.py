@@ -1,4 +1,4 @@
-"""Rounds of `python -m tests.faults`, always the same: some at every change, all for a version."""
+"""A dozen rounds of `python -m tests.faults`, always the same."""
 
 import pytest
 
@@ -13,8 +13,6 @@ pytestmark = pytest.mark.slow
 ROUNDS = [
     (1, ["all-killed", "checkpoint-bit"]),
     (3, ["home-full"]),
-]
-MORE_ROUNDS = [
     (2121, ["driver-stopped", "resumed-twice"]),
     (21, ["store-login-page", "clock-jumps"]),
     (51, ["database-locked", "stdout-closed"]),
@@ -35,10 +33,7 @@ def campaign(tmp_path_factory):
     return Campaign(tmp_path_factory.mktemp("faults"))
 
 
-@pytest.mark.parametrize(
-    ("seed", "kinds"),
-    [*ROUNDS, *(pytest.param(*one, marks=pytest.mark.release) for one in MORE_ROUNDS)],
-)
+@pytest.mark.parametrize(("seed", "kinds"), ROUNDS)
 def test_a_disturbed_command_ends_as_an_undisturbed_one(campaign, seed, kinds, capsys):
     passed = campaign.run(draw(seed, only=kinds, targets=["run"]))
     assert passed, capsys.readouterr().out

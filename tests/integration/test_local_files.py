@@ -10,6 +10,7 @@ from support.nodes import RayNodes
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.release,
     pytest.mark.skipif(
         os.geteuid() != 0 or shutil.which("unshare") is None,
         reason="needs root and unshare, to give a node a disk of its own",

@@ -72,6 +72,7 @@ def test_a_csv_of_three_classes_with_odd_column_names_trains_on_two_workers(
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_an_experiment_drafted_for_short_strings_of_eighteen_unbalanced_classes_trains(
     tmp_path, ray_environment
 ):

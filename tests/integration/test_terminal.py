@@ -69,6 +69,7 @@ def left_behind(temporary):
     return [path for path in temporary.rglob("*") if path.name.startswith(ours)]
 
 
+@pytest.mark.release
 def test_a_run_fits_the_terminal_and_leaves_no_folders(tmp_path, temporary):
     training = {"epochs": 1, "clip": {"policy": "auto", "calibration_steps": 5}}
     experiment = write_experiment(tmp_path, training=training, runtime={"num_workers": 1})

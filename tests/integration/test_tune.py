@@ -149,6 +149,7 @@ def test_the_winner_trains_as_its_trial_did(found, home):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_trial_has_the_curve_of_train_bit_for_bit(home, tmp_path):
     """With a measured clip value, dropout, and a worker that has trained others before."""
     experiment = write_search(
@@ -205,6 +206,7 @@ def test_what_trials_are_given_has_no_test_split(home, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_each_text_variant_is_prepared_once_and_trials_train_on_their_own(home, tmp_path):
     experiment = write_search(
         tmp_path,
@@ -251,6 +253,7 @@ def test_a_finished_search_can_be_extended(home, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_finalists_are_judged_by_several_seeds_on_one_split(home, tmp_path):
     experiment = write_search(tmp_path, search={"finalists": 2, "repeats": 3})
     result = tune(experiment)

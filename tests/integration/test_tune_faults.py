@@ -184,6 +184,7 @@ def test_a_search_ends_as_if_no_trial_had_been_killed(uninterrupted, folder, exp
     assert_mlflow_tells_the_truth(result)
 
 
+@pytest.mark.release
 def test_a_trial_whose_loss_is_not_finite_fails_and_the_search_goes_on(folder):
     """A learning rate that gives NaN; the search goes on and the answer counts it."""
     home = folder / "nan"
@@ -235,6 +236,7 @@ def test_a_trial_whose_process_is_killed_again_and_again_fails_alone(folder, exp
     assert failed[0].data.tags["rnnlane.reason"]
 
 
+@pytest.mark.release
 def test_a_search_whose_trials_all_fail_says_so(folder):
     home = folder / "all"
     home.mkdir()
