@@ -70,7 +70,7 @@ class ScheduleConfig(Section):
 class AdversarialConfig(Section):
     """A second loss of each step, of texts whose embedding is changed to mislead the model most.
 
-    Miyato, Dai, Goodfellow, ICLR 2017. A step takes two to three times as long.
+    Miyato, Dai, Goodfellow, ICLR 2017. A step takes twice (plain) or three times (virtual) as long.
     """
 
     kind: Literal["virtual", "plain"] = Field(
