@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from functools import partial
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.streamed import StreamedSplit
@@ -19,6 +21,7 @@ from rnnlane.data.prepare.shards import (
     shards_home,
     write_shards,
 )
+from rnnlane.data.prepare.tasks import results_in_order
 from rnnlane.data.prepare.writer import draft_folder
 from rnnlane.data.storage import StoragePath
 from rnnlane.errors import RnnlaneError
@@ -101,9 +104,12 @@ def made_shards(prepared: PreparedData, events: RunEvents) -> Shards:
         return found
     events.stage("laying out shards")
     tasks = parts_of(prepared, LAYOUT)
-    with draft_folder(shards_home(prepared)) as folder:
+    with (
+        draft_folder(shards_home(prepared)) as folder,
+        closing(_results(prepared, folder, tasks)) as results,
+    ):
         written: list[tuple[Part, ShardInfo]] = []
-        for done, infos in enumerate(_results(prepared, folder, tasks), start=1):
+        for done, infos in enumerate(results, start=1):
             written += infos
             events.progress(Progress("laying out shards", done, len(tasks), unit="tasks"))
         return publish_shards(prepared, folder, written)
@@ -111,7 +117,7 @@ def made_shards(prepared: PreparedData, events: RunEvents) -> Shards:
 
 def _results(
     prepared: PreparedData, folder: StoragePath, tasks: Sequence[Sequence[Part]]
-) -> Iterator[list[tuple[Part, ShardInfo]]]:
+) -> Generator[list[tuple[Part, ShardInfo]]]:
     import ray
     import ray.exceptions
 
@@ -120,16 +126,10 @@ def _results(
             yield write_shards(prepared, folder, parts, LAYOUT)
         return
     write = ray.remote(write_shards)
-    waiting = [write.remote(prepared, folder, parts, LAYOUT) for parts in tasks]
+    starts = [partial(write.remote, prepared, folder, parts, LAYOUT) for parts in tasks]
     try:
-        for future in waiting:
-            yield ray.get(future)
+        yield from results_in_order(starts)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, RnnlaneError):
             raise error.cause from None
         raise
-    finally:
-        # A task that still runs would write into a folder that is about to be removed.
-        for future in waiting:
-            ray.cancel(future)
-        ray.wait(waiting, num_returns=len(waiting), timeout=30.0)

@@ -11,10 +11,11 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -46,6 +47,7 @@ from rnnlane.data.prepare.prepared import (
 from rnnlane.data.prepare.purpose import CLASSIFICATION, Purpose, errors_of_unlabeled
 from rnnlane.data.prepare.row_selection import Selection, select_rows
 from rnnlane.data.prepare.splits import VAL
+from rnnlane.data.prepare.tasks import results_in_order
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.unlabeled import add_unlabeled
 from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
@@ -71,7 +73,6 @@ _READ_CPUS, _TOKENIZE_CPUS = 0.25, 0.75
 # Local files are read on the driver's node, which on a cluster often has no CPUs to reserve.
 _LOCAL_READ_CPUS = 0.0
 _GROUP_BYTES = 16 << 20
-_CANCEL_TIMEOUT_S = 30.0
 
 
 def find_prepared(
@@ -219,10 +220,11 @@ def _build(
     write_vocabulary(folder, vocabulary.to_jsonl())
     writer = ray.put(SplitWriter(folder, vocabulary))
     write = ray.remote(SplitWriter.write)
-    futures = [
-        write.remote(writer, n, group.assignment, *group.refs) for n, group in enumerate(groups)
+    starts = [
+        partial(write.remote, writer, n, group.assignment, *group.refs)
+        for n, group in enumerate(groups)
     ]
-    parts = _collect(futures, groups, stage="encode", events=events)
+    parts = _collect(starts, groups, stage="encode", events=events)
     check_unknown([part[VAL] for part in parts], config=config.data, text=config.text)
     used = rows.filter(pa.array(assignment.split >= 0))
     return _Content(
@@ -252,8 +254,8 @@ def _vocabulary(
     if purpose.vocabulary is not None:
         return Vocabulary.from_jsonl(purpose.vocabulary)
     count = ray.remote(count_train_tokens)
-    futures = [count.remote(group.assignment, *group.refs) for group in groups]
-    counts = _collect(futures, groups, stage="count", events=events)
+    starts = [partial(count.remote, group.assignment, *group.refs) for group in groups]
+    counts = _collect(starts, groups, stage="count", events=events)
     return Vocabulary.fit(merge_counts(counts), config.text.vocabulary)
 
 
@@ -382,25 +384,17 @@ def _grouped(blocks: Sequence[_Block], assignment: Assignment) -> list[_Group]:
 
 
 def _collect(
-    futures: Sequence[Any], groups: Sequence[_Group], *, stage: str, events: RunEvents
+    starts: Sequence[Callable[[], Any]], groups: Sequence[_Group], *, stage: str, events: RunEvents
 ) -> list[Any]:
     """The results of one task for each group, in order."""
-    import ray
-
     total = sum(len(group.assignment) for group in groups)
     done = 0
     results = []
-    try:
-        for group, future in zip(groups, futures, strict=True):
-            results.append(ray.get(future))
+    with closing(results_in_order(starts)) as found:
+        for group, result in zip(groups, found, strict=True):
+            results.append(result)
             done += len(group.assignment)
             events.progress(Progress(stage, done, total))
-    except BaseException:
-        # A task that still runs would write into a folder that is about to be removed.
-        for future in futures:
-            ray.cancel(future)
-        ray.wait(list(futures), num_returns=len(futures), timeout=_CANCEL_TIMEOUT_S)
-        raise
     return results
 
 
