@@ -1,4 +1,4 @@
-"""Runs on a real local Ray that are killed and interrupted: they end as if nothing had been."""
+"""Runs on a real local Ray that are killed: they end as if nothing had been."""
 
 import json
 from pathlib import Path

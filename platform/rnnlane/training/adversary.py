@@ -78,8 +78,10 @@ class Adversary:
     def _as_served(self) -> Iterator[None]:
         """Without dropout, whose other masks change an answer more than so small a change does."""
         self._body.eval()
-        yield
-        self._body.train()
+        try:
+            yield
+        finally:
+            self._body.train()
 
 
 def embedding_scale(rows: Tensor, ids: Tensor) -> Tensor:

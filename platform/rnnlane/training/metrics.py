@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.held_out import ScoredSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.tensors import Batch, BatchMaker, send
@@ -160,15 +160,14 @@ def _own_batches(
         split, group, hasher: see :func:`score`.
         labels: int64 [N]; gets the labels of all rows.
     """
-    is_held = isinstance(split, EncodedSplit)
-    pieces = split.pieces() if is_held else made_ahead(split.pieces(), depth=1)
     numbers = itertools.count()
-    for row_ids, piece in pieces:
-        labels[row_ids] = piece.labels
-        make_batch = BatchMaker(piece, group.device, hasher=hasher)
-        for rows in length_batches(piece.lengths, device=group.device):
-            if next(numbers) % group.world_size == group.rank:
-                yield row_ids[rows], make_batch(rows)
+    with closing(made_ahead(split.pieces(), depth=1)) as pieces:
+        for row_ids, piece in pieces:
+            labels[row_ids] = piece.labels
+            make_batch = BatchMaker(piece, group.device, hasher=hasher)
+            for rows in length_batches(piece.lengths, device=group.device):
+                if next(numbers) % group.world_size == group.rank:
+                    yield row_ids[rows], make_batch(rows)
 
 
 def scores_of(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> Scores:

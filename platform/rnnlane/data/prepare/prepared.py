@@ -243,13 +243,15 @@ class PreparedData:
         is_read = np.zeros(num_rows, dtype=bool)
         for parts in self._pieces(name, piece_bytes):
             tables = [self._read_part(part, SPLIT_SCHEMA) for part in parts]
-            row_ids = np.sort(_joined(table["row_id"] for table in tables))
+            row_ids = _joined(table["row_id"] for table in tables)
+            order = np.argsort(row_ids)
+            row_ids = row_ids[order]
             is_new = (row_ids >= 0) & (row_ids < num_rows)
             is_new[is_new] = ~is_read[row_ids[is_new]]
             if not is_new.all() or (np.diff(row_ids) == 0).any():
                 raise self._wrong_rows(name)
             is_read[row_ids] = True
-            yield row_ids, self._in_order(name, tables, row_ids)
+            yield row_ids, self._in_order(name, tables, row_ids, order)
         if not is_read.all():
             raise self._wrong_rows(name)
 
@@ -264,9 +266,10 @@ class PreparedData:
             num_bytes += self.manifest.files[part]
         return pieces
 
-    def _in_order(self, name: str, tables: Sequence[pa.Table], row_ids: Ints) -> EncodedSplit:
-        """The rows of some files in the order of their ids, which are ``row_ids``."""
-        order = np.argsort(_joined(table["row_id"] for table in tables))
+    def _in_order(
+        self, name: str, tables: Sequence[pa.Table], row_ids: Ints, order: Ints
+    ) -> EncodedSplit:
+        """The rows of some files in the order of their ids; see :func:`_in_order`."""
         token_ids, offsets = _in_order("token_ids", tables, row_ids, order, np.dtype(np.int32))
         unknown_keys, _ = _in_order("unknown_keys", tables, row_ids, order, np.dtype(np.uint32))
         if len(unknown_keys) != np.count_nonzero(token_ids == UNKNOWN_ID):
