@@ -29,6 +29,7 @@ from rnnlane.data.batches.plan import Planner
 from rnnlane.data.batches.streamed import LEAST_WINDOW_STEPS
 from rnnlane.data.batches.windows import Windows, class_order
 from rnnlane.data.prepare.shards import Layout, ShardInfo
+from rnnlane.execution.inventory import in_words
 
 # As of movie reviews.
 TOKENS_A_ROW = 274
@@ -37,6 +38,8 @@ ROWS = tuple(10**power for power in range(6, 11))
 CLASSES = (2, 100, 10_000)
 WORKERS = (2, 16, 128, 1_024, 4_096)
 GIB = 2**30
+# Of DeviceUse: utilization, and of memory and power the amount and the share.
+METRICS_A_GPU = 5
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,6 @@ def _cost(function: Callable[[], object]) -> Cost:
     return Cost(seconds, 1024 * grown)
 
 
-def size(num_bytes: float) -> str:
-    """With a unit of its own size."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if num_bytes < 1024 or unit == "TiB":
-            return f"{num_bytes:,.0f} {unit}" if num_bytes >= 10 else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1024
-    raise AssertionError
-
-
 def duration(seconds: float) -> str:
     """With a unit of its own size."""
     if seconds < 1e-3:
@@ -106,7 +100,12 @@ def of_rows(title: str, function: Callable[[int], object], most: int) -> float:
             how = "carried on"
         grown = num_rows / at
         lines.append(
-            [f"{num_rows:.0e}", duration(last.seconds * grown), size(last.num_bytes * grown), how]
+            [
+                f"{num_rows:.0e}",
+                duration(last.seconds * grown),
+                in_words(last.num_bytes * grown),
+                how,
+            ]
         )
     table(title, ["rows", "CPU", "memory", ""], lines)
     return last.num_bytes / at
@@ -198,9 +197,9 @@ def streaming(most_groups: int) -> None:
                     f"{num_rows:.0e}",
                     f"{num_classes:,}",
                     f"{num_groups:,}",
-                    size(manifest_bytes(shards, num_classes)),
+                    in_words(manifest_bytes(shards, num_classes)),
                     "" if one is None else duration(one * num_classes),
-                    size(group_bytes * min(num_classes, num_rows)),
+                    in_words(group_bytes * min(num_classes, num_rows)),
                 ]
             )
     header = ["rows", "classes", "row groups", "manifest", "orders", "groups held"]
@@ -236,7 +235,7 @@ def apportioned() -> None:
         windows = Windows(counts, global_batch_size=BATCH_SIZE, num_steps=LEAST_WINDOW_STEPS)
         window = next(windows.starting_at(0))
         to_the_end = duration(a_step * 10**10 / BATCH_SIZE)
-        counts_bytes = size(window.counts.nbytes)
+        counts_bytes = in_words(window.counts.nbytes)
         lines.append([f"{num_classes:,}", duration(a_step), to_the_end, counts_bytes])
     table(
         "Rows of each class in a step, of 1e10 rows (measured); a resumed epoch goes through all "
@@ -275,8 +274,8 @@ def exchanged() -> None:
                     f"{num_workers:,}",
                     f"{rows_each:,}",
                     f"{touched:,.0f}",
-                    size(sent),
-                    size(8 * num_tokens),
+                    in_words(sent),
+                    in_words(8 * num_tokens),
                 ]
             )
     table(
@@ -297,7 +296,7 @@ def logged() -> None:
     lines = []
     for num_workers in WORKERS:
         num_nodes = max(1, num_workers // 8)
-        metrics = num_nodes * (metrics_a_node + 8 * 4)
+        metrics = num_nodes * (metrics_a_node + 8 * METRICS_A_GPU)
         lines.append(
             [
                 f"{num_workers:,}",
@@ -315,13 +314,36 @@ def logged() -> None:
     )
 
 
+def bytes_a_token() -> float:
+    """Of tokens and texts, as they wait to be encoded."""
+    import pyarrow as pa
+
+    from rnnlane.data.prepare.blocks import tokenize_rows
+    from rnnlane.data.prepare.text import TextProcessor
+    from rnnlane.data.sources.generated import GeneratedSource, generate_reviews
+    from rnnlane.data.sources.row_tables import RAW_SCHEMA
+
+    reviews = generate_reviews(GeneratedSource(kind="generated", num_rows=1_000), 0, 1_000)
+    texts = pa.array([text.encode() for text, _ in reviews], pa.large_binary())
+    rows = pa.table(
+        [
+            texts if field.name == "text" else pa.nulls(len(texts), field.type)
+            for field in RAW_SCHEMA
+        ],
+        schema=RAW_SCHEMA,
+    )
+    tokens = tokenize_rows(
+        rows, processor=TextProcessor.from_config(experiment().text), unlabeled=True
+    )
+    return float(tokens.nbytes / len(tokens["tokens"].combine_chunks().flatten()))
+
+
 def referred() -> None:
     """What `prepare` holds besides the rows' numbers."""
     from rnnlane.data.prepare.pipeline import _GROUP_BYTES
     from rnnlane.data.sources.row_tables import BLOCK_BYTES
 
-    # Tokens and text of a row, as they wait to be encoded.
-    row_bytes = 9 * TOKENS_A_ROW
+    row_bytes = round(bytes_a_token() * TOKENS_A_ROW)
     lines = []
     for num_rows in ROWS:
         files = 5 * num_rows * row_bytes // _GROUP_BYTES  # three splits, and the texts of two
@@ -329,10 +351,10 @@ def referred() -> None:
         lines.append(
             [
                 f"{num_rows:.0e}",
-                size(num_rows * row_bytes),
+                in_words(num_rows * row_bytes),
                 f"{-(-num_rows * row_bytes // BLOCK_BYTES):,}",
                 f"{max(5, files):,}",
-                size(max(5, files) * a_file),
+                in_words(max(5, files) * a_file),
             ]
         )
     table(
