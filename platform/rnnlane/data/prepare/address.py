@@ -21,12 +21,15 @@ from rnnlane.data.storage import joined
 # change to one, data is prepared again at another address.
 SHAPING_MODULES = (
     "prepare/blocks",
+    "prepare/described",
     "prepare/grouping",
     "prepare/groups",
     "prepare/keys",
     "prepare/labels",
     "prepare/limits",
+    "prepare/merging",
     "prepare/pipeline",
+    "prepare/placed",
     "prepare/prepared",
     "prepare/purpose",
     "prepare/row_selection",

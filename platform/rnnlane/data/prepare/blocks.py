@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -60,7 +61,7 @@ TOKENS_SCHEMA = pa.schema(
     ]
 )
 
-# What the driver needs of each row: all but the bulk.
+# What decides where a row goes, and what is told of it: all but the bulk.
 ROWS_SCHEMA = pa.schema([field for field in TOKENS_SCHEMA if field.name not in {"tokens", "text"}])
 
 # The limits that cut a text, and where its row says so.
@@ -75,8 +76,8 @@ class Assignment:
 
     Attributes:
         split: int8 [N]: index in ``WRITTEN_SPLITS``, or negative for a row that is left out.
-        row_ids: int64 [N]: position in the split.
-        labels: int64 [N]; -1 of texts without a label.
+        row_ids: int64 [N]: position in the split; -1 of a row that is left out.
+        labels: int64 [N]; -1 of texts without a label, and of rows that are left out.
         row_keys: uint64 [N]: see :func:`keys.row_keys`; 0 for a row that is left out.
     """
 
@@ -88,29 +89,55 @@ class Assignment:
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, rows: slice | npt.NDArray[np.bool_]) -> Assignment:
-        return Assignment(
-            self.split[rows], self.row_ids[rows], self.labels[rows], self.row_keys[rows]
-        )
-
 
 @dataclass(frozen=True)
 class PartStats:
-    """What one task wrote to one split.
+    """What one task, or several, wrote to one split.
 
     Attributes:
-        lengths: int64 [rows]: tokens of each row.
-        labels: int64 [rows]; none of texts without labels.
+        lengths: int64 [L]: rows by their number of tokens.
+        class_counts: int64 [at most C]: rows by label; empty of texts without labels.
         num_unknown: tokens without an id of their own.
         num_words: tokens with a letter; counted in val only.
         num_unknown_words: words without an id of their own; counted in val only.
+        num_cut: int64 [2]: texts that each of the limits of ``CUT_COLUMNS`` cut.
     """
 
     lengths: Ints
-    labels: Ints
+    class_counts: Ints
     num_unknown: int
     num_words: int
     num_unknown_words: int
+    num_cut: Ints
+
+    def __add__(self, other: PartStats) -> PartStats:
+        return PartStats(
+            lengths=_sum(self.lengths, other.lengths),
+            class_counts=_sum(self.class_counts, other.class_counts),
+            num_unknown=self.num_unknown + other.num_unknown,
+            num_words=self.num_words + other.num_words,
+            num_unknown_words=self.num_unknown_words + other.num_unknown_words,
+            num_cut=self.num_cut + other.num_cut,
+        )
+
+
+def _sum(one: Ints, other: Ints) -> Ints:
+    total = np.zeros(max(len(one), len(other)), dtype=np.int64)
+    total[: len(one)] += one
+    total[: len(other)] += other
+    return total
+
+
+class Written(NamedTuple):
+    """What one task wrote.
+
+    Attributes:
+        splits: of each of ``WRITTEN_SPLITS``.
+        checksums: CRC-32 of each file by its path below the folder.
+    """
+
+    splits: list[PartStats]
+    checksums: dict[str, int]
 
 
 class _TextColumns(NamedTuple):
@@ -193,11 +220,6 @@ def _decode(text: bytes) -> tuple[str, bool]:
         return text.decode(errors="replace"), True
 
 
-def describe_rows(table: pa.Table) -> pa.Table:
-    """What the driver needs of each row: a table of ``ROWS_SCHEMA``."""
-    return table.select(ROWS_SCHEMA.names)
-
-
 def count_train_tokens(assignment: Assignment, *tables: pa.Table) -> pa.Table:
     """How often each token occurs in the rows that are learned from: train and unlabeled ones.
 
@@ -225,7 +247,7 @@ class SplitWriter:
     folder: StoragePath
     vocabulary: Vocabulary
 
-    def write(self, part: int, assignment: Assignment, *tables: pa.Table) -> list[PartStats]:
+    def write(self, part: int, assignment: Assignment, *tables: pa.Table) -> Written:
         """Writes the rows of some tables, one or two files for each split that has any.
 
         Args:
@@ -233,19 +255,23 @@ class SplitWriter:
             assignment: of the tables' rows.
             tables: of ``TOKENS_SCHEMA``.
 
-        Returns:
-            The statistics of each of ``WRITTEN_SPLITS``.
-
         Raises:
             DataError: the disk is full or cannot be written.
         """
-        return [
-            self._write_split(index, part, assignment, tables)
+        checksums: dict[str, int] = {}
+        splits = [
+            self._write_split(index, part, assignment, tables, checksums)
             for index in range(len(WRITTEN_SPLITS))
         ]
+        return Written(splits, checksums)
 
     def _write_split(
-        self, index: int, part: int, assignment: Assignment, tables: Sequence[pa.Table]
+        self,
+        index: int,
+        part: int,
+        assignment: Assignment,
+        tables: Sequence[pa.Table],
+        checksums: dict[str, int],
     ) -> PartStats:
         rows = np.flatnonzero(assignment.split == index)
         tokens = _column("tokens", tables, rows)
@@ -258,18 +284,22 @@ class SplitWriter:
             columns = [row_ids, labels_column, lengths, token_ids, unknown_keys]
             table = pa.table(columns, names=SPLIT_SCHEMA.names).cast(SPLIT_SCHEMA)
             name = f"part-{part:06d}.parquet"
-            _write(table, self.folder / WRITTEN_SPLITS[index] / name)
+            of_split = f"{WRITTEN_SPLITS[index]}/{name}"
+            checksums[of_split] = _write(table, self.folder / of_split)
             if index in (VAL, TEST):
                 held_out = _held_out(tables, rows, assignment)
-                _write(held_out, self.folder / HELD_OUT / SPLITS[index] / name)
+                beside = f"{HELD_OUT}/{of_split}"
+                checksums[beside] = _write(held_out, self.folder / beside)
         is_unknown = pc.equal(token_ids.values, UNKNOWN_ID)
         num_words, num_unknown_words = _count_words(tokens, is_unknown) if index == VAL else (0, 0)
+        is_cut = [_column(column, tables, rows) for column in CUT_COLUMNS.values()]
         return PartStats(
-            lengths=lengths.to_numpy().astype(np.int64),
-            labels=labels[labels >= 0],
+            lengths=np.bincount(lengths.to_numpy()),
+            class_counts=np.bincount(labels[labels >= 0]),
             num_unknown=pc.sum(is_unknown).as_py() or 0,
             num_words=num_words,
             num_unknown_words=num_unknown_words,
+            num_cut=np.array([pc.sum(column).as_py() or 0 for column in is_cut]),
         )
 
 
@@ -282,24 +312,28 @@ def _count_words(tokens: pa.ListArray, is_unknown: pa.BooleanArray) -> tuple[int
     return pc.sum(is_word).as_py() or 0, pc.sum(pc.and_(is_word, is_unknown)).as_py() or 0
 
 
-def summarize(parts: Sequence[PartStats], class_names: Sequence[str]) -> SplitStats:
+def summarize(stats: PartStats, class_names: Sequence[str]) -> SplitStats:
     """One split in numbers, from all that was written to it; it has at least one row."""
-    lengths = np.concatenate([part.lengths for part in parts])
-    labels = np.concatenate([part.labels for part in parts])
-    num_tokens = int(lengths.sum())
-    quantiles = np.quantile(lengths, [0.0, 0.1, 0.5, 0.9, 0.99, 1.0])
-    names = ("min", "p10", "p50", "p90", "p99", "max")
-    class_counts = np.bincount(labels, minlength=len(class_names)).tolist()
+    num_rows = int(stats.lengths.sum())
+    num_tokens = int(stats.lengths @ np.arange(len(stats.lengths)))
+    shares = {"min": 0.0, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    quantiles = {name: quantile(stats.lengths, share) for name, share in shares.items()}
+    class_counts = _sum(stats.class_counts, np.zeros(len(class_names), dtype=np.int64)).tolist()
     return SplitStats(
-        num_rows=len(lengths),
+        num_rows=num_rows,
         num_tokens=num_tokens,
         class_counts=dict(zip(class_names, class_counts, strict=True)),
-        length_quantiles={
-            **dict(zip(names, quantiles.tolist(), strict=True)),
-            "mean": num_tokens / len(lengths),
-        },
-        unknown_token_rate=sum(part.num_unknown for part in parts) / num_tokens,
+        length_quantiles={**quantiles, "mean": num_tokens / num_rows},
+        unknown_token_rate=stats.num_unknown / num_tokens,
     )
+
+
+def quantile(counts: Ints, share: float) -> float:
+    """A quantile of integers of which ``counts[n]`` are n, as ``np.quantile`` has it."""
+    place = float(share * (counts.sum() - 1))
+    # The two numbers that it lies between are enough.
+    either = np.searchsorted(np.cumsum(counts), [np.floor(place), np.ceil(place)], side="right")
+    return float(np.quantile(either, place - np.floor(place)))
 
 
 def _held_out(tables: Sequence[pa.Table], rows: Ints, assignment: Assignment) -> pa.Table:
@@ -315,8 +349,13 @@ def _column(name: str, tables: Sequence[pa.Table], rows: Ints) -> pa.Array:
     return taken.combine_chunks() if taken.num_chunks != 1 else taken.chunk(0)
 
 
-def _write(table: pa.Table, file: StoragePath) -> None:
+def _write(table: pa.Table, file: StoragePath) -> int:
+    """Writes a file; returns its CRC-32."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False)
+    content = sink.getvalue()
     with readable_errors(str(file)):
         file.filesystem.create_dir(file.path.rpartition("/")[0])
         with file.filesystem.open_output_stream(file.path, compression=None) as stream:
-            pq.write_table(table, stream, compression="zstd", use_dictionary=False)
+            stream.write(content)
+    return zlib.crc32(content)

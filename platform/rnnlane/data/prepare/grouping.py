@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rnnlane.config.data import DataConfig
-from rnnlane.data.prepare.groups import linked_units
+from rnnlane.data.prepare.groups import UnitCounts, linked_groups
 from rnnlane.data.prepare.labels import shortened
 from rnnlane.data.prepare.prepared import SPLITS, GroupStats
-from rnnlane.data.prepare.splits import TEST, VAL, Quotas, Sides, Texts
+from rnnlane.data.prepare.splits import LEFT_OUT, TEST, VAL, Quotas, Sides
 from rnnlane.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -21,11 +22,95 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class GroupCounts:
+    """The groups of the rows of a partition in numbers. A text counts in its first row's group.
+
+    Attributes:
+        names: strings [G]: all groups of the partition; those that no row that is dealt has, too.
+        is_dealt: bool [G]: groups that such a row has.
+        first: int64 [G]: number of the first text of each; the largest integer of one without.
+        num_texts: int64 [G].
+        group, label, count: int64 [P]: different texts of each group and label.
+        links: int64 [L, 2]: groups that share a text.
+        num_missing: rows without a group.
+        in_test: int64 [T]: groups that the official test has rows of.
+    """
+
+    names: pa.StringArray
+    is_dealt: Bools
+    first: Ints
+    num_texts: Ints
+    group: Ints
+    label: Ints
+    count: Ints
+    links: Ints
+    num_missing: int
+    in_test: Ints
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        names: pa.StringArray,
+        text: Ints,
+        group: Ints,
+        entry_text: Ints,
+        entry_labels: Ints,
+        in_test: Ints,
+    ) -> GroupCounts:
+        """Counts.
+
+        Args:
+            names: by group.
+            text: int64 [M]: number of the text of each row that is dealt, rising.
+            group: int64 [M]: -1 of a row without one.
+            entry_text: int64 [E]: of each different text and label, rising.
+            entry_labels: int64 [E].
+            in_test: the groups of the official test.
+        """
+        has_group = group >= 0
+        num_missing = int(np.count_nonzero(~has_group))
+        text, group = text[has_group], group[has_group]
+        texts, at = np.unique(text, return_index=True)
+        group_of = np.full(int(entry_text[-1]) + 1 if len(entry_text) else 0, -1, dtype=np.int64)
+        group_of[texts] = group[at]
+        first = np.full(len(names), _NO_TEXT)
+        np.minimum.at(first, group[at], texts)
+        of_entry = group_of[entry_text]
+        pairs, count = np.unique(
+            np.stack([of_entry, entry_labels])[:, of_entry >= 0], axis=1, return_counts=True
+        )
+        is_link = (text[1:] == text[:-1]) & (group[1:] != group[:-1])
+        links = np.stack([group[:-1][is_link], group[1:][is_link]], axis=1)
+        is_dealt = np.zeros(len(names), dtype=np.bool_)
+        is_dealt[group] = True
+        return cls(
+            names=names,
+            is_dealt=is_dealt,
+            first=first,
+            num_texts=np.bincount(group[at], minlength=len(names)),
+            group=pairs[0],
+            label=pairs[1],
+            count=count,
+            links=np.unique(links, axis=0),
+            num_missing=num_missing,
+            in_test=in_test,
+        )
+
+
+_NO_TEXT = np.iinfo(np.int64).max
+# More than a partition has texts.
+_TEXTS_OF_PARTITION = 1 << 40
+
+
+@dataclass(frozen=True)
 class Grouping:
     """Which texts are dealt together.
 
     Attributes:
-        unit: int64 [T]: of each text; see :func:`groups.linked_units`.
+        unit: int64 [G]: of each group; see :func:`groups.linked_groups`.
+        of_partition: for each partition, its groups: int64, by their number there.
+        units: those of several texts.
         num_groups: different groups of the rows that are dealt.
         num_joined: how many groups fewer there are when those with equal texts are one.
         num_missing: rows without a group.
@@ -35,6 +120,8 @@ class Grouping:
     """
 
     unit: Ints
+    of_partition: tuple[Ints, ...]
+    units: UnitCounts
     num_groups: int
     num_joined: int
     num_missing: int
@@ -42,61 +129,64 @@ class Grouping:
     largest: int
     largest_names: tuple[str, ...]
 
-
-def grouping_of(
-    column: pa.ChunkedArray, texts: Texts, used: Bools, *, is_test: Bools, config: DataConfig
-) -> Grouping | None:
-    """Finds out which texts are dealt together; None of a source without groups.
-
-    Args:
-        column: strings [N]: the group of each row, NULL where it has none.
-        texts: of these rows.
-        used: bool [E]: the entries of ``texts`` that are dealt.
-        is_test: bool [N]: rows of the official test.
-        config: whether groups are asked for.
-
-    Raises:
-        DataError: they are, but no row has one.
-    """
-    if column.null_count == len(column):
-        if config.columns.group is None:
-            return None
-        raise DataError(
-            f"rows must have a group, but none of {len(column):,} has one",
-            where="data.columns.group",
-            remedy="name the column that holds the groups, or leave it out",
+    @classmethod
+    def of(cls, parts: Sequence[GroupCounts], *, num_classes: int) -> Grouping:
+        """Brings the partitions together, in their order."""
+        given = pa.concat_arrays([part.names for part in parts])
+        names = given.unique()
+        numbers = pc.index_in(given, value_set=names).to_numpy().astype(np.int64)
+        ends = np.cumsum([len(part.names) for part in parts])
+        of_partition = tuple(np.split(numbers, ends[:-1]))
+        num_names = len(names)
+        first = np.full(num_names, _NO_TEXT)
+        num_texts = np.zeros(num_names, dtype=np.int64)
+        is_dealt, in_test = (np.zeros(num_names, dtype=np.bool_) for _ in range(2))
+        links, pairs = [], []
+        for number, (part, groups) in enumerate(zip(parts, of_partition, strict=True)):
+            has_text = part.first < _NO_TEXT
+            later = part.first[has_text] + number * _TEXTS_OF_PARTITION
+            np.minimum.at(first, groups[has_text], later)
+            num_texts += np.bincount(groups, weights=part.num_texts, minlength=num_names).astype(
+                np.int64
+            )
+            is_dealt[groups] |= part.is_dealt
+            in_test[groups[part.in_test]] = True
+            links.append(groups[part.links])
+            pairs.append(np.stack([groups[part.group], part.label, part.count]))
+        unit = linked_groups(np.concatenate(links), first)
+        group, label, count = np.concatenate(pairs, axis=1)
+        sizes = np.bincount(unit, weights=num_texts).astype(np.int64)
+        is_several = (sizes > 1)[unit[group]]
+        rows = np.bincount(unit[group], weights=count, minlength=len(sizes))
+        largest = int(np.argmax(rows)) if len(rows) else -1
+        dealt = np.flatnonzero(is_dealt)
+        in_largest = dealt[unit[dealt] == largest]
+        return cls(
+            unit=unit,
+            of_partition=of_partition,
+            units=UnitCounts.of(
+                unit[group[is_several]],
+                label[is_several],
+                count[is_several],
+                num_classes=num_classes,
+            ),
+            num_groups=len(dealt),
+            num_joined=len(dealt) - len(np.unique(unit[dealt])),
+            num_missing=sum(part.num_missing for part in parts),
+            num_in_test=int(np.count_nonzero(is_dealt & in_test)),
+            largest=int(rows[largest]) if len(dealt) else 0,
+            largest_names=tuple(sorted(names.take(pa.array(in_largest)).to_pylist())),
         )
-    group, names = _encoded(column)
-    is_used = np.zeros(len(texts.text_outside), dtype=np.bool_)
-    is_used[texts.text[used]] = True
-    is_dealt = is_used[texts.text_outside]
-    rows, text = texts.outside[is_dealt], texts.text_outside[is_dealt]
-    unit = linked_units(text, group[rows], num_texts=_num_texts(texts))
-    has_group = group[rows] >= 0
-    groups, first = np.unique(group[rows][has_group], return_index=True)
-    unit_of = unit[text[has_group][first]]
-    sizes = np.bincount(unit[texts.text[used]])
-    largest = unit_of[np.argmax(sizes[unit_of])] if len(groups) else -1
-    return Grouping(
-        unit=unit,
-        num_groups=len(groups),
-        num_joined=len(groups) - len(np.unique(unit_of)),
-        num_missing=int(np.count_nonzero(~has_group)),
-        num_in_test=len(np.intersect1d(groups, group[is_test])),
-        largest=int(sizes[largest]) if len(groups) else 0,
-        largest_names=tuple(sorted(names[n].as_py() for n in groups[unit_of == largest])),
-    )
 
+    def sides(self, of_unit: Sides) -> list[Sides]:
+        """For each partition, where its groups go: ``LEFT_OUT`` of units of one text.
 
-def _encoded(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
-    """A number for each row, -1 where it has no group, and the groups by number."""
-    encoded = column.dictionary_encode().unify_dictionaries()
-    numbers = [chunk.indices.fill_null(-1).to_numpy().astype(np.int64) for chunk in encoded.chunks]
-    return np.concatenate(numbers), encoded.chunk(0).dictionary
-
-
-def _num_texts(texts: Texts) -> int:
-    return int(texts.text_outside[-1]) + 1 if len(texts.text_outside) else 0
+        Args:
+            of_unit: int8 [U], of :attr:`units`.
+        """
+        side = np.full(len(self.unit), LEFT_OUT, dtype=np.int8)
+        side[self.units.numbers] = of_unit
+        return [side[self.unit[groups]] for groups in self.of_partition]
 
 
 def check_largest(
@@ -131,8 +221,7 @@ def check_largest(
 
 def group_stats(
     grouping: Grouping,
-    split: Sides,
-    labels: Ints,
+    dealt: Mapping[int, Ints],
     *,
     class_names: Sequence[str],
     quotas: Quotas,
@@ -142,8 +231,7 @@ def group_stats(
 
     Args:
         grouping: of the rows.
-        split: int8 [E]: of each entry that was dealt.
-        labels: int64 [E].
+        dealt: by side, the rows of each class that it was dealt.
         class_names: by label.
         quotas: rows of each class that test and val should have.
         config: whether there is an official test.
@@ -151,12 +239,11 @@ def group_stats(
     Raises:
         DataError: a split that was dealt has no row.
     """
-    asked, dealt = {}, {}
+    asked, got = {}, {}
     for side, quota in zip((TEST, VAL), quotas, strict=True):
         if side == TEST and config.test == "official":
             continue
-        counts = np.bincount(labels[split == side], minlength=len(class_names)).tolist()
-        if not any(counts):
+        if not dealt[side].any():
             few = (
                 "1 group is" if grouping.num_groups == 1 else f"{grouping.num_groups:,} groups are"
             )
@@ -166,7 +253,7 @@ def group_stats(
                 remedy="give rows of more groups, or name a column with more of them",
             )
         asked[SPLITS[side]] = dict(zip(class_names, quota, strict=True))
-        dealt[SPLITS[side]] = dict(zip(class_names, counts, strict=True))
+        got[SPLITS[side]] = dict(zip(class_names, dealt[side].tolist(), strict=True))
     return GroupStats(
         num_groups=grouping.num_groups,
         num_joined=grouping.num_joined,
@@ -174,7 +261,7 @@ def group_stats(
         num_in_test=grouping.num_in_test,
         largest=grouping.largest,
         asked=asked,
-        dealt=dealt,
+        dealt=got,
     )
 
 

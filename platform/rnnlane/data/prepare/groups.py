@@ -22,36 +22,28 @@ Bools = npt.NDArray[np.bool_]
 _MOST_GROWTH = 2
 
 
-def linked_units(text: Ints, group: Ints, *, num_texts: int) -> Ints:
-    """The unit of each text: int64 [num_texts], rising with its first text from 0.
+def linked_groups(links: Ints, first: Ints) -> Ints:
+    """The unit of each group: int64 [G], rising with the unit's first text from 0.
 
     Args:
-        text: int64 [M]: number of the text of each row, rising.
-        group: int64 [M]: number of its group, from 0; -1 where it has none.
-        num_texts: the texts are in [0, num_texts).
+        links: int64 [L, 2]: groups that share a text.
+        first: int64 [G]: number of the first text of each group; each of its own.
 
-    >>> linked_units(np.array([0, 1, 2, 2, 3]), np.array([7, 8, 8, 7, -1]), num_texts=4).tolist()
-    [0, 0, 0, 1]
+    >>> linked_groups(np.array([[0, 2]]), first=np.array([9, 5, 4])).tolist()
+    [0, 1, 0]
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    has_group = group >= 0
-    text, group = text[has_group], group[has_group]
-    linked = np.flatnonzero(text[1:] == text[:-1])
-    num_groups = int(group.max()) + 1 if len(group) else 0
     # Where many texts link two groups, weights of a small type would overflow to 0, which is none.
-    edges = (np.ones(len(linked)), (group[linked], group[linked + 1]))
-    graph = coo_array(edges, shape=(num_groups, num_groups))
-    component = (
-        connected_components(graph, directed=False)[1] if len(linked) else np.arange(num_groups)
-    )
-    unit = num_groups + np.arange(num_texts)
-    unit[text] = component[group]
-    _, first, number = np.unique(unit, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    units: Ints = rank[number]
+    edges = (np.ones(len(links)), (links[:, 0], links[:, 1]))
+    graph = coo_array(edges, shape=(len(first), len(first)))
+    num_units, component = connected_components(graph, directed=False)
+    first_of = np.full(num_units, np.iinfo(np.int64).max)
+    np.minimum.at(first_of, component, first)
+    rank = np.empty(num_units, dtype=np.int64)
+    rank[np.argsort(first_of)] = np.arange(num_units)
+    units: Ints = rank[component]
     return units
 
 
@@ -75,27 +67,26 @@ class UnitCounts:
     counts: Ints
 
     @classmethod
-    def of(cls, unit: Ints, labels: Ints, *, num_classes: int) -> UnitCounts:
-        """Counts rows.
+    def of(cls, unit: Ints, labels: Ints, counts: Ints, *, num_classes: int) -> UnitCounts:
+        """Sums up.
 
         Args:
-            unit: int64 [E]: of each row.
+            unit: int64 [E].
             labels: int64 [E].
+            counts: int64 [E]: rows of this unit and label, one of several such counts.
             num_classes: the labels are in [0, num_classes).
         """
-        pairs, counts = np.unique(unit * num_classes + labels, return_counts=True)
+        pairs, pair = np.unique(unit * num_classes + labels, return_inverse=True)
+        sums = np.bincount(pair, weights=counts, minlength=len(pairs)).astype(np.int64)
         numbers, first = np.unique(pairs // num_classes, return_index=True)
         starts = np.append(first, len(pairs))
-        sizes = np.add.reduceat(counts, first) if len(first) else counts
-        return cls(numbers, starts, pairs % num_classes, counts)._taken(
+        sizes = np.add.reduceat(sums, first) if len(first) else sums
+        return cls(numbers, starts, pairs % num_classes, sums).taken(
             np.argsort(-np.frexp(sizes)[1], kind="stable")
         )
 
-    def without(self, taken: Bools) -> UnitCounts:
-        """Only the units that are not taken: bool [U]."""
-        return self._taken(np.flatnonzero(~taken))
-
-    def _taken(self, order: Ints) -> UnitCounts:
+    def taken(self, order: Ints) -> UnitCounts:
+        """Some of the units, by their positions, in this order."""
         lengths = np.diff(self.starts)[order]
         starts = np.zeros(len(order) + 1, dtype=np.int64)
         np.cumsum(lengths, out=starts[1:])
@@ -103,7 +94,7 @@ class UnitCounts:
         return UnitCounts(self.numbers[order], starts, self.labels[at], self.counts[at])
 
     def of_class(self, taken: Bools, *, num_classes: int) -> list[int]:
-        """Rows of each class in the units taken: bool [U]."""
+        """Rows of each class in some units: bool [U]."""
         counts = np.where(np.repeat(taken, np.diff(self.starts)), self.counts, 0)
         sums = np.bincount(self.labels, weights=counts, minlength=num_classes)
         result: list[int] = sums.astype(np.int64).tolist()

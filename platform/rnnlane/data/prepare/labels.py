@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from rnnlane.config.data import DataConfig
 from rnnlane.errors import DataError
@@ -25,21 +23,23 @@ _DECIMAL = re.compile(r"[-+]?\d*[.,]\d+([eE][-+]?\d+)?")
 _LIST = re.compile(r"""\[\s*(["']).*\1\s*\]""", re.DOTALL)
 
 
-def resolve_labels(names: pa.ChunkedArray, config: DataConfig) -> tuple[tuple[str, ...], Ints]:
-    """The class names by label, and the label of each row; -1 where the row is dropped.
+def resolve_labels(counts: Mapping[str, int], config: DataConfig) -> tuple[str, ...]:
+    """The class names by label.
+
+    Args:
+        counts: rows by the name that they give.
+        config: the classes, and what is done with other names.
 
     Raises:
         DataError: a label is not among ``data.classes``, or the column does not hold classes.
     """
-    counts = {entry["values"]: entry["counts"] for entry in names.value_counts().to_pylist()}
     if config.classes is None:
         check_label_column(counts, max_classes=config.max_classes)
     class_names = config.classes or tuple(sorted(counts, key=_numbers_first))
     unknown = sorted(set(counts) - set(class_names), key=lambda name: (-counts[name], name))
     if unknown and config.unknown_label == "error":
         raise _unknown_label(unknown, counts, class_names)
-    labels = pc.fill_null(pc.index_in(names, value_set=pa.array(class_names, pa.string())), -1)
-    return class_names, labels.to_numpy().astype(np.int64)
+    return class_names
 
 
 def _numbers_first(name: str) -> tuple[bool, int, str]:

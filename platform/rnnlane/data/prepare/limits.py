@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rnnlane.config.data import DataConfig
 from rnnlane.config.text import TextConfig
@@ -63,7 +63,7 @@ def check_dropped(dropped: Mapping[str, int], *, num_rows: int, config: DataConf
         )
 
 
-def check_unknown(val: Sequence[PartStats], *, config: DataConfig, text: TextConfig) -> None:
+def check_unknown(val: PartStats, *, config: DataConfig, text: TextConfig) -> None:
     """Refuses words that the vocabulary hardly knows.
 
     Args:
@@ -74,8 +74,7 @@ def check_unknown(val: Sequence[PartStats], *, config: DataConfig, text: TextCon
     Raises:
         DataError: a larger share than ``data.max_unknown`` of the words is not in the vocabulary.
     """
-    num_words = sum(part.num_words for part in val)
-    num_unknown = sum(part.num_unknown_words for part in val)
+    num_words, num_unknown = val.num_words, val.num_unknown_words
     if num_unknown <= config.max_unknown * num_words:
         return
     characters = "set text.tokenizer: characters if these are names or a language written without "

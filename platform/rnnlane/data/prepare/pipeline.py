@@ -10,32 +10,32 @@ import logging
 import os
 import platform
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rnnlane.config import ExperimentConfig
 from rnnlane.data.prepare.address import Identity, identify, prepared_path
 from rnnlane.data.prepare.blocks import (
     CUT_COLUMNS,
-    ROWS_SCHEMA,
     WRITTEN_SPLITS,
-    Assignment,
     PartStats,
     SplitWriter,
+    Written,
     count_train_tokens,
-    describe_rows,
     summarize,
     tokenize_rows,
 )
+from rnnlane.data.prepare.described import Overview, Partition, describe
 from rnnlane.data.prepare.limits import check_dropped, check_repaired, check_unknown
+from rnnlane.data.prepare.placed import Span, assigned
 from rnnlane.data.prepare.prepared import (
     FORMAT_VERSION,
     UNLABELED_SPLIT,
@@ -47,7 +47,7 @@ from rnnlane.data.prepare.prepared import (
 from rnnlane.data.prepare.purpose import CLASSIFICATION, Purpose, errors_of_unlabeled
 from rnnlane.data.prepare.row_selection import Selection, select_rows
 from rnnlane.data.prepare.splits import VAL
-from rnnlane.data.prepare.tasks import results_in_order
+from rnnlane.data.prepare.tasks import results_in_order, spread
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.unlabeled import add_unlabeled
 from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
@@ -73,6 +73,8 @@ _READ_CPUS, _TOKENIZE_CPUS = 0.25, 0.75
 # Local files are read on the driver's node, which on a cluster often has no CPUs to reserve.
 _LOCAL_READ_CPUS = 0.0
 _GROUP_BYTES = 16 << 20
+
+Ints = npt.NDArray[np.int64]
 
 
 def find_prepared(
@@ -183,10 +185,9 @@ class _Content:
     selection: Selection
     vocabulary_size: int
     splits: dict[str, SplitStats]
-    dropped: dict[str, int]
-    merged: dict[str, int]
     repaired: dict[str, int]
     cut: dict[str, int]
+    checksums: dict[str, int]
 
 
 def _build(
@@ -195,81 +196,118 @@ def _build(
     import ray
 
     blocks = _tokenized_blocks(config, events)
-    labeled = _described(blocks)
-    num_repaired = _num_repaired(labeled, config)
-    selection = select_rows(labeled, config=config.data, seed=config.seed)
-    assignment, rows = selection.assignment, labeled
-    dropped, merged = selection.dropped, selection.merged
+    labeled = _described(blocks, config)
+    _check_repaired(labeled.overview, config)
+    partitions = Partition.all_for(labeled.overview.num_rows)
+    selection = select_rows(
+        labeled.tables, labeled.overview, config=config.data, partitions=partitions, spread=spread
+    )
+    overview = labeled.overview
     if purpose.is_pretraining:
         more: list[_Block] = []
         with errors_of_unlabeled():
             if config.data.unlabeled is not None:
                 more = _tokenized_blocks(config, events, unlabeled=True)
-            unlabeled = _described(more)
-            num_repaired += _num_repaired(unlabeled, config)
+            unlabeled = _described(more, config, first_place=overview.num_rows)
+            _check_repaired(unlabeled.overview, config)
             check_dropped(
-                Counter(unlabeled["dropped"].drop_null().to_pylist()),
-                num_rows=unlabeled.num_rows,
+                unlabeled.overview.dropped,
+                num_rows=unlabeled.overview.num_rows,
                 config=config.data,
             )
-        chosen = add_unlabeled(selection, labeled, unlabeled)
-        assignment, dropped, merged = chosen.assignment, chosen.dropped, chosen.merged
-        blocks, rows = [*blocks, *more], pa.concat_tables([labeled, unlabeled])
-    groups = _grouped(blocks, assignment)
-    vocabulary = _vocabulary(config, purpose, groups, events)
+        selection = add_unlabeled(
+            selection,
+            labeled.tables,
+            unlabeled.tables,
+            unlabeled.overview,
+            partitions=partitions,
+            spread=spread,
+        )
+        blocks, overview = [*blocks, *more], Overview.sum([overview, unlabeled.overview])
+    groups = _grouped(blocks)
+    vocabulary = _vocabulary(config, purpose, groups, selection, events)
     write_vocabulary(folder, vocabulary.to_jsonl())
     writer = ray.put(SplitWriter(folder, vocabulary))
-    write = ray.remote(SplitWriter.write)
+    write = ray.remote(_write_group)
     starts = [
-        partial(write.remote, writer, n, group.assignment, *group.refs)
+        partial(write.remote, writer, n, group.span, selection.numbers_before, len(group.refs))
         for n, group in enumerate(groups)
     ]
-    parts = _collect(starts, groups, stage="encode", events=events)
-    check_unknown([part[VAL] for part in parts], config=config.data, text=config.text)
-    used = rows.filter(pa.array(assignment.split >= 0))
+    splits, checksums = _sum_of_parts(
+        _collect(starts, groups, selection, stage="encode", events=events)
+    )
+    check_unknown(splits[VAL], config=config.data, text=config.text)
+    num_cut = np.sum([split.num_cut for split in splits], axis=0).tolist()
     return _Content(
-        num_rows_read=rows.num_rows,
+        num_rows_read=overview.num_rows,
         selection=selection,
         vocabulary_size=len(vocabulary),
-        splits=_summaries(parts, purpose, selection.class_names),
-        dropped=dropped,
-        merged=merged,
-        repaired={"invalid_utf8": num_repaired},
-        cut={limit: pc.sum(used[column]).as_py() or 0 for limit, column in CUT_COLUMNS.items()},
+        splits=_summaries(splits, purpose, selection.class_names),
+        repaired={"invalid_utf8": overview.num_repaired},
+        cut=dict(zip(CUT_COLUMNS, num_cut, strict=True)),
+        checksums=checksums,
     )
 
 
-def _num_repaired(rows: pa.Table, config: ExperimentConfig) -> int:
-    num_repaired = pc.sum(rows["invalid_utf8"]).as_py() or 0
-    check_repaired(num_repaired, num_rows=rows.num_rows, config=config.data)
-    return int(num_repaired)
+def _check_repaired(overview: Overview, config: ExperimentConfig) -> None:
+    check_repaired(overview.num_repaired, num_rows=overview.num_rows, config=config.data)
 
 
 def _vocabulary(
-    config: ExperimentConfig, purpose: Purpose, groups: Sequence[_Group], events: RunEvents
+    config: ExperimentConfig,
+    purpose: Purpose,
+    groups: Sequence[_Group],
+    selection: Selection,
+    events: RunEvents,
 ) -> Vocabulary:
     """The one that the purpose gives, or that of the rows that are learned from."""
     import ray
 
     if purpose.vocabulary is not None:
         return Vocabulary.from_jsonl(purpose.vocabulary)
-    count = ray.remote(count_train_tokens)
-    starts = [partial(count.remote, group.assignment, *group.refs) for group in groups]
-    counts = _collect(starts, groups, stage="count", events=events)
-    return Vocabulary.fit(merge_counts(counts), config.text.vocabulary)
+    count = ray.remote(_count_group)
+    starts = [
+        partial(count.remote, group.span, selection.numbers_before, len(group.refs))
+        for group in groups
+    ]
+    counts = merge_counts(_collect(starts, groups, selection, stage="count", events=events))
+    return Vocabulary.fit(counts, config.text.vocabulary)
+
+
+def _count_group(span: Span, numbers_before: Ints, num_tables: int, *parts: Any) -> pa.Table:
+    """A task: ``parts`` are the tables of the rows, then where the rows of all partitions go."""
+    assignment = assigned(span, numbers_before, *parts[num_tables:])
+    return count_train_tokens(assignment, *parts[:num_tables])
+
+
+def _write_group(
+    writer: SplitWriter, number: int, span: Span, numbers_before: Ints, num_tables: int, *parts: Any
+) -> Written:
+    """A task; ``parts`` are as for :func:`_count_group`."""
+    assignment = assigned(span, numbers_before, *parts[num_tables:])
+    return writer.write(number, assignment, *parts[:num_tables])
+
+
+def _sum_of_parts(parts: Iterable[Written]) -> tuple[list[PartStats], dict[str, int]]:
+    """What was written to each split, and the checksums of all files."""
+    splits: list[PartStats] = []
+    checksums: dict[str, int] = {}
+    for part in parts:
+        splits = [a + b for a, b in zip(splits, part.splits, strict=False)] or part.splits
+        checksums |= part.checksums
+    return splits, checksums
 
 
 def _summaries(
-    parts: Sequence[list[PartStats]], purpose: Purpose, class_names: Sequence[str]
+    splits: Sequence[PartStats], purpose: Purpose, class_names: Sequence[str]
 ) -> dict[str, SplitStats]:
     summaries = {}
     for name in purpose.splits:
-        index = WRITTEN_SPLITS.index(name)
-        of_split = [part[index] for part in parts]
+        stats = splits[WRITTEN_SPLITS.index(name)]
         if name != UNLABELED_SPLIT:
-            summaries[name] = summarize(of_split, class_names)
-        elif any(len(part.lengths) for part in of_split):
-            summaries[name] = summarize(of_split, ())
+            summaries[name] = summarize(stats, class_names)
+        elif stats.lengths.any():
+            summaries[name] = summarize(stats, ())
     return summaries
 
 
@@ -282,13 +320,23 @@ class _Block:
     num_bytes: int
 
 
-def _described(blocks: Sequence[_Block]) -> pa.Table:
-    """What the driver needs of the rows of some tables: of ``ROWS_SCHEMA``."""
-    import ray
+@dataclass(frozen=True)
+class _Described:
+    """What ``describe`` says of some blocks: a table of each, where it is; and all in numbers."""
 
-    describe = ray.remote(describe_rows)
-    described = ray.get([describe.remote(block.ref) for block in blocks])
-    return pa.concat_tables([ROWS_SCHEMA.empty_table(), *described])
+    tables: list[Any]
+    overview: Overview
+
+
+def _described(
+    blocks: Sequence[_Block], config: ExperimentConfig, *, first_place: int = 0
+) -> _Described:
+    places = first_place + np.cumsum([0, *(block.num_rows for block in blocks)])
+    tables, told = spread(
+        describe,
+        [(b.ref, int(at), config.seed) for b, at in zip(blocks, places, strict=False)],
+    )
+    return _Described(tables, Overview.sum(told))
 
 
 def _tokenized_blocks(
@@ -362,13 +410,13 @@ def _quiet_ray_data() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Group:
-    """Tables that one task handles, and where their rows go."""
+    """Tables that one task handles, and which rows they hold."""
 
     refs: tuple[Any, ...]
-    assignment: Assignment
+    span: Span
 
 
-def _grouped(blocks: Sequence[_Block], assignment: Assignment) -> list[_Group]:
+def _grouped(blocks: Sequence[_Block]) -> list[_Group]:
     """Runs of tables of about _GROUP_BYTES each, for few and large files."""
     groups: list[_Group] = []
     run: list[_Block] = []
@@ -377,25 +425,32 @@ def _grouped(blocks: Sequence[_Block], assignment: Assignment) -> list[_Group]:
         run.append(block)
         is_last = index == len(blocks) - 1
         if is_last or sum(block.num_bytes for block in run) >= _GROUP_BYTES:
-            stop = start + sum(block.num_rows for block in run)
-            groups.append(_Group(tuple(block.ref for block in run), assignment[start:stop]))
-            run, start = [], stop
+            span = Span(start, sum(block.num_rows for block in run))
+            groups.append(_Group(tuple(block.ref for block in run), span))
+            run, start = [], start + span.num_rows
     return groups
 
 
 def _collect(
-    starts: Sequence[Callable[[], Any]], groups: Sequence[_Group], *, stage: str, events: RunEvents
-) -> list[Any]:
-    """The results of one task for each group, in order."""
-    total = sum(len(group.assignment) for group in groups)
+    starts: Sequence[Callable[..., Any]],
+    groups: Sequence[_Group],
+    selection: Selection,
+    *,
+    stage: str,
+    events: RunEvents,
+) -> Iterator[Any]:
+    """The results of one task for each group, in order, as they come."""
+    total = sum(group.span.num_rows for group in groups)
     done = 0
-    results = []
-    with closing(results_in_order(starts)) as found:
+    ready = (
+        partial(start, *group.refs, *selection.placed)
+        for start, group in zip(starts, groups, strict=True)
+    )
+    with closing(results_in_order(ready)) as found:
         for group, result in zip(groups, found, strict=True):
-            results.append(result)
-            done += len(group.assignment)
+            yield result
+            done += group.span.num_rows
             events.progress(Progress(stage, done, total))
-    return results
 
 
 def _manifest(
@@ -422,8 +477,8 @@ def _manifest(
         vocabulary_size=content.vocabulary_size,
         splits=content.splits,
         num_rows_read=content.num_rows_read,
-        dropped=content.dropped,
-        merged=content.merged,
+        dropped=selection.dropped,
+        merged=selection.merged,
         conflicts=selection.conflicts,
         num_conflicts=selection.num_conflicts,
         repaired=content.repaired,
@@ -432,6 +487,7 @@ def _manifest(
         groups=selection.groups,
         data_folder=folder.name,
         files={},
+        checksums=content.checksums,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - started, 3),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 # For each CPU of the cluster: enough that none waits while the first result is awaited.
@@ -36,3 +37,25 @@ def results_in_order(starts: Iterable[Callable[[], Any]]) -> Generator[Any]:
     finally:
         if waiting:
             ray.wait(list(waiting), num_returns=len(waiting), timeout=_LAST_TASKS_S)
+
+
+def spread(
+    function: Callable[..., tuple[Any, Any]], arguments: Iterable[Sequence[Any]]
+) -> tuple[list[Any], list[Any]]:
+    """Runs a function as one task for each list of arguments; see ``row_selection.Spread``.
+
+    Returns:
+        The references of what each returned first; and what each returned second.
+    """
+    import ray
+
+    task = ray.remote(num_returns=2)(function)
+    kept: list[Any] = []
+
+    def start(one: Sequence[Any]) -> Any:
+        first, second = task.remote(*one)
+        kept.append(first)
+        return second
+
+    told = list(results_in_order(partial(start, one) for one in arguments))
+    return kept, told

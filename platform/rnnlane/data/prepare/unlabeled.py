@@ -1,16 +1,21 @@
-"""Which texts without labels pretraining reads. Runs on the driver."""
+"""Which texts without labels pretraining reads; in partitions, as ``row_selection`` does it."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rnnlane.data.prepare.blocks import EMPTY_TEXT, NULL_TEXT, UNLABELED, Assignment
+from rnnlane.data.prepare.blocks import EMPTY_TEXT, NULL_TEXT, UNLABELED
+from rnnlane.data.prepare.described import Overview, Partition, text_order
 from rnnlane.data.prepare.keys import Keys, key_array, numbered
-from rnnlane.data.prepare.row_selection import Selection
+from rnnlane.data.prepare.placed import Placed
+from rnnlane.data.prepare.row_selection import Selection, Spread
 from rnnlane.data.prepare.splits import LEFT_OUT, TEST, TRAIN, VAL, Sides
 
 UNLABELED_NULL, UNLABELED_EMPTY = f"unlabeled_{NULL_TEXT}", f"unlabeled_{EMPTY_TEXT}"
@@ -22,22 +27,15 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class PretrainingRows:
-    """Where labeled rows, and the M unlabeled ones behind them, go.
-
-    Attributes:
-        assignment: of all of them. No row of test has a split.
-        dropped: rows that are left out, by reason: also those of test.
-        merged: unlabeled rows that another one represents.
-    """
-
-    assignment: Assignment
-    dropped: dict[str, int]
-    merged: dict[str, int]
-
-
-def add_unlabeled(selection: Selection, rows: pa.Table, unlabeled: pa.Table) -> PretrainingRows:
+def add_unlabeled(
+    selection: Selection,
+    labeled: Sequence[Any],
+    unlabeled: Sequence[Any],
+    overview: Overview,
+    *,
+    partitions: Sequence[Partition],
+    spread: Spread,
+) -> Selection:
     """Takes the rows of test out, and adds the texts without labels that may be read.
 
     Texts that are equal to a row of val or test, or look to the model like one, are left out: what
@@ -46,81 +44,171 @@ def add_unlabeled(selection: Selection, rows: pa.Table, unlabeled: pa.Table) -> 
 
     Args:
         selection: of the labeled rows.
-        rows: the labeled rows, of ``ROWS_SCHEMA``.
-        unlabeled: the others, of ``ROWS_SCHEMA``, [M].
+        labeled: what ``describe`` returned of the labeled rows, where they are.
+        unlabeled: of the others, whose places follow.
+        overview: of the others.
+        partitions: those of the selection.
+        spread: runs what looks at rows.
     """
-    labeled = selection.assignment
-    is_test = labeled.split == TEST
-    is_held_out = is_test | (labeled.split == VAL) | rows["official_test"].to_numpy()
-    is_text = rows["dropped"].is_null().to_numpy()
-    keys = numbered_together(rows["key"], unlabeled["key"])
-    looks = numbered_together(rows["look"], unlabeled["look"])
-    has_look = rows["look"].is_valid().to_numpy()
-
-    reason = unlabeled["dropped"].to_numpy(zero_copy_only=False)
-    is_null = reason == NULL_TEXT
-    is_empty = (reason == EMPTY_TEXT) | (~is_null & unlabeled["look"].is_null().to_numpy())
-    left = ~is_null & ~is_empty
-    is_alike = np.isin(keys[1], keys[0][is_held_out & is_text])
-    is_alike |= np.isin(looks[1], looks[0][is_held_out & has_look])
-    is_alike &= left
-    left &= ~is_alike
-    in_train = left & np.isin(keys[1], keys[0][labeled.split == TRAIN])
-    left &= ~in_train
-
-    order = canonical_order(unlabeled)
-    first = np.zeros(len(left), dtype=np.bool_)
-    candidates = order[left[order]]
-    first[candidates[np.unique(keys[1][candidates], return_index=True)[1]]] = True
-
-    split = np.where(first, np.int8(UNLABELED), np.int8(LEFT_OUT))
-    counts = {
-        TEST_ROWS: is_test,
-        UNLABELED_NULL: is_null,
-        UNLABELED_EMPTY: is_empty,
-        UNLABELED_HELD_OUT: is_alike,
-    }
-    merged = {UNLABELED_TWICE: left & ~first, UNLABELED_IN_TRAIN: in_train}
-    without_test = np.where(is_test, np.int8(LEFT_OUT), labeled.split)
-    return PretrainingRows(
-        assignment=joined(replace(labeled, split=without_test), _unlabeled(split, order)),
-        dropped=selection.dropped | _counted(counts),
-        merged=selection.merged | _counted(merged),
+    found, _ = spread(
+        find_candidates,
+        [
+            (one, placed, len(labeled), *labeled, *unlabeled)
+            for one, placed in zip(partitions, selection.placed, strict=True)
+        ],
+    )
+    held, _ = spread(find_held_looks, [(one, *found) for one in partitions])
+    placed, told = spread(
+        choose,
+        [
+            (one, candidates, placed, *held)
+            for one, candidates, placed in zip(partitions, found, selection.placed, strict=True)
+        ],
+    )
+    counts = Counter[str]()
+    for one in told:
+        counts.update(one.reasons)
+    counts[UNLABELED_NULL] += overview.dropped[NULL_TEXT]
+    counts[UNLABELED_EMPTY] += overview.dropped[EMPTY_TEXT] + overview.num_without_look
+    sizes = np.array([one.num_rows for one in told])
+    merged = (UNLABELED_TWICE, UNLABELED_IN_TRAIN)
+    return replace(
+        selection,
+        placed=placed,
+        numbers_before=np.cumsum(sizes, axis=0) - sizes,
+        dropped=selection.dropped | {k: n for k, n in counts.items() if n and k not in merged},
+        merged=selection.merged | {k: counts[k] for k in merged if counts[k]},
     )
 
 
-def _unlabeled(split: Sides, order: Ints) -> Assignment:
-    """The assignment of unlabeled rows, which are numbered in the given order."""
-    row_ids = np.full(len(split), -1, dtype=np.int64)
-    members = order[split[order] == UNLABELED]
-    row_ids[members] = np.arange(len(members))
-    no_keys = np.zeros(len(split), dtype=np.uint64)
-    return Assignment(split, row_ids, np.full(len(split), -1, dtype=np.int64), no_keys)
+@dataclass(frozen=True)
+class Candidates:
+    """The texts without labels of a partition that have something to see, in canonical order.
+
+    Attributes:
+        place: int64 [N].
+        text: int64 [N]: number of the text.
+        look: uint64 [N, 2].
+        is_held_out: bool [N]: whether a labeled row of val or test, or of the official test, has
+            the same text.
+        in_train: bool [N]: whether a row of train has.
+        held_looks: uint64 [H, 2]: what the model sees of the partition's held-out rows.
+    """
+
+    place: Ints
+    text: Ints
+    look: Keys
+    is_held_out: Bools
+    in_train: Bools
+    held_looks: Keys
 
 
-def numbered_together(one: pa.ChunkedArray, other: pa.ChunkedArray) -> tuple[Ints, Ints]:
-    """A number for each key of two columns, equal for equal keys."""
-    first = key_array(one)
-    numbers = numbered(np.concatenate([first, key_array(other)]))
-    return numbers[: len(first)], numbers[len(first) :]
+def find_candidates(
+    partition: Partition, placed: Placed, num_tables: int, *tables: pa.Table
+) -> tuple[Candidates, None]:
+    """Looks for the texts of a partition among its labeled rows.
 
-
-def canonical_order(rows: pa.Table) -> Ints:
-    """Positions of the rows in an order that their content alone decides."""
-    keys: list[Keys] = [key_array(rows[name]) for name in ("exact", "key")]
-    return np.lexsort([column for part in keys for column in (part[:, 1], part[:, 0])])
-
-
-def joined(one: Assignment, other: Assignment) -> Assignment:
-    """The assignment of the rows of both."""
-    return Assignment(
-        np.concatenate([one.split, other.split]),
-        np.concatenate([one.row_ids, other.row_ids]),
-        np.concatenate([one.labels, other.labels]),
-        np.concatenate([one.row_keys, other.row_keys]),
+    Args:
+        partition: which.
+        placed: its labeled rows.
+        num_tables: how many of the tables are of labeled rows.
+        tables: all, of ``DESCRIBED_SCHEMA``.
+    """
+    with_label = partition.rows_of(tables[:num_tables])
+    without = partition.rows_of(tables[num_tables:])
+    without = without.filter(without["look"].is_valid()).combine_chunks()
+    split = _split_of(placed, with_label["place"].to_numpy())
+    is_held_out = (split == TEST) | (split == VAL) | with_label["official_test"].to_numpy()
+    keys = key_array(without["key"])
+    known = key_array(with_label["key"])
+    numbers = numbered(np.concatenate([known, keys]))
+    of_known, of_text = numbers[: len(known)], numbers[len(known) :]
+    place = without["place"].to_numpy()
+    exact, no_label = key_array(without["exact"]), np.zeros_like(place)
+    order, text = text_order(without["hash"].to_numpy(), keys, exact, no_label, place)
+    has_look = with_label["look"].is_valid().to_numpy()
+    candidates = Candidates(
+        place=place[order],
+        text=text,
+        look=key_array(without["look"])[order],
+        is_held_out=np.isin(of_text, of_known[is_held_out])[order],
+        in_train=np.isin(of_text, of_known[split == TRAIN])[order],
+        held_looks=key_array(with_label["look"])[is_held_out & has_look],
     )
+    return candidates, None
 
 
-def _counted(reasons: dict[str, Bools]) -> dict[str, int]:
-    counts = {reason: int(np.count_nonzero(rows)) for reason, rows in reasons.items()}
-    return {reason: count for reason, count in counts.items() if count}
+def _split_of(placed: Placed, places: Ints) -> Sides:
+    split = np.full(len(places), LEFT_OUT, dtype=np.int8)
+    if len(placed.place):
+        at = np.minimum(np.searchsorted(placed.place, places), len(placed.place) - 1)
+        is_placed = placed.place[at] == places
+        split[is_placed] = placed.split[at[is_placed]]
+    return split
+
+
+def find_held_looks(looks: Partition, *parts: Candidates) -> tuple[list[Ints], None]:
+    """The positions in each partition of texts that look like a row of val or test.
+
+    Args:
+        looks: which looks.
+        parts: of all partitions.
+    """
+    held = np.concatenate([part.held_looks[looks.holds(part.held_looks[:, 0])] for part in parts])
+    own = [np.flatnonzero(looks.holds(part.look[:, 0])) for part in parts]
+    keys = [part.look[rows] for part, rows in zip(parts, own, strict=True)]
+    numbers = numbered(np.concatenate([held, *keys]))
+    is_held = np.isin(numbers[len(held) :], numbers[: len(held)])
+    edges = np.cumsum([0, *map(len, own)])
+    return [rows[is_held[a:b]] for rows, a, b in zip(own, edges, edges[1:], strict=False)], None
+
+
+@dataclass(frozen=True)
+class ChosenCounts:
+    """What became of the rows of a partition.
+
+    Attributes:
+        num_rows: of each split.
+        reasons: texts without labels that are left out, and rows of test.
+    """
+
+    num_rows: list[int]
+    reasons: dict[str, int]
+
+
+def choose(
+    partition: Partition, candidates: Candidates, placed: Placed, *held: Sequence[Ints]
+) -> tuple[Placed, ChosenCounts]:
+    """The rows of a partition that pretraining reads.
+
+    Args:
+        partition: which.
+        candidates: its texts without labels.
+        placed: its labeled rows.
+        held: all results of :func:`find_held_looks`.
+    """
+    is_held_out = candidates.is_held_out.copy()
+    for of_partitions in held:
+        is_held_out[of_partitions[partition.number]] = True
+    in_train = candidates.in_train & ~is_held_out
+    left = np.flatnonzero(~is_held_out & ~in_train)
+    first = left[np.unique(candidates.text[left], return_index=True)[1]]
+    order = np.argsort(candidates.place[first])
+    is_labeled = placed.split != TEST
+    split = np.concatenate([placed.split[is_labeled], np.full(len(first), UNLABELED, np.int8)])
+    chosen = Placed(
+        place=np.concatenate([placed.place[is_labeled], candidates.place[first][order]]),
+        split=split,
+        number=np.concatenate([placed.number[is_labeled], np.arange(len(first))[order]]),
+        labels=np.concatenate([placed.labels[is_labeled], np.full(len(first), -1)]),
+        row_keys=np.concatenate([placed.row_keys[is_labeled], np.zeros(len(first), np.uint64)]),
+    )
+    return chosen, ChosenCounts(
+        num_rows=np.bincount(split, minlength=UNLABELED + 1).tolist(),
+        reasons={
+            TEST_ROWS: int(np.count_nonzero(~is_labeled)),
+            UNLABELED_HELD_OUT: int(np.count_nonzero(is_held_out)),
+            UNLABELED_IN_TRAIN: int(np.count_nonzero(in_train)),
+            UNLABELED_TWICE: len(left) - len(first),
+        },
+    )

@@ -24,6 +24,9 @@ _SPECIAL = (PAD_TOKEN, UNKNOWN_TOKEN)
 
 Keep = Literal["head", "tail"]
 
+# Rows of tables of counts that are worth a sum.
+_LEAST_SUMMED = 1_000_000
+
 
 class EncodedText(NamedTuple):
     """One text.
@@ -200,13 +203,24 @@ def count_tokens(tokens: pa.ListArray) -> pa.Table:
 
 
 def merge_counts(tables: Iterable[pa.Table]) -> dict[str, int]:
-    """The sum of several tables of :func:`count_tokens`, sorted by token."""
-    pieces = list(tables)
-    if not pieces:
-        return {}
-    summed = pa.concat_tables(pieces).group_by("token").aggregate([("count", "sum")])
-    summed = summed.sort_by("token")
-    return dict(zip(summed["token"].to_pylist(), summed["count_sum"].to_pylist(), strict=True))
+    """The sum of several tables of :func:`count_tokens`, sorted by token.
+
+    They are summed while they come: in memory are the different tokens, and about as many rows of
+    tables.
+    """
+    summed = pa.table({"token": pa.array([], pa.string()), "count": pa.array([], pa.int64())})
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.num_rows for one in waiting) > max(_LEAST_SUMMED, summed.num_rows):
+            summed, waiting = _summed([summed, *waiting]), []
+    summed = _summed([summed, *waiting]).sort_by("token")
+    return dict(zip(summed["token"].to_pylist(), summed["count"].to_pylist(), strict=True))
+
+
+def _summed(tables: Sequence[pa.Table]) -> pa.Table:
+    sums = pa.concat_tables(tables).group_by("token").aggregate([("count", "sum")])
+    return pa.table({"token": sums["token"], "count": sums["count_sum"]})
 
 
 class _Entry(BaseModel):

@@ -91,7 +91,7 @@ def publish(path: str, *, folder: StoragePath, manifest: Manifest) -> PreparedDa
     Args:
         path: folder or URI of the prepared data.
         folder: the draft.
-        manifest: without ``files`` and ``checksums``, which are added here.
+        manifest: without ``files``, which are added here; ``checksums`` as far as known.
 
     Raises:
         DataError: the disk is full or cannot be written.
@@ -103,7 +103,11 @@ def publish(path: str, *, folder: StoragePath, manifest: Manifest) -> PreparedDa
     home = open_storage_path(path)
     with readable_errors(str(home)):
         files = folder_files(folder)
-        checksums = {name: zlib.crc32((folder / name).read_bytes()) for name in files}
+        known = manifest.checksums
+        checksums = {
+            name: known[name] if name in known else zlib.crc32((folder / name).read_bytes())
+            for name in files
+        }
         complete = manifest.model_copy(update={"files": files, "checksums": checksums})
         content = complete.model_dump_json(indent=2).encode()
         (home / MANIFEST_NAME).publish(content, draft=folder / MANIFEST_NAME)

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import pyarrow as pa
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlane.config.text import TextConfig
 from rnnlane.data.prepare.blocks import (
-    ROWS_SCHEMA,
     TOKENS_SCHEMA,
-    describe_rows,
     excerpt,
+    quantile,
     tokenize_rows,
 )
 from rnnlane.data.prepare.keys import content_key, exact_key, split_key
@@ -119,9 +118,12 @@ def test_a_text_beyond_max_chars_is_cut_and_marked() -> None:
     assert (cut["cut_chars"], whole["cut_chars"]) == (True, False)
 
 
-def test_the_driver_gets_all_but_the_tokens_and_the_text() -> None:
-    table = TOKENS_SCHEMA.empty_table()
-    assert describe_rows(table).schema == pa.schema(list(TOKENS_SCHEMA)[2:]) == ROWS_SCHEMA
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=60),
+    st.sampled_from([0.0, 0.1, 0.5, 0.9, 0.99, 1.0]),
+)
+def test_quantiles_of_counts_are_those_of_the_numbers(lengths, share) -> None:
+    assert quantile(np.bincount(lengths), share) == np.quantile(lengths, share)
 
 
 def test_of_a_long_text_the_beginning_and_the_end_can_be_read() -> None:

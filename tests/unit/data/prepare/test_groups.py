@@ -1,58 +1,124 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rnnlane.data.prepare.groups import linked_units
-from rnnlane.data.prepare.splits import TEST, TRAIN, VAL, deal, quotas_of
+from rnnlane.data.prepare.grouping import GroupCounts, Grouping
+from rnnlane.data.prepare.groups import UnitCounts, linked_groups
+from rnnlane.data.prepare.splits import (
+    LEFT_OUT,
+    TEST,
+    TRAIN,
+    VAL,
+    Alone,
+    deal,
+    deal_units,
+    quotas_of,
+)
 
 SIDES = (TRAIN, VAL, TEST)
 
 
-def reference_units(text: list[int], group: list[int], num_texts: int) -> list[int]:
+def reference_units(links: list[tuple[int, int]], num_groups: int) -> list[int]:
     """By merging sets until none overlap."""
-    sets = [{t} for t in range(num_texts)]
-    for name in set(group) - {-1}:
-        members = {t for t, g in zip(text, group, strict=True) if g == name}
-        together = set().union(members, *(s for s in sets if s & members))
-        sets = [s for s in sets if not s & members] + [together]
+    sets = [{group} for group in range(num_groups)]
+    for one, other in links:
+        together = set().union(*(s for s in sets if {one, other} & s))
+        sets = [s for s in sets if not {one, other} & s] + [together]
     ordered = sorted(sets, key=min)
-    return [next(n for n, s in enumerate(ordered) if t in s) for t in range(num_texts)]
+    return [next(n for n, s in enumerate(ordered) if group in s) for group in range(num_groups)]
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, 11), st.integers(-1, 8)), max_size=25))
-def test_units_are_what_groups_and_equal_texts_link(rows) -> None:
-    rows = sorted([*rows, *((text, -1) for text in range(12))], key=lambda row: row[0])
-    text, group = (list(column) for column in zip(*rows, strict=True))
-    unit = linked_units(np.array(text), np.array(group), num_texts=12)
-    assert unit.tolist() == reference_units(text, group, 12)
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=25))
+def test_units_are_what_shared_texts_link(links) -> None:
+    unit = linked_groups(np.array(links, dtype=np.int64).reshape(-1, 2), first=np.arange(12))
+    assert unit.tolist() == reference_units(links, 12)
 
 
 def test_groups_that_hundreds_of_texts_link_are_one() -> None:
-    text, group = np.arange(512).repeat(2), np.tile([0, 1], 512)
-    assert set(linked_units(text, group, num_texts=512)) == {0}
+    assert linked_groups(np.array([[0, 1]] * 512), first=np.array([7, 3])).tolist() == [0, 0]
+
+
+def test_a_text_counts_in_its_first_group_wherever_the_partitions_are_cut() -> None:
+    """Groups a and b share text 1, c has text 2 alone, and text 3 has no group."""
+    text, group = np.array([0, 1, 1, 2, 3]), np.array([0, 0, 1, 2, -1])
+    whole = GroupCounts.of(
+        names=pa.array(["a", "b", "c"]),
+        text=text,
+        group=group,
+        entry_text=np.array([0, 1, 1, 2, 3]),
+        entry_labels=np.array([0, 0, 1, 1, 0]),
+        in_test=np.array([2]),
+    )
+    first = GroupCounts.of(
+        names=pa.array(["b", "a"]),
+        text=text[:3],
+        group=1 - group[:3],
+        entry_text=np.array([0, 1, 1]),
+        entry_labels=np.array([0, 0, 1]),
+        in_test=np.zeros(0, dtype=np.int64),
+    )
+    rest = GroupCounts.of(
+        names=pa.array(["c"]),
+        text=text[3:] - 2,
+        group=np.array([0, -1]),
+        entry_text=np.array([0, 1]),
+        entry_labels=np.array([1, 0]),
+        in_test=np.array([0]),
+    )
+    for parts in ([whole], [first, rest]):
+        grouping = Grouping.of(parts, num_classes=2)
+        assert (grouping.num_groups, grouping.num_joined, grouping.num_missing) == (3, 1, 1)
+        assert (grouping.largest, grouping.largest_names) == (3, ("a", "b"))
+        assert grouping.num_in_test == 1
+        assert grouping.units.numbers.tolist() == [0]
+        assert grouping.units.counts.tolist() == [2, 1]
+        names = [name for part in parts for name in part.names.to_pylist()]
+        sides = np.concatenate(grouping.sides(np.array([VAL], dtype=np.int8))).tolist()
+        assert dict(zip(names, sides, strict=True)) == {"a": VAL, "b": VAL, "c": LEFT_OUT}
 
 
 def dealt(counts: np.ndarray, *, alone=(0, 0), seed=0, test=0.2, val=0.1):
-    """Deals groups with ``counts[group, class]`` rows, and rows that are alone, in random order.
+    """Deals groups with ``counts[group, class]`` rows, in random order, and rows that are alone.
 
     Returns:
         Unit, label and side of each row, and the quotas.
     """
-    num_classes = counts.shape[1]
+    num_groups, num_classes = counts.shape
     group, label = (
         np.repeat(axis, counts.ravel()) for axis in np.indices(counts.shape).reshape(2, -1)
     )
-    group = np.concatenate([group, np.arange(sum(alone)) + len(counts)])
-    label = np.concatenate([label, np.repeat(np.arange(len(alone)), alone)])
-    order = np.random.default_rng(seed).permutation(len(group))
-    labels, text = label[order], np.arange(len(group))
-    unit = linked_units(text, group[order], num_texts=len(text))
-    quotas = quotas_of(labels, num_classes=num_classes, test_share=test, val_share=val)
-    return unit, labels, deal(text, labels, quotas, unit=unit), quotas
+    number = np.random.default_rng(seed).permutation(num_groups)
+    group = np.concatenate([number[group], np.arange(sum(alone)) + num_groups])
+    labels = np.concatenate([label, np.repeat(np.arange(len(alone)), alone)])
+    sizes = np.bincount(labels, minlength=num_classes).tolist()
+    quotas = quotas_of(sizes, test_share=test, val_share=val)
+    is_alone = (np.bincount(group) == 1)[group]
+    units = UnitCounts.of(
+        group[~is_alone],
+        labels[~is_alone],
+        np.ones(np.count_nonzero(~is_alone), dtype=np.int64),
+        num_classes=num_classes,
+    )
+    of_unit, asked = deal_units(units, quotas, sizes=sizes)
+    side_of = np.full(group.max() + 1, LEFT_OUT, dtype=np.int8)
+    side_of[units.numbers] = of_unit
+    side = side_of[group]
+    held = [np.bincount(labels[side == which], minlength=num_classes) for which in SIDES]
+    none = np.zeros(0, dtype=np.int64)
+    singles = np.bincount(labels[is_alone], minlength=num_classes)
+    of_class = deal(Alone(singles, 0, none, none, none), asked, sizes=sizes, held=np.array(held).T)
+    for one in range(num_classes):
+        rows = np.flatnonzero(is_alone & (labels == one))
+        end = of_class.test[one] + of_class.val[one]
+        side[rows] = TRAIN
+        side[rows[: of_class.test[one]]] = TEST
+        side[rows[of_class.test[one] : end]] = VAL
+    return group, labels, side, quotas
 
 
 def rows_of(labels, side, which, num_classes) -> list[int]:

@@ -49,13 +49,13 @@ def test_rows_that_were_to_be_dropped_do_not_count() -> None:
 
 def written(num_words: int, num_unknown: int) -> PartStats:
     nothing = np.zeros(0, dtype=np.int64)
-    return PartStats(nothing, nothing, 99, num_words, num_unknown)
+    return PartStats(nothing, nothing, 99, num_words, num_unknown, nothing)
 
 
 def test_a_vocabulary_that_knows_few_words_is_refused_naming_characters() -> None:
-    check_unknown([written(50, 40), written(50, 20)], config=CONFIG, text=TextConfig())
-    check_unknown([written(0, 0)], config=CONFIG, text=TextConfig())
-    parts = [written(50, 40), written(50, 21)]
+    check_unknown(written(50, 40) + written(50, 20), config=CONFIG, text=TextConfig())
+    check_unknown(written(0, 0), config=CONFIG, text=TextConfig())
+    parts = written(50, 40) + written(50, 21)
     with pytest.raises(DataError, match=r"at most 60\.0% .* but 61 of 100 \(61\.0%\)") as caught:
         check_unknown(parts, config=CONFIG, text=TextConfig())
     assert "text.tokenizer: characters" in str(caught.value.remedy)

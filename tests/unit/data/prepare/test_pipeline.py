@@ -14,17 +14,16 @@ from rnnlane.config.data import DataConfig
 from rnnlane.config.text import TextConfig
 from rnnlane.data.prepare.blocks import (
     count_train_tokens,
-    describe_rows,
     tokenize_rows,
 )
 from rnnlane.data.prepare.pipeline import check_source
-from rnnlane.data.prepare.row_selection import Selection, select_rows
-from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
+from rnnlane.data.prepare.splits import LEFT_OUT, TEST, TRAIN, VAL
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.vocabulary import merge_counts
 from rnnlane.data.sources.row_tables import tables_of
 from rnnlane.data.sources.rows import RawRow
 from rnnlane.errors import DataError
+from support.selected import Selected, selected
 
 
 def experiment(source: dict[str, Any], **data: Any) -> ExperimentConfig:
@@ -109,15 +108,15 @@ def noisy_texts(count: int) -> pa.Table:
     return pa.concat_tables(tables_of(rows))
 
 
-def rows_by_side(selection: Selection) -> dict[int, set[int]]:
+def rows_by_side(selection: Selected) -> dict[int, set[int]]:
     return {side: set(np.flatnonzero(selection.split == side).tolist()) for side in SIDES}
 
 
-def as_dealt(raw: pa.Table) -> Selection:
+def as_dealt(raw: pa.Table) -> Selected:
     """What became of the rows if no two texts looked alike."""
-    rows = describe_rows(tokenize_rows(raw, processor=TextProcessor.from_config(TextConfig())))
+    rows = tokenize_rows(raw, processor=TextProcessor.from_config(TextConfig()))
     index = rows.schema.get_field_index("look")
-    return select_rows(rows.set_column(index, "look", rows["key"]), config=DATA, seed=0)
+    return selected(rows.set_column(index, "look", rows["key"]), config=DATA, rows_of_table=400)
 
 
 RAW = noisy_texts(1000)
@@ -140,7 +139,7 @@ DEALT, ROW_KEYS = rows_by_side(as_dealt(RAW)), as_dealt(RAW).row_keys
 )
 def test_text_settings_change_the_splits_by_documented_drops_alone(text: TextConfig) -> None:
     table = tokenize_rows(RAW, processor=TextProcessor.from_config(text))
-    selection = select_rows(describe_rows(table), config=DATA, seed=0)
+    selection = selected(table, config=DATA, rows_of_table=300)
 
     looks = table["look"].to_pylist()
     readable = {row for row, look in enumerate(looks) if look is not None}
@@ -173,9 +172,9 @@ def test_texts_equal_in_the_tokens_that_are_kept_stand_on_one_side() -> None:
     sides = {}
     for max_length in (4, 400):
         processor = TextProcessor.from_config(TextConfig(max_length=max_length))
-        rows = describe_rows(tokenize_rows(raw, processor=processor))
-        sides[max_length] = select_rows(rows, config=DATA, seed=0).split
+        rows = tokenize_rows(raw, processor=processor)
+        sides[max_length] = selected(rows, config=DATA, rows_of_table=300).split
     alike = slice(0, 200)
-    assert {-3, TEST} == set(sides[4][alike].tolist())
+    assert {LEFT_OUT, TEST} == set(sides[4][alike].tolist())
     assert set(SIDES) == set(sides[400][alike].tolist())
     assert ((sides[4] == TEST) == (sides[400] == TEST)).all()

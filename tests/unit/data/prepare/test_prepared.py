@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,23 +61,22 @@ def write_prepared(path: Path, *, num_rows: int = 60) -> list[list[str]]:
     rows = [[f"w{word}" for word in row] for row in words]
     split = (np.arange(num_rows) % 3).astype(np.int8)
     row_ids = (num_rows - 1 - np.arange(num_rows)) // 3
-    assignment = Assignment(split, row_ids, split % 2, row_keys=keys_of(num_rows))
     halves = [slice(0, 25), slice(25, num_rows)]
-    tables = [tokens_table(rows[half]) for half in halves]
-    counts = [
-        count_train_tokens(assignment[half], table)
-        for half, table in zip(halves, tables, strict=True)
+    assignments = [
+        Assignment(split[h], row_ids[h], split[h] % 2, keys_of(num_rows)[h]) for h in halves
     ]
+    tables = [tokens_table(rows[half]) for half in halves]
+    counts = [count_train_tokens(*one) for one in zip(assignments, tables, strict=True)]
     vocabulary = Vocabulary.fit(merge_counts(counts), VocabularyConfig(min_count=1))
     with draft_folder(str(path)) as folder:
         write_vocabulary(folder, vocabulary.to_jsonl())
         writer = SplitWriter(folder, vocabulary)
-        parts = [
-            writer.write(part, assignment[half], table)
-            for part, (half, table) in enumerate(zip(halves, tables, strict=True))
-        ]
+        first, second = (
+            writer.write(part, *one)
+            for part, one in enumerate(zip(assignments, tables, strict=True))
+        )
         splits = {
-            name: summarize([part[index] for part in parts], CLASS_NAMES)
+            name: summarize(first.splits[index] + second.splits[index], CLASS_NAMES)
             for index, name in enumerate(SPLITS)
         }
         manifest = Manifest(
@@ -99,6 +99,7 @@ def write_prepared(path: Path, *, num_rows: int = 60) -> list[list[str]]:
             warnings=(),
             data_folder=folder.name,
             files={},
+            checksums=first.checksums | second.checksums,
             created_at="2026-01-01T00:00:00+00:00",
             seconds=1.0,
         )
@@ -296,10 +297,13 @@ def test_words_are_the_tokens_with_a_letter(tmp_path: Path) -> None:
     assignment = Assignment(np.array([1, 0]), *np.zeros((2, 2), int), row_keys=keys_of(2))
     vocabulary = Vocabulary.fit({"a": 3, "\uff0c": 3}, VocabularyConfig())
     writer = SplitWriter(open_storage_path(str(tmp_path)), vocabulary)
-    train, val, test, _ = writer.write(0, assignment, tokens_table(rows))
+    (train, val, test, _), checksums = writer.write(0, assignment, tokens_table(rows))
+    files = {name: zlib.crc32((tmp_path / name).read_bytes()) for name in checksums}
+    assert checksums == files
+    assert len(files) == 3
     assert (val.num_unknown, val.num_words, val.num_unknown_words) == (3, 3, 2)
     assert (train.num_unknown, train.num_words) == (1, 0)
-    assert (test.num_words, len(test.lengths)) == (0, 0)
+    assert (test.num_words, test.lengths.sum()) == (0, 0)
 
 
 def test_it_shows_its_splits_and_classes(written: tuple[Path, list[list[str]]]) -> None:

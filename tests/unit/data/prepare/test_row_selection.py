@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from rnnlane.config.data import DataConfig
 from rnnlane.data.prepare.blocks import ROWS_SCHEMA
 from rnnlane.data.prepare.keys import content_key, exact_key, split_key
-from rnnlane.data.prepare.row_selection import Selection, select_rows
 from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
 from rnnlane.errors import DataError
+from support.selected import Selected, selected
 
 Row = dict[str, Any]
 
@@ -42,12 +42,13 @@ def rows_of(*labels: str, count: int = 5) -> list[Row]:
     return [row(f"{label} {n}", label) for label in labels for n in range(count)]
 
 
-def select(rows: list[Row], **data: Any) -> Selection:
+def select(rows: list[Row], *, num_partitions: int = 3, **data: Any) -> Selected:
     source = {"kind": "csv", "path": "x", "test_path": "y"}
     if data.get("test") != "official":
         del source["test_path"]
     config = DataConfig.model_validate({"source": source, "max_dropped": 1, **data})
-    return select_rows(pa.Table.from_pylist(rows, ROWS_SCHEMA), config=config, seed=0)
+    table = pa.Table.from_pylist(rows, ROWS_SCHEMA)
+    return selected(table, config=config, num_partitions=num_partitions)
 
 
 def test_classes_are_the_labels_found_sorted() -> None:
@@ -142,24 +143,24 @@ def test_an_id_on_both_sides_is_no_repetition() -> None:
     assert select(rows, test="official").dropped == {}
 
 
-@given(st.randoms(use_true_random=False))
-def test_neither_the_order_nor_the_partition_of_rows_matters(random: Any) -> None:
+@given(st.randoms(use_true_random=False), st.sampled_from([1, 2, 20]))
+def test_neither_order_nor_partitions_of_rows_matter(random: Any, num_partitions: int) -> None:
     rows = rows_of("neg", "pos", count=8)
     rows += [row(f"text {n}", "pos", id=str(n % 3)) for n in range(9)]
     rows += [row("same", "neg", id="x"), row("same", "pos", id="x"), row("neg 1", "pos")]
     shuffled = random.sample(rows, len(rows))
 
-    def outcome(given: list[Row]) -> tuple[set[tuple[object, ...]], dict[str, int]]:
-        selection = select(given)
+    def outcome(given: list[Row], **how: int) -> tuple[set[tuple[object, ...]], dict[str, int]]:
+        selection = select(given, **how)
         assignment = selection.assignment
         columns = (assignment.split, assignment.row_ids, assignment.labels)
         places = zip([r["key"] for r in given], *(c.tolist() for c in columns), strict=True)
         return {place for place in places if place[1] >= 0}, selection.dropped | selection.merged
 
-    assert outcome(shuffled) == outcome(rows)
+    assert outcome(shuffled, num_partitions=num_partitions) == outcome(rows)
 
 
-def counts(selection: Selection) -> dict[str, list[int]]:
+def counts(selection: Selected) -> dict[str, list[int]]:
     """Rows of each class in train, val and test."""
     return {
         name: [
@@ -399,7 +400,7 @@ def grouped(rows: list[Row], size: int) -> list[Row]:
     return [{**entry, "group": f"g{n // size}"} for n, entry in enumerate(rows)]
 
 
-def sides_of_groups(rows: list[Row], selection: Selection) -> dict[str, set[int]]:
+def sides_of_groups(rows: list[Row], selection: Selected) -> dict[str, set[int]]:
     sides: dict[str, set[int]] = {}
     for entry, side in zip(rows, selection.split.tolist(), strict=True):
         if entry["group"] is not None and side >= 0:

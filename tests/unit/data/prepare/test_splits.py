@@ -1,69 +1,52 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlane.data.prepare.keys import KEY_BYTES, content_key, exact_key, key_array
+from rnnlane.config.data import DataConfig
+from rnnlane.data.prepare.blocks import ROWS_SCHEMA
+from rnnlane.data.prepare.keys import content_key, exact_key
 from rnnlane.data.prepare.splits import (
-    ALIKE,
     LEFT_OUT,
     TEST,
     TRAIN,
     VAL,
-    Texts,
+    Alone,
     deal,
-    merge_texts,
+    lost_by_look,
     quotas_of,
-    row_numbers,
-    separate,
 )
+from support.selected import Selected, selected
 
 
-@dataclass(frozen=True)
-class Result:
-    split: npt.NDArray[np.int8]
-    row_ids: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
-    texts: Texts
+def split(texts, labels, *, official=None, seed=0, test=0.2, val=0.1, num_partitions=2) -> Selected:
+    """Splits texts whose classes are numbers; equal but for case are equal."""
+    official = official or [False] * len(texts)
+    rows = [
+        {
+            "key": content_key(text.lower().encode()),
+            "exact": exact_key(text),
+            "look": content_key(text.lower().encode()),
+            "label": str(label),
+            "official_test": is_test,
+        }
+        for text, label, is_test in zip(texts, labels, official, strict=True)
+    ]
+    source = {"kind": "csv", "path": "x"}
+    if any(official):
+        source["test_path"], test = "y", "official"
+    config = DataConfig.model_validate({"source": source, "test": test, "val": val})
+    table = pa.Table.from_pylist(rows, ROWS_SCHEMA)
+    return selected(table, config=config, seed=seed, num_partitions=num_partitions)
 
 
-def keys_of(keys) -> npt.NDArray[np.uint64]:
-    return key_array(pa.chunked_array([pa.array(keys, pa.binary(KEY_BYTES))]))
-
-
-def split(texts, labels, *, official=None, seed=0, classes=2, test=0.2, val=0.1) -> Result:
-    labels = np.array(labels, dtype=np.int64)
-    is_test = np.array(official or [False] * len(texts), dtype=np.bool_)
-    merged = merge_texts(
-        keys_of(content_key(text.encode()) for text in texts),
-        keys_of(map(exact_key, texts)),
-        labels,
-        is_test=is_test,
-        seed=seed,
-    )
-    sides = np.where(is_test, TEST, LEFT_OUT).astype(np.int8)
-    sides[merged.rows] = deal(
-        merged.text,
-        merged.labels,
-        quotas_of(
-            merged.labels,
-            num_classes=classes,
-            test_share=None if official else test,
-            val_share=val,
-        ),
-    )
-    return Result(sides, row_numbers(sides, merged.order), labels, merged)
-
-
-def as_set(texts, result: Result) -> set[tuple[str, int, int, int]]:
-    rows = zip(texts, result.split, result.row_ids, result.labels, strict=True)
+def as_set(texts, result: Selected) -> set[tuple[str, int, int, int]]:
+    rows = zip(texts, result.split, result.assignment.row_ids, result.labels, strict=True)
     return {(text, int(a), int(b), int(c)) for text, a, b, c in rows if a != LEFT_OUT}
 
 
@@ -72,7 +55,7 @@ def distinct(class_counts) -> tuple[list[str], list[int]]:
     return [f"text {row}" for row in range(len(labels))], labels
 
 
-def rows_of(result: Result, side: int, num_classes: int) -> list[int]:
+def rows_of(result: Selected, side: int, num_classes: int) -> list[int]:
     return np.bincount(result.labels[result.split == side], minlength=num_classes).tolist()
 
 
@@ -94,8 +77,8 @@ def with_solid(rows) -> tuple[list[str], list[int], list[bool]]:
 def test_a_split_is_the_same_on_every_machine_and_release() -> None:
     result = split(*distinct([5, 5]), seed=7, val=0.2)
     assert result.split.tolist() == GOLDEN_SPLIT
-    assert result.row_ids.tolist() == GOLDEN_ROW_IDS
-    assert (result.split.dtype, result.row_ids.dtype) == (np.int8, np.int64)
+    assert result.assignment.row_ids.tolist() == GOLDEN_ROW_IDS
+    assert (result.split.dtype, result.assignment.row_ids.dtype) == (np.int8, np.int64)
 
 
 @settings(deadline=None)
@@ -105,7 +88,7 @@ def test_a_split_is_the_same_on_every_machine_and_release() -> None:
     st.sampled_from([0.01, 0.1, 1 / 3, 0.5, 0.9]),
 )
 def test_every_class_has_its_share_of_every_split_to_within_a_row(counts, test, val) -> None:
-    result = split(*distinct(counts), classes=len(counts), test=test, val=val)
+    result = split(*distinct(counts), test=test, val=val)
     held = rows_of(result, TEST, len(counts))
     validated = rows_of(result, VAL, len(counts))
     left = [count - rows for count, rows in zip(counts, held, strict=True)]
@@ -135,7 +118,7 @@ def test_the_order_of_the_input_does_not_matter(rows, is_official, shuffler) -> 
     for _ in range(2):
         texts, labels, official = map(list, zip(*triples, strict=True))
         result = split(texts, labels, official=official if is_official else None)
-        results.append((as_set(texts, result), result.texts.num_duplicates))
+        results.append((as_set(texts, result), result.merged["duplicates"]))
         shuffler.shuffle(triples)
     assert results[0] == results[1]
 
@@ -150,11 +133,11 @@ def test_no_text_stands_on_two_sides_and_row_ids_are_dense(rows, is_official) ->
         sides.setdefault(text, set()).add(side)
     assert all(len(found - {LEFT_OUT}) == 1 for found in sides.values())
     for side in (TRAIN, VAL, TEST):
-        ids = result.row_ids[result.split == side]
+        ids = result.assignment.row_ids[result.split == side]
         assert sorted(ids) == list(range(len(ids)))
-    assert (result.row_ids[result.split == LEFT_OUT] == -1).all()
+    assert (result.assignment.row_ids[result.split == LEFT_OUT] == -1).all()
     merged = np.count_nonzero(result.split == LEFT_OUT)
-    assert merged == result.texts.num_duplicates + result.texts.num_in_test
+    assert merged == result.merged["duplicates"] + result.merged["train_also_in_test"]
 
 
 @settings(deadline=None)
@@ -165,8 +148,9 @@ def test_each_text_has_a_row_for_each_of_its_labels(rows) -> None:
     used = np.flatnonzero(result.split != LEFT_OUT).tolist()
     pairs = sorted((texts[row], labels[row]) for row in used)
     assert pairs == sorted(set(zip(texts, labels, strict=True)))
-    conflicting = set(result.texts.rows[result.texts.conflicting()].tolist())
-    assert conflicting == {row for row in used if (texts[row], 1 - labels[row]) in set(pairs)}
+    shared = {text for text, label in pairs if (text, 1 - label) in pairs}
+    assert result.num_conflicts == len(shared)
+    assert sum(result.conflicts.values()) == 2 * len(shared)
     for label in (0, 1):
         assert TRAIN in result.split[result.labels == label]
 
@@ -190,24 +174,24 @@ def test_a_class_all_of_whose_texts_are_shared_is_in_every_split() -> None:
 
 def test_a_class_keeps_a_train_row_whatever_rarer_classes_dealt() -> None:
     pairs = [(0, 0), (0, 2), (1, 0), (2, 0), (3, 1), (3, 2), (4, 1), (5, 1), (6, 2)]
-    text, labels = np.array(pairs).T
-    quotas = quotas_of(labels, num_classes=3, test_share=0.2, val_share=0.1)
-    sides = deal(text, labels, quotas)
-    of_class = [sides[labels == label].tolist() for label in range(3)]
-    assert of_class[:2] == [[TEST, VAL, TRAIN]] * 2
-    assert of_class[2] == [TEST, TEST, TRAIN]
+    # Texts 0 and 3 have two labels; of the others, those that come before.
+    shared = [(0, 0, 0), (0, 2, 0), (1, 1, 0), (1, 2, 0)]
+    number, labels, before = np.array(shared).T
+    alone = Alone(np.array([2, 2, 1]), 2, number, labels, before)
+    sizes = np.bincount([label for _, label in pairs]).tolist()
+    quotas = quotas_of(sizes, test_share=0.2, val_share=0.1)
+    dealt = deal(alone, quotas, sizes=sizes, held=np.zeros((3, 3), dtype=np.int64))
+    assert dealt.shared.tolist() == [TEST, TEST]
+    assert (dealt.test.tolist(), dealt.val.tolist()) == ([0, 0, 0], [1, 1, 0])
 
 
-def test_rows_of_one_text_are_told_apart_by_their_letters_not_their_order() -> None:
+def test_of_rows_of_one_text_the_letters_decide_not_the_order() -> None:
     texts = ["Same", "same", *distinct([5, 5])[0]]
-    labels = np.array([0, 0, *distinct([5, 5])[1]])
-    keys = keys_of(content_key(text.lower().encode()) for text in texts)
-    exact = keys_of(map(exact_key, texts))
-    none = np.zeros(12, dtype=np.bool_)
+    labels = [0, 0, *distinct([5, 5])[1]]
     chosen = set()
-    for order in (np.arange(12), np.arange(12)[::-1]):
-        merged = merge_texts(keys[order], exact[order], labels[order], is_test=none, seed=0)
-        chosen.add(frozenset(texts[row] for row in order[merged.rows]))
+    for order in (range(12), range(11, -1, -1)):
+        result = split([texts[n] for n in order], [labels[n] for n in order])
+        chosen.add(frozenset(texts[order[row]] for row in np.flatnonzero(result.is_used)))
     assert len(chosen) == 1
 
 
@@ -217,23 +201,22 @@ def test_an_official_test_stays_as_published() -> None:
     official = [True, True, True] + [False] * 7
     result = split(texts, labels, official=official)
     assert result.split[:4].tolist() == [TEST, TEST, TEST, LEFT_OUT]
-    assert sorted(result.row_ids[:3]) == [0, 1, 2]
-    assert result.labels[:4].tolist() == [0, 0, 1, 1]
-    assert (result.texts.num_duplicates, result.texts.num_in_test) == (2, 1)
+    assert sorted(result.assignment.row_ids[:3]) == [0, 1, 2]
+    assert result.labels[:3].tolist() == [0, 0, 1]
+    assert (result.merged["duplicates"], result.merged["train_also_in_test"]) == (2, 1)
     assert rows_of(result, VAL, 2) == [1, 1]
 
 
-looks = st.lists(st.tuples(st.sampled_from([LEFT_OUT, TRAIN, VAL, TEST]), st.integers(0, 4)))
+looks = st.lists(st.tuples(st.sampled_from([TRAIN, VAL, TEST]), st.integers(0, 4)))
 
 
 @given(looks)
 def test_what_looks_alike_stands_on_the_last_of_its_sides(rows) -> None:
     sides = np.array([side for side, _ in rows], dtype=np.int8)
     keys = np.array([(look, 1) for _, look in rows], dtype=np.uint64).reshape(-1, 2)
-    separated = separate(sides, keys)
     last = {look: max(s for s, other in rows if other == look) for _, look in rows}
-    for (side, look), after in zip(rows, separated.tolist(), strict=True):
-        assert after == (side if side in (LEFT_OUT, last[look]) else ALIKE)
+    lost = lost_by_look(sides, keys).tolist()
+    assert lost == [side < last[look] for side, look in rows]
 
 
 def test_the_seed_changes_split_and_order() -> None:
@@ -255,8 +238,8 @@ def test_another_val_share_leaves_the_test_split_alone() -> None:
 
 
 def test_different_keys_with_one_hash_stay_apart(monkeypatch) -> None:
-    monkeypatch.setattr("rnnlane.data.prepare.splits._mix", np.zeros_like)
+    monkeypatch.setattr("rnnlane.data.prepare.described._mix", np.zeros_like)
     texts, labels = distinct([6, 6])
     result = split(texts + texts, labels + labels)
-    assert result.texts.num_duplicates == 12
+    assert result.merged["duplicates"] == 12
     assert sum(rows_of(result, side, 2)[0] for side in (TRAIN, VAL, TEST)) == 6

@@ -18,19 +18,17 @@ from rnnlane.data.prepare.blocks import (
     UNLABELED,
     SplitWriter,
     count_train_tokens,
-    describe_rows,
     tokenize_rows,
 )
 from rnnlane.data.prepare.purpose import CLASSIFICATION, Purpose, errors_of_unlabeled
-from rnnlane.data.prepare.row_selection import select_rows
 from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
 from rnnlane.data.prepare.text import TextProcessor
-from rnnlane.data.prepare.unlabeled import PretrainingRows, add_unlabeled
 from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
 from rnnlane.data.sources.row_tables import tables_of
 from rnnlane.data.sources.rows import RawRow
 from rnnlane.data.storage import open_storage_path
 from rnnlane.errors import DataError
+from support.selected import Selected, selected
 
 DATA = DataConfig.model_validate({"source": {"kind": "generated"}, "max_dropped": 1})
 PRETRAINING = Purpose(is_pretraining=True)
@@ -45,20 +43,20 @@ def tokenized(texts: list[bytes | None], *, labels: bool) -> pa.Table:
 
 
 LABELED = tokenized([f"film {n} was about n{n}".encode() for n in range(60)], labels=True)
-SELECTION = select_rows(describe_rows(LABELED), config=DATA, seed=0)
+SELECTION = selected(LABELED, config=DATA)
 
 
 def texts_of(side: int) -> list[str]:
     return [LABELED["text"][int(row)].as_py() for row in np.flatnonzero(SELECTION.split == side)]
 
 
-def added(texts: list[bytes | None]) -> tuple[PretrainingRows, pa.Table]:
+def added(texts: list[bytes | None], *, num_partitions: int = 3) -> tuple[Selected, pa.Table]:
     unlabeled = tokenized(texts, labels=False)
-    chosen = add_unlabeled(SELECTION, describe_rows(LABELED), describe_rows(unlabeled))
+    chosen = selected(LABELED, config=DATA, unlabeled=unlabeled, num_partitions=num_partitions)
     return chosen, unlabeled
 
 
-def read_texts(chosen: PretrainingRows, unlabeled: pa.Table) -> list[str]:
+def read_texts(chosen: Selected, unlabeled: pa.Table) -> list[str]:
     """The unlabeled texts in the order of their ids."""
     split = chosen.assignment.split[len(LABELED) :]
     rows = np.flatnonzero(split == UNLABELED)
@@ -101,12 +99,15 @@ def test_texts_that_equal_or_look_like_held_out_ones_are_dropped_and_counted() -
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.permutations(range(30)))
-def test_neither_choice_nor_ids_depend_on_the_order_of_the_rows(order: list[int]) -> None:
+@given(st.permutations(range(30)), st.sampled_from([1, 2, 20]))
+def test_neither_choice_nor_ids_depend_on_order_or_partitions(
+    order: list[int], num_partitions: int
+) -> None:
     texts: list[bytes | None] = [f"text {n % 25} Or{n}"[: 9 + n % 2].encode() for n in range(30)]
     texts[:3] = [text.encode() for text in texts_of(TEST)[:3]]
     expected = read_texts(*added(texts))
-    assert read_texts(*added([texts[n] for n in order])) == expected
+    again = added([texts[n] for n in order], num_partitions=num_partitions)
+    assert read_texts(*again) == expected
     assert len(expected) == len(set(expected)) > 20
 
 
@@ -118,10 +119,10 @@ def test_no_token_of_test_reaches_vocabulary_or_files(tmp_path: Path) -> None:
     learned = {text.split()[-1] for text in texts_of(TRAIN)} | {"n999"}
     assert {token for token in counts if token.startswith("n")} == learned
     vocabulary = Vocabulary.fit(counts, VocabularyConfig(min_count=1))
-    parts = SplitWriter(open_storage_path(str(tmp_path)), vocabulary).write(
+    written = SplitWriter(open_storage_path(str(tmp_path)), vocabulary).write(
         0, chosen.assignment, *tables
     )
-    assert [len(part.lengths) for part in parts] == [
+    assert [part.lengths.sum() for part in written.splits] == [
         len(texts_of(TRAIN)),
         len(texts_of(VAL)),
         0,
