@@ -15,9 +15,11 @@ from rnnlane.data.prepare.shards import (
     Part,
     ShardInfo,
     Shards,
+    cut_rows,
     find_shards,
     parts_of,
     publish_shards,
+    runs_of_files,
     shards_home,
     write_shards,
 )
@@ -118,15 +120,25 @@ def made_shards(prepared: PreparedData, events: RunEvents) -> Shards:
 def _results(
     prepared: PreparedData, folder: StoragePath, tasks: Sequence[Sequence[Part]]
 ) -> Generator[list[tuple[Part, ShardInfo]]]:
+    """Cuts the files' rows by task, and has each task write its own."""
     import ray
     import ray.exceptions
 
+    runs = runs_of_files(prepared, LAYOUT)
     if not ray.is_initialized():
+        # One process reads the files once for each task, and never holds more than one's rows.
         for parts in tasks:
-            yield write_shards(prepared, folder, parts, LAYOUT)
+            tables = [cut_rows(prepared, files, [parts])[0] for files in runs]
+            yield write_shards(prepared, folder, parts, LAYOUT, *tables)
         return
+    cut = ray.remote(num_returns=len(tasks))(cut_rows)
+    refs = [cut.remote(prepared, files, tasks) for files in runs]
+    by_task = zip(*([ref] if len(tasks) == 1 else ref for ref in refs), strict=True)
     write = ray.remote(write_shards)
-    starts = [partial(write.remote, prepared, folder, parts, LAYOUT) for parts in tasks]
+    starts = [
+        partial(write.remote, prepared, folder, parts, LAYOUT, *tables)
+        for parts, tables in zip(tasks, by_task, strict=True)
+    ]
     try:
         yield from results_in_order(starts)
     except ray.exceptions.RayTaskError as error:

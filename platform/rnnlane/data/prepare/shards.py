@@ -48,6 +48,9 @@ SHARD_SCHEMA = pa.schema(
     ]
 )
 
+# Of rows in memory to those in a file, about.
+_COMPRESSION = 2
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -206,6 +209,14 @@ class Part(NamedTuple):
     first_id: int
     end_id: int
 
+    def first_place(self, num_rows: int) -> int:
+        """Of its first row in the order of labels and ids; ids are below ``num_rows``."""
+        return self.label * num_rows + self.first_id
+
+    def end_place(self, num_rows: int) -> int:
+        """One after its last row's."""
+        return self.label * num_rows + self.end_id
+
 
 def parts_of(prepared: PreparedData, layout: Layout) -> list[list[Part]]:
     """The shards of train in the order of labels and ids, those of one task together."""
@@ -227,55 +238,95 @@ def parts_of(prepared: PreparedData, layout: Layout) -> list[list[Part]]:
     return tasks
 
 
+def runs_of_files(prepared: PreparedData, layout: Layout) -> list[list[str]]:
+    """The files of train, those that one task cuts together."""
+    sizes = prepared.manifest.files
+    runs: list[list[str]] = [[]]
+    room = layout.task_bytes // _COMPRESSION
+    for name in sorted(name for name in sizes if name.startswith("train/")):
+        if room <= 0:
+            runs.append([])
+            room = layout.task_bytes // _COMPRESSION
+        runs[-1].append(name)
+        room -= sizes[name]
+    return runs
+
+
+def cut_rows(
+    prepared: PreparedData, files: Sequence[str], tasks: Sequence[Sequence[Part]]
+) -> tuple[pa.Table, ...]:
+    """Cuts the rows of some files: for each task of :func:`parts_of` those that it writes.
+
+    Returns:
+        Of each task a table of ``SHARD_SCHEMA`` and a column ``place``: the order of labels and
+        ids.
+
+    Raises:
+        DataError: the prepared data is damaged.
+    """
+    num_rows = prepared.manifest.splits["train"].num_rows
+    tables = []
+    for table in _tables(prepared, files):
+        place = table["label"].to_numpy().astype(np.int64) * num_rows
+        place += table["row_id"].to_numpy()
+        rows = table.select(SHARD_SCHEMA.names).append_column("place", pa.array(place))
+        tables.append(rows.sort_by("place"))
+    cut = []
+    for parts in tasks:
+        bounds = parts[0].first_place(num_rows), parts[-1].end_place(num_rows)
+        slices = []
+        for table in tables:
+            start, stop = np.searchsorted(table["place"].to_numpy(), bounds)
+            slices.append(table.slice(start, stop - start))
+        cut.append(pa.concat_tables(slices).combine_chunks())
+    return tuple(cut)
+
+
 def write_shards(
-    prepared: PreparedData, folder: StoragePath, parts: Sequence[Part], layout: Layout
+    prepared: PreparedData,
+    folder: StoragePath,
+    parts: Sequence[Part],
+    layout: Layout,
+    *tables: pa.Table,
 ) -> list[tuple[Part, ShardInfo]]:
-    """Writes some shards; holds their rows, and those of one file of the prepared data.
+    """Writes some shards; holds their rows.
 
     Args:
         prepared: the data.
         folder: of the shards.
         parts: one task of :func:`parts_of`.
         layout: sizes.
+        tables: its rows, from :func:`cut_rows` of all files.
 
     Returns:
         The shards that have a row.
 
     Raises:
-        DataError: the prepared data is damaged, or the disk is full or cannot be written.
+        DataError: the disk is full or cannot be written.
     """
     stats = prepared.manifest.splits["train"]
     rows_of_group = layout.rows_of_group(
         len(prepared.class_names), stats.num_tokens / stats.num_rows
     )
-    # Places in the order of labels and ids; those of a task are a range.
-    starts = np.array([part.label * stats.num_rows + part.first_id for part in parts])
-    end = parts[-1].label * stats.num_rows + parts[-1].end_id
-    tables, places = [SHARD_SCHEMA.empty_table()], [np.zeros(0, np.int64)]
-    for table in _tables(prepared):
-        of_table = table["label"].to_numpy().astype(np.int64) * stats.num_rows
-        of_table += table["row_id"].to_numpy()
-        is_wanted = (of_table >= starts[0]) & (of_table < end)
-        tables.append(table.select(SHARD_SCHEMA.names).filter(pa.array(is_wanted)))
-        places.append(of_table[is_wanted])
-    place = np.concatenate(places)
-    order = np.argsort(place, kind="stable")
-    edges = np.searchsorted(place[order], np.append(starts, end))
     rows = pa.concat_tables(tables)
+    place = rows["place"].to_numpy()
+    order = np.argsort(place, kind="stable")
+    firsts = [part.first_place(stats.num_rows) for part in parts]
+    edges = np.searchsorted(place[order], [*firsts, parts[-1].end_place(stats.num_rows)])
     written = []
     for part, first, last in zip(parts, edges, edges[1:], strict=False):
         if last > first:
             name = f"class-{part.label:05d}/shard-{part.number:05d}.parquet"
-            taken = rows.take(pa.array(order[first:last]))
+            taken = rows.select(SHARD_SCHEMA.names).take(pa.array(order[first:last]))
             written.append((part, _write(taken, folder, name, rows_of_group)))
     return written
 
 
-def _tables(prepared: PreparedData) -> Iterator[pa.Table]:
-    """The files of train, one after the other."""
+def _tables(prepared: PreparedData, files: Sequence[str]) -> Iterator[pa.Table]:
+    """Some files of the prepared data, one after the other."""
     manifest = prepared.manifest
     home = open_storage_path(prepared.path) / manifest.data_folder
-    for name in sorted(name for name in manifest.files if name.startswith("train/")):
+    for name in files:
         file = home / name
         with readable_errors(str(file)):
             content = file.read_bytes()

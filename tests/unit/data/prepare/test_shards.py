@@ -6,9 +6,11 @@ import pytest
 
 from rnnlane.data.prepare.shards import (
     Layout,
+    cut_rows,
     find_shards,
     parts_of,
     publish_shards,
+    runs_of_files,
     shards_home,
     write_shards,
 )
@@ -27,14 +29,19 @@ def prepared(tmp_path: Path):
     return prepared_of(tmp_path / "prepared", SPLIT, 6)
 
 
+def written(prepared, folder, layout: Layout):
+    tasks = parts_of(prepared, layout)
+    cut = [cut_rows(prepared, files, tasks) for files in runs_of_files(prepared, layout)]
+    return [
+        write_shards(prepared, folder, parts, layout, *tables)
+        for parts, *tables in zip(tasks, *cut, strict=True)
+    ]
+
+
 def laid_out(prepared, layout: Layout = SMALL):
     with draft_folder(shards_home(prepared)) as folder:
-        written = [
-            one
-            for parts in parts_of(prepared, layout)
-            for one in write_shards(prepared, folder, parts, layout)
-        ]
-        return publish_shards(prepared, folder, written)
+        of_tasks = written(prepared, folder, layout)
+        return publish_shards(prepared, folder, [one for task in of_tasks for one in task])
 
 
 def test_shards_have_the_rows_of_each_class_in_the_order_of_their_ids(prepared):
@@ -42,6 +49,7 @@ def test_shards_have_the_rows_of_each_class_in_the_order_of_their_ids(prepared):
     laid_out(prepared)
     shards = find_shards(prepared)
     assert len(parts_of(prepared, SMALL)) > 1
+    assert len(runs_of_files(prepared, SMALL)) > 1
     assert shards.class_counts.tolist() == SPLIT.class_counts(6).tolist()
     assert max(map(len, shards.group_rows)) >= 2
     for label, of_class in enumerate(shards.group_rows):
@@ -114,7 +122,7 @@ def test_prepared_data_that_is_damaged_is_not_laid_out(prepared):
 
 def test_shards_without_all_rows_are_not_published(prepared):
     with draft_folder(shards_home(prepared)) as folder:
-        written = write_shards(prepared, folder, parts_of(prepared, SMALL)[0], SMALL)
+        first, *_ = written(prepared, folder, SMALL)
         with pytest.raises(DataError, match=r"of train must have \d+ rows, but got"):
-            publish_shards(prepared, folder, written)
+            publish_shards(prepared, folder, first)
     assert find_shards(prepared) is None
