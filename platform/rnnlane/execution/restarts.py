@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from pathlib import Path
 
 from ray.exceptions import (
     ActorDiedError,
@@ -34,6 +35,7 @@ from rnnlane.ray_cluster.internals_train import (
     WorkerHealthCheckTimeoutError,
     raised_in_worker,
 )
+from rnnlane.ray_cluster.session import lost_files
 
 # Messages of a worker whose peer is gone; it notices before Ray does.
 _CUT_OFF = re.compile(r"gloo.*(Connection|Timed out)|ncclRemoteError|NCCL.*timeout", re.IGNORECASE)
@@ -52,14 +54,8 @@ def describe_failure(
         worker_needs: the resources of one worker, such as "1 CPUs".
         storage: folder or URI of the checkpoints, where Ray Train's controller writes.
     """
-    trouble = error.controller_failure if isinstance(error, ControllerError) else error
-    if isinstance(trouble, OutOfDiskError):
-        return Failure("a disk is full", error=_out_of_disk())
-    if not isinstance(error, WorkerGroupError) and is_disk_error(trouble):
-        place = storage if isinstance(error, ControllerError) else tempfile.gettempdir()
-        return Failure("a disk is full", error=disk_error(trouble, redact(place)))
-    if isinstance(error, RayError) and _KILLED_FOR_MEMORY.search(str(error)):
-        return Failure("Ray ended a process", error=_killed_for_memory("a process of the run"))
+    if (fatal := _of_the_machine(error, storage)) is not None:
+        return fatal
     if isinstance(error, ControllerError):
         cause = error.controller_failure
         if isinstance(cause, WorkerGroupStartupTimeoutError):
@@ -77,6 +73,23 @@ def describe_failure(
     else:
         reason = f"training failed: {last_line(error)}"
     return Failure(reason)
+
+
+def _of_the_machine(
+    error: TrainingFailedError | RayError | OSError, storage: str
+) -> Failure | None:
+    """A failure that no restart can mend, as a disk or memory is full, or Ray's files are gone."""
+    if (lost := lost_files()) is not None:
+        return Failure("Ray's files are gone", error=_without_files(lost))
+    trouble = error.controller_failure if isinstance(error, ControllerError) else error
+    if isinstance(trouble, OutOfDiskError):
+        return Failure("a disk is full", error=_out_of_disk())
+    if not isinstance(error, WorkerGroupError) and is_disk_error(trouble):
+        place = storage if isinstance(error, ControllerError) else tempfile.gettempdir()
+        return Failure("a disk is full", error=disk_error(trouble, redact(place)))
+    if isinstance(error, RayError) and _KILLED_FOR_MEMORY.search(str(error)):
+        return Failure("Ray ended a process", error=_killed_for_memory("a process of the run"))
+    return None
 
 
 def _failed_worker(error: WorkerGroupError) -> Failure:
@@ -109,6 +122,15 @@ def _is_defect(error: BaseException) -> bool:
     return isinstance(error, defects) and not isinstance(error, RayError)
 
 
+def _without_files(folder: Path) -> JobError:
+    return JobError(
+        "Ray's files must stay while it runs, but something removed them",
+        where=str(folder),
+        remedy="run again, or continue with --resume; if a cleaner of temporary files did it, name "
+        "another folder in RAY_TMPDIR",
+    )
+
+
 def _out_of_disk() -> ResourceError:
     return ResourceError(
         "Ray has no space left on a node's disk for objects that do not fit its memory",
@@ -135,6 +157,8 @@ def describe_preparation_failure(error: RayError) -> Failure:
     cause = error.cause if isinstance(error, RayTaskError) else error
     if not isinstance(cause, RayError):
         raise error
+    if (lost := lost_files()) is not None:
+        return Failure("Ray's files are gone", error=_without_files(lost))
     reason = f"preparing the data failed: {first_line(cause).rstrip('.')}"
     if isinstance(cause, OutOfMemoryError):
         return Failure(

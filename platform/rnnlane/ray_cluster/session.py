@@ -20,6 +20,7 @@ from rnnlane.ray_cluster.internals import multiprocessing_folders
 _ATTEMPTS, _PAUSE_S = 5, 0.1
 
 _keeps_logs = False
+_own: Path | None = None
 _when_ended: list[Callable[[], None]] = []
 
 
@@ -29,8 +30,18 @@ def remove_at_exit(folder: Path) -> None:
     Args:
         folder: of its session. Until then `rnnlane clean` does not touch it, and later it may.
     """
+    global _own  # noqa: PLW0603
+    _own = folder
     hold(folder)
     atexit.register(_end, folder, os.getpid())
+
+
+def lost_files() -> Path | None:
+    """The folder of this process's own Ray, if something has removed its files.
+
+    Such a Ray goes on, but starts no process any more, and what waits for one waits for ever.
+    """
+    return None if _own is None or (_own / "logs").is_dir() else _own
 
 
 def call_when_ended(function: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import tempfile
+from functools import partial
 
 import pytest
 from ray.exceptions import (
@@ -25,6 +26,7 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from rnnlane.errors import CheckpointError, DataError, JobError, ResourceError
 from rnnlane.execution.restart_policy import Failure
 from rnnlane.execution.restarts import describe_failure, describe_preparation_failure
+from rnnlane.ray_cluster import session
 
 WHERE = {"worker_needs": "1 CPUs", "storage": "/data/checkpoints/x"}
 FULL = Failure("the cluster has no room for 2 workers x 1 CPUs", is_lack_of_room=True)
@@ -167,3 +169,18 @@ def test_a_mistake_in_the_code_of_a_task_is_raised_as_it_is():
     with pytest.raises(RayTaskError) as caught:
         describe_preparation_failure(error)
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    "describe", [describe_preparation_failure, partial(describe_failure, **WHERE)]
+)
+def test_a_ray_whose_files_are_gone_is_not_tried_again(describe, tmp_path, monkeypatch):
+    """It would wait for ever for a process that cannot start."""
+    monkeypatch.setattr(session, "_own", tmp_path)
+    (tmp_path / "logs").mkdir()
+    assert describe(ActorDiedError()).error is None
+    (tmp_path / "logs").rmdir()
+    failure = describe(ActorDiedError())
+    assert isinstance(failure.error, JobError)
+    assert failure.error.where == str(tmp_path)
+    assert "RAY_TMPDIR" in str(failure.error.remedy)
