@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -21,6 +24,7 @@ from rnnlane.config.paths import storage_root
 IMDB = ROOT / "experiments" / "lstm-1.yaml"
 NO_ARCHIVE = "RNNLANE_IMDB does not name the archive"
 MEMORY_SAMPLES_S = 0.5
+NUM_ROWS = (500_000, 1_000_000, 10_000_000)
 
 
 def _command(*arguments: str, home: Path) -> tuple[list[str], dict[str, str]]:
@@ -77,47 +81,74 @@ def cold_rows(folder: Path) -> list[Row]:
 
 
 def memory_rows(folder: Path) -> list[Row]:
-    """Peak memory of all its processes for ten times the rows."""
-    small, large = (_peak_bytes(folder, num_rows) for num_rows in (50_000, 500_000))
-    return [
+    """Each process's own memory, and the speed, for 10 million rows against 1 million and less."""
+    found = {num_rows: _prepared(folder, num_rows) for num_rows in NUM_ROWS}
+    small, middle, large = (found[num_rows] for num_rows in NUM_ROWS)
+    details = {
+        f"{name} MB at {num_rows:,}": one.own_bytes.get(name, 0.0) / 1e6
+        for num_rows, one in found.items()
+        for name in middle.own_bytes
+    }
+    memory = [
         row(
-            "prepare: peak memory, 500k generated reviews against 50k",
-            [large / small],
+            f"prepare: own memory of {name}, {NUM_ROWS[-1]:,} rows against {NUM_ROWS[1]:,}",
+            [large.own_bytes[name] / middle.own_bytes[name]],
             goal=1.2,
             is_limit=True,
-            details={"50k GB": small / 1e9, "500k GB": large / 1e9},
         )
+        for name in ("driver", "task")
     ]
+    speed = row(
+        f"prepare: rows/s, {NUM_ROWS[-1]:,} rows against {NUM_ROWS[0]:,}",
+        [large.rows_per_s / small.rows_per_s],
+        goal=0.85,
+        details={**details, "rows/s": large.rows_per_s},
+    )
+    return [*memory, speed]
 
 
-def _peak_bytes(folder: Path, num_rows: int) -> float:
+@dataclass(frozen=True)
+class _Preparation:
+    """What a preparation took.
+
+    Attributes:
+        rows_per_s: of rows read, without the start of Ray.
+        own_bytes: the most memory that a process of each kind had for itself alone.
+    """
+
+    rows_per_s: float
+    own_bytes: dict[str, float]
+
+
+def _prepared(folder: Path, num_rows: int) -> _Preparation:
     home = folder / f"memory-{num_rows}"
     home.mkdir()
     file = home / "experiment.yaml"
-    source = {"kind": "generated", "num_rows": num_rows}
+    source = {"kind": "generated", "num_rows": num_rows, "mean_clauses": 2}
     file.write_text(yaml.safe_dump({"name": "memory", "data": {"source": source}}))
-    command, environment = _command("prepare", str(file), home=home)
-    with (home / "log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    peak = 0.0
+    command, environment = _command("prepare", str(file), "--json", home=home)
+    with (home / "out").open("w") as out, (home / "log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=log)
+    own_bytes: dict[str, float] = {}
     while process.poll() is None:
-        peak = max(peak, _tree_bytes(process.pid))
+        for name, size in _own_bytes(process.pid):
+            own_bytes[name] = max(own_bytes.get(name, 0.0), size)
         time.sleep(MEMORY_SAMPLES_S)
     assert process.returncode == 0, (home / "log").read_text()
+    (manifest,) = home.rglob("manifest.json")
+    seconds = json.loads(manifest.read_text())["seconds"]
     shutil.rmtree(home)
-    return peak
+    return _Preparation(num_rows / seconds, own_bytes)
 
 
-def _tree_bytes(pid: int) -> float:
-    """Proportional set size of a process and all below it, shared memory counted once."""
-    total = 0.0
+def _own_bytes(pid: int) -> Iterator[tuple[str, float]]:
+    """The kind and the memory of a process and of all below it, without what they share."""
     try:
-        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        driver = psutil.Process(pid)
+        for process in [driver, *driver.children(recursive=True)]:
+            title = " ".join(process.cmdline())
+            is_task = title.startswith("ray::") and "Agent" not in title
+            name = "driver" if process.pid == pid else "task" if is_task else "Ray's own"
+            yield name, process.memory_full_info().uss
     except psutil.Error:
-        return total
-    for process in processes:
-        try:
-            total += process.memory_full_info().pss
-        except psutil.Error:
-            continue
-    return total
+        return

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
@@ -28,7 +29,11 @@ from rnnlane.data.batches.apportionment import iterate_class_counts
 from rnnlane.data.batches.plan import Planner
 from rnnlane.data.batches.streamed import LEAST_WINDOW_STEPS
 from rnnlane.data.batches.windows import Windows, class_order
+from rnnlane.data.prepare.blocks import ROWS_SCHEMA
+from rnnlane.data.prepare.described import ROWS_OF_PARTITION, Partition, describe
+from rnnlane.data.prepare.merging import assign, count_alone, lose_alike, merge, place
 from rnnlane.data.prepare.shards import Layout, ShardInfo
+from rnnlane.data.prepare.splits import deal, quotas_of
 from rnnlane.execution.inventory import in_words
 
 # As of movie reviews.
@@ -111,30 +116,49 @@ def of_rows(title: str, function: Callable[[int], object], most: int) -> float:
     return last.num_bytes / at
 
 
-def selected(num_rows: int, num_classes: int = 2) -> object:
-    """The driver's part of `prepare`: duplicates, conflicts, splits and keys of all rows."""
-    import pyarrow as pa
-
-    from rnnlane.data.prepare.blocks import ROWS_SCHEMA
-    from rnnlane.data.prepare.row_selection import select_rows
-
+def described_rows(num_rows: int, num_classes: int = 2) -> pa.Table:
+    """Rows as a task of `prepare` describes them, each of a text of its own."""
     random = np.random.default_rng(0)
+    digests = random.bytes(16 * num_rows)
+    column = pa.Array.from_buffers(pa.binary(16), num_rows, [None, pa.py_buffer(digests)])
+    values = {
+        "key": column,
+        "exact": column,
+        "look": column,
+        "label": pa.array(random.integers(0, num_classes, num_rows).astype(str)),
+        **dict.fromkeys(("official_test", "invalid_utf8"), pa.array(np.zeros(num_rows, bool))),
+    }
+    columns = [values.get(f.name, pa.nulls(num_rows, f.type)) for f in ROWS_SCHEMA]
+    rows = pa.table(
+        [c.cast(f.type) for c, f in zip(columns, ROWS_SCHEMA, strict=True)], ROWS_SCHEMA
+    )
+    return describe(rows, 0, 0)[0]
 
-    def column(field: pa.Field) -> pa.Array:
-        if pa.types.is_fixed_size_binary(field.type):
-            width = field.type.byte_width
-            return pa.Array.from_buffers(
-                field.type, num_rows, [None, pa.py_buffer(random.bytes(width * num_rows))]
-            )
-        if field.name == "label":
-            labels = pa.array(random.integers(0, num_classes, num_rows).astype(str))
-            return labels.cast(field.type)
-        if pa.types.is_boolean(field.type):
-            return pa.array(np.zeros(num_rows, bool))
-        return pa.nulls(num_rows, field.type)
 
-    rows = pa.table([column(field) for field in ROWS_SCHEMA], schema=ROWS_SCHEMA)
-    return rows, select_rows(rows, config=experiment().data, seed=0).assignment
+def one_partition() -> None:
+    """What a task of `prepare` holds to select the rows of its partition, and the driver of all."""
+    lines = []
+    for num_classes in CLASSES:
+        spent = cost(partial(_one_partition, num_classes))
+        lines.append([f"{num_classes:,}", duration(spent.seconds), in_words(spent.num_bytes)])
+    table(
+        f"prepare: {ROWS_OF_PARTITION:,} rows of a partition selected, by all its tasks (measured)",
+        ["classes", "CPU", "memory"],
+        lines,
+    )
+
+
+def _one_partition(num_classes: int) -> object:
+    names = [str(n) for n in range(num_classes)]
+    partition = Partition(0, 1)
+    rows, counts = merge(partition, names, False, 1, described_rows(ROWS_OF_PARTITION, num_classes))
+    _, alone = count_alone(rows, True, None, num_classes)
+    none = np.zeros((num_classes, 3), dtype=np.int64)
+    sizes = counts.entries.tolist()
+    dealt = deal(alone, quotas_of(sizes, test_share=0.2, val_share=0.1), sizes=sizes, held=none)
+    split, _ = assign(rows, True, None, dealt)
+    lost, _ = lose_alike(partition, 1, rows, split)
+    return rows, place(partition, names, rows, split, lost)
 
 
 def experiment(**changes: Any) -> ExperimentConfig:
@@ -316,8 +340,6 @@ def logged() -> None:
 
 def bytes_a_token() -> float:
     """Of tokens and texts, as they wait to be encoded."""
-    import pyarrow as pa
-
     from rnnlane.data.prepare.blocks import tokenize_rows
     from rnnlane.data.prepare.text import TextProcessor
     from rnnlane.data.sources.generated import GeneratedSource, generate_reviews
@@ -339,7 +361,7 @@ def bytes_a_token() -> float:
 
 
 def referred() -> None:
-    """What `prepare` holds besides the rows' numbers."""
+    """What `prepare` leaves in Ray's store and in files."""
     from rnnlane.data.prepare.pipeline import _GROUP_BYTES
     from rnnlane.data.sources.row_tables import BLOCK_BYTES
 
@@ -378,12 +400,12 @@ def main() -> None:
     logged()
     referred()
     planner = of_rows("Plan of an epoch over rows in memory, each worker", planned, most)
-    driver = of_rows("prepare's driver: which rows are used, and where", selected, most)
+    one_partition()
     print(
-        f"\nFirst limits: prepare's driver takes {driver:.0f} bytes a row, so 64 GiB end at "
-        f"{64 * GIB / driver:.1e} rows;\nin memory, rows take {4 * TOKENS_A_ROW + planner:,.0f} "
-        f"bytes each, so 64 GiB a node end at {64 * GIB / (4 * TOKENS_A_ROW + planner):.1e} rows, "
-        "and from there on they are streamed."
+        f"\nFirst limits: in memory, rows take {4 * TOKENS_A_ROW + planner:,.0f} bytes each, so "
+        f"64 GiB a node end at {64 * GIB / (4 * TOKENS_A_ROW + planner):.1e} rows, and from there "
+        "on they are streamed.\nEach task of prepare that selects rows is given a reference to "
+        "each block of the table above, and there is one for each partition."
     )
 
 

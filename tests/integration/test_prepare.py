@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,10 +19,14 @@ import pytest
 import ray
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
+from rnnlane.data.prepare import described
 from rnnlane.data.prepare import pipeline as module
 from rnnlane.data.prepare.pipeline import find_prepared, prepare, prepared_path
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
+from rnnlane.data.prepare.purpose import CLASSIFICATION, Purpose
+from rnnlane.data.prepare.shards import parts_of, runs_of_files, shards_home
 from rnnlane.errors import DataError
+from rnnlane.execution import streaming
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
 
@@ -120,6 +125,71 @@ def test_the_order_of_the_input_does_not_matter(tmp_path: Path) -> None:
         random.Random(0).shuffle(rows)
     assert outcomes[0] == outcomes[1]
     assert outcomes[0][2]["duplicates"] == 30
+
+
+def test_rows_cut_into_many_partitions_and_files_give_the_same_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repeated ids and texts, groups, texts of two labels, and texts without labels beside them."""
+    rows = [
+        {"text": text, "label": label, "id": n, "group": f"g{n // 7}"}
+        for n, (text, label) in enumerate(reviews(150))
+    ]
+    rows += [{**row, "id": f"again {n}"} for n, row in enumerate(rows[:20])]
+    rows += [{**rows[n], "text": f"another {n}"} for n in range(9)]
+    rows += [{**rows[n], "id": f"x{n}", "label": "good"} for n in range(30, 50)]
+    (tmp_path / "rows").mkdir()
+    for n in range(5):
+        lines = [json.dumps(row) + "\n" for row in rows[n::5]]
+        (tmp_path / "rows" / f"{n}.jsonl").write_text("".join(lines))
+    texts = [f"a text without a label, {n}" for n in range(60)] + [
+        row["text"] for row in rows[0:60:3]
+    ]
+    (tmp_path / "more.txt").write_text("".join(f"{text}\n" for text in texts))
+    columns = {"id": "id", "group": "group"}
+    source = {"kind": "jsonl", "path": str(tmp_path / "rows")}
+    more = {"source": {"kind": "text", "path": str(tmp_path / "more.txt")}}
+    values = {"source": source, "columns": columns, "unlabeled": more, "max_dropped": 0.5}
+    config = experiment_from_mapping({"name": "x", "data": values})
+    found = []
+    for name in ("one", "many"):
+        if name == "many":
+            monkeypatch.setattr(described, "ROWS_OF_PARTITION", 9)
+            monkeypatch.setattr(module, "BLOCK_BYTES", 4_000)
+            monkeypatch.setattr(module, "_GROUP_BYTES", 8_000)
+        for purpose in (CLASSIFICATION, Purpose(is_pretraining=True)):
+            prepared = prepare(config, storage=str(tmp_path / name), purpose=purpose)
+            manifest = prepared.manifest
+            facts = manifest.model_dump(
+                include={"splits", "dropped", "merged", "conflicts", "cut", "groups", "repaired"}
+            )
+            files = [name for name in manifest.files if name.startswith("train/")]
+            assert (len(files) > 1) == (name == "many")
+            rows_of = {
+                split: (prepared.split(split).token_ids.tolist(), prepared.split(split).labels)
+                for split in manifest.splits
+            }
+            found.append((facts, prepared.vocabulary_text(), repr(rows_of)))
+    assert found[:2] == found[2:]
+    assert found[0][0]["dropped"]["duplicate_id"] == 9
+    assert found[1][0]["dropped"]["unlabeled_like_val_or_test"] > 0
+
+
+def test_shards_that_several_tasks_write_are_those_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_GROUP_BYTES", 20_000)
+    config = experiment(kind="generated", num_rows=5_000)
+    prepared = prepare(config, storage=str(tmp_path))
+    small = streaming.Layout(shard_bytes=20_000, group_bytes=4_000, task_bytes=60_000)
+    monkeypatch.setattr(streaming, "LAYOUT", small)
+    assert len(parts_of(prepared, small)) > 3
+    assert len(runs_of_files(prepared, small)) > 1
+    by_tasks = streaming.made_shards(prepared, RunEvents()).manifest.classes
+    shutil.rmtree(shards_home(prepared))
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    alone = streaming.made_shards(prepared, RunEvents()).manifest.classes
+    assert by_tasks == alone
 
 
 class Stages(RunEvents):

@@ -21,7 +21,7 @@ from rnnlane.data.prepare.blocks import ROWS_SCHEMA
 from rnnlane.data.prepare.keys import Keys, key_array
 
 # Of a partition a task holds some 200 bytes a row.
-_ROWS_OF_PARTITION = 500_000
+ROWS_OF_PARTITION = 500_000
 
 # ``place`` is the row's position among all rows read; ``hash`` decides its partition, and
 # ``id_hash`` that of its id.
@@ -158,7 +158,7 @@ class Partition(NamedTuple):
     @classmethod
     def all_for(cls, num_rows: int) -> list[Partition]:
         """As many as keep each small."""
-        count = max(1, -(-num_rows // _ROWS_OF_PARTITION))
+        count = max(1, -(-num_rows // ROWS_OF_PARTITION))
         return [cls(number, count) for number in range(count)]
 
     def span(self, hashes: Hashes) -> slice:
