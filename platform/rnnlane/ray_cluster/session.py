@@ -41,7 +41,8 @@ def lost_files() -> Path | None:
 
     Such a Ray goes on, but starts no process any more, and what waits for one waits for ever.
     """
-    return None if _own is None or (_own / "logs").is_dir() else _own
+    # Its folders may have come back; the sockets, which new processes need, do not.
+    return None if _own is None or any(_own.glob("sockets/*")) else _own
 
 
 def call_when_ended(function: Callable[[], None]) -> None:

@@ -177,9 +177,11 @@ def test_a_mistake_in_the_code_of_a_task_is_raised_as_it_is():
 def test_a_ray_whose_files_are_gone_is_not_tried_again(describe, tmp_path, monkeypatch):
     """It would wait for ever for a process that cannot start."""
     monkeypatch.setattr(session, "_own", tmp_path)
-    (tmp_path / "logs").mkdir()
+    (tmp_path / "sockets").mkdir()
+    socket = tmp_path / "sockets" / "raylet"
+    socket.touch()
     assert describe(ActorDiedError()).error is None
-    (tmp_path / "logs").rmdir()
+    socket.unlink()
     failure = describe(ActorDiedError())
     assert isinstance(failure.error, JobError)
     assert failure.error.where == str(tmp_path)
