@@ -392,8 +392,10 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--most-rows", type=float, default=1e7, help="measured (default: 1e7)")
-    most = int(parser.parse_args().most_rows)
+    parser.add_argument(
+        "--most-rows", type=float, default=1e7, help="measured, at least 1e6 (default: 1e7)"
+    )
+    most = max(ROWS[0], int(parser.parse_args().most_rows))
     apportioned()
     streaming(most_groups=10**6)
     exchanged()
@@ -404,8 +406,10 @@ def main() -> None:
     print(
         f"\nFirst limits: in memory, rows take {4 * TOKENS_A_ROW + planner:,.0f} bytes each, so "
         f"64 GiB a node end at {64 * GIB / (4 * TOKENS_A_ROW + planner):.1e} rows, and from there "
-        "on they are streamed.\nEach task of prepare that selects rows is given a reference to "
-        "each block of the table above, and there is one for each partition."
+        "on they are streamed.\nA task of prepare that selects or encodes rows is given a "
+        "reference to each block, or to each partition;\nthe places of all rows, 33 bytes each, "
+        "pass through the "
+        f"object store of every node: {in_words(33 * 10**9)} of 1e9 rows, spilled where it is full."
     )
 
 

@@ -420,13 +420,14 @@ def place(
     used = np.flatnonzero(split >= 0)
     split, labels = split[used], rows.labels[used]
     keys = row_keys(rows.exact[used], labels, class_names)
-    number = _number_in_class(split.astype(np.int64), np.ones(len(used), dtype=np.bool_))
+    side = split.astype(np.int64)
+    number = _number_in_class(side, np.ones(len(used), dtype=np.bool_))
     order = np.argsort(rows.place[used])
     placed = Placed(
         rows.place[used][order], split[order], number[order], labels[order], keys[order]
     )
     num_classes = len(class_names)
-    of_class = np.bincount(split * num_classes + labels, minlength=3 * num_classes)
+    of_class = np.bincount(side * num_classes + labels, minlength=3 * num_classes)
     all_of_side = np.bincount(before[before >= 0], minlength=3)
     left = np.bincount(split, minlength=3)
     return placed, PlacedCounts(of_class.reshape(3, num_classes), all_of_side - left)

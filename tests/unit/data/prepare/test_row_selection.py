@@ -408,6 +408,15 @@ def sides_of_groups(rows: list[Row], selection: Selected) -> dict[str, set[int]]
     return sides
 
 
+def test_hundreds_of_classes_are_all_in_every_split() -> None:
+    names = [f"c{n:03d}" for n in range(300)]
+    selection = select(rows_of(*names, count=4))
+    assert len(selection.class_names) == 300
+    assert all(min(sizes) >= 1 for sizes in counts(selection).values())
+    grouped_rows = grouped(rows_of(*names, count=8), 2)
+    assert len(select(grouped_rows).class_names) == 300
+
+
 GROUPED_ROWS = st.lists(
     st.tuples(st.integers(0, 60), st.sampled_from("ab"), st.integers(-3, 20)), max_size=50
 )
