@@ -42,7 +42,7 @@ from faults.machine import (
     prepare_disks,
 )
 from faults.plan import Plan, PlannedFault
-from faults.targets import TARGETS, Moments, present, reviews
+from faults.targets import TARGETS, Moments, present, records, reviews
 
 # A command takes 5 to 30 s on two quiet cores.
 LIMIT_S = float(os.environ.get("RNNLANE_FAULTS_LIMIT_S", "240"))
@@ -127,6 +127,7 @@ class Round:
     def run(self) -> None:
         """Runs the commands with their faults, and checks what is left."""
         self._started_at = time.monotonic()
+        self._is_done = False
         arguments = self._target.command
         for number in range(1, MAX_COMMANDS + 1):
             with contextlib.ExitStack() as at_rest:
@@ -136,6 +137,9 @@ class Round:
                     return
             if code == 0:
                 break
+            # What is submitted again after it has finished is another run.
+            states = [record.get("state") for record in records()]
+            self._is_done = self._target.is_job and "finished" in states
             arguments = self._target.resume
             time.sleep(self._plan.pause_s)
             if self._plan.lists_runs:
@@ -310,7 +314,7 @@ class Round:
         )
 
     def _may_add_runs(self) -> bool:
-        return any(kind.may_add_runs for _, kind in self._applied)
+        return self._is_done or any(kind.may_add_runs for _, kind in self._applied)
 
     def _note(self, text: str) -> None:
         elapsed_s = time.monotonic() - self._started_at

@@ -19,7 +19,8 @@ _LOCAL_RUNS = {"run", "workers", "search"}
 
 
 def _newest_checkpoint() -> Path:
-    found = sorted(appeared("checkpoint"), key=lambda path: path.stat().st_mtime)
+    folders = (path for path in appeared("checkpoint") if path.is_dir())
+    found = sorted(folders, key=lambda path: path.stat().st_mtime)
     if not found:
         raise MissedError("there is no checkpoint")
     return found[-1]
