@@ -22,6 +22,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr("ray.shutdown", lambda: None)
     monkeypatch.setattr(session, "_keeps_logs", False)
     monkeypatch.setattr(session, "_when_ended", [])
+    # Other tests of this process have folders, too, and go on.
+    find, others = session.multiprocessing_folders, session.multiprocessing_folders()
+    monkeypatch.setattr(session, "multiprocessing_folders", lambda: find() - others)
     made = tmp_path / "session_1"
     (made / "logs").mkdir(parents=True)
     (tmp_path / "session_latest").symlink_to(made)
