@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rnnlane.config.data import DataConfig
 from rnnlane.data.prepare.blocks import ROWS_SCHEMA
 from rnnlane.data.prepare.keys import content_key, exact_key, split_key
+from rnnlane.data.prepare.placed import Span, assigned
 from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
 from rnnlane.errors import DataError
 from support.selected import Selected, selected
@@ -348,6 +349,15 @@ def test_the_rows_that_are_left_are_numbered_without_gaps() -> None:
         row_ids = assignment.row_ids[assignment.split == side].tolist()
         assert sorted(row_ids) == list(range(len(row_ids)))
     assert (assignment.row_ids[~selection.is_used] == -1).all()
+
+
+def test_the_rows_of_a_span_go_where_they_go_among_all() -> None:
+    selection = select(variant(3))
+    for first, num_rows in ((0, 100), (100, 700), (800, len(TEXTS) - 800)):
+        part = assigned(Span(first, num_rows), selection.numbers_before, *selection.placed)
+        for name, values in vars(part).items():
+            whole = getattr(selection.assignment, name)[first : first + num_rows]
+            np.testing.assert_array_equal(values, whole)
 
 
 RANDOM_ROWS = st.lists(
