@@ -181,7 +181,7 @@ def test_shards_that_several_tasks_write_are_those_of_one_process(
     monkeypatch.setattr(module, "_GROUP_BYTES", 20_000)
     config = experiment(kind="generated", num_rows=5_000)
     prepared = prepare(config, storage=str(tmp_path))
-    small = streaming.Layout(shard_bytes=20_000, group_bytes=4_000, task_bytes=60_000)
+    small = streaming.Layout(shard_bytes=20_000, group_bytes=4_000, task_bytes=8_000)
     monkeypatch.setattr(streaming, "LAYOUT", small)
     assert len(parts_of(prepared, small)) > 3
     assert len(runs_of_files(prepared, small)) > 1
