@@ -175,16 +175,24 @@ def test_rows_cut_into_many_partitions_and_files_give_the_same_data(
     assert found[1][0]["dropped"]["unlabeled_like_val_or_test"] > 0
 
 
-def test_shards_that_several_tasks_write_are_those_of_one_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "layout",
+    [
+        streaming.Layout(),
+        streaming.Layout(shard_bytes=20_000, group_bytes=4_000, task_bytes=8_000),
+    ],
+    ids=["one task", "many"],
+)
+def test_shards_that_tasks_write_are_those_of_one_process(
+    layout: streaming.Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_GROUP_BYTES", 20_000)
     config = experiment(kind="generated", num_rows=5_000)
     prepared = prepare(config, storage=str(tmp_path))
-    small = streaming.Layout(shard_bytes=20_000, group_bytes=4_000, task_bytes=8_000)
-    monkeypatch.setattr(streaming, "LAYOUT", small)
-    assert len(parts_of(prepared, small)) > 3
-    assert len(runs_of_files(prepared, small)) > 1
+    monkeypatch.setattr(streaming, "LAYOUT", layout)
+    is_one = layout == streaming.Layout()
+    assert (len(parts_of(prepared, layout)) == 1) == is_one
+    assert (len(runs_of_files(prepared, layout)) == 1) == is_one
     by_tasks = streaming.made_shards(prepared, RunEvents()).manifest.classes
     shutil.rmtree(shards_home(prepared))
     monkeypatch.setattr(ray, "is_initialized", lambda: False)

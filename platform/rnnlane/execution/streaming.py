@@ -7,6 +7,8 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from functools import partial
 
+import pyarrow as pa
+
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.streamed import StreamedSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
@@ -131,7 +133,7 @@ def _results(
             tables = [cut_rows(prepared, files, [parts])[0] for files in runs]
             yield write_shards(prepared, folder, parts, LAYOUT, *tables)
         return
-    cut = ray.remote(num_returns=len(tasks))(cut_rows)
+    cut = ray.remote(num_returns=len(tasks))(_cut)
     refs = [cut.remote(prepared, files, tasks) for files in runs]
     by_task = zip(*([ref] if len(tasks) == 1 else ref for ref in refs), strict=True)
     write = ray.remote(write_shards)
@@ -145,3 +147,11 @@ def _results(
         if isinstance(error.cause, RnnlaneError):
             raise error.cause from None
         raise
+
+
+def _cut(
+    prepared: PreparedData, files: Sequence[str], tasks: Sequence[Sequence[Part]]
+) -> pa.Table | tuple[pa.Table, ...]:
+    """A task: the rows of some files by the task that writes them, as Ray hands them on."""
+    tables = cut_rows(prepared, files, tasks)
+    return tables if len(tasks) > 1 else tables[0]
