@@ -125,6 +125,7 @@ class JobError(RnnlaneError):
     """Ray gave up on the workers or on the job."""
 
 
+_SQLITE_IOERR = 10
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
 _DISK_ERRNOS = {
     errno.EACCES,
@@ -153,6 +154,12 @@ def is_disk_error(error: BaseException) -> bool:
     )
 
 
+def _is_failed_access(error: BaseException) -> bool:
+    """Whether it is SQLite's word for a file that cannot be read or written ("disk I/O error")."""
+    # The low byte is the kind of error, the rest its details.
+    return bool(getattr(error, "sqlite_errorcode", 0) & 0xFF == _SQLITE_IOERR)
+
+
 @contextlib.contextmanager
 def disk_errors(place: Path | str) -> Iterator[None]:
     """Turns a failure of a local disk in its block into a one-line ResourceError.
@@ -165,7 +172,7 @@ def disk_errors(place: Path | str) -> Iterator[None]:
     except RnnlaneError:
         raise
     except Exception as error:
-        if is_disk_full(error) or isinstance(error, OSError):
+        if is_disk_full(error) or isinstance(error, OSError) or _is_failed_access(error):
             raise disk_error(error, place) from error
         raise
 

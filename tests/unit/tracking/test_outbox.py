@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import shutil
 import signal
 import sqlite3
@@ -257,6 +258,24 @@ def test_an_outbox_without_records_is_spent(tmp_path: Path) -> None:
     Outbox(tmp_path, store=STORE).close()
     assert not has_records(tmp_path)
     assert is_spent(tmp_path)
+
+
+def test_a_file_that_may_not_grow_is_named_too(tmp_path: Path) -> None:
+    """What SQLite calls a disk I/O error, as a limit on the size of files causes it."""
+    outbox = Outbox(tmp_path, store=STORE)
+    record = add(outbox, 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    was = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, limits[1]))
+        with pytest.raises(ResourceError, match="disk I/O error") as refused:
+            outbox.append("tags", {"a": "x" * 100_000}, run_id="r", time_ms=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, was)
+    assert refused.value.where == str(tmp_path)
+    assert outbox.pending() == [record]
+    outbox.close()
 
 
 def test_a_full_disk_is_named_and_the_records_stay(tmp_path: Path) -> None:
