@@ -164,6 +164,8 @@ def _merged(
     counts = _sum(told)
     dropped[DUPLICATE_ID] = counts.num_repeated
     _check_some(counts.num_rows, dropped)
+    # Before the sizes of classes, which these rows are missing from.
+    check_dropped(dropped, num_rows=overview.num_rows, config=config)
     return _Texts(rows, counts, class_names)
 
 

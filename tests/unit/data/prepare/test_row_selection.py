@@ -294,6 +294,8 @@ def test_many_rows_that_share_an_id_are_refused_too() -> None:
     with pytest.raises(DataError, match="duplicate_id") as caught:
         select(rows, max_dropped=0.05)
     assert "data.columns.id" in str(caught.value.remedy)
+    with pytest.raises(DataError, match="39 duplicate_id"):
+        select([{**entry, "id": "7"} for entry in rows], max_dropped=0.05)
 
 
 TEXTS = [" ".join(f"w{digit}" for digit in f"{n:04d}") for n in range(0, 9999, 7)]
