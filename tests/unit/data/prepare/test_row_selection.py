@@ -453,7 +453,7 @@ def test_groups_linked_by_texts_stay_together_in_any_order(
     assert np.count_nonzero(selection.is_used) + left_out == len(rows)
     renamed = [{**entry, "group": entry["group"] and entry["group"][::-1]} for entry in rows]
     shuffled = random.sample(renamed, len(rows))
-    again = select(shuffled)
+    again = select(shuffled, num_partitions=1)
     places = [
         {
             (entry["key"], side)
