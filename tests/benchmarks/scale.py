@@ -29,7 +29,7 @@ from rnnlane.data.batches.apportionment import iterate_class_counts
 from rnnlane.data.batches.plan import Planner
 from rnnlane.data.batches.streamed import LEAST_WINDOW_STEPS
 from rnnlane.data.batches.windows import Windows, class_order
-from rnnlane.data.prepare.blocks import ROWS_SCHEMA
+from rnnlane.data.prepare.blocks import TOKENS_SCHEMA
 from rnnlane.data.prepare.described import ROWS_OF_PARTITION, Partition, describe
 from rnnlane.data.prepare.merging import assign, count_alone, lose_alike, merge, place
 from rnnlane.data.prepare.shards import Layout, ShardInfo
@@ -128,9 +128,9 @@ def described_rows(num_rows: int, num_classes: int = 2) -> pa.Table:
         "label": pa.array(random.integers(0, num_classes, num_rows).astype(str)),
         **dict.fromkeys(("official_test", "invalid_utf8"), pa.array(np.zeros(num_rows, bool))),
     }
-    columns = [values.get(f.name, pa.nulls(num_rows, f.type)) for f in ROWS_SCHEMA]
+    columns = [values.get(f.name, pa.nulls(num_rows, f.type)) for f in TOKENS_SCHEMA]
     rows = pa.table(
-        [c.cast(f.type) for c, f in zip(columns, ROWS_SCHEMA, strict=True)], ROWS_SCHEMA
+        [c.cast(f.type) for c, f in zip(columns, TOKENS_SCHEMA, strict=True)], TOKENS_SCHEMA
     )
     return describe(rows, 0, 0)[0]
 
@@ -362,13 +362,13 @@ def bytes_a_token() -> float:
 
 def referred() -> None:
     """What `prepare` leaves in Ray's store and in files."""
-    from rnnlane.data.prepare.pipeline import _GROUP_BYTES
+    from rnnlane.data.prepare.chunks import CHUNK_BYTES
     from rnnlane.data.sources.row_tables import BLOCK_BYTES
 
     row_bytes = round(bytes_a_token() * TOKENS_A_ROW)
     lines = []
     for num_rows in ROWS:
-        files = 5 * num_rows * row_bytes // _GROUP_BYTES  # three splits, and the texts of two
+        files = 5 * num_rows * row_bytes // CHUNK_BYTES  # three splits, and the texts of two
         a_file = len(json.dumps({"rows/train/part-000000.parquet": 10**7})) * 2 + 12
         lines.append(
             [

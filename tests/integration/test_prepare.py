@@ -19,7 +19,7 @@ import pytest
 import ray
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
-from rnnlane.data.prepare import described
+from rnnlane.data.prepare import chunks, described
 from rnnlane.data.prepare import pipeline as module
 from rnnlane.data.prepare.pipeline import find_prepared, prepare, prepared_path
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
@@ -156,7 +156,7 @@ def test_rows_cut_into_many_partitions_and_files_give_the_same_data(
         if name == "many":
             monkeypatch.setattr(described, "ROWS_OF_PARTITION", 9)
             monkeypatch.setattr(module, "BLOCK_BYTES", 4_000)
-            monkeypatch.setattr(module, "_GROUP_BYTES", 8_000)
+            monkeypatch.setattr(chunks, "CHUNK_BYTES", 8_000)
         for purpose in (CLASSIFICATION, Purpose(is_pretraining=True)):
             prepared = prepare(config, storage=str(tmp_path / name), purpose=purpose)
             manifest = prepared.manifest
@@ -186,7 +186,7 @@ def test_rows_cut_into_many_partitions_and_files_give_the_same_data(
 def test_shards_that_tasks_write_are_those_of_one_process(
     layout: streaming.Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_GROUP_BYTES", 20_000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 20_000)
     config = experiment(kind="generated", num_rows=5_000)
     prepared = prepare(config, storage=str(tmp_path))
     monkeypatch.setattr(streaming, "LAYOUT", layout)

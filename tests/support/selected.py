@@ -62,7 +62,7 @@ def selected(
     num_partitions: int = 3,
     rows_of_table: int = 7,
 ) -> Selected:
-    """Selects the rows of a table of ``ROWS_SCHEMA``, and adds those without labels."""
+    """Selects the rows of a table of ``TOKENS_SCHEMA``, and adds those without labels."""
     partitions = [Partition(n, num_partitions) for n in range(num_partitions)]
     tables, overview = _described(rows, 0, seed, rows_of_table)
     selection = select_rows(

@@ -21,6 +21,7 @@ from rnnlane.data.storage import joined
 # change to one, data is prepared again at another address.
 SHAPING_MODULES = (
     "prepare/blocks",
+    "prepare/chunks",
     "prepare/described",
     "prepare/grouping",
     "prepare/groups",

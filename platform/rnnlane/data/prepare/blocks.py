@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -60,9 +61,6 @@ TOKENS_SCHEMA = pa.schema(
         ("cut_length", pa.bool_()),
     ]
 )
-
-# What decides where a row goes, and what is told of it: all but the bulk.
-ROWS_SCHEMA = pa.schema([field for field in TOKENS_SCHEMA if field.name not in {"tokens", "text"}])
 
 # The limits that cut a text, and where its row says so.
 CUT_COLUMNS = {"max_chars": "cut_chars", "max_length": "cut_length"}
@@ -258,26 +256,25 @@ class SplitWriter:
         Raises:
             DataError: the disk is full or cannot be written.
         """
-        checksums: dict[str, int] = {}
-        splits = [
-            self._write_split(index, part, assignment, tables, checksums)
-            for index in range(len(WRITTEN_SPLITS))
-        ]
-        return Written(splits, checksums)
+        splits, checksums = zip(
+            *(
+                self._write_split(index, part, assignment, tables)
+                for index in range(len(WRITTEN_SPLITS))
+            ),
+            strict=True,
+        )
+        return Written(list(splits), dict(ChainMap(*checksums)))
 
     def _write_split(
-        self,
-        index: int,
-        part: int,
-        assignment: Assignment,
-        tables: Sequence[pa.Table],
-        checksums: dict[str, int],
-    ) -> PartStats:
+        self, index: int, part: int, assignment: Assignment, tables: Sequence[pa.Table]
+    ) -> tuple[PartStats, dict[str, int]]:
+        """What was written to one split, and the checksums of its files."""
         rows = np.flatnonzero(assignment.split == index)
         tokens = _column("tokens", tables, rows)
         token_ids = self.vocabulary.encode_column(tokens)
         lengths = token_ids.value_lengths()
         labels = assignment.labels[rows]
+        checksums = {}
         if len(rows):
             unknown_keys = self.vocabulary.unknown_keys_column(tokens, token_ids)
             row_ids, labels_column = pa.array(assignment.row_ids[rows]), pa.array(labels)
@@ -293,7 +290,7 @@ class SplitWriter:
         is_unknown = pc.equal(token_ids.values, UNKNOWN_ID)
         num_words, num_unknown_words = _count_words(tokens, is_unknown) if index == VAL else (0, 0)
         is_cut = [_column(column, tables, rows) for column in CUT_COLUMNS.values()]
-        return PartStats(
+        stats = PartStats(
             lengths=np.bincount(lengths.to_numpy()),
             class_counts=np.bincount(labels[labels >= 0]),
             num_unknown=pc.sum(is_unknown).as_py() or 0,
@@ -301,6 +298,7 @@ class SplitWriter:
             num_unknown_words=num_unknown_words,
             num_cut=np.array([pc.sum(column).as_py() or 0 for column in is_cut]),
         )
+        return stats, checksums
 
 
 def _count_words(tokens: pa.ListArray, is_unknown: pa.BooleanArray) -> tuple[int, int]:

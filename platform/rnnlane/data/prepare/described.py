@@ -6,7 +6,6 @@ partitions follow each other in the canonical order of the rows. See ``row_selec
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rnnlane.data.prepare.blocks import ROWS_SCHEMA
-from rnnlane.data.prepare.keys import Keys, key_array
+from rnnlane.data.prepare.blocks import TOKENS_SCHEMA
+from rnnlane.data.prepare.keys import KEY_BYTES, Hashes, Keys, exact_key, key_array, text_hashes
 
-# Of a partition a task holds some 200 bytes a row.
+# A partition's tasks hold some 450 bytes a row (`python -m tests.benchmarks.scale`).
 ROWS_OF_PARTITION = 500_000
 
 # ``place`` is the row's position among all rows read; ``hash`` decides its partition, and
@@ -30,13 +29,12 @@ DESCRIBED_SCHEMA = pa.schema(
         ("place", pa.int64()),
         ("hash", pa.uint64()),
         ("id_hash", pa.uint64()),
-        *(ROWS_SCHEMA.field(name) for name in ("key", "exact", "look", "label", "id")),
-        *(ROWS_SCHEMA.field(name) for name in ("official_test", "group")),
+        *(TOKENS_SCHEMA.field(name) for name in ("key", "exact", "look", "label", "id")),
+        *(TOKENS_SCHEMA.field(name) for name in ("official_test", "group")),
     ]
 )
 
 Ints = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def describe(table: pa.Table, first_place: int, seed: int) -> tuple[pa.Table, Ov
     """Takes what is needed of some rows, without those that no settings could use.
 
     Args:
-        table: with the columns of ``ROWS_SCHEMA``.
+        table: of ``TOKENS_SCHEMA``.
         first_place: of its first row.
         seed: of the splits.
 
@@ -88,7 +86,8 @@ def describe(table: pa.Table, first_place: int, seed: int) -> tuple[pa.Table, Ov
     """
     is_usable = table["dropped"].is_null()
     place = first_place + np.flatnonzero(is_usable.to_numpy())
-    usable = table.select(ROWS_SCHEMA.names).filter(is_usable).combine_chunks()
+    kept = [name for name in DESCRIBED_SCHEMA.names if name in TOKENS_SCHEMA.names]
+    usable = table.select(kept).filter(is_usable).combine_chunks()
     hashes = text_hashes(key_array(usable["key"]), seed=seed)
     order = np.argsort(hashes, kind="stable")
     found = {"place": place, "hash": hashes, "id_hash": _id_hashes(usable["id"])}
@@ -116,32 +115,8 @@ def _counts(values: pa.ChunkedArray) -> Counter[str]:
 def _id_hashes(ids: pa.ChunkedArray) -> Hashes:
     if ids.null_count == len(ids):
         return np.zeros(len(ids), dtype=np.uint64)
-    digests = (
-        hashlib.blake2b((one or "").encode(errors="surrogatepass"), digest_size=8).digest()
-        for one in ids.to_pylist()
-    )
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
-
-
-def text_hashes(keys: Keys, *, seed: int) -> Hashes:
-    """What orders the texts: uint64 [N]; another seed gives another order.
-
-    Args:
-        keys: uint64 [N, 2]; see :func:`keys.split_key`.
-        seed: an integer of at most 128 bits.
-    """
-    mask = (1 << 64) - 1
-    seeds = _mix(np.array([seed & mask, (seed >> 64) & mask], dtype=np.uint64))
-    return _mix(_mix(keys[:, 0] ^ seeds[0]) ^ keys[:, 1] ^ seeds[1])
-
-
-def _mix(values: Keys) -> Keys:
-    """splitmix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection that changes half of the bits."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    result: Keys = mixed ^ (mixed >> np.uint64(31))
-    return result
+    digests = [exact_key(one or "") for one in ids.to_pylist()]
+    return key_array(pa.chunked_array([pa.array(digests, pa.binary(KEY_BYTES))]))[:, 0]
 
 
 class Partition(NamedTuple):
@@ -193,7 +168,7 @@ def text_order(
     Rows that are alike in all of these are in the order in which they were read.
 
     Args:
-        hashes: uint64 [N]; see :func:`text_hashes`.
+        hashes: uint64 [N]; see :func:`keys.text_hashes`.
         keys: uint64 [N, 2]: equal for equal texts; see :func:`keys.split_key`.
         exact: uint64 [N, 2]: tells rows of one key apart; see :func:`keys.exact_key`.
         labels: int64 [N].

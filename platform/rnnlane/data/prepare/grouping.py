@@ -146,9 +146,7 @@ class Grouping:
             has_text = part.first < _NO_TEXT
             later = part.first[has_text] + number * _TEXTS_OF_PARTITION
             np.minimum.at(first, groups[has_text], later)
-            num_texts += np.bincount(groups, weights=part.num_texts, minlength=num_names).astype(
-                np.int64
-            )
+            num_texts[groups] += part.num_texts
             is_dealt[groups] |= part.is_dealt
             in_test[groups[part.in_test]] = True
             links.append(groups[part.links])

@@ -23,6 +23,7 @@ _INVISIBLE = re.compile(
 _FOLDED_CHARS = 20_000
 
 Keys = npt.NDArray[np.uint64]
+Hashes = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
 WordKeys = npt.NDArray[np.uint32]
 
@@ -98,6 +99,27 @@ def key_array(column: pa.ChunkedArray) -> Keys:
         if len(chunk)
     ]
     return np.concatenate([np.zeros((0, 2), dtype=np.uint64), *chunks])
+
+
+def text_hashes(keys: Keys, *, seed: int) -> Hashes:
+    """What orders the texts: uint64 [N]; another seed gives another order.
+
+    Args:
+        keys: uint64 [N, 2]; see :func:`split_key`.
+        seed: an integer of at most 128 bits.
+    """
+    mask = (1 << 64) - 1
+    seeds = _mix(np.array([seed & mask, (seed >> 64) & mask], dtype=np.uint64))
+    return _mix(_mix(keys[:, 0] ^ seeds[0]) ^ keys[:, 1] ^ seeds[1])
+
+
+def _mix(values: Keys) -> Keys:
+    """splitmix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection that changes half of the bits."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    result: Keys = mixed ^ (mixed >> np.uint64(31))
+    return result
 
 
 def row_keys(exact: Keys, labels: Ints, class_names: Sequence[str]) -> npt.NDArray[np.uint64]:

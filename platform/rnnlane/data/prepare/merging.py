@@ -65,6 +65,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.place)
 
+    @property
+    def num_texts(self) -> int:
+        """Different texts."""
+        return int(self.text[-1]) + 1 if len(self) else 0
+
     def relabeled(self, new_labels: Ints) -> Rows:
         """With other labels.
 
@@ -110,14 +115,13 @@ class _Entries(NamedTuple):
 
     @classmethod
     def of(cls, rows: Rows) -> _Entries:
-        num_texts = int(rows.text[-1]) + 1 if len(rows) else 0
-        in_test = np.zeros(num_texts, dtype=np.bool_)
+        in_test = np.zeros(rows.num_texts, dtype=np.bool_)
         in_test[rows.text[rows.is_test]] = True
         outside = np.flatnonzero(~in_test[rows.text])
         text, labels = rows.text[outside], rows.labels[outside]
         is_first = (np.diff(text, prepend=-1) != 0) | (np.diff(labels, prepend=-1) != 0)
         text, labels = text[is_first], labels[is_first]
-        is_shared = (np.bincount(text, minlength=num_texts) > 1)[text]
+        is_shared = (np.bincount(text, minlength=rows.num_texts) > 1)[text]
         return cls(outside, outside[is_first], text, labels, is_shared)
 
     def used(self, *, keep_shared: bool) -> _Entries:
@@ -270,7 +274,7 @@ def relabel(rows: Rows, new_labels: Ints, num_classes: int) -> tuple[Rows, TextC
 def count_groups(rows: Rows, keep_shared: bool) -> tuple[None, GroupCounts]:
     """Counts the rows of each group; see :class:`grouping.GroupCounts`."""
     entries = _Entries.of(rows).used(keep_shared=keep_shared)
-    is_used = np.zeros(int(rows.text[-1]) + 1 if len(rows) else 0, dtype=np.bool_)
+    is_used = np.zeros(rows.num_texts, dtype=np.bool_)
     is_used[entries.text] = True
     dealt = entries.outside[is_used[rows.text[entries.outside]]]
     return None, GroupCounts.of(
@@ -295,17 +299,14 @@ def count_alone(
             ``LEFT_OUT`` of others; None if texts are not dealt by groups.
         num_classes: the labels are in [0, num_classes).
     """
-    entries = _Entries.of(rows).used(keep_shared=keep_shared)
-    is_alone = _side_by_group(rows, entries, side_of_group) == LEFT_OUT
-    is_single = is_alone & ~entries.is_shared
-    is_shared = is_alone & entries.is_shared
-    _, shared = np.unique(entries.text[is_shared], return_inverse=True)
+    found = _ToDeal.of(rows, keep_shared, side_of_group)
+    labels = found.entries.labels
     return None, Alone(
-        singles=np.bincount(entries.labels[is_single], minlength=num_classes),
-        num_shared=int(shared.max()) + 1 if len(shared) else 0,
-        shared=shared,
-        labels=entries.labels[is_shared],
-        before=_number_in_class(entries.labels, is_single)[is_shared],
+        singles=np.bincount(labels[found.is_single], minlength=num_classes),
+        num_shared=int(found.shared.max()) + 1 if len(found.shared) else 0,
+        shared=found.shared,
+        labels=labels[found.is_shared],
+        before=_number_in_class(labels, found.is_single)[found.is_shared],
     )
 
 
@@ -320,33 +321,50 @@ def assign(
         side_of_group: as for :func:`count_alone`.
         dealt: where what that counted goes.
     """
-    entries = _Entries.of(rows).used(keep_shared=keep_shared)
-    side = _side_by_group(rows, entries, side_of_group)
-    is_alone = side == LEFT_OUT
-    is_single = is_alone & ~entries.is_shared
-    number = _number_in_class(entries.labels, is_single)
-    test, end = dealt.test[entries.labels], (dealt.test + dealt.val)[entries.labels]
+    found = _ToDeal.of(rows, keep_shared, side_of_group)
+    labels = found.entries.labels
+    number = _number_in_class(labels, found.is_single)
+    test, end = dealt.test[labels], (dealt.test + dealt.val)[labels]
     single_side = np.where(number < test, TEST, np.where(number < end, VAL, TRAIN))
-    side = np.where(is_single, single_side, side).astype(np.int8)
-    is_shared = is_alone & entries.is_shared
-    side[is_shared] = dealt.shared[np.unique(entries.text[is_shared], return_inverse=True)[1]]
+    side = np.where(found.is_single, single_side, found.side).astype(np.int8)
+    side[found.is_shared] = dealt.shared[found.shared]
     split = np.full(len(rows), LEFT_OUT, dtype=np.int8)
     split[rows.is_test] = TEST
-    split[entries.rows] = side
+    split[found.entries.rows] = side
     is_empty = (split >= 0) & ~rows.has_look
     split[is_empty] = EMPTY
     return split, int(np.count_nonzero(is_empty))
 
 
-def _side_by_group(rows: Rows, entries: _Entries, side_of_group: Sides | None) -> Sides:
-    """The side that each entry has by its text's group: int8 [E]; ``LEFT_OUT`` of those alone."""
-    num_texts = int(rows.text[-1]) + 1 if len(rows) else 0
-    side = np.full(num_texts, LEFT_OUT, dtype=np.int8)
-    if side_of_group is not None:
-        with_group = entries.outside[rows.group[entries.outside] >= 0]
-        side[rows.text[with_group]] = side_of_group[rows.group[with_group]]
-    by_entry: Sides = side[entries.text]
-    return by_entry
+class _ToDeal(NamedTuple):
+    """What is dealt of a partition, and how.
+
+    Attributes:
+        entries: those that are used, E.
+        side: int8 [E]: by the text's group; ``LEFT_OUT`` of texts that are dealt one by one.
+        is_single: bool [E]: of those, the ones of one label.
+        is_shared: bool [E]: the others.
+        shared: int64 [number of ``is_shared``]: number of their texts among such, rising from 0.
+    """
+
+    entries: _Entries
+    side: Sides
+    is_single: Bools
+    is_shared: Bools
+    shared: Ints
+
+    @classmethod
+    def of(cls, rows: Rows, keep_shared: bool, side_of_group: Sides | None) -> _ToDeal:
+        entries = _Entries.of(rows).used(keep_shared=keep_shared)
+        side = np.full(rows.num_texts, LEFT_OUT, dtype=np.int8)
+        if side_of_group is not None:
+            with_group = entries.outside[rows.group[entries.outside] >= 0]
+            side[rows.text[with_group]] = side_of_group[rows.group[with_group]]
+        side = side[entries.text]
+        is_alone = side == LEFT_OUT
+        is_shared = is_alone & entries.is_shared
+        _, shared = np.unique(entries.text[is_shared], return_inverse=True)
+        return cls(entries, side, is_alone & ~entries.is_shared, is_shared, shared)
 
 
 def _number_in_class(labels: Ints, counted: Bools) -> Ints:
@@ -360,7 +378,7 @@ def _number_in_class(labels: Ints, counted: Bools) -> Ints:
     return numbers
 
 
-def lose_alike(looks: Partition, num_partitions: int, *parts: Any) -> tuple[list[Ints], None]:
+def lose_alike(looks: Partition, *parts: Any) -> tuple[list[Ints], None]:
     """Finds the rows of train and val that look to the model like a row of a later split.
 
     Texts that differ in a word without an id of its own are not alike: a name that the vocabulary
@@ -368,21 +386,20 @@ def lose_alike(looks: Partition, num_partitions: int, *parts: Any) -> tuple[list
 
     Args:
         looks: which looks.
-        num_partitions: how many there are.
-        parts: the :class:`Rows` of all, then their sides.
+        parts: the :class:`Rows` of all partitions, then their sides.
 
     Returns:
         Of each partition the positions of the rows.
     """
     sides, keys, found = [], [], []
-    for rows, split in zip(parts[:num_partitions], parts[num_partitions:], strict=True):
+    for rows, split in zip(parts[: looks.of], parts[looks.of :], strict=True):
         own = np.flatnonzero((split >= 0) & looks.holds(rows.look[:, 0]))
         found.append(own)
         sides.append(split[own])
         keys.append(rows.look[own])
     is_lost = lost_by_look(np.concatenate(sides), np.concatenate(keys))
-    edges = np.cumsum([0, *map(len, found)])
-    return [own[is_lost[a:b]] for own, a, b in zip(found, edges, edges[1:], strict=False)], None
+    by_part = np.split(is_lost, np.cumsum([len(own) for own in found])[:-1])
+    return [own[lost] for own, lost in zip(found, by_part, strict=True)], None
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from rnnlane.data.prepare.address import Identity, identify, prepared_path
 from rnnlane.data.prepare.blocks import (
     CUT_COLUMNS,
     WRITTEN_SPLITS,
+    Assignment,
     PartStats,
     SplitWriter,
     Written,
@@ -33,9 +33,9 @@ from rnnlane.data.prepare.blocks import (
     summarize,
     tokenize_rows,
 )
+from rnnlane.data.prepare.chunks import Block, Chunk, by_chunk, chunked
 from rnnlane.data.prepare.described import Overview, Partition, describe
 from rnnlane.data.prepare.limits import check_dropped, check_repaired, check_unknown
-from rnnlane.data.prepare.placed import Span, assigned
 from rnnlane.data.prepare.prepared import (
     FORMAT_VERSION,
     UNLABELED_SPLIT,
@@ -47,7 +47,7 @@ from rnnlane.data.prepare.prepared import (
 from rnnlane.data.prepare.purpose import CLASSIFICATION, Purpose, errors_of_unlabeled
 from rnnlane.data.prepare.row_selection import Selection, select_rows
 from rnnlane.data.prepare.splits import VAL
-from rnnlane.data.prepare.tasks import results_in_order, spread
+from rnnlane.data.prepare.tasks import spread
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.unlabeled import add_unlabeled
 from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
@@ -72,7 +72,6 @@ __all__ = ["check_source", "find_prepared", "prepare", "prepared_path"]
 _READ_CPUS, _TOKENIZE_CPUS = 0.25, 0.75
 # Local files are read on the driver's node, which on a cluster often has no CPUs to reserve.
 _LOCAL_READ_CPUS = 0.0
-_GROUP_BYTES = 16 << 20
 
 Ints = npt.NDArray[np.int64]
 
@@ -204,7 +203,7 @@ def _build(
     )
     overview = labeled.overview
     if purpose.is_pretraining:
-        more: list[_Block] = []
+        more: list[Block] = []
         with errors_of_unlabeled():
             if config.data.unlabeled is not None:
                 more = _tokenized_blocks(config, events, unlabeled=True)
@@ -224,18 +223,12 @@ def _build(
             spread=spread,
         )
         blocks, overview = [*blocks, *more], Overview.sum([overview, unlabeled.overview])
-    groups = _grouped(blocks)
-    vocabulary = _vocabulary(config, purpose, groups, selection, events)
+    chunks = chunked(blocks)
+    vocabulary = _vocabulary(config, purpose, chunks, selection, events)
     write_vocabulary(folder, vocabulary.to_jsonl())
-    writer = ray.put(SplitWriter(folder, vocabulary))
-    write = ray.remote(_write_group)
-    starts = [
-        partial(write.remote, writer, n, group.span, selection.numbers_before, len(group.refs))
-        for n, group in enumerate(groups)
-    ]
-    splits, checksums = _sum_of_parts(
-        _collect(starts, groups, selection, stage="encode", events=events)
-    )
+    write = ray.put(SplitWriter(folder, vocabulary).write)
+    parts = by_chunk(write, chunks, selection, stage="encode", events=events)
+    splits, checksums = _sum_of_parts(parts)
     check_unknown(splits[VAL], config=config.data, text=config.text)
     num_cut = np.sum([split.num_cut for split in splits], axis=0).tolist()
     return _Content(
@@ -256,36 +249,19 @@ def _check_repaired(overview: Overview, config: ExperimentConfig) -> None:
 def _vocabulary(
     config: ExperimentConfig,
     purpose: Purpose,
-    groups: Sequence[_Group],
+    chunks: Sequence[Chunk],
     selection: Selection,
     events: RunEvents,
 ) -> Vocabulary:
     """The one that the purpose gives, or that of the rows that are learned from."""
-    import ray
-
     if purpose.vocabulary is not None:
         return Vocabulary.from_jsonl(purpose.vocabulary)
-    count = ray.remote(_count_group)
-    starts = [
-        partial(count.remote, group.span, selection.numbers_before, len(group.refs))
-        for group in groups
-    ]
-    counts = merge_counts(_collect(starts, groups, selection, stage="count", events=events))
+    counts = merge_counts(by_chunk(_count, chunks, selection, stage="count", events=events))
     return Vocabulary.fit(counts, config.text.vocabulary)
 
 
-def _count_group(span: Span, numbers_before: Ints, num_tables: int, *parts: Any) -> pa.Table:
-    """A task: ``parts`` are the tables of the rows, then where the rows of all partitions go."""
-    assignment = assigned(span, numbers_before, *parts[num_tables:])
-    return count_train_tokens(assignment, *parts[:num_tables])
-
-
-def _write_group(
-    writer: SplitWriter, number: int, span: Span, numbers_before: Ints, num_tables: int, *parts: Any
-) -> Written:
-    """A task; ``parts`` are as for :func:`_count_group`."""
-    assignment = assigned(span, numbers_before, *parts[num_tables:])
-    return writer.write(number, assignment, *parts[:num_tables])
+def _count(_: int, assignment: Assignment, *tables: pa.Table) -> pa.Table:
+    return count_train_tokens(assignment, *tables)
 
 
 def _sum_of_parts(parts: Iterable[Written]) -> tuple[list[PartStats], dict[str, int]]:
@@ -293,7 +269,8 @@ def _sum_of_parts(parts: Iterable[Written]) -> tuple[list[PartStats], dict[str, 
     splits: list[PartStats] = []
     checksums: dict[str, int] = {}
     for part in parts:
-        splits = [a + b for a, b in zip(splits, part.splits, strict=False)] or part.splits
+        both = zip(splits, part.splits, strict=True) if splits else ()
+        splits = [one + other for one, other in both] or part.splits
         checksums |= part.checksums
     return splits, checksums
 
@@ -312,15 +289,6 @@ def _summaries(
 
 
 @dataclass(frozen=True)
-class _Block:
-    """A table of ``TOKENS_SCHEMA`` in Ray's object store."""
-
-    ref: Any
-    num_rows: int
-    num_bytes: int
-
-
-@dataclass(frozen=True)
 class _Described:
     """What ``describe`` says of some blocks: a table of each, where it is; and all in numbers."""
 
@@ -329,7 +297,7 @@ class _Described:
 
 
 def _described(
-    blocks: Sequence[_Block], config: ExperimentConfig, *, first_place: int = 0
+    blocks: Sequence[Block], config: ExperimentConfig, *, first_place: int = 0
 ) -> _Described:
     places = first_place + np.cumsum([0, *(block.num_rows for block in blocks)])
     tables, told = spread(
@@ -341,7 +309,7 @@ def _described(
 
 def _tokenized_blocks(
     config: ExperimentConfig, events: RunEvents, *, unlabeled: bool = False
-) -> list[_Block]:
+) -> list[Block]:
     """Reads and tokenizes. The tokens stay in the object store, which spills to disk when full."""
     import ray.data
 
@@ -365,14 +333,14 @@ def _tokenized_blocks(
         num_cpus=_TOKENIZE_CPUS,
     )
     _configure(dataset.context)
-    blocks: list[_Block] = []
+    blocks: list[Block] = []
     num_rows = 0
     with _quiet_ray_data():
         for bundle in dataset.iter_internal_ref_bundles():
             for ref, metadata in zip(bundle.block_refs, bundle.metadata, strict=True):
                 # Of a task that yields no row, Ray Data makes a block without columns.
                 if metadata.num_rows:
-                    blocks.append(_Block(ref, metadata.num_rows, metadata.size_bytes))
+                    blocks.append(Block(ref, metadata.num_rows, metadata.size_bytes))
             num_rows += bundle.num_rows()
             events.progress(Progress("read", num_rows, None))
     return blocks
@@ -406,51 +374,6 @@ def _quiet_ray_data() -> Iterator[None]:
     finally:
         for handler in handlers:
             handler.removeFilter(refuse)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Tables that one task handles, and which rows they hold."""
-
-    refs: tuple[Any, ...]
-    span: Span
-
-
-def _grouped(blocks: Sequence[_Block]) -> list[_Group]:
-    """Runs of tables of about _GROUP_BYTES each, for few and large files."""
-    groups: list[_Group] = []
-    run: list[_Block] = []
-    start = 0
-    for index, block in enumerate(blocks):
-        run.append(block)
-        is_last = index == len(blocks) - 1
-        if is_last or sum(block.num_bytes for block in run) >= _GROUP_BYTES:
-            span = Span(start, sum(block.num_rows for block in run))
-            groups.append(_Group(tuple(block.ref for block in run), span))
-            run, start = [], start + span.num_rows
-    return groups
-
-
-def _collect(
-    starts: Sequence[Callable[..., Any]],
-    groups: Sequence[_Group],
-    selection: Selection,
-    *,
-    stage: str,
-    events: RunEvents,
-) -> Iterator[Any]:
-    """The results of one task for each group, in order, as they come."""
-    total = sum(group.span.num_rows for group in groups)
-    done = 0
-    ready = (
-        partial(start, *group.refs, *selection.placed)
-        for start, group in zip(starts, groups, strict=True)
-    )
-    with closing(results_in_order(ready)) as found:
-        for group, result in zip(groups, found, strict=True):
-            yield result
-            done += group.span.num_rows
-            events.progress(Progress(stage, done, total))
 
 
 def _manifest(

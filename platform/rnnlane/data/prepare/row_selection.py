@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -45,8 +47,9 @@ ALIKE_TRAIN, ALIKE_VAL = "train_like_val_or_test", "val_like_test"
 Ints = npt.NDArray[np.int64]
 # Runs a function once for each list of arguments, in several processes: what each run returned
 # first stays where it is and can be an argument of later ones; what it returned second comes back.
-Spread = Callable[[Callable[..., tuple[Any, Any]], Iterable[Sequence[Any]]], "Results"]
-Results = tuple[list[Any], list[Any]]
+Spread = Callable[
+    [Callable[..., tuple[Any, Any]], Iterable[Sequence[Any]]], tuple[list[Any], list[Any]]
+]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Selection:
     """What became of the rows.
 
     Attributes:
-        placed: of each partition the :class:`merging.Placed` rows, where they are.
+        placed: of each partition the :class:`placed.Placed`, where it is.
         numbers_before: int64 [P, S]: rows of each split in the partitions before each.
         class_names: by label.
         dropped: rows left out, by reason; only reasons that occurred.
@@ -116,8 +119,7 @@ def select_rows(
         dropped[CONFLICTING_LABEL] = int(texts.counts.shared.sum())
     dropped[EMPTY_TEXT] += num_empty
     check_dropped(dropped, num_rows=overview.num_rows, config=config)
-    every = (len(partitions), *texts.rows, *split)
-    lost, _ = spread(merging.lose_alike, [(one, *every) for one in partitions])
+    lost, _ = spread(merging.lose_alike, [(one, *texts.rows, *split) for one in partitions])
     placed, numbers = spread(
         merging.place,
         [
@@ -127,7 +129,7 @@ def select_rows(
     )
     selection = Selection(
         placed=placed,
-        numbers_before=_numbers_before(numbers),
+        numbers_before=numbers_before([one.of_class.sum(axis=1) for one in numbers]),
         class_names=texts.class_names,
         dropped=_nonzero(dropped + _lost(numbers)),
         merged={
@@ -161,7 +163,7 @@ def _merged(
         repeated, _ = spread(merging.repeated_ids, [(one, *every) for one in partitions])
     every = (class_names, config.test == "official", len(tables), *tables, *repeated)
     rows, told = spread(merging.merge, [(one, *every) for one in partitions])
-    counts = _sum(told)
+    counts = reduce(add, told)
     dropped[DUPLICATE_ID] = counts.num_repeated
     _check_some(counts.num_rows, dropped)
     # Before the sizes of classes, which these rows are missing from.
@@ -169,16 +171,14 @@ def _merged(
     return _Texts(rows, counts, class_names)
 
 
-def _sum(told: Sequence[TextCounts]) -> TextCounts:
-    total, *others = told
-    for one in others:
-        total += one
-    return total
+def numbers_before(sizes: Sequence[Sequence[int] | Ints]) -> Ints:
+    """The rows of each split in the partitions before each: int64 [P, S].
 
-
-def _numbers_before(told: Sequence[PlacedCounts]) -> Ints:
-    sizes = np.array([one.of_class.sum(axis=1) for one in told], dtype=np.int64)
-    before: Ints = np.cumsum(sizes, axis=0) - sizes
+    Args:
+        sizes: [P, S]: those of each partition.
+    """
+    of_part = np.array(sizes, dtype=np.int64)
+    before: Ints = np.cumsum(of_part, axis=0) - of_part
     return before
 
 
@@ -230,7 +230,7 @@ class _Texts:
             rows, told = spread(
                 merging.relabel, [(one, new_labels, len(class_names)) for one in self.rows]
             )
-            texts = _Texts(rows, _sum(told), class_names, (regrouping.warning,))
+            texts = _Texts(rows, reduce(add, told), class_names, (regrouping.warning,))
             sizes = texts.sizes(config)
         _check_class_count(texts.counts.rows, texts.class_names)
         if any(size < needed for size in sizes.values()):
@@ -284,15 +284,16 @@ def _assigned(
             ]
         ).T
     one_by_one = [(rows, keep, side) for rows, side in zip(texts.rows, sides, strict=True)]
-    _, alone = spread(merging.count_alone, [(*one, len(sizes)) for one in one_by_one])
-    dealt = deal(Alone.concat(alone), asked, sizes=sizes, held=held)
-    cut = dealt.cut(alone)
+    _, parts = spread(merging.count_alone, [(*one, len(sizes)) for one in one_by_one])
+    alone = Alone.concat(parts)
+    dealt = deal(alone, asked, sizes=sizes, held=held)
+    cut = dealt.cut(parts)
     split, num_empty = spread(
         merging.assign, [(*one, of_part) for one, of_part in zip(one_by_one, cut, strict=True)]
     )
     if grouping is None:
         return split, None, sum(num_empty)
-    on_side = _rows_of_sides(Alone.concat(alone), dealt, held)
+    on_side = _rows_of_sides(alone, dealt, held)
     stats = group_stats(
         grouping, on_side, class_names=texts.class_names, quotas=quotas, config=config
     )

@@ -48,8 +48,8 @@ SHARD_SCHEMA = pa.schema(
     ]
 )
 
-# Of rows in memory to those in a file, about.
-_COMPRESSION = 2
+# Token ids take 2.3 to 3.0 times as many bytes in memory as in a file (movie reviews, small texts).
+_COMPRESSION = 3
 
 Ints = npt.NDArray[np.int64]
 

@@ -15,7 +15,7 @@ from rnnlane.data.prepare.blocks import EMPTY_TEXT, NULL_TEXT, UNLABELED
 from rnnlane.data.prepare.described import Overview, Partition, text_order
 from rnnlane.data.prepare.keys import Keys, key_array, numbered
 from rnnlane.data.prepare.placed import Placed
-from rnnlane.data.prepare.row_selection import Selection, Spread
+from rnnlane.data.prepare.row_selection import Selection, Spread, numbers_before
 from rnnlane.data.prepare.splits import LEFT_OUT, TEST, TRAIN, VAL, Sides
 
 UNLABELED_NULL, UNLABELED_EMPTY = f"unlabeled_{NULL_TEXT}", f"unlabeled_{EMPTY_TEXT}"
@@ -70,12 +70,11 @@ def add_unlabeled(
         counts.update(one.reasons)
     counts[UNLABELED_NULL] += overview.dropped[NULL_TEXT]
     counts[UNLABELED_EMPTY] += overview.dropped[EMPTY_TEXT] + overview.num_without_look
-    sizes = np.array([one.num_rows for one in told])
     merged = (UNLABELED_TWICE, UNLABELED_IN_TRAIN)
     return replace(
         selection,
         placed=placed,
-        numbers_before=np.cumsum(sizes, axis=0) - sizes,
+        numbers_before=numbers_before([one.num_rows for one in told]),
         dropped=selection.dropped | {k: n for k, n in counts.items() if n and k not in merged},
         merged=selection.merged | {k: counts[k] for k in merged if counts[k]},
     )
@@ -159,8 +158,8 @@ def find_held_looks(looks: Partition, *parts: Candidates) -> tuple[list[Ints], N
     keys = [part.look[rows] for part, rows in zip(parts, own, strict=True)]
     numbers = numbered(np.concatenate([held, *keys]))
     is_held = np.isin(numbers[len(held) :], numbers[: len(held)])
-    edges = np.cumsum([0, *map(len, own)])
-    return [rows[is_held[a:b]] for rows, a, b in zip(own, edges, edges[1:], strict=False)], None
+    by_part = np.split(is_held, np.cumsum([len(rows) for rows in own])[:-1])
+    return [rows[held] for rows, held in zip(own, by_part, strict=True)], None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlane.config.data import DataConfig
-from rnnlane.data.prepare.blocks import ROWS_SCHEMA
+from rnnlane.data.prepare.blocks import TOKENS_SCHEMA
 from rnnlane.data.prepare.keys import content_key, exact_key, split_key
 from rnnlane.data.prepare.placed import Span, assigned
 from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
@@ -48,7 +48,7 @@ def select(rows: list[Row], *, num_partitions: int = 3, **data: Any) -> Selected
     if data.get("test") != "official":
         del source["test_path"]
     config = DataConfig.model_validate({"source": source, "max_dropped": 1, **data})
-    table = pa.Table.from_pylist(rows, ROWS_SCHEMA)
+    table = pa.Table.from_pylist(rows, TOKENS_SCHEMA)
     return selected(table, config=config, num_partitions=num_partitions)
 
 

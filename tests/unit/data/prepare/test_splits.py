@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlane.config.data import DataConfig
-from rnnlane.data.prepare.blocks import ROWS_SCHEMA
+from rnnlane.data.prepare.blocks import TOKENS_SCHEMA
 from rnnlane.data.prepare.keys import content_key, exact_key
 from rnnlane.data.prepare.splits import (
     LEFT_OUT,
@@ -41,7 +41,7 @@ def split(texts, labels, *, official=None, seed=0, test=0.2, val=0.1, num_partit
     if any(official):
         source["test_path"], test = "y", "official"
     config = DataConfig.model_validate({"source": source, "test": test, "val": val})
-    table = pa.Table.from_pylist(rows, ROWS_SCHEMA)
+    table = pa.Table.from_pylist(rows, TOKENS_SCHEMA)
     return selected(table, config=config, seed=seed, num_partitions=num_partitions)
 
 
@@ -238,7 +238,7 @@ def test_another_val_share_leaves_the_test_split_alone() -> None:
 
 
 def test_different_keys_with_one_hash_stay_apart(monkeypatch) -> None:
-    monkeypatch.setattr("rnnlane.data.prepare.described._mix", np.zeros_like)
+    monkeypatch.setattr("rnnlane.data.prepare.keys._mix", np.zeros_like)
     texts, labels = distinct([6, 6])
     result = split(texts + texts, labels + labels)
     assert result.merged["duplicates"] == 12
