@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.streamed import StepRows, StreamedSplit
+from rnnlane.data.file_cache import FileCache
 from rnnlane.data.prepare.prepared import SPLIT_SCHEMA, SPLITS, PreparedData
 from rnnlane.data.prepare.shards import GroupRows, ShardInfo, Shards, ShardsManifest
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID
@@ -48,7 +49,8 @@ class MemoryShards(Shards):
         )
         super().__init__("memory", manifest)
 
-    def read(self, label: int, shard: int, group: int) -> GroupRows:
+    def read(self, label: int, shard: int, group: int, *, cache: FileCache) -> GroupRows:
+        del cache
         self.reads.append((label, shard, group))
         ids = self._groups[label, shard, group]
         rows = self.split.take(ids)

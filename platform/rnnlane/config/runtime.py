@@ -38,6 +38,14 @@ class RuntimeConfig(Section):
         "come from each node's environment (AWS_ACCESS_KEY_ID), never from here. Default: "
         "RNNLANE_HOME, else .rnnlane in the working directory.",
     )
+    cache_gb: float = Field(
+        10.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="GB of each node's disk, and at most half of what is free there, for copies of "
+        "files that are read from an object store in every epoch: shards, val and test of "
+        "data.feed streaming. 0: none.",
+    )
     max_restarts: int = Field(
         3,
         ge=0,

@@ -47,6 +47,13 @@ class StoragePath:
         """The last part of the path."""
         return self.path.rsplit("/", 1)[-1]
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on a disk of this machine, or on one that is mounted like that."""
+        from pyarrow.fs import LocalFileSystem
+
+        return isinstance(self.filesystem, LocalFileSystem)
+
     def info(self) -> Any:
         """``pyarrow.fs.FileInfo``; of type ``NotFound`` if the path does not exist."""
         return self.filesystem.get_file_info(self.path)

@@ -21,7 +21,7 @@ from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.pretrained import fetch_start
 from rnnlane.execution.reporting import calibrate, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
-from rnnlane.execution.streaming import may_vary, streamed_train
+from rnnlane.execution.streaming import copies, may_vary, streamed_train
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.calibration import TemperatureChoice
 from rnnlane.inference.predictor import Predictor
@@ -225,7 +225,11 @@ def training_data(
     streamed = streamed_train(config, prepared, events=events or RunEvents())
     return TrainingData(
         splits=(
-            {name: HeldOutSplit(prepared, name) for name in splits if name not in streamed}
+            {
+                name: HeldOutSplit(prepared, name, cache=copies(config))
+                for name in splits
+                if name not in streamed
+            }
             if streamed
             else _splits_in_memory(config, prepared, splits)
         ),

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.streamed import StreamedSplit
+from rnnlane.data.file_cache import FileCache
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.prepare.shards import (
     Layout,
@@ -52,7 +53,13 @@ def streamed_train(
     """
     if not _is_streamed(config, prepared, events):
         return {}
-    return {"train": StreamedSplit(made_shards(prepared, events))}
+    shards = made_shards(prepared, events)
+    return {"train": StreamedSplit(shards, cache=copies(config))}
+
+
+def copies(config: ExperimentConfig) -> FileCache:
+    """Where each node keeps copies of what is streamed from an object store."""
+    return FileCache(int(config.runtime.cache_gb * 1e9))
 
 
 def _is_streamed(config: ExperimentConfig, prepared: PreparedData, events: RunEvents) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.file_cache import NO_COPIES, FileCache
 from rnnlane.data.prepare.prepared import PreparedData
 
 # Of compressed files; their rows are some three times as large, and up to three pieces are held.
@@ -22,19 +23,20 @@ class HeldOutSplit:
     Attributes:
         prepared: has the rows.
         name: of the split.
-        piece_bytes: see :meth:`PreparedData.pieces`.
+        piece_bytes, cache: see :meth:`PreparedData.pieces`.
     """
 
     prepared: PreparedData
     name: str
     piece_bytes: int = PIECE_BYTES
+    cache: FileCache = NO_COPIES
 
     def __len__(self) -> int:
         return self.prepared.manifest.splits[self.name].num_rows
 
     def pieces(self) -> Iterator[tuple[npt.NDArray[np.int64], EncodedSplit]]:
         """The rows, some at a time, and their ids; see :meth:`PreparedData.pieces`."""
-        return self.prepared.pieces(self.name, piece_bytes=self.piece_bytes)
+        return self.prepared.pieces(self.name, piece_bytes=self.piece_bytes, cache=self.cache)
 
 
 ScoredSplit = EncodedSplit | HeldOutSplit

@@ -16,6 +16,7 @@ from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.plan import plan_steps
 from rnnlane.data.batches.window_files import MappedWindow, WindowFolder
 from rnnlane.data.batches.windows import OPEN_SHARDS, Window, Windows, class_order
+from rnnlane.data.file_cache import NO_COPIES, FileCache
 from rnnlane.data.prepare.shards import GroupRows, Shards
 from rnnlane.errors import DataError
 
@@ -49,11 +50,13 @@ class StreamedSplit:
         shards: of the split.
         window_tokens: of a window, about.
         num_open: shards of a class that are read at once.
+        cache: has copies of shards.
     """
 
     shards: Shards
     window_tokens: int = WINDOW_TOKENS
     num_open: int = OPEN_SHARDS
+    cache: FileCache = NO_COPIES
 
     def __len__(self) -> int:
         return int(self.shards.class_counts.sum())
@@ -106,7 +109,7 @@ class Epoch:
         epoch: int,
         max_buckets: int,
     ):
-        self._shards = split.shards
+        self._shards, self._cache = split.shards, split.cache
         self._seed, self._epoch, self._max_buckets = seed, epoch, max_buckets
         self._num_steps = split.window_steps(global_batch_size)
         self._windows = Windows(
@@ -185,7 +188,7 @@ class Epoch:
         place, rows = self._begun.pop(label, ((-1, -1), None))
         if rows is not None and place == (shard, group):
             return rows
-        return self._shards.read(label, shard, group)
+        return self._shards.read(label, shard, group, cache=self._cache)
 
 
 def _digest(values: object) -> str:

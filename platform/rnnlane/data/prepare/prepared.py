@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pyarrow import fs as pafs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.file_cache import NO_COPIES, FileCache
 from rnnlane.data.prepare.labels import counts_text
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import StoragePath, open_storage_path, readable_errors, storage_error
@@ -226,12 +228,15 @@ class PreparedData:
         ((_, rows),) = self.pieces(name, piece_bytes=None)
         return rows
 
-    def pieces(self, name: str, *, piece_bytes: int | None) -> Iterator[tuple[Ints, EncodedSplit]]:
+    def pieces(
+        self, name: str, *, piece_bytes: int | None, cache: FileCache = NO_COPIES
+    ) -> Iterator[tuple[Ints, EncodedSplit]]:
         """The rows of a split, those of some files at a time.
 
         Args:
             name: ``train``, ``val`` or ``test``.
             piece_bytes: of the files of a piece, about; None: all rows are one piece.
+            cache: has copies of the files.
 
         Yields:
             The ids of the rows, int64 [N], rising, and the rows in that order.
@@ -242,7 +247,7 @@ class PreparedData:
         num_rows = self.manifest.splits[name].num_rows
         is_read = np.zeros(num_rows, dtype=bool)
         for parts in self._pieces(name, piece_bytes):
-            tables = [self._read_part(part, SPLIT_SCHEMA) for part in parts]
+            tables = [self._read_part(part, SPLIT_SCHEMA, cache) for part in parts]
             row_ids = _joined(table["row_id"] for table in tables)
             order = np.argsort(row_ids)
             row_ids = row_ids[order]
@@ -325,14 +330,17 @@ class PreparedData:
     def _parts(self, name: str) -> list[str]:
         return [part for part in sorted(self.manifest.files) if part.startswith(f"{name}/")]
 
-    def _read_part(self, part: str, schema: pa.Schema) -> pa.Table:
-        content = self._read(part)
+    def _read_part(self, part: str, schema: pa.Schema, cache: FileCache = NO_COPIES) -> pa.Table:
+        content = self._read(part, cache)
         with readable_errors(f"{self.path}: {part}"):
             return pq.read_table(pa.BufferReader(content), schema=schema)
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, cache: FileCache = NO_COPIES) -> bytes:
         """The content of a file, as it was written."""
         file = open_storage_path(self.path) / self.manifest.data_folder / name
+        return cache.read(file, self.manifest.files.get(name, 0), partial(self._content, name=name))
+
+    def _content(self, file: StoragePath, *, name: str) -> bytes:
         with readable_errors(str(file)):
             content = file.read_bytes()
         if zlib.crc32(content) != self.manifest.checksums.get(name, zlib.crc32(content)):

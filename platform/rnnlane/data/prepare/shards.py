@@ -12,7 +12,7 @@ import logging
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from pyarrow import ArrowException
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rnnlane.data.file_cache import FileCache
 from rnnlane.data.prepare.prepared import SPLIT_SCHEMA, PreparedData, folder_files
 from rnnlane.data.prepare.writer import abandoned_drafts
 from rnnlane.data.storage import (
@@ -178,14 +179,22 @@ class Shards:
         """Rows by label: int64 [C]."""
         return np.array([sum(map(sum, shards)) for shards in self.group_rows], dtype=np.int64)
 
-    def read(self, label: int, shard: int, group: int) -> GroupRows:
+    def read(self, label: int, shard: int, group: int, *, cache: FileCache) -> GroupRows:
         """Decodes a row group.
+
+        Args:
+            label, shard, group: which one.
+            cache: has copies of shards.
 
         Raises:
             DataError: the file cannot be read, or is not as it was written.
         """
         info = self.manifest.classes[label][shard]
         file = open_storage_path(self.path) / self.manifest.data_folder / info.file
+        return cache.read(file, info.num_bytes, partial(self._decoded, info=info, group=group))
+
+    def _decoded(self, file: StoragePath, *, info: ShardInfo, group: int) -> GroupRows:
+        """A row group of a shard, or of its copy."""
         try:
             with file.filesystem.open_input_file(file.path) as stream:
                 table = pq.ParquetFile(stream).read_row_group(group, use_threads=False)

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pyarrow import ArrowException
-from pyarrow.fs import LocalFileSystem
 
 from rnnlane.data.prepare.prepared import (
     MANIFEST_NAME,
@@ -155,6 +154,6 @@ def _discard(folder: StoragePath) -> None:
     """Removes a draft; one that cannot be removed now is left for :func:`remove_abandoned`."""
     with contextlib.suppress(OSError, ArrowException):
         folder.remove_folder()
-        if isinstance(folder.filesystem, LocalFileSystem):
+        if folder.is_local:
             # Fails if it holds the draft of another process.
             Path(folder.path).parent.rmdir()

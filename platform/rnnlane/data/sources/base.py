@@ -91,9 +91,7 @@ class Source(SourceConfig):
         Raises:
             DataError: there is no such file, or it cannot be listed.
         """
-        from pyarrow.fs import LocalFileSystem
-
-        return any(isinstance(file.path.filesystem, LocalFileSystem) for file in self.list_files())
+        return any(file.path.is_local for file in self.list_files())
 
     def check_first_rows(self, columns: Columns, *, max_repaired: float = MAX_REPAIRED) -> None:
         """Reads the first rows of each split, so that a mistake shows before any task starts.

@@ -91,9 +91,9 @@ def files_in(
         DataError: a folder cannot be listed, or what is wanted is no file: a link without a
             target, which pyarrow would leave out, or a pipe.
     """
-    from pyarrow.fs import FileType, LocalFileSystem
+    from pyarrow.fs import FileType
 
-    if isinstance(folder.filesystem, LocalFileSystem):
+    if folder.is_local:
         paths = sorted(filter(wanted, _local_paths(folder.path, recursive=recursive)))
         infos = folder.filesystem.get_file_info([_utf8(path) for path in paths])
     else:

@@ -152,8 +152,8 @@ def test_data_that_lacks_a_key_is_refused(written, monkeypatch) -> None:
     prepared = open_prepared(str(path))
     read = PreparedData._read_part
 
-    def without_keys(self, part, schema):
-        table = read(self, part, schema)
+    def without_keys(self, part, schema, cache):
+        table = read(self, part, schema, cache)
         index = schema.get_field_index("unknown_keys")
         missing = pa.nulls(len(table), schema.types[index])
         return table.set_column(index, schema.field(index), missing)

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rnnlane.data.file_cache import NO_COPIES
 from rnnlane.data.prepare.shards import (
     Layout,
     cut_rows,
@@ -57,7 +58,7 @@ def test_shards_have_the_rows_of_each_class_in_the_order_of_their_ids(prepared):
         for shard, groups in enumerate(of_class):
             assert max(groups) <= 10
             for group, num_rows in enumerate(groups):
-                rows = shards.read(label, shard, group)
+                rows = shards.read(label, shard, group, cache=NO_COPIES)
                 held = SPLIT.take(rows.row_ids)
                 assert len(rows.row_ids) == num_rows
                 np.testing.assert_array_equal(rows.token_ids, held.token_ids)
@@ -67,7 +68,7 @@ def test_shards_have_the_rows_of_each_class_in_the_order_of_their_ids(prepared):
 
 
 def test_a_part_of_a_row_group_is_cut_from_it(prepared):
-    rows = laid_out(prepared).read(0, 0, 0)
+    rows = laid_out(prepared).read(0, 0, 0, cache=NO_COPIES)
     part, held = rows.cut(2, 5), SPLIT.take(rows.row_ids[2:5])
     for name in ("token_ids", "offsets"):
         np.testing.assert_array_equal(getattr(part, name), getattr(held, name))
@@ -95,7 +96,7 @@ def test_a_shard_that_is_damaged_while_it_is_read_is_told_in_one_line(prepared, 
     file = Path(shards.path) / shards.manifest.data_folder / info.file
     damaged(file, how)
     with pytest.raises(DataError, match="the prepared data is damaged: ") as told:
-        _ = [shards.read(1, 0, group) for group in range(len(info.rows))]
+        _ = [shards.read(1, 0, group, cache=NO_COPIES) for group in range(len(info.rows))]
     assert told.value.where == str(file)
     assert "\n" not in told.value.message
 
@@ -108,7 +109,7 @@ def test_rows_that_another_writer_put_there_are_refused(prepared):
     )
     os.replace(other, one)
     with pytest.raises(DataError, match="row group 0 is not as it was written"):
-        shards.read(1, 0, 0)
+        shards.read(1, 0, 0, cache=NO_COPIES)
 
 
 def test_prepared_data_that_is_damaged_is_not_laid_out(prepared):
