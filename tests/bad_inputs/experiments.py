@@ -187,11 +187,6 @@ EXPERIMENTS = (
         sets=("training.precision=bfloat16", "runtime.device=cpu"),
     ),
     Bad(
-        "a streamed split and a refit",
-        "--set training.refit=true: data.feed must be resident or auto with training.refit, which reads all of train at once, but got streaming",
-        sets=("data.feed=streaming", "training.refit=true"),
-    ),
-    Bad(
         "credentials in an address",
         "--set runtime.storage_path=s3://KEY:SECRET@bucket/x runtime.storage_path: an address may not hold credentials, because it is logged; give them in the environment, such as AWS_ACCESS_KEY_ID",
         sets=("runtime.storage_path=s3://KEY:SECRET@bucket/x",),

@@ -36,7 +36,7 @@ WINDOW_TOKENS = 2**20
 def streaming_rows(name: str, folder: Path) -> list[Row]:
     """What a core reads, and steps of two workers whose rows are streamed."""
     split = replace(reviews(NUM_ROWS), unknown_keys=np.zeros(0, np.uint32))
-    shards = made_shards(prepared_of(folder / "streamed", split, 2), RunEvents())
+    shards = made_shards(prepared_of(folder / "streamed", split, 2), "train", RunEvents())
     streamed = StreamedSplit(shards, window_tokens=WINDOW_TOKENS)
     config = experiment(name)
     speeds = [_read_rows_per_cpu_s(streamed) for _ in range(ROUNDS)]
@@ -73,7 +73,8 @@ def memory_rows(folder: Path) -> list[Row]:
     for times in (1, 10, 100):
         home, num_rows = folder / f"times-{times}", times * NUM_ROWS
         split = _short_rows(num_rows)
-        shards = made_shards(prepared_of(home / "train", split, 2, num_files=times), RunEvents())
+        train = prepared_of(home / "train", split, 2, num_files=times)
+        shards = made_shards(train, "train", RunEvents())
         streamed = StreamedSplit(shards, window_tokens=WINDOW_TOKENS // 4)
         held = split.take(np.arange(num_rows // 10))
         val = prepared_of(home / "val", held, 2, num_files=times, name="val")

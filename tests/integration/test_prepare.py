@@ -24,7 +24,8 @@ from rnnlane.data.prepare import pipeline as module
 from rnnlane.data.prepare.pipeline import find_prepared, prepare, prepared_path
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.data.prepare.purpose import CLASSIFICATION, Purpose
-from rnnlane.data.prepare.shards import parts_of, runs_of_files, shards_home
+from rnnlane.data.prepare.sharding import parts_of, runs_of_files
+from rnnlane.data.prepare.shards import shards_home
 from rnnlane.errors import DataError
 from rnnlane.execution import streaming
 from rnnlane.records.events import RunEvents
@@ -191,12 +192,12 @@ def test_shards_that_tasks_write_are_those_of_one_process(
     prepared = prepare(config, storage=str(tmp_path))
     monkeypatch.setattr(streaming, "LAYOUT", layout)
     is_one = layout == streaming.Layout()
-    assert (len(parts_of(prepared, layout)) == 1) == is_one
-    assert (len(runs_of_files(prepared, layout)) == 1) == is_one
-    by_tasks = streaming.made_shards(prepared, RunEvents()).manifest.classes
-    shutil.rmtree(shards_home(prepared))
+    assert (len(parts_of(prepared, "train", layout)) == 1) == is_one
+    assert (len(runs_of_files(prepared, "train", layout)) == 1) == is_one
+    by_tasks = streaming.made_shards(prepared, "train", RunEvents()).manifest.classes
+    shutil.rmtree(shards_home(prepared, "train"))
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    alone = streaming.made_shards(prepared, RunEvents()).manifest.classes
+    alone = streaming.made_shards(prepared, "train", RunEvents()).manifest.classes
     assert by_tasks == alone
 
 

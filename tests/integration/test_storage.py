@@ -71,12 +71,12 @@ def test_a_run_on_s3_is_the_run_on_the_disk(folder, s3):
     found, wanted = weights_of(result), weights_of(on_disk)
     assert all((found[name] == tensor).all() for name, tensor in wanted.items())
     stored = names(s3, "bucket/team")
-    read = re.compile(r"/(shards/.*/shard|val/.*|test/.*)-\d+.parquet$")
+    read = re.compile(r"/(shards-train/.*/shard|val/.*|test/.*)-\d+.parquet$")
     assert len(list(cache.glob("rnnlane/files/" + "?" * 64))) == sum(
         map(bool, map(read.search, stored))
     )
     assert any(re.fullmatch(r"bucket/team/prepared/\w+/manifest.json", name) for name in stored)
-    assert any(re.search(r"/shards/.*/shard-00000.parquet$", name) for name in stored)
+    assert any(re.search(r"/shards-train/.*/shard-00000.parquet$", name) for name in stored)
     assert not any("/checkpoints/" in name for name in stored), "of a run that has finished"
     assert not any("storage-check" in name for name in stored)
     assert not (home / "prepared").exists()

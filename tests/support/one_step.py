@@ -12,6 +12,7 @@ from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import TrainingData
 from rnnlane.training.ngram_start import start_as_naive_bayes_
 from rnnlane.training.step import Stepper, build_optimizer
+from support.runs import ALONE
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
 
 CLASS_NAMES = ("even", "odd")
@@ -21,7 +22,8 @@ SGD = ("training.optimizer=sgd", "training.learning_rate=1.0", "training.clip.po
 def first_model(config: ExperimentConfig, data: TrainingData) -> RecurrentClassifier:
     model = build_model(config.model, vocabulary_size=VOCABULARY_SIZE, num_classes=2, seed=0)
     if model.ngrams is not None:
-        start_as_naive_bayes_(model.ngrams, data.splits["train"], data.hasher(config.model))
+        hasher = data.hasher(config.model)
+        start_as_naive_bayes_(model.ngrams, data.splits["train"], hasher, group=ALONE)
     return model
 
 

@@ -54,7 +54,8 @@ class MemoryShards(Shards):
         self.reads.append((label, shard, group))
         ids = self._groups[label, shard, group]
         rows = self.split.take(ids)
-        return GroupRows(ids, rows.offsets, rows.token_ids)
+        keys = np.zeros(0, np.uint32) if rows.unknown_keys is None else rows.unknown_keys
+        return GroupRows(ids, rows.offsets, rows.token_ids, keys)
 
 
 def streamed(

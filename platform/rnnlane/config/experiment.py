@@ -100,14 +100,6 @@ class ExperimentConfig(Section):
                 "model.pretrained_vectors holds words and needs a word tokenizer, but got "
                 "text.tokenizer characters": self.model.pretrained_vectors is not None
                 and self.text.tokenizer == "characters",
-                **{
-                    f"data.feed must be resident or auto with {key}, which reads all of train at "
-                    "once, but got streaming": self.data.feed == "streaming" and is_set
-                    for key, is_set in (
-                        ("training.refit", self.training.refit),
-                        ("model.ngrams", self.model.ngrams is not None),
-                    )
-                },
                 "training.precision bfloat16 needs a GPU, but got runtime.device cpu": (
                     self.training.precision == "bfloat16" and self.runtime.device == "cpu"
                 ),

@@ -21,7 +21,7 @@ from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.pretrained import fetch_start
 from rnnlane.execution.reporting import calibrate, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
-from rnnlane.execution.streaming import copies, may_vary, streamed_train
+from rnnlane.execution.streaming import copies, streamed_splits
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.calibration import TemperatureChoice
 from rnnlane.inference.predictor import Predictor
@@ -222,7 +222,8 @@ def training_data(
     if config.model.pretrained_vectors is not None:
         vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
     start = fetch_start(config)
-    streamed = streamed_train(config, prepared, events=events or RunEvents())
+    refits = config.training.refit and "test" in splits  # a search refits nothing
+    streamed = streamed_splits(config, prepared, refits=refits, events=events or RunEvents())
     return TrainingData(
         splits=(
             {
@@ -231,7 +232,7 @@ def training_data(
                 if name not in streamed
             }
             if streamed
-            else _splits_in_memory(config, prepared, splits)
+            else _splits_in_memory(prepared, splits, refits=refits)
         ),
         streamed=streamed,
         num_classes=len(prepared.class_names),
@@ -245,10 +246,10 @@ def training_data(
 
 
 def _splits_in_memory(
-    config: ExperimentConfig, prepared: PreparedData, names: Sequence[str]
+    prepared: PreparedData, names: Sequence[str], *, refits: bool
 ) -> dict[str, EncodedSplit]:
     splits = {name: prepared.split(name) for name in names}
-    if config.training.refit and "test" in names:  # a search refits nothing
+    if refits:
         # Here, so that the workers of a node share one copy.
         splits[TRAIN_AND_VAL] = appended(splits["train"], splits["val"])
     return splits
@@ -256,7 +257,8 @@ def _splits_in_memory(
 
 def _may_read_ngrams(config: ExperimentConfig) -> bool:
     """Whether the experiment's model has n-grams, or that of a trial may."""
-    return config.model.ngrams is not None or may_vary(config, NGRAMS)
+    space = {} if config.search is None else config.search.space
+    return config.model.ngrams is not None or any(key.startswith(NGRAMS) for key in space)
 
 
 def vector_match(data: TrainingData, prepared: PreparedData) -> VectorMatch | None:

@@ -1,4 +1,4 @@
-"""Whether train is held in memory or read from shards, and the shards."""
+"""Whether what is trained on is held in memory or read from shards, and the shards."""
 
 from __future__ import annotations
 
@@ -13,19 +13,16 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.streamed import StreamedSplit
 from rnnlane.data.file_cache import FileCache
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
-from rnnlane.data.prepare.shards import (
+from rnnlane.data.prepare.sharding import (
     Layout,
     Part,
-    ShardInfo,
-    Shards,
     cut_rows,
-    find_shards,
     parts_of,
     publish_shards,
     runs_of_files,
-    shards_home,
     write_shards,
 )
+from rnnlane.data.prepare.shards import JoinedShards, ShardInfo, Shards, find_shards, shards_home
 from rnnlane.data.prepare.tasks import results_in_order
 from rnnlane.data.prepare.writer import draft_folder
 from rnnlane.data.storage import StoragePath
@@ -33,6 +30,7 @@ from rnnlane.errors import RnnlaneError
 from rnnlane.ray_cluster.capacity import least_memory
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
+from rnnlane.training.loop import TRAIN_AND_VAL
 
 _logger = logging.getLogger(__name__)
 
@@ -43,18 +41,28 @@ ALWAYS_RESIDENT_BYTES = 256 << 20
 LAYOUT = Layout()
 
 
-def streamed_train(
-    config: ExperimentConfig, prepared: PreparedData, *, events: RunEvents
+def streamed_splits(
+    config: ExperimentConfig, prepared: PreparedData, *, refits: bool, events: RunEvents
 ) -> dict[str, StreamedSplit]:
-    """Train as shards, made if there are none, where ``data.feed`` wants that; else nothing.
+    """What is trained on as shards, where ``data.feed`` wants that; else nothing.
+
+    Args:
+        config: the experiment.
+        prepared: its data; the shards are made if there are none.
+        refits: whether train and val are trained on too.
+        events: told why, and how far they are.
 
     Raises:
         DataError: the prepared data cannot be read or is damaged, or the disk is full.
     """
     if not _is_streamed(config, prepared, events):
         return {}
-    shards = made_shards(prepared, events)
-    return {"train": StreamedSplit(shards, cache=copies(config))}
+    train, cache = made_shards(prepared, "train", events), copies(config)
+    streamed = {"train": StreamedSplit(train, cache=cache)}
+    if refits:
+        both = JoinedShards(train, made_shards(prepared, "val", events))
+        streamed[TRAIN_AND_VAL] = StreamedSplit(both, cache=cache)
+    return streamed
 
 
 def copies(config: ExperimentConfig) -> FileCache:
@@ -75,25 +83,11 @@ def _is_streamed(config: ExperimentConfig, prepared: PreparedData, events: RunEv
     if size <= most:
         _logger.info("train is held in memory: %d bytes of at most %d", size, most)
         return False
-    takes = (
+    events.note(
         f"{size / 2**30:.1f} GiB of encoded rows are more than {RESIDENT_SHARE:.0%} of the "
-        f"smallest node's {memory / 2**30:.1f} GiB"
+        f"smallest node's {memory / 2**30:.1f} GiB: train is streamed from shards (data.feed: auto)"
     )
-    for key, is_set in (
-        ("training.refit", config.training.refit or may_vary(config, "training.refit")),
-        ("model.ngrams", config.model.ngrams is not None or may_vary(config, "model.ngrams")),
-    ):
-        if is_set:
-            events.note(f"{takes}, but {key} needs them in memory")
-            return False
-    events.note(f"{takes}: train is streamed from shards (data.feed: auto)")
     return True
-
-
-def may_vary(config: ExperimentConfig, key: str) -> bool:
-    """Whether a search varies a key, or one below it."""
-    space = {} if config.search is None else config.search.space
-    return any(name.startswith(key) for name in space)
 
 
 def encoded_bytes(prepared: PreparedData) -> int:
@@ -104,48 +98,48 @@ def encoded_bytes(prepared: PreparedData) -> int:
     )
 
 
-def made_shards(prepared: PreparedData, events: RunEvents) -> Shards:
-    """The shards of train; laid out now, by tasks where Ray is connected, if there are none.
+def made_shards(prepared: PreparedData, split: str, events: RunEvents) -> Shards:
+    """The shards of a split; laid out now, by tasks where Ray is connected, if there are none.
 
     Raises:
         DataError: the prepared data cannot be read or is damaged, or the disk is full.
     """
-    found = find_shards(prepared)
+    found = find_shards(prepared, split)
     if found is not None:
         return found
     events.stage("laying out shards")
-    tasks = parts_of(prepared, LAYOUT)
+    tasks = parts_of(prepared, split, LAYOUT)
     with (
-        draft_folder(shards_home(prepared)) as folder,
-        closing(_results(prepared, folder, tasks)) as results,
+        draft_folder(shards_home(prepared, split)) as folder,
+        closing(_results(prepared, split, folder, tasks)) as results,
     ):
         written: list[tuple[Part, ShardInfo]] = []
         for done, infos in enumerate(results, start=1):
             written += infos
             events.progress(Progress("laying out shards", done, len(tasks), unit="tasks"))
-        return publish_shards(prepared, folder, written)
+        return publish_shards(prepared, split, folder, written)
 
 
 def _results(
-    prepared: PreparedData, folder: StoragePath, tasks: Sequence[Sequence[Part]]
+    prepared: PreparedData, split: str, folder: StoragePath, tasks: Sequence[Sequence[Part]]
 ) -> Generator[list[tuple[Part, ShardInfo]]]:
     """Cuts the files' rows by task, and has each task write its own."""
     import ray
     import ray.exceptions
 
-    runs = runs_of_files(prepared, LAYOUT)
+    runs = runs_of_files(prepared, split, LAYOUT)
     if not ray.is_initialized():
         # One process reads the files once for each task, and never holds more than one's rows.
         for parts in tasks:
-            tables = [cut_rows(prepared, files, [parts])[0] for files in runs]
-            yield write_shards(prepared, folder, parts, LAYOUT, *tables)
+            tables = [cut_rows(prepared, split, files, [parts])[0] for files in runs]
+            yield write_shards(prepared, split, folder, parts, LAYOUT, *tables)
         return
     cut = ray.remote(num_returns=len(tasks))(_cut)
-    refs = [cut.remote(prepared, files, tasks) for files in runs]
+    refs = [cut.remote(prepared, split, files, tasks) for files in runs]
     by_task = zip(*([ref] if len(tasks) == 1 else ref for ref in refs), strict=True)
     write = ray.remote(write_shards)
     starts = [
-        partial(write.remote, prepared, folder, parts, LAYOUT, *tables)
+        partial(write.remote, prepared, split, folder, parts, LAYOUT, *tables)
         for parts, tables in zip(tasks, by_task, strict=True)
     ]
     try:
@@ -157,8 +151,8 @@ def _results(
 
 
 def _cut(
-    prepared: PreparedData, files: Sequence[str], tasks: Sequence[Sequence[Part]]
+    prepared: PreparedData, split: str, files: Sequence[str], tasks: Sequence[Sequence[Part]]
 ) -> pa.Table | tuple[pa.Table, ...]:
     """A task: the rows of some files by the task that writes them, as Ray hands them on."""
-    tables = cut_rows(prepared, files, tasks)
+    tables = cut_rows(prepared, split, files, tasks)
     return tables if len(tasks) > 1 else tables[0]

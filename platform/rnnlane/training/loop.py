@@ -56,9 +56,10 @@ class TrainingData:
 
     Attributes:
         splits: train, val and test; without test, as in a search, nothing is tested. With
-            ``training.refit`` also :data:`TRAIN_AND_VAL`. Those that are trained on are in memory.
+            ``training.refit`` also :data:`TRAIN_AND_VAL`.
         num_classes: number of labels.
-        streamed: train, where it is read from shards; it is then not among ``splits``.
+        streamed: what is trained on, where it is read from shards; it is then not among
+            ``splits``.
         vocabulary_size: number of token ids.
         vectors: pretrained vectors float32 [V, E] and which tokens have one: bool [V].
         class_names: by label; without them classes cannot have weights.
@@ -78,6 +79,10 @@ class TrainingData:
     word_keys: npt.NDArray[np.uint32] | None = None
     start: Mapping[str, Tensor] | None = None
     token_counts: tuple[int, ...] = ()
+
+    def trained_on(self, split: str) -> EncodedSplit | StreamedSplit:
+        """The rows of train, or of train and val."""
+        return self.streamed.get(split) or self.rows_in_memory(split)
 
     def rows_in_memory(self, split: str) -> EncodedSplit:
         """The rows of a split that is not read piece by piece."""
@@ -172,7 +177,7 @@ def run_training(
             state, best = trainee.load(start)
         if not state.is_refit:
             with closing(_train_feed(config, data, "train", group)) as feed:
-                state.keep_order(feed.row_order)
+                state.keep_order(feed.row_order, begins=state.clip is None)
                 measures_clip = state.clip is None and training.clip.policy == "auto"
                 feed.expect(0 if measures_clip else state.epoch)
                 if state.clip is None:
@@ -191,11 +196,12 @@ def run_training(
         if training.refit:
             num_epochs = best_epoch(training.metric, state.history) + 1
             events.note(_refit_note(training, num_epochs))
-            if not state.is_refit:
+            if begins := not state.is_refit:
                 state.begin_refit()
                 model = _initial_model(config, data, group, rows=TRAIN_AND_VAL)
                 trainee = _Trainee(model, training, group=group, events=events)
             with closing(_train_feed(config, data, TRAIN_AND_VAL, group)) as feed:
+                state.keep_order(feed.row_order, begins=begins)
                 feed.expect(state.number)
                 trainee.train_on(feed, num_epochs=num_epochs)
                 while len(state.refit) < num_epochs:
@@ -349,7 +355,7 @@ def _initial_model(
         apply_pretrained(model, data.start)
     hasher = data.hasher(config.model)
     if model.ngrams is not None and hasher is not None and rows is not None:
-        start_as_naive_bayes_(model.ngrams, data.rows_in_memory(rows), hasher)
+        start_as_naive_bayes_(model.ngrams, data.trained_on(rows), hasher, group=group)
     model = model.to(group.device)
     for tensor in model.state_dict().values():
         # CPUs of different kinds need not generate the same numbers from the same seed.
@@ -360,7 +366,7 @@ def _initial_model(
 def _train_feed(
     config: ExperimentConfig, data: TrainingData, split: str, group: WorkerGroup
 ) -> TrainFeed:
-    rows, names = data.streamed.get(split) or data.rows_in_memory(split), data.class_names
+    rows, names = data.trained_on(split), data.class_names
     return TrainFeed(
         rows,
         config.training,

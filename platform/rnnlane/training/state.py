@@ -79,13 +79,17 @@ class TrainState:
         """One record for each finished epoch, those of the refit last."""
         return [*self.history, *self.refit]
 
-    def keep_order(self, row_order: str | None) -> None:
-        """The rows come in this order; a run that has begun goes on in the order it began with.
+    def keep_order(self, row_order: str | None, *, begins: bool) -> None:
+        """The rows come in this order; a training ends with the order that it began with.
+
+        Args:
+            row_order: see :attr:`TrainFeed.row_order`.
+            begins: whether the training, on train or the refit, begins now.
 
         Raises:
             CheckpointError: it began with another: rows of its epoch would come twice, or never.
         """
-        if self.clip is None:
+        if begins:
             self.row_order = row_order
         elif self.row_order != row_order:
             began, goes_on = (

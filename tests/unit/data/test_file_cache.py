@@ -182,7 +182,7 @@ def test_train_val_and_test_are_fetched_once_for_all_epochs(tmp_path):
     split, cache = tiny_split(60, 4, num_classes=3), FileCache(10**9)
     train = prepared_of(tmp_path / "train", split, 3)
     val = prepared_of(tmp_path / "val", split, 3, name="val")
-    shards = made_shards(train, RunEvents())
+    shards = made_shards(train, "train", RunEvents())
     streamed, held = StreamedSplit(shards, cache=cache), HeldOutSplit(val, "val", 1, cache)
     expected = [
         read_steps(StreamedSplit(shards), global_batch_size=8, epoch=epoch) for epoch in (1, 2)

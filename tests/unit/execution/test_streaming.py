@@ -1,14 +1,18 @@
 """Whether train is held in memory or streamed."""
 
 import logging
+import shutil
 
 import numpy as np
 import pytest
 
+from rnnlane.data.file_cache import FileCache
+from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.errors import ConfigError
 from rnnlane.execution import streaming
 from rnnlane.execution.data_checks import check_language_model
-from rnnlane.execution.streaming import encoded_bytes, streamed_train
+from rnnlane.execution.streaming import encoded_bytes, streamed_splits
+from rnnlane.training.loop import TRAIN_AND_VAL
 from support.events import Remembered
 from support.shards import prepared_of
 from support.tiny import tiny_experiment, tiny_split
@@ -21,7 +25,8 @@ def prepared(tmp_path):
 
 def streams(prepared, *overrides):
     events = Remembered()
-    found = streamed_train(tiny_experiment(*overrides), prepared, events=events)
+    config = tiny_experiment(*overrides)
+    found = streamed_splits(config, prepared, refits=False, events=events)
     return set(found) == {"train"}, events.notes
 
 
@@ -37,8 +42,8 @@ def test_small_data_is_held_in_memory_and_the_key_decides_otherwise(prepared, mo
 
 def test_shards_are_laid_out_once(prepared):
     (one,), (other,) = (
-        streamed_train(
-            tiny_experiment("data.feed=streaming"), prepared, events=Remembered()
+        streamed_splits(
+            tiny_experiment("data.feed=streaming"), prepared, refits=False, events=Remembered()
         ).values()
         for _ in range(2)
     )
@@ -62,10 +67,23 @@ def test_auto_streams_what_takes_too_much_of_the_smallest_node_and_says_why(
     assert is_streamed
     assert "more than 25% of the smallest node's" in note
     assert note.endswith("train is streamed from shards (data.feed: auto)")
-    for setting in ("training.refit=true", "model.ngrams.bits=8"):
-        is_streamed, (note,) = streams(prepared, setting)
-        assert not is_streamed
-        assert f"but {setting.split('=')[0].removesuffix('.bits')} needs them in memory" in note
+
+
+def test_a_refit_streams_train_and_val_too(prepared, tmp_path):
+    val = prepared_of(tmp_path / "val", tiny_split(200, 2, 2), 2, name="val")
+    shutil.copytree(tmp_path / "val" / "data" / "val", tmp_path / "prepared" / "data" / "val")
+    files = {
+        kind: {**getattr(prepared.manifest, kind), **getattr(val.manifest, kind)}
+        for kind in ("files", "checksums")
+    }
+    stats = {**prepared.manifest.splits, "val": val.manifest.splits["val"]}
+    manifest = prepared.manifest.model_copy(update={**files, "splits": stats})
+    prepared = PreparedData(prepared.path, manifest)
+    config = tiny_experiment("data.feed=streaming", "runtime.cache_gb=3")
+    streamed = streamed_splits(config, prepared, refits=True, events=Remembered())
+    assert set(streamed) == {"train", TRAIN_AND_VAL}
+    assert len(streamed[TRAIN_AND_VAL]) == 2 * len(streamed["train"]) == 400
+    assert {one.cache for one in streamed.values()} == {FileCache(3 * 10**9)}
 
 
 def test_a_language_model_refuses_to_be_streamed():

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlane.data.batches import encoded
 from rnnlane.models.ngrams import NgramChannel, fitted_scale, log_count_ratios, unseen_logits
 from rnnlane.training import ngram_start
 from rnnlane.training.loop import TRAIN_AND_VAL, TrainingData, run_training
 from rnnlane.training.ngram_start import start_as_naive_bayes_
 from support.events import Remembered
 from support.runs import ALONE
+from support.shards import streamed
 from support.tiny import tiny_data, tiny_experiment
+from support.workers import in_worker_group
 
 BITS = "model.ngrams={bits: 6, max_words: 2, smoothing: 2.0, speed: 4.0}"
 TRAIN = tiny_data(3).splits["train"]
@@ -22,9 +25,9 @@ def hasher():
     return tiny_data(3).hasher(tiny_experiment(BITS).model)
 
 
-def started(split=TRAIN) -> torch.Tensor:
+def started(split=TRAIN, group=ALONE) -> torch.Tensor:
     channel = NgramChannel(tiny_experiment(BITS).model.ngrams, num_classes=3)
-    start_as_naive_bayes_(channel, split, hasher())
+    start_as_naive_bayes_(channel, split, hasher(), group=group)
     assert channel.weight.unique().tolist() == [0.25]
     return channel.ratio * channel.weight
 
@@ -42,10 +45,21 @@ def test_the_ratios_are_those_of_the_counts_times_one_scale():
     assert scale > 0
 
 
-def test_they_do_not_depend_on_how_many_rows_are_counted_at_once(monkeypatch):
+def _of_worker(group, split, chunk_rows):
+    encoded.CHUNK_ROWS = chunk_rows
+    return started(split, group).detach()
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_they_do_not_depend_on_who_counts_how_many_rows_at_once(monkeypatch, every):
+    monkeypatch.setattr(ngram_start, "ROWS_OF_SCALE", len(TRAIN) // every)
     whole = started()
-    monkeypatch.setattr(ngram_start, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(encoded, "CHUNK_ROWS", 7)
     assert torch.equal(started(), whole)
+    assert torch.equal(started(streamed(TRAIN, 3)), whole)
+    if every == 1:
+        for of_worker in in_worker_group(3, _of_worker, TRAIN, 7):
+            assert torch.equal(of_worker, whole)
 
 
 def test_texts_without_keys_of_their_unknown_tokens_are_refused():
@@ -61,9 +75,9 @@ def test_a_model_that_is_trained_again_on_train_and_val_starts_on_both(monkeypat
     )
     seen = []
 
-    def start(channel, split, hasher):
+    def start(channel, split, hasher, *, group):
         seen.append(len(split))
-        start_as_naive_bayes_(channel, split, hasher)
+        start_as_naive_bayes_(channel, split, hasher, group=group)
 
     monkeypatch.setattr("rnnlane.training.loop.start_as_naive_bayes_", start)
     config = tiny_experiment(BITS, "training.epochs=1", "training.refit=true")

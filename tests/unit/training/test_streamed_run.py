@@ -6,25 +6,37 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlane.data.batches.encoded import appended
 from rnnlane.errors import CheckpointError
 from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.loop import run_training
+from rnnlane.training.loop import TRAIN_AND_VAL, run_training
 from support.events import Remembered
 from support.runs import ALONE, timeless, trained
 from support.shards import streamed
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
+from support.workers import in_worker_group
 
 EVERY_STEP = ("training.checkpoint_every_s=1e-9", "training.clip.policy=auto")
 
 
-def streamed_run(*overrides, events=None, start=None, **shards):
-    data = tiny_data()
-    of_train = {"train": streamed(data.splits["train"], **shards)}
+NGRAMS = "model.ngrams={bits: 6, max_words: 2}"
+
+
+def as_shards(data, **shards):
+    """Train, and train and val, as shards; the other splits stay in memory."""
     held = {name: split for name, split in data.splits.items() if name != "train"}
-    data = replace(data, splits=held, streamed=of_train)
-    config = tiny_experiment(*overrides)
-    return run_training(config, data, group=ALONE, events=events or Remembered(), start=start)
+    both = appended(data.splits["train"], held["val"])
+    of_train = {
+        "train": streamed(data.splits["train"], **shards),
+        TRAIN_AND_VAL: streamed(both, **shards),
+    }
+    return replace(data, splits=held, streamed=of_train)
+
+
+def streamed_run(*overrides, events=None, start=None, group=ALONE, **shards):
+    config, data = tiny_experiment(*overrides), as_shards(tiny_data(), **shards)
+    return run_training(config, data, group=group, events=events or Remembered(), start=start)
 
 
 def assert_same(one, other):
@@ -39,15 +51,38 @@ def test_in_one_window_a_run_is_that_of_rows_in_memory(weights):
     with_names = {"class_names": ("a", "b")} if weights == "balanced" else {}
     config, data = tiny_experiment(*overrides), replace(tiny_data(), **with_names)
     whole = run_training(config, data, group=ALONE, events=Remembered())
-    of_train = {"train": streamed(data.splits["train"], window_steps=9)}
-    held = {name: split for name, split in data.splits.items() if name != "train"}
-    read = run_training(
-        config,
-        replace(data, splits=held, streamed=of_train),
-        group=ALONE,
-        events=Remembered(),
-    )
+    read = run_training(config, as_shards(data, window_steps=9), group=ALONE, events=Remembered())
     assert_same(read, whole)
+
+
+@pytest.mark.parametrize(
+    "settings", [("training.refit=true",), (NGRAMS,), (NGRAMS, "training.refit=true")]
+)
+def test_so_are_a_refit_and_a_model_with_ngrams(settings):
+    assert_same(streamed_run(*settings, window_steps=99), trained(*settings))
+
+
+def _run_of_worker(group, settings):
+    return streamed_run(*settings, group=group, window_steps=3)
+
+
+def test_ngrams_start_and_learn_alike_whoever_counts_which_rows():
+    settings = (NGRAMS, "training.refit=true", "training.reduction_shards=4")
+    alone = streamed_run(*settings, window_steps=3)
+    for outcome in in_worker_group(3, _run_of_worker, settings):
+        assert_same(outcome, alone)
+
+
+def test_a_refit_goes_on_bit_identical_and_with_the_order_it_began_with(tmp_path):
+    settings = (*EVERY_STEP, "training.refit=true", NGRAMS)
+    events = Remembered(tmp_path)
+    whole = streamed_run(*settings, events=events)
+    last = events.checkpoints[-3]
+    assert_same(streamed_run(*settings, start=last), whole)
+    with pytest.raises(CheckpointError, match="in other shards"):
+        streamed_run(*settings, start=last, rows_of_group=5)
+    with pytest.raises(CheckpointError, match="that of streaming train data, but"):
+        trained(*settings, start=last)
 
 
 def test_a_run_goes_on_bit_identical_in_any_window(tmp_path):

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID
 
+# Of a chunk: counting the n-grams of so many texts of 250 words takes some 100 MB.
+CHUNK_ROWS = 4096
+
 T = TypeVar("T", bound=np.generic)
 
 
@@ -47,6 +50,16 @@ class EncodedSplit:
     def pieces(self) -> Iterator[tuple[npt.NDArray[np.int64], EncodedSplit]]:
         """All rows, which are in memory, as one piece, and their ids: int64 [num_rows]."""
         yield np.arange(len(self)), self
+
+    @property
+    def num_chunks(self) -> int:
+        """How many :meth:`chunk` there are."""
+        return -(-len(self) // CHUNK_ROWS)
+
+    def chunk(self, number: int) -> tuple[npt.NDArray[np.int64], EncodedSplit]:
+        """Some of the rows, and their ids."""
+        rows = np.arange(number * CHUNK_ROWS, min(len(self), (number + 1) * CHUNK_ROWS))
+        return rows, self.take(rows)
 
     def take(self, rows: npt.NDArray[np.int64]) -> EncodedSplit:
         """Some rows, in the order asked; a row may be asked for several times."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from rnnlane.data.batches.plan import plan_steps
 from rnnlane.data.batches.window_files import MappedWindow, WindowFolder
 from rnnlane.data.batches.windows import OPEN_SHARDS, Window, Windows, class_order
 from rnnlane.data.file_cache import NO_COPIES, FileCache
-from rnnlane.data.prepare.shards import GroupRows, Shards
+from rnnlane.data.prepare.shards import AnyShards, GroupRows
 from rnnlane.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -44,7 +44,7 @@ class StepRows(NamedTuple):
 
 @dataclass(frozen=True)
 class StreamedSplit:
-    """The rows of train as shards; of small size, whatever the number of rows.
+    """The rows of a split as shards; of small size, whatever the number of rows.
 
     Attributes:
         shards: of the split.
@@ -53,7 +53,7 @@ class StreamedSplit:
         cache: has copies of shards.
     """
 
-    shards: Shards
+    shards: AnyShards
     window_tokens: int = WINDOW_TOKENS
     num_open: int = OPEN_SHARDS
     cache: FileCache = NO_COPIES
@@ -66,9 +66,33 @@ class StreamedSplit:
         assert num_classes == len(self.shards.class_counts)
         return self.shards.class_counts
 
+    @property
+    def num_chunks(self) -> int:
+        """How many :meth:`chunk` there are."""
+        return len(self._groups)
+
+    def chunk(self, number: int) -> tuple[Ints, EncodedSplit]:
+        """Some of the rows, and their ids.
+
+        Raises:
+            DataError: a shard is damaged or cannot be read.
+        """
+        label, shard, group = self._groups[number]
+        rows = self.shards.read(label, shard, group, cache=self.cache)
+        return rows.row_ids, rows.as_split(label)
+
+    @cached_property
+    def _groups(self) -> list[tuple[int, int, int]]:
+        return [
+            (label, shard, group)
+            for label, shards in enumerate(self.shards.group_rows)
+            for shard, rows in enumerate(shards)
+            for group in range(len(rows))
+        ]
+
     def window_steps(self, global_batch_size: int) -> int:
         """Steps of a window."""
-        tokens_a_step = global_batch_size * self.shards.manifest.tokens_a_row
+        tokens_a_step = global_batch_size * self.shards.tokens_a_row
         return max(LEAST_WINDOW_STEPS, round(self.window_tokens / tokens_a_step))
 
     def order_id(self, global_batch_size: int) -> str | None:
@@ -123,9 +147,8 @@ class Epoch:
         ]
         # Of a class, the row group that a window has begun to take from.
         self._begun: dict[int, tuple[tuple[int, int], GroupRows]] = {}
-        manifest = self._shards.manifest
-        same = [self._shards.path, manifest.data_folder, self._num_steps, split.num_open]
-        self._folder = WindowFolder(_digest([*same, global_batch_size, seed]))
+        same = [self._shards.name, self._num_steps, split.num_open, global_batch_size, seed]
+        self._folder = WindowFolder(_digest(same))
 
     def __enter__(self) -> Epoch:
         self._folder.__enter__()

@@ -26,7 +26,7 @@ from rnnlane.errors import ResourceError, disk_errors
 
 _PREFIX = "rnnlane-windows-"
 _DECODING = "decoding.lock"
-_NUM_COUNTS = 2
+_NUM_COUNTS = 3
 
 
 class WindowFolder:
@@ -124,30 +124,35 @@ class MappedWindow:
         # Not as a memmap, whose every slice costs more.
         content = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
         trailer = content[len(content) - _NUM_COUNTS * 8 :]
-        num_rows, num_tokens = trailer.view(np.int64).tolist()
-        sizes = [num_tokens * 4, num_rows * 8, num_rows * 8, num_rows * 8 + 8]
+        num_rows, num_tokens, num_unknown = trailer.view(np.int64).tolist()
+        sizes = [num_tokens * 4, num_unknown * 4, num_rows * 8, num_rows * 8, num_rows * 8 + 8]
         starts = np.cumsum([0, *(size + -size % 8 for size in sizes)])
         parts = [content[at : at + size] for at, size in zip(starts, sizes, strict=False)]
-        self.row_ids, labels, offsets = (part.view(np.int64) for part in parts[1:])
-        self.split = EncodedSplit(parts[0].view(np.int32), offsets, labels)
+        tokens, keys = parts[0].view(np.int32), parts[1].view(np.uint32)
+        self.row_ids, labels, offsets = (part.view(np.int64) for part in parts[2:])
+        self.split = EncodedSplit(tokens, offsets, labels, keys)
 
 
 def _write(file: Path, decoded: Iterator[tuple[int, GroupRows]]) -> None:
-    """Token ids, padded to 8 bytes; row ids, labels, offsets; numbers of rows and tokens."""
-    row_ids, labels, lengths = [], [], [np.zeros(1, np.int64)]
+    """Token ids and keys, each padded to 8 bytes; row ids, labels, offsets; how many there are."""
+    keys, row_ids, labels, lengths = [], [], [], [np.zeros(1, np.int64)]
     num_tokens = 0
     with file.open("wb") as stream:
         for label, rows in decoded:
             stream.write(rows.token_ids.data)
             num_tokens += len(rows.token_ids)
+            keys.append(rows.unknown_keys)
             row_ids.append(rows.row_ids)
             labels.append(np.full(len(rows.row_ids), label, dtype=np.int64))
             lengths.append(np.diff(rows.offsets))
         stream.write(bytes(-stream.tell() % 8))
+        for of_rows in keys:
+            stream.write(np.ascontiguousarray(of_rows).data)
+        stream.write(bytes(-stream.tell() % 8))
         for arrays in (row_ids, labels, [np.cumsum(np.concatenate(lengths))]):
             for array in arrays:
                 stream.write(np.ascontiguousarray(array).data)
-        counts = [sum(map(len, row_ids)), num_tokens]
+        counts = [sum(map(len, row_ids)), num_tokens, sum(map(len, keys))]
         stream.write(np.array(counts, dtype=np.int64).data)
 
 

@@ -10,12 +10,12 @@ from support.shards import read_steps, streamed
 
 
 def rows_of(num_rows: int, num_classes: int, seed: int = 0) -> EncodedSplit:
-    """Rows of 1 to 4 tokens; some classes are rare, and some may have no row."""
+    """Rows of 1 to 4 known tokens; some classes are rare, and some may have no row."""
     random = np.random.default_rng(seed)
     lengths = random.integers(1, 5, num_rows)
     offsets = np.append(0, np.cumsum(lengths))
     labels = np.minimum(random.geometric(0.3, num_rows) - 1, num_classes - 1)
-    tokens = random.integers(1, 99, offsets[-1]).astype(np.int32)
+    tokens = random.integers(2, 99, offsets[-1]).astype(np.int32)
     return EncodedSplit(tokens, offsets, labels.astype(np.int64))
 
 

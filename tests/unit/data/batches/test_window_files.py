@@ -20,7 +20,8 @@ def temporary(tmp_path, monkeypatch):
 def group(*rows: list[int], first_id: int = 0) -> GroupRows:
     offsets = np.append(0, np.cumsum([len(row) for row in rows]))
     tokens = np.array([token for row in rows for token in row], dtype=np.int32)
-    return GroupRows(first_id + np.arange(len(rows)), offsets, tokens)
+    keys = np.zeros(0, dtype=np.uint32)
+    return GroupRows(first_id + np.arange(len(rows)), offsets, tokens, keys)
 
 
 def decoded():
@@ -35,6 +36,18 @@ def test_a_window_is_read_as_it_was_decoded():
     split = window.split
     assert split.token_ids.tolist() == [5, 6, 7, 8, 9]
     assert (split.offsets.tolist(), split.labels.tolist()) == ([0, 3, 4, 5], [1, 1, 0])
+
+
+def test_it_has_the_keys_of_unknown_tokens():
+    def with_unknown():
+        yield 1, group([1, 6, 1], [8])._replace(unknown_keys=np.array([7, 9], dtype=np.uint32))
+        yield 0, group([1], first_id=7)._replace(unknown_keys=np.array([5], dtype=np.uint32))
+
+    with WindowFolder("x") as folder:
+        split = folder.window("0-0", with_unknown).split
+    assert split.unknown_keys.tolist() == [7, 9, 5]
+    assert split.take(np.array([2, 0])).unknown_keys.tolist() == [5, 7, 9]
+    assert (split.token_ids.tolist(), split.labels.tolist()) == ([1, 6, 1, 8, 1], [1, 1, 0])
 
 
 def test_one_of_all_readers_decodes_a_window_and_the_folder_goes_with_the_last(temporary):
