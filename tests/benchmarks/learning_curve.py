@@ -29,7 +29,7 @@ from rnnlane.data.sources.base import source_of  # noqa: E402
 
 KINDS = {"baseline": "NB weights", "scratch": "from scratch", "pretrained": "pretrained"}
 # With few labels an epoch has few steps.
-FEWEST_STEPS, MOST_EPOCHS = 300, 30
+FEWEST_STEPS, MOST_EPOCHS = 200, 75
 
 
 def write_rows(folder: Path, config: ExperimentConfig) -> None:

@@ -23,7 +23,7 @@ from rnnlane.data.prepare import chunks, described
 from rnnlane.data.prepare import pipeline as module
 from rnnlane.data.prepare.pipeline import find_prepared, prepare, prepared_path
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
-from rnnlane.data.prepare.purpose import CLASSIFICATION, Purpose
+from rnnlane.data.prepare.purpose import CLASSIFICATION, PRETRAINING, Purpose
 from rnnlane.data.prepare.sharding import parts_of, runs_of_files
 from rnnlane.data.prepare.shards import shards_home
 from rnnlane.errors import DataError
@@ -158,7 +158,7 @@ def test_rows_cut_into_many_partitions_and_files_give_the_same_data(
             monkeypatch.setattr(described, "ROWS_OF_PARTITION", 9)
             monkeypatch.setattr(module, "BLOCK_BYTES", 4_000)
             monkeypatch.setattr(chunks, "CHUNK_BYTES", 8_000)
-        for purpose in (CLASSIFICATION, Purpose(is_pretraining=True)):
+        for purpose in (CLASSIFICATION, PRETRAINING, Purpose(reads_unlabeled=True)):
             prepared = prepare(config, storage=str(tmp_path / name), purpose=purpose)
             manifest = prepared.manifest
             facts = manifest.model_dump(

@@ -59,6 +59,7 @@ def selected(
     config: DataConfig,
     seed: int = 0,
     unlabeled: pa.Table | None = None,
+    reads_test: bool = False,
     num_partitions: int = 3,
     rows_of_table: int = 7,
 ) -> Selected:
@@ -72,7 +73,13 @@ def selected(
     if unlabeled is not None:
         more, of_more = _described(unlabeled, num_rows, seed, rows_of_table)
         selection = add_unlabeled(
-            selection, tables, more, of_more, partitions=partitions, spread=in_process
+            selection,
+            tables,
+            more,
+            of_more,
+            reads_test=reads_test,
+            partitions=partitions,
+            spread=in_process,
         )
         num_rows += unlabeled.num_rows
     span = Span(0, num_rows)

@@ -94,7 +94,8 @@ class DataConfig(Section):
     unlabeled: UnlabeledConfig | None = Field(
         None,
         description="Texts without labels for `rnnlane pretrain`: a source of any kind, of which "
-        "the text alone is read; of kind imdb its 50,000 unlabeled reviews. Other verbs ignore it.",
+        "the text alone is read; of kind imdb its 50,000 unlabeled reviews. Others read it "
+        "only for training.adversarial.unlabeled.",
     )
     classes: tuple[ClassName, ...] | None = Field(
         None,

@@ -60,6 +60,13 @@ class ExperimentConfig(Section):
     )
 
     @property
+    def trains_on_unlabeled(self) -> bool:
+        """Whether a classifier, or that of a trial, reads the texts without labels."""
+        space = {} if self.search is None else self.search.space
+        varied = [key for key in space if f"{key}.".startswith("training.adversarial.")]
+        return self.training.reads_unlabeled or (self.data.unlabeled is not None and bool(varied))
+
+    @property
     def training_seed(self) -> int:
         """The seed of initial weights, batches and dropout."""
         return self.seed if self.training.seed is None else self.training.seed
@@ -100,6 +107,9 @@ class ExperimentConfig(Section):
                 "model.pretrained_vectors holds words and needs a word tokenizer, but got "
                 "text.tokenizer characters": self.model.pretrained_vectors is not None
                 and self.text.tokenizer == "characters",
+                "training.adversarial.unlabeled needs data.unlabeled, but there is none": (
+                    self.data.unlabeled is None and self.training.reads_unlabeled
+                ),
                 "training.precision bfloat16 needs a GPU, but got runtime.device cpu": (
                     self.training.precision == "bfloat16" and self.runtime.device == "cpu"
                 ),

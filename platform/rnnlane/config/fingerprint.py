@@ -95,11 +95,11 @@ def _computed(
 ) -> dict[str, Any]:
     """Sections of an experiment as plain values, without newer keys that are at their defaults.
 
-    And without the unlabeled texts, which no classifier reads, and without how train is read,
+    And without the unlabeled texts where no classifier reads them, and without how train is read,
     which may be left to the memory that nodes have.
     """
     plain = config.model_dump(mode="json", include=include, exclude=exclude)
-    for key in ("unlabeled", "feed"):
+    for key in ("feed",) if config.trains_on_unlabeled else ("feed", "unlabeled"):
         plain.get("data", {}).pop(key, None)
     for key in _ADDED:
         *parts, name = key.split(".")

@@ -85,6 +85,21 @@ class AdversarialConfig(Section):
         "embedding's numbers.",
     )
     weight: PositiveFloat = Field(1.0, description="Of the second loss, beside the first one.")
+    unlabeled: int = Field(
+        0,
+        ge=0,
+        description="For kind virtual: texts of data.unlabeled in each step, over all workers, "
+        "which take part in the second loss alone; they are held in memory.",
+    )
+
+    @model_validator(mode="after")
+    def _labels_are_needed(self) -> Self:
+        if self.unlabeled and self.kind != "virtual":
+            raise ValueError(
+                f"unlabeled must be 0 with kind {self.kind}, whose loss is that of the label, but "
+                f"got {self.unlabeled}"
+            )
+        return self
 
 
 class TrainingConfig(Section):
@@ -202,3 +217,8 @@ class TrainingConfig(Section):
         if shards is not None and shards & (shards - 1):
             raise ValueError(f"reduction_shards must be a power of two, but got {shards}")
         return self
+
+    @property
+    def reads_unlabeled(self) -> bool:
+        """Whether a step has texts without labels."""
+        return self.adversarial is not None and self.adversarial.unlabeled > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.errors import ConfigError
+from rnnlane.errors import ConfigError, DataError
 from rnnlane.records.events import RunEvents
 
 if TYPE_CHECKING:
@@ -74,6 +74,19 @@ def _check_both_in_val(prepared: PreparedData) -> None:
             f"val/roc_auc needs val rows of both classes, but there is none of {missing[0]!r}",
             where="training.metric",
             remedy="choose val/loss or val/accuracy; or give more rows, or raise data.val",
+        )
+
+
+def check_some_unlabeled(prepared: PreparedData) -> None:
+    """Refuses texts without labels of which none can be read."""
+    from rnnlane.data.prepare.prepared import UNLABELED_SPLIT
+
+    if UNLABELED_SPLIT not in prepared.manifest.splits:
+        raise DataError(
+            "training.adversarial.unlabeled needs texts without labels, but none is left: they are "
+            "empty, or equal or look like rows of train, val or test",
+            where="data.unlabeled",
+            remedy="check its source and columns",
         )
 
 

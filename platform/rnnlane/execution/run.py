@@ -9,12 +9,13 @@ from typing import Any
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
 from rnnlane.config.section import ValMetric
-from rnnlane.data.batches.encoded import EncodedSplit, appended
+from rnnlane.data.batches.encoded import appended
 from rnnlane.data.batches.held_out import HeldOutSplit, ScoredSplit
-from rnnlane.data.prepare.prepared import SPLITS, PreparedData
+from rnnlane.data.prepare.prepared import SPLITS, UNLABELED_SPLIT, PreparedData
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
 from rnnlane.execution.checkpoint_store import CheckpointStore
+from rnnlane.execution.data_checks import check_some_unlabeled
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.in_process import train_in_process
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
@@ -118,7 +119,8 @@ def run_checked(
     )
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
         run.log_inputs(
-            lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
+            lambda folder: write_inputs(folder, config, prepared),
+            describe_datasets(prepared, tuple(prepared.manifest.splits)),
         )
         if (search_run_id := config.tracking.tags.get(SEARCH_RUN_TAG)) is not None:
             run.tracker.link_search(search_run_id)
@@ -224,16 +226,21 @@ def training_data(
     start = fetch_start(config)
     refits = config.training.refit and "test" in splits  # a search refits nothing
     streamed = streamed_splits(config, prepared, refits=refits, events=events or RunEvents())
+    read: dict[str, ScoredSplit] = {}
+    if streamed:
+        held_out = [name for name in splits if name not in streamed]
+        read |= {name: HeldOutSplit(prepared, name, cache=copies(config)) for name in held_out}
+    else:
+        in_memory = {name: prepared.split(name) for name in splits}
+        if refits:
+            # Here, so that the workers of a node share one copy.
+            in_memory[TRAIN_AND_VAL] = appended(in_memory["train"], in_memory["val"])
+        read |= in_memory
+    if config.trains_on_unlabeled:
+        check_some_unlabeled(prepared)
+        read[UNLABELED_SPLIT] = prepared.split(UNLABELED_SPLIT)
     return TrainingData(
-        splits=(
-            {
-                name: HeldOutSplit(prepared, name, cache=copies(config))
-                for name in splits
-                if name not in streamed
-            }
-            if streamed
-            else _splits_in_memory(prepared, splits, refits=refits)
-        ),
+        splits=read,
         streamed=streamed,
         num_classes=len(prepared.class_names),
         start=None if start is None else start.weights,
@@ -243,16 +250,6 @@ def training_data(
         row_keys=prepared.held_out_keys() if "test" in splits else {},
         word_keys=prepared.vocabulary().word_keys if _may_read_ngrams(config) else None,
     )
-
-
-def _splits_in_memory(
-    prepared: PreparedData, names: Sequence[str], *, refits: bool
-) -> dict[str, EncodedSplit]:
-    splits = {name: prepared.split(name) for name in names}
-    if refits:
-        # Here, so that the workers of a node share one copy.
-        splits[TRAIN_AND_VAL] = appended(splits["train"], splits["val"])
-    return splits
 
 
 def _may_read_ngrams(config: ExperimentConfig) -> bool:

@@ -57,13 +57,16 @@ def prepare(
 
 
 def _purpose(config: ExperimentConfig, *, for_pretraining: bool) -> Purpose:
-    from rnnlane.data.prepare.purpose import Purpose
+    from rnnlane.data.prepare.purpose import PRETRAINING, Purpose
     from rnnlane.execution.pretrained import fetch_start, with_known_start
 
     if for_pretraining:
-        return Purpose(is_pretraining=True)
+        return PRETRAINING
     start = fetch_start(with_known_start(config))
-    return Purpose(vocabulary=None if start is None else start.vocabulary)
+    return Purpose(
+        reads_unlabeled=config.trains_on_unlabeled,
+        vocabulary=None if start is None else start.vocabulary,
+    )
 
 
 def _prepared(config: ExperimentConfig, purpose: Purpose, events: RunEvents) -> PreparedData:

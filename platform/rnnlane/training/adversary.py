@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rnnlane.config.training import AdversarialConfig
-from rnnlane.training.inputs import Inputs
+from rnnlane.training.inputs import NO_LABEL, Inputs
 
 # Length of the change that finds a direction for kind virtual, in the units of epsilon: small
 # enough that the answer's change is of second order, large enough for float32.
@@ -58,8 +58,10 @@ class Adversary:
         with self._as_served():
             answers, slope = self._direction(embedded.detach(), inputs, TRIED * scale)
         changed = self._body(embedded + size * _of_length_1(slope), inputs.lengths)
-        divergence = (_divergence(answers, changed) * inputs.loss_weights).sum()
-        return self._config.weight * divergence / inputs.loss_weight
+        # Texts without a label count as one of weight 1 does.
+        weights = torch.where(inputs.labels == NO_LABEL, inputs.weights, inputs.loss_weights)
+        divergence = (_divergence(answers, changed) * weights).sum()
+        return self._config.weight * divergence / (inputs.loss_weight + inputs.num_unlabeled)
 
     def _direction(self, embedded: Tensor, inputs: Inputs, tried: Tensor) -> tuple[Tensor, Tensor]:
         """The logarithms of the answers [B, C], and how their change grows with the texts'."""

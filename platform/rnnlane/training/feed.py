@@ -21,10 +21,11 @@ from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.plan import share
 from rnnlane.data.batches.streamed import StepRows, StreamedSplit
+from rnnlane.data.batches.unlabeled import UnlabeledRows
 from rnnlane.training.active_rows import ActiveRowIndex
 from rnnlane.training.ahead import made_ahead
 from rnnlane.training.group import WorkerGroup
-from rnnlane.training.inputs import FEW, SMALLEST, Inputs, Shape, ShapeRule, round_up
+from rnnlane.training.inputs import FEW, NO_LABEL, SMALLEST, Inputs, Shape, ShapeRule, round_up
 from rnnlane.training.train_rows import train_rows
 
 # Steps that are made while a GPU works: enough to level out those that take longer to make.
@@ -88,6 +89,7 @@ class TrainFeed:
         group: the workers.
         class_weights: float32 [C], by label.
         hasher: finds the n-grams of a model that has some.
+        unlabeled: texts for ``training.adversarial.unlabeled``.
         shape_rule: default: few shapes on a device, the smallest on a CPU.
     """
 
@@ -101,6 +103,7 @@ class TrainFeed:
         group: WorkerGroup,
         class_weights: npt.NDArray[np.float32] | None = None,
         hasher: NgramHasher | None = None,
+        unlabeled: EncodedSplit | None = None,
         shape_rule: ShapeRule | None = None,
     ):
         self._split = split
@@ -115,6 +118,12 @@ class TrainFeed:
         self._hasher = hasher
         self._buckets = ActiveRowIndex(0 if hasher is None else 2**hasher.bits)
         self._rows = train_rows(split, config, seed=seed)
+        self._unlabeled: UnlabeledRows | None = None
+        if unlabeled is not None and config.adversarial is not None:
+            size = config.adversarial.unlabeled
+            self._unlabeled = UnlabeledRows(
+                unlabeled, rows_a_step=size, num_steps=self.num_steps, seed=seed
+            )
 
     @property
     def num_rows(self) -> int:
@@ -156,13 +165,15 @@ class TrainFeed:
     ) -> StepBatch:
         # Without shards of their own, gradients are summed worker by worker.
         num_shards = self._config.reduction_shards or self._group.world_size
-        batch = _GlobalBatch(step.split, step.rows, self._hasher)
+        _, epoch, number = entropy
+        unlabeled = None if self._unlabeled is None else self._unlabeled.of_step(epoch, number)
+        batch = _GlobalBatch(step, unlabeled, self._hasher)
         ids = self._index.find(batch.tokens)
         buckets = ids[:0] if batch.ngrams is None else self._buckets.find(batch.ngrams)
-        loss_weight = self._loss_weight(batch.labels)
+        loss_weight = self._loss_weight(batch.labels[: batch.num_labeled])
         shards = []
         for number in self._group.own_shards(num_shards):
-            own = share(np.arange(len(step.rows)), batch.labels, rank=number, world_size=num_shards)
+            own = batch.share(number, num_shards)
             # Longest first: another order would be another order of sums, so other last bits.
             own = own[np.argsort(-batch.lengths[own], kind="stable")]
             shape = self._shape(batch, own, num_ids=len(ids), num_shards=num_shards)
@@ -172,7 +183,11 @@ class TrainFeed:
             self._fill(inputs, batch, own, ids)
             if batch.ngrams is not None:
                 self._fill_ngrams(inputs, batch.ngrams[own], buckets)
-            inputs.describe(loss_weight=loss_weight, num_tokens=int(batch.lengths[own].sum()))
+            inputs.describe(
+                loss_weight=loss_weight,
+                num_tokens=int(batch.lengths[own].sum()),
+                num_unlabeled=batch.num_unlabeled,
+            )
             shards.append(Shard(number, shape, packed, inputs, entropy=(*entropy, number)))
         return StepBatch(
             tuple(shards),
@@ -187,10 +202,11 @@ class TrainFeed:
         rule = self._rule
         if rule.is_uniform:
             full = min(self._config.global_batch_size, len(self._split))
-            num_rows, longest = -(-full // num_shards), int(batch.lengths.max())
+            num_labeled, longest = full, int(batch.lengths.max())
         else:
-            num_rows = -(-len(batch.lengths) // num_shards)
+            num_labeled = batch.num_labeled
             longest = int(batch.lengths[own[0]]) if len(own) else 1
+        num_rows = sum(-(-num // num_shards) for num in (num_labeled, batch.num_unlabeled))
         return Shape(num_rows, round_up(longest, rule.width_step), rule.num_ids(num_ids))
 
     def _with_ngrams(
@@ -238,9 +254,9 @@ class TrainFeed:
         labels[:num_own], labels[num_own:] = batch.labels[own], 0
         weights, loss_weights = inputs.weights.numpy(), inputs.loss_weights.numpy()
         weights[:num_own], weights[num_own:] = 1.0, 0.0
-        loss_weights[:] = weights
+        loss_weights[:] = weights * (labels != NO_LABEL)
         if self._class_weights is not None:
-            loss_weights *= self._class_weights[labels]
+            loss_weights *= self._class_weights[np.maximum(labels, 0)]
 
     def _loss_weight(self, labels: npt.NDArray[np.int64]) -> float:
         if self._class_weights is None:
@@ -249,26 +265,51 @@ class TrainFeed:
 
 
 class _GlobalBatch:
-    """The rows of a step, over all workers.
+    """The rows of a step, over all workers: those with a label first.
 
     Attributes:
-        labels: int64 [R].
-        lengths: int64 [R].
-        tokens: int64 [R, longest], padded with 0.
-        ngrams: int64 [R, most], the distinct buckets of each row, padded with 0; None without a
-            hasher.
+        num_labeled: R.
+        num_unlabeled: rows behind those.
+        labels: int64 [rows]; ``NO_LABEL`` of those without one.
+        lengths: int64 [rows].
+        tokens: int64 [rows, longest], padded with 0.
+        ngrams: int64 [rows, most], the distinct buckets of each row, padded with 0; none of rows
+            without a label. None without a hasher.
     """
 
-    def __init__(
-        self, split: EncodedSplit, rows: npt.NDArray[np.int64], hasher: NgramHasher | None
-    ):
-        self.ngrams = None if hasher is None else hasher.padded(split.take(rows))
-        starts = split.offsets[rows]
+    def __init__(self, step: StepRows, unlabeled: EncodedSplit | None, hasher: NgramHasher | None):
+        split, rows = step.split, step.rows
+        self.num_labeled = len(rows)
+        self.num_unlabeled = 0 if unlabeled is None else len(unlabeled)
+        self.ngrams = None
+        if hasher is not None:
+            self.ngrams = np.pad(hasher.padded(split.take(rows)), [(0, self.num_unlabeled), (0, 0)])
         self.labels = split.labels[rows]
-        self.lengths = split.offsets[rows + 1] - starts
-        columns = np.arange(int(self.lengths.max()))
-        places = starts[:, np.newaxis] + columns
-        np.minimum(places, len(split.token_ids) - 1, out=places)
-        # As indices, which numpy would otherwise convert to int64 at each use.
-        self.tokens = split.token_ids[places].astype(np.int64)
-        self.tokens[columns >= self.lengths[:, np.newaxis]] = 0
+        self.lengths = split.offsets[rows + 1] - split.offsets[rows]
+        if unlabeled is not None:
+            self.labels = np.append(self.labels, np.full(self.num_unlabeled, NO_LABEL))
+            self.lengths = np.append(self.lengths, unlabeled.lengths)
+        width = int(self.lengths.max())
+        self.tokens = _padded(split, rows, width)
+        if unlabeled is not None:
+            others = _padded(unlabeled, np.arange(self.num_unlabeled), width)
+            self.tokens = np.concatenate([self.tokens, others])
+
+    def share(self, number: int, num_shards: int) -> npt.NDArray[np.int64]:
+        """The rows of a shard."""
+        labels = self.labels[: self.num_labeled]
+        labeled = share(np.arange(len(labels)), labels, rank=number, world_size=num_shards)
+        unlabeled = np.arange(number, self.num_unlabeled, num_shards)
+        return np.concatenate([labeled, self.num_labeled + unlabeled])
+
+
+def _padded(split: EncodedSplit, rows: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int64]:
+    """The tokens of some rows: int64 [N, width], padded with 0."""
+    starts = split.offsets[rows, np.newaxis]
+    columns = np.arange(width)
+    places = starts + columns
+    np.minimum(places, len(split.token_ids) - 1, out=places)
+    # As indices, which numpy would otherwise convert to int64 at each use.
+    tokens: npt.NDArray[np.int64] = split.token_ids[places].astype(np.int64)
+    tokens[columns >= split.offsets[rows + 1, np.newaxis] - starts] = 0
+    return tokens

@@ -12,6 +12,8 @@ from rnnlane.data.batches.tensors import WIDTH_STEP_ON_GPUS
 
 # With few shapes, torch uses memory again, and graphs are captured for each.
 IDS_STEP_ON_DEVICES = 1024
+# Where torch's cross-entropy has no loss.
+NO_LABEL = -100
 # Float32 numbers at the start of the array: as many as its first four entries hold.
 _NUM_SETTINGS = 8
 
@@ -78,9 +80,9 @@ class Inputs(NamedTuple):
             summed elementwise.
         positions: int64 [B, W], for each token its position among the ids; padding is 0.
         lengths: int64 [B], tokens of each row, at least 1.
-        labels: int64 [B].
+        labels: int64 [B]; ``NO_LABEL`` of a text without one.
         weights: float32 [B], 1 for a real row and 0 for a padding row.
-        loss_weights: float32 [B], the same times the weight of the row's class.
+        loss_weights: float32 [B], the same times the weight of the row's class, or 0 without one.
         buckets: int64 [N], the sorted distinct n-gram buckets of the global batch, as ``ids``.
         ngrams: int64 [B, G], for each n-gram of a row its place among the buckets; padding is 0.
     """
@@ -111,16 +113,22 @@ class Inputs(NamedTuple):
         return self.settings[2]
 
     @property
+    def num_unlabeled(self) -> Tensor:
+        """Float32 [], rows of the global batch without a label."""
+        return self.settings[6]
+
+    @property
     def counts(self) -> Tensor:
         """Float32 [3]: whether a checkpoint is asked for, tokens, and positions with padding."""
         return self.settings[3:6]
 
-    def describe(self, *, loss_weight: float, num_tokens: int) -> None:
+    def describe(self, *, loss_weight: float, num_tokens: int, num_unlabeled: int) -> None:
         """Writes the numbers that are known when the shard is made."""
         settings = self.settings.numpy()
         settings[0] = loss_weight
         settings[4] = num_tokens
         settings[5] = self.positions.numel()
+        settings[6] = num_unlabeled
 
     def decide(self, *, rate: float, max_norm: float, save: bool) -> None:
         """Writes the numbers that are known when the step is launched."""

@@ -24,6 +24,7 @@ from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.held_out import ScoredSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.streamed import StreamedSplit
+from rnnlane.data.prepare.prepared import UNLABELED_SPLIT
 from rnnlane.models.classifier import RecurrentClassifier, build_model
 from rnnlane.models.from_language_model import apply_pretrained
 from rnnlane.models.gpu_speed import slow_on_gpus
@@ -377,6 +378,7 @@ def _train_feed(
             config.training.class_weights, rows.class_counts(data.num_classes), names
         ),
         hasher=data.hasher(config.model),
+        unlabeled=data.rows_in_memory(UNLABELED_SPLIT) if config.training.reads_unlabeled else None,
     )
 
 

@@ -116,13 +116,14 @@ def _of_purpose(config: ExperimentConfig, purpose: Purpose) -> dict[str, Any]:
     added: dict[str, Any] = {}
     if purpose.vocabulary is not None:
         added["vocabulary"] = fingerprint(purpose.vocabulary)
-    if purpose.is_pretraining:
-        added["pretraining"] = None
+    if purpose.reads_unlabeled:
+        name = "with_unlabeled" if purpose.reads_test else "pretraining"
+        added[name] = None
         unlabeled = unlabeled_source_of(config.data)
         if unlabeled is not None:
             paths = set(unlabeled.location_keys)
             assert config.data.unlabeled is not None
-            added["pretraining"] = {
+            added[name] = {
                 **config.data.unlabeled.model_dump(mode="json", exclude={"source": paths}),
                 "fingerprint": unlabeled.fingerprint(),
             }

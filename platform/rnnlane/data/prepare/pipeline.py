@@ -202,7 +202,7 @@ def _build(
         labeled.tables, labeled.overview, config=config.data, partitions=partitions, spread=spread
     )
     overview = labeled.overview
-    if purpose.is_pretraining:
+    if purpose.reads_unlabeled:
         more: list[Block] = []
         with errors_of_unlabeled():
             if config.data.unlabeled is not None:
@@ -219,6 +219,7 @@ def _build(
             labeled.tables,
             unlabeled.tables,
             unlabeled.overview,
+            reads_test=purpose.reads_test,
             partitions=partitions,
             spread=spread,
         )

@@ -17,29 +17,33 @@ class Purpose:
     """What is prepared; by default what a classifier is trained and tested with.
 
     Attributes:
-        is_pretraining: train, val and ``data.unlabeled`` are prepared, and no row of test is.
+        reads_unlabeled: whether ``data.unlabeled`` is prepared too.
+        reads_test: whether test is.
         vocabulary: the tokens with an id, as ``Vocabulary.to_jsonl`` writes them; None: those of
             train, and of the unlabeled texts if there are any.
     """
 
-    is_pretraining: bool = False
+    reads_unlabeled: bool = False
+    reads_test: bool = True
     vocabulary: str | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The names of the splits that are written; that of unlabeled texts may have no row."""
-        return ("train", "val", UNLABELED_SPLIT) if self.is_pretraining else SPLITS
+        labeled = tuple(name for name in SPLITS if name != "test" or self.reads_test)
+        return (*labeled, UNLABELED_SPLIT) if self.reads_unlabeled else labeled
 
     def reads(self, config: DataConfig) -> list[tuple[Source, Columns]]:
         """The sources that are read, and their columns: that of labeled texts first."""
         sources = [(source_of(config), config.columns)]
-        unlabeled = unlabeled_source_of(config) if self.is_pretraining else None
+        unlabeled = unlabeled_source_of(config) if self.reads_unlabeled else None
         if unlabeled is not None and config.unlabeled is not None:
             sources.append((unlabeled, config.unlabeled.columns.to_read))
         return sources
 
 
 CLASSIFICATION = Purpose()
+PRETRAINING = Purpose(reads_unlabeled=True, reads_test=False)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which texts without labels pretraining reads; in partitions, as ``row_selection`` does it."""
+"""Which texts without labels are read; in partitions, as ``row_selection`` does it."""
 
 from __future__ import annotations
 
@@ -33,20 +33,22 @@ def add_unlabeled(
     unlabeled: Sequence[Any],
     overview: Overview,
     *,
+    reads_test: bool,
     partitions: Sequence[Partition],
     spread: Spread,
 ) -> Selection:
-    """Takes the rows of test out, and adds the texts without labels that may be read.
+    """Adds the texts without labels that may be read.
 
     Texts that are equal to a row of val or test, or look to the model like one, are left out: what
-    a model has read in pretraining is no longer new to it. So is a second copy of a text. The order
-    of the rows does not matter.
+    a model has read is no longer new to it. So is a second copy of a text. The order of the rows
+    does not matter.
 
     Args:
         selection: of the labeled rows.
         labeled: what ``describe`` returned of the labeled rows, where they are.
         unlabeled: of the others, whose places follow.
         overview: of the others.
+        reads_test: whether the rows of test stay.
         partitions: those of the selection.
         spread: runs what looks at rows.
     """
@@ -61,7 +63,7 @@ def add_unlabeled(
     placed, told = spread(
         choose,
         [
-            (one, candidates, placed, *held)
+            (one, reads_test, candidates, placed, *held)
             for one, candidates, placed in zip(partitions, found, selection.placed, strict=True)
         ],
     )
@@ -168,7 +170,7 @@ class ChosenCounts:
 
     Attributes:
         num_rows: of each split.
-        reasons: texts without labels that are left out, and rows of test.
+        reasons: texts without labels that are left out, and rows of test that are.
     """
 
     num_rows: list[int]
@@ -176,12 +178,17 @@ class ChosenCounts:
 
 
 def choose(
-    partition: Partition, candidates: Candidates, placed: Placed, *held: Sequence[Ints]
+    partition: Partition,
+    reads_test: bool,
+    candidates: Candidates,
+    placed: Placed,
+    *held: Sequence[Ints],
 ) -> tuple[Placed, ChosenCounts]:
-    """The rows of a partition that pretraining reads.
+    """The rows of a partition that are read.
 
     Args:
         partition: which.
+        reads_test: whether rows of test are.
         candidates: its texts without labels.
         placed: its labeled rows.
         held: all results of :func:`find_held_looks`.
@@ -193,7 +200,7 @@ def choose(
     left = np.flatnonzero(~is_held_out & ~in_train)
     first = left[np.unique(candidates.text[left], return_index=True)[1]]
     order = np.argsort(candidates.place[first])
-    is_labeled = placed.split != TEST
+    is_labeled = np.full(len(placed.split), True) if reads_test else placed.split != TEST
     split = np.concatenate([placed.split[is_labeled], np.full(len(first), UNLABELED, np.int8)])
     chosen = Placed(
         place=np.concatenate([placed.place[is_labeled], candidates.place[first][order]]),

@@ -20,7 +20,12 @@ from rnnlane.data.prepare.blocks import (
     count_train_tokens,
     tokenize_rows,
 )
-from rnnlane.data.prepare.purpose import CLASSIFICATION, Purpose, errors_of_unlabeled
+from rnnlane.data.prepare.purpose import (
+    CLASSIFICATION,
+    PRETRAINING,
+    Purpose,
+    errors_of_unlabeled,
+)
 from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.vocabulary import Vocabulary, merge_counts
@@ -31,7 +36,6 @@ from rnnlane.errors import DataError
 from support.selected import Selected, selected
 
 DATA = DataConfig.model_validate({"source": {"kind": "generated"}, "max_dropped": 1})
-PRETRAINING = Purpose(is_pretraining=True)
 
 
 def tokenized(texts: list[bytes | None], *, labels: bool) -> pa.Table:
@@ -50,9 +54,17 @@ def texts_of(side: int) -> list[str]:
     return [LABELED["text"][int(row)].as_py() for row in np.flatnonzero(SELECTION.split == side)]
 
 
-def added(texts: list[bytes | None], *, num_partitions: int = 3) -> tuple[Selected, pa.Table]:
+def added(
+    texts: list[bytes | None], *, num_partitions: int = 3, reads_test: bool = False
+) -> tuple[Selected, pa.Table]:
     unlabeled = tokenized(texts, labels=False)
-    chosen = selected(LABELED, config=DATA, unlabeled=unlabeled, num_partitions=num_partitions)
+    chosen = selected(
+        LABELED,
+        config=DATA,
+        unlabeled=unlabeled,
+        num_partitions=num_partitions,
+        reads_test=reads_test,
+    )
     return chosen, unlabeled
 
 
@@ -96,6 +108,20 @@ def test_texts_that_equal_or_look_like_held_out_ones_are_dropped_and_counted() -
     assert not (chosen.assignment.split == TEST).any()
     labeled = chosen.assignment.split[: len(LABELED)]
     assert ((labeled == TRAIN) == (SELECTION.split == TRAIN)).all()
+
+
+def test_a_classifier_that_reads_them_is_tested_on_the_same_rows() -> None:
+    texts = [texts_of(TEST)[0].encode(), b"a new text"]
+    chosen, unlabeled = added(texts, reads_test=True)
+    assert read_texts(chosen, unlabeled) == ["a new text"]
+    assert chosen.dropped == {"unlabeled_like_val_or_test": 1}
+    for name in ("split", "row_ids", "labels", "row_keys"):
+        of_labeled = getattr(chosen.assignment, name)[: len(LABELED)]
+        np.testing.assert_array_equal(of_labeled, getattr(SELECTION.assignment, name))
+    tables = (LABELED, unlabeled)
+    counts = merge_counts([count_train_tokens(chosen.assignment, *tables)])
+    learned = {text.split()[-1] for text in texts_of(TRAIN)}
+    assert {token for token in counts if token.startswith("n")} == learned | {"new"}
 
 
 @settings(deadline=None, max_examples=20)
@@ -159,10 +185,11 @@ def test_the_address_is_of_both_sources_for_pretraining_and_of_one_otherwise(
         address(None, PRETRAINING),
         address(one, PRETRAINING),
         address(other, PRETRAINING),
+        address(one, Purpose(reads_unlabeled=True)),
         address(None, Purpose(vocabulary="v")),
         address(None, Purpose(vocabulary="w")),
     }
-    assert len(addresses) == 6
+    assert len(addresses) == 7
 
 
 def test_an_error_of_the_unlabeled_source_names_its_own_keys() -> None:
