@@ -35,6 +35,11 @@ class BaselineConfig(Section):
         description="C of the logistic regression; a smaller value regularizes more. With tfidf "
         "the default is 10.",
     )
+    refit: bool = Field(
+        False,
+        description="After val is scored, fit once more on train and val: that model is served and "
+        "tested, and the val figures stay those before.",
+    )
     hash_bits: int = Field(
         22,
         ge=10,

@@ -21,6 +21,7 @@ SHAPE = ("cell", "embedding_dim", "hidden_size", "num_layers", "bidirectional")
 # Newer than runs that may still be continued: at its default such a key is left out, so that an
 # experiment without it is what it was before there was the key.
 _ADDED = (
+    "baseline.refit",
     "data.columns.group",
     "model.init_from",
     "model.ngrams",

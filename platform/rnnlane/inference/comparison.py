@@ -13,7 +13,7 @@ from rnnlane.errors import ConfigError, redact
 from rnnlane.inference.kept import KeptRun, find_runs_to_compare, read_kept, read_texts
 from rnnlane.inference.paired import PairedTest, paired_test
 from rnnlane.records.predictions import Predictions
-from rnnlane.records.refit import REFIT_PARAM
+from rnnlane.records.refit import is_refitted
 from rnnlane.records.results import Comparison
 from rnnlane.tracking.store import CODE_TAG, MODEL_TAG, RunSummary
 
@@ -210,7 +210,7 @@ def _refitted(runs: Sequence[KeptRun], split: str) -> list[str]:
         f"the model of {run} is refitted on train and val; its answers on val are those of its "
         f"epoch {run.epoch}, before the refit"
         for run in runs
-        if split == "val" and run.summary.params.get(REFIT_PARAM) == "True"
+        if split == "val" and is_refitted(run.summary.params)
     ]
 
 

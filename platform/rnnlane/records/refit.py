@@ -6,13 +6,18 @@ from collections.abc import Iterable, Mapping
 
 REFIT = "refit/"
 """What the keys of the records of a refit's epochs begin with."""
-REFIT_PARAM = "training.refit"
-"""The param that says of a run, by ``True``, that its model is refitted."""
+# Params of training runs, and of those of a linear model; a run has one of them.
+_PARAMS = ("training.refit", "baseline.refit")
 
 
 def is_refit(record: Mapping[str, float]) -> bool:
     """Whether a record is of an epoch of the refit, which has no val metrics."""
     return f"{REFIT}epoch" in record
+
+
+def is_refitted(params: Mapping[str, str]) -> bool:
+    """Whether the model of a run is refitted, by the run's params."""
+    return any(params.get(name) == "True" for name in _PARAMS)
 
 
 def chosen_among(records: Iterable[dict[str, float]]) -> list[dict[str, float]]:

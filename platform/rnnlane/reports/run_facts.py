@@ -108,6 +108,13 @@ class RunFacts:
         return "Training run" if self.history else "Linear baseline"
 
     @property
+    def is_refitted(self) -> bool:
+        """Whether the model has learned from val as well, and what is told of val is older."""
+        if self.kind == "Linear baseline":
+            return self.config.baseline.refit
+        return bool(self.refit)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """By label."""
         return self.manifest.class_names

@@ -125,7 +125,7 @@ def _result(facts: RunFacts) -> list[str]:
     sentences = [
         f"{test:.1%} of {counted(num_rows, 'test row')} are classified correctly; of other rows "
         f"of this kind {low:.1%} to {high:.1%} would be, with 95% certainty.",
-        f"On val{chosen}, it is {val:.1%}{', before the refit' if facts.refit else ''}.",
+        f"On val{chosen}, it is {val:.1%}{', before the refit' if facts.is_refitted else ''}.",
     ]
     spread = math.sqrt(test * (1 - test) * (1 / num_rows + 1 / max(1, _num_val(facts))))
     if val - test > 3 * spread > 0:
@@ -359,9 +359,9 @@ def _calibration(facts: RunFacts) -> list[str]:
     if fitted is None:
         return [*sentences, "No temperature can be fitted: val has no mistake that one mends."]
     after = facts.calibration_error(fitted)
-    if facts.refit:
+    if facts.is_refitted:
         sentences.append(
-            "A temperature is fitted to the answers on val of the first training, as the refit has "
+            "A temperature is fitted to the answers on val before the refit, as the refit has "
             "trained on val, and is carried over to the model."
         )
     setting = facts.config.inference.temperature
@@ -407,7 +407,7 @@ def _mistakes(facts: RunFacts) -> list[str]:
     return [
         "Rows of val, so that test stays unseen. Look for wrong labels among them first, then "
         "for what the texts have in common.",
-        *(["They are mistakes of the first training, before the refit."] if facts.refit else []),
+        *(["They are mistakes before the refit."] if facts.is_refitted else []),
     ]
 
 
@@ -418,7 +418,7 @@ def _sample(facts: RunFacts) -> list[str]:
     if len(text) > _MAX_SAMPLE_CHARS:
         text = f"{text[:_MAX_SAMPLE_CHARS]} …"
     truth = f" It is {sample['true_label']}." if "true_label" in sample else ""
-    if truth and facts.refit:
+    if truth and facts.is_refitted:
         truth += " It is a row of val, which the model has trained on."
     probability = sample["probabilities"][sample["label"]]
     return [f"“{text}” is {sample['label']} with {probability:.1%}.{truth}"]

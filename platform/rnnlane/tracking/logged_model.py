@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnlane.records.refit import REFIT_PARAM
+from rnnlane.records.refit import is_refitted
 from rnnlane.tracking.internals import AUTHOR_TAGS, DATASET_CONTEXT_TAG
 from rnnlane.tracking.packaging import MODEL_PATH
 from rnnlane.tracking.uploads import check_arrived
@@ -88,7 +88,7 @@ def _metrics(client: MlflowClient, run: Run, model_id: str, *, best_epoch: int) 
     from mlflow.entities import Metric
 
     datasets = _datasets(run)
-    splits = {"test"} if run.data.params.get(REFIT_PARAM) == "True" else {"val", "test"}
+    splits = {"test"} if is_refitted(run.data.params) else {"val", "test"}
     for key in sorted(run.data.metrics):
         split = key.partition("/")[0]
         if split not in splits:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from rnnlane.execution import baseline
@@ -60,6 +61,34 @@ def test_the_logged_model_gives_the_sample_s_prediction(monkeypatch, tmp_path):
     assert list(result.sample["probabilities"].values()) == pytest.approx(row.tolist())
     record = json.loads(next(tmp_path.glob("runs/*/run.json")).read_text())
     assert record["result"] == json.loads(json.dumps(result.as_dict()))
+
+
+def test_a_refit_answers_test_and_leaves_what_is_said_of_val(monkeypatch, tmp_path):
+    first, refitted = RememberedTracker(), RememberedTracker()
+    before = execute(monkeypatch, tmp_path, first)
+    fitted_on = []
+    fit_on = baseline.fit_on
+    monkeypatch.setattr(
+        baseline,
+        "fit_on",
+        lambda rows, *a, **k: fitted_on.append(len(rows)) or fit_on(rows, *a, **k),
+    )
+    after = execute(monkeypatch, tmp_path, refitted, "baseline.refit=true")
+    assert fitted_on == [101, 101 + 37]
+    for name, value in before.metrics.items():
+        is_same = after.metrics[name] == value
+        assert is_same != name.startswith("test/") or name == "test/accuracy", name
+    np.testing.assert_array_equal(
+        refitted.predictions["val"].probabilities, first.predictions["val"].probabilities
+    )
+    assert refitted.spec.params["baseline.refit"] is True
+    texts = [" ".join(f"w{n:02d}" for n in range(5))]
+    answers = [Predictor.load(one.bundle).probabilities(texts) for one in (first, refitted)]
+    assert (answers[0] != answers[1]).any(), "the model that is served"
+    kept = refitted.predictions["test"]
+    assert after.metrics["test/accuracy"] == kept.is_right.mean()
+    reports = [file.read_text() for file in tmp_path.glob("runs/*/results/report.html")]
+    assert sum("before the refit" in report for report in reports) == 1
 
 
 def test_what_an_unreachable_store_lacks_is_in_the_result(monkeypatch, tmp_path):
