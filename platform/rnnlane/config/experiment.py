@@ -60,13 +60,6 @@ class ExperimentConfig(Section):
     )
 
     @property
-    def trains_on_unlabeled(self) -> bool:
-        """Whether a classifier, or that of a trial, reads the texts without labels."""
-        space = {} if self.search is None else self.search.space
-        varied = [key for key in space if f"{key}.".startswith("training.adversarial.")]
-        return self.training.reads_unlabeled or (self.data.unlabeled is not None and bool(varied))
-
-    @property
     def training_seed(self) -> int:
         """The seed of initial weights, batches and dropout."""
         return self.seed if self.training.seed is None else self.training.seed

@@ -100,7 +100,7 @@ def _computed(
     which may be left to the memory that nodes have.
     """
     plain = config.model_dump(mode="json", include=include, exclude=exclude)
-    for key in ("feed",) if config.trains_on_unlabeled else ("feed", "unlabeled"):
+    for key in ("feed",) if config.training.reads_unlabeled else ("feed", "unlabeled"):
         plain.get("data", {}).pop(key, None)
     for key in _ADDED:
         *parts, name = key.split(".")

@@ -43,6 +43,7 @@ _NOT_VARIED = {
     "inference": "it does not change what is learned",
     "seed": "trials on different splits cannot be compared; search.repeats tries several seeds",
     "data": "trials on different rows cannot be compared",
+    "training.adversarial.unlabeled": "trials on different texts cannot be compared",
     "training.seed": "the best seed would win by chance; search.repeats tries several",
     "training.seeds": "a trial trains with one seed; search.repeats tries several",
     "training.epochs": "search.max_epochs and the scheduler set it",

@@ -236,7 +236,7 @@ def training_data(
             # Here, so that the workers of a node share one copy.
             in_memory[TRAIN_AND_VAL] = appended(in_memory["train"], in_memory["val"])
         read |= in_memory
-    if config.trains_on_unlabeled:
+    if config.training.reads_unlabeled:
         check_some_unlabeled(prepared)
         read[UNLABELED_SPLIT] = prepared.split(UNLABELED_SPLIT)
     return TrainingData(

@@ -64,7 +64,7 @@ def _purpose(config: ExperimentConfig, *, for_pretraining: bool) -> Purpose:
         return PRETRAINING
     start = fetch_start(with_known_start(config))
     return Purpose(
-        reads_unlabeled=config.trains_on_unlabeled,
+        reads_unlabeled=config.training.reads_unlabeled,
         vocabulary=None if start is None else start.vocabulary,
     )
 

@@ -186,3 +186,9 @@ def test_what_does_not_fit_is_refused(adversarial, reason):
     }
     with pytest.raises(ConfigError, match=reason):
         experiment_from_mapping(values)
+
+
+def test_a_search_may_not_vary_how_many_there_are():
+    space = "search={num_trials: 2, space: {training.adversarial.unlabeled: [0, 5]}}"
+    with pytest.raises(ConfigError, match="may not vary: trials on different texts"):
+        tiny_experiment(*settings(), space)
