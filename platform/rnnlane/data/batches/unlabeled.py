@@ -1,4 +1,7 @@
-"""Texts without labels for the steps of a training: so many a step, each once before any again."""
+"""Texts without labels for the steps of a training: so many a step, each once before any again.
+
+A step takes as long as its longest text, so texts of similar length are in one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from rnnlane.data.batches.plan import random_bits
 Ints = npt.NDArray[np.int64]
 
 UNLABELED_STREAM = 3
+# Steps whose texts are sorted by length together, and then put into a random order.
+STEPS_SORTED = 50
 
 
 class UnlabeledRows:
@@ -42,8 +47,22 @@ class UnlabeledRows:
     def _order_of(self, number: int) -> Ints:
         """The order of a pass over all texts."""
         if self._order[0] != number:
+            num_texts, size = len(self._split), STEPS_SORTED * self._size
             bits = random_bits(
-                len(self._split), seed=self._seed, epoch=number, stream=UNLABELED_STREAM
+                2 * num_texts, seed=self._seed, epoch=number, stream=UNLABELED_STREAM
             )
-            self._order = (number, np.argsort(bits, kind="stable"))
+            order, deal = np.argsort(bits[:num_texts], kind="stable"), bits[num_texts:]
+            runs = [
+                self._by_length(order[at : at + size], deal[at : at + size])
+                for at in range(0, num_texts, size)
+            ]
+            self._order = (number, np.concatenate(runs))
         return self._order[1]
+
+    def _by_length(self, texts: Ints, bits: npt.NDArray[np.uint64]) -> Ints:
+        """Some texts so that those of a step are alike in length; the bits decide which is when."""
+        num_steps = len(texts) // self._size
+        deal = np.argsort(bits[:num_steps], kind="stable")
+        by_length = texts[np.argsort(self._split.lengths[texts], kind="stable")]
+        whole = by_length[: num_steps * self._size].reshape(num_steps, self._size)
+        return np.concatenate([whole[deal].ravel(), by_length[num_steps * self._size :]])

@@ -28,6 +28,20 @@ def test_each_text_comes_once_before_any_comes_again(num_texts, size):
         assert passes[0].tolist() != passes[1].tolist()
 
 
+def test_the_texts_of_a_step_are_of_similar_length_and_steps_are_not_in_their_order():
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 400, 4000)
+    offsets = np.append(0, np.cumsum(lengths))
+    split = EncodedSplit(np.zeros(offsets[-1], np.int32), offsets, np.full(4000, -1))
+    rows = UnlabeledRows(split, rows_a_step=40, num_steps=100, seed=3)
+    steps = [rows.of_step(0, step).lengths for step in range(100)]
+    spread = np.mean([step.max() - step.min() for step in steps])
+    assert spread < 0.1 * np.ptp(lengths)
+    longest = np.array([step.max() for step in steps])
+    assert abs(np.corrcoef(longest, np.arange(100))[0, 1]) < 0.3
+    assert abs(np.corrcoef(longest[:50], np.arange(50))[0, 1]) < 0.4
+
+
 def test_a_step_is_the_same_wherever_one_begins():
     whole = UnlabeledRows(texts(20), rows_a_step=7, num_steps=4, seed=3)
     steps = {(e, s): whole.of_step(e, s).token_ids.tolist() for e in range(3) for s in range(4)}
