@@ -1,11 +1,13 @@
 """The linear baseline as a run like any other."""
 
+import json
+
 import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from support.command import rnnlane_json, write_experiment
+from support.command import rnnlane, rnnlane_json, write_experiment
 
 
 def test_the_baseline_is_a_run_like_any_other(tmp_path, ray_environment):
@@ -31,9 +33,13 @@ def test_the_baseline_is_a_run_like_any_other(tmp_path, ray_environment):
     assert scored["metrics"]["accuracy"] == result["metrics"]["test/accuracy"]
     asked = rnnlane_json(home, "predict", "--run", result["run_id"], result["sample"]["text"])
     assert asked["predictions"][0].items() >= result["sample"].items()
-    words = rnnlane_json(home, "baseline", experiment, "--set", "baseline.num_words=1")
+    changes = ("--set", "baseline.num_words=1", "--set", "baseline.refit=true")
+    words = rnnlane_json(home, "baseline", experiment, *changes)
     assert words["num_ngrams"] < result["num_ngrams"]
     assert words["data_fingerprint"] == result["data_fingerprint"]
+    scored = rnnlane(home, "evaluate", "--run", words["run_id"], "--split", "val", "--json")
+    assert "the model is refitted on train and val" in scored.stderr
+    assert json.loads(scored.stdout)["metrics"]["accuracy"] > words["metrics"]["val/accuracy"]
     tfidf = rnnlane_json(home, "baseline", experiment, "--set", "baseline.weighting=tfidf")
     assert tfidf["data_fingerprint"] == result["data_fingerprint"]
     check_ensemble(home, client, [words["run_id"], tfidf["run_id"]])

@@ -13,6 +13,7 @@ from rnnlane.config.load import load_experiment
 from rnnlane.errors import ConfigError
 from rnnlane.pipeline.executing import prepare
 from rnnlane.records.events import RunEvents
+from rnnlane.records.refit import is_refitted
 from rnnlane.records.results import (
     Comparison,
     Evaluation,
@@ -86,7 +87,7 @@ def evaluate(
         scores = evaluate_file(summary.run_id, data, config, predictor, events)
     else:
         assert prepared is not None
-        if split == "val" and config.training.refit:
+        if split == "val" and is_refitted(summary.params):
             events.note(
                 "the model is refitted on train and val, so it has trained on these rows: other "
                 "texts score lower"
