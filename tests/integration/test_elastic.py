@@ -1,4 +1,4 @@
-"""A node of the cluster is lost while it trains, and another one comes."""
+"""A node of the cluster is lost while it trains on shards, and another one comes."""
 
 import json
 import os
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parents[1]
 EPOCHS = 3
 CHANGES = {
-    "data": {"source": {"kind": "generated", "num_rows": 3000}},
+    "data": {"source": {"kind": "generated", "num_rows": 3000}, "feed": "streaming"},
     "model": {"embedding_dim": 16, "hidden_size": 16, "num_layers": 2, "dropout": 0.2},
     "training": {"epochs": EPOCHS, "checkpoint_every_s": 0.5, "learning_rate": 0.003},
     "tracking": {"system_metrics": True},
