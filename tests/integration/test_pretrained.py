@@ -39,7 +39,8 @@ def experiment(tmp_path_factory):
 def test_a_language_model_starts_a_classifier_that_reads_the_texts_too(experiment):
     home, file = experiment
     pretrained = rnnlane_json(home, "pretrain", str(file))
-    assert pretrained["metrics"]["val/perplexity"] < pretrained["vocabulary_size"]
+    assert pretrained["num_texts"]["unlabeled"] == 800
+    assert pretrained["metrics"]["val/perplexity"] < 100
     settings = [
         f"--set=model.init_from={pretrained['run_id']}",
         "--set=training.adversarial.unlabeled=8",

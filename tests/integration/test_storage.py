@@ -71,7 +71,7 @@ def test_a_run_on_s3_is_the_run_on_the_disk(folder, s3):
     found, wanted = weights_of(result), weights_of(on_disk)
     assert all((found[name] == tensor).all() for name, tensor in wanted.items())
     stored = names(s3, "bucket/team")
-    read = re.compile(r"/(shards-train/.*/shard|val/.*|test/.*)-\d+.parquet$")
+    read = re.compile(r"/(shards-train/.*/shard|data-[^/]+/(val|test)/part)-\d+.parquet$")
     assert len(list(cache.glob("rnnlane/files/" + "?" * 64))) == sum(
         map(bool, map(read.search, stored))
     )
