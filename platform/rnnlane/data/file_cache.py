@@ -6,6 +6,7 @@ or it is damaged, or the disk is full, the file itself is read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -120,7 +121,12 @@ class FileCache:
         """Makes room for a file, if it can; the caller has the lock."""
         # Of a process that was killed.
         (folder / _DRAFT).unlink(missing_ok=True)
-        copies = {Path(entry): entry.stat() for entry in os.scandir(folder) if entry.name != _LOCK}
+        copies = {}
+        for path in folder.iterdir():
+            # A damaged one may be removed meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                if path.name != _LOCK:
+                    copies[path] = path.stat()
         used = sum(found.st_size for found in copies.values())
         free = shutil.disk_usage(folder).free
         room = min(self.max_bytes - used, int(_SHARE_OF_DISK * free))
