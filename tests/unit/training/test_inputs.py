@@ -39,10 +39,11 @@ def test_shapes_are_those_of_the_inputs():
 def test_settings_are_read_by_name():
     shape = Shape(2, 3, 4)
     packed = torch.zeros(shape.num_entries, dtype=torch.int64)
-    shape.views(packed).describe(loss_weight=2.5, num_tokens=5)
+    shape.views(packed).describe(loss_weight=2.5, num_tokens=5, num_unlabeled=7)
     shape.views(packed).decide(rate=0.25, max_norm=torch.inf, save=True)
     copied = shape.views(packed.clone())
     assert copied.loss_weight.item() == 2.5
+    assert copied.num_unlabeled.item() == 7.0
     assert copied.rate.item() == 0.25
     assert copied.max_norm.item() == torch.inf
     assert copied.counts.tolist() == [1.0, 5.0, 6.0]
