@@ -53,6 +53,8 @@ def test_a_language_model_starts_a_classifier_that_reads_the_texts_too(experimen
     assert "unlabeled 800 rows, without labels" in done.stderr
     result = json.loads(done.stdout)
     assert result["epochs"] == 2
+    assert "unlabeled" in Path(result["report"]).read_text()
+    assert "cannot" not in done.stderr
     scored = rnnlane_json(home, "evaluate", "--run", result["run_id"], "--split", "test")
     assert scored["metrics"]["accuracy"] == pytest.approx(result["metrics"]["test/accuracy"])
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from rnnlane.data.prepare.prepared import SPLITS
 from rnnlane.data.prepare.report import report_lines
 from rnnlane.inference.calibration import Bin
 from rnnlane.reports.artifacts import resolved_yaml
@@ -159,7 +160,7 @@ def _split_table(facts: RunFacts) -> list[list[str]]:
 
 def _class_rows(facts: RunFacts) -> list[list[str]]:
     """For each class, the most frequent first, its rows and their share of each split."""
-    splits = facts.manifest.splits
+    splits = {name: facts.manifest.splits[name] for name in SPLITS}  # texts without labels: none
     names = sorted(facts.class_names, key=lambda name: -splits["train"].class_counts[name])
     return [
         [

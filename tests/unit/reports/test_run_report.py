@@ -14,7 +14,7 @@ from rnnlane.reports.figures import save_calibration
 from rnnlane.reports.run_facts import Mistake, RunFacts, most_confident_mistakes
 from rnnlane.reports.run_report import findings, run_report_html
 from support.pages import checked_page
-from support.run_facts import epoch, predictions, run_facts
+from support.run_facts import epoch, manifest, predictions, run_facts, split_stats
 
 NOT_FITTED = TemperatureChoice()
 EVIL = "<script>alert('&')</script>\x1b[31m"
@@ -178,14 +178,20 @@ def test_page_is_well_formed_escaped_and_needs_no_other_file(tmp_path: Path) -> 
     checked_page(page, links=["data:image/png;base64,iVBORw=="])
 
 
+WITH_UNLABELED = manifest().model_copy(
+    update={"splits": {**manifest().splits, "unlabeled": split_stats([], (), num_rows=9)}}
+)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"history": [], "clip": {}, "linear": None, "sample": None, "mistakes": []},
         {"history": [epoch(1, math.nan, math.nan)], "best_epoch": 1, "temperature": NOT_FITTED},
         {"linear": None, "sample": None, "mistakes": []},
+        {"manifest": WITH_UNLABELED},
     ],
-    ids=["baseline", "not finite", "bare"],
+    ids=["baseline", "not finite", "bare", "texts without labels"],
 )
 def test_any_run_has_a_report(changes: dict[str, Any]) -> None:
     page = run_report_html(run_facts(**changes), [])
