@@ -247,7 +247,7 @@ class PreparedData:
         num_rows = self.manifest.splits[name].num_rows
         is_read = np.zeros(num_rows, dtype=bool)
         for parts in self._pieces(name, piece_bytes):
-            tables = [self._read_part(part, SPLIT_SCHEMA, cache) for part in parts]
+            tables = [self.read_part(part, SPLIT_SCHEMA, cache) for part in parts]
             row_ids = _joined(table["row_id"] for table in tables)
             order = np.argsort(row_ids)
             row_ids = row_ids[order]
@@ -289,7 +289,7 @@ class PreparedData:
             DataError: a file cannot be read or is damaged, or rows are missing.
         """
         tables = [
-            self._read_part(part, HELD_OUT_SCHEMA).select(["row_id", "row_key"])
+            self.read_part(part, HELD_OUT_SCHEMA).select(["row_id", "row_key"])
             for part in self._parts(f"{HELD_OUT}/{name}")
         ]
         row_ids = _joined(table["row_id"] for table in tables)
@@ -313,7 +313,7 @@ class PreparedData:
         wanted = pa.array(sorted({int(key) for key in row_keys}), pa.uint64())
         texts: dict[int, str] = {}
         for part in self._parts(f"{HELD_OUT}/{name}"):
-            table = self._read_part(part, HELD_OUT_SCHEMA)
+            table = self.read_part(part, HELD_OUT_SCHEMA)
             table = table.filter(pc.is_in(table["row_key"], wanted))
             texts |= zip(table["row_key"].to_pylist(), table["text"].to_pylist(), strict=True)
         return texts
@@ -330,7 +330,17 @@ class PreparedData:
     def _parts(self, name: str) -> list[str]:
         return [part for part in sorted(self.manifest.files) if part.startswith(f"{name}/")]
 
-    def _read_part(self, part: str, schema: pa.Schema, cache: FileCache = NO_COPIES) -> pa.Table:
+    def read_part(self, part: str, schema: pa.Schema, cache: FileCache = NO_COPIES) -> pa.Table:
+        """The rows of a file, as they were written.
+
+        Args:
+            part: its path below the data folder.
+            schema: of its rows.
+            cache: has copies of the files.
+
+        Raises:
+            DataError: the file cannot be read or is damaged.
+        """
         content = self._read(part, cache)
         with readable_errors(f"{self.path}: {part}"):
             return pq.read_table(pa.BufferReader(content), schema=schema)

@@ -7,8 +7,7 @@ last.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -125,7 +124,8 @@ def cut_rows(
     """
     num_rows = prepared.manifest.splits[split].num_rows
     tables = []
-    for table in _tables(prepared, files):
+    for file in files:
+        table = prepared.read_part(file, SPLIT_SCHEMA)
         place = table["label"].to_numpy().astype(np.int64) * num_rows
         place += table["row_id"].to_numpy()
         rows = table.select(SHARD_SCHEMA.names).append_column("place", pa.array(place))
@@ -180,19 +180,6 @@ def write_shards(
             taken = rows.select(SHARD_SCHEMA.names).take(pa.array(order[first:last]))
             written.append((part, _write(taken, folder, name, rows_of_group)))
     return written
-
-
-def _tables(prepared: PreparedData, files: Sequence[str]) -> Iterator[pa.Table]:
-    """Some files of the prepared data, one after the other."""
-    manifest = prepared.manifest
-    home = open_storage_path(prepared.path) / manifest.data_folder
-    for name in files:
-        file = home / name
-        with readable_errors(str(file)):
-            content = file.read_bytes()
-            if zlib.crc32(content) != manifest.checksums.get(name, zlib.crc32(content)):
-                raise damaged(prepared.path, f"{name} is not as it was written")
-            yield pq.read_table(pa.BufferReader(content), schema=SPLIT_SCHEMA)
 
 
 def _write(rows: pa.Table, folder: StoragePath, name: str, rows_of_group: int) -> ShardInfo:

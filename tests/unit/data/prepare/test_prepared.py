@@ -150,7 +150,7 @@ def test_each_unknown_token_has_the_key_of_its_word(written: tuple[Path, list[li
 def test_data_that_lacks_a_key_is_refused(written, monkeypatch) -> None:
     path, _ = written
     prepared = open_prepared(str(path))
-    read = PreparedData._read_part
+    read = PreparedData.read_part
 
     def without_keys(self, part, schema, cache):
         table = read(self, part, schema, cache)
@@ -158,7 +158,7 @@ def test_data_that_lacks_a_key_is_refused(written, monkeypatch) -> None:
         missing = pa.nulls(len(table), schema.types[index])
         return table.set_column(index, schema.field(index), missing)
 
-    monkeypatch.setattr(PreparedData, "_read_part", without_keys)
+    monkeypatch.setattr(PreparedData, "read_part", without_keys)
     with pytest.raises(DataError, match="each unknown token of val must have a key"):
         prepared.split("val")
 
