@@ -77,9 +77,10 @@ def _fit_and_log(
         both = appended(splits["train"], splits["val"])
         model, refit_s = _timed_fit(both, config, prepared, run.events)
         fit_s += refit_s
-        of_model = _scores(model, splits, prepared)
-        metrics |= {key: value for key, value in of_model[0].items() if key.startswith("test/")}
-        confusions["test"], predictions["test"] = of_model[1]["test"], of_model[2]["test"]
+        of_test = _scores(model, {"test": splits["test"]}, prepared)
+        metrics |= of_test[0]
+        confusions |= of_test[1]
+        predictions |= of_test[2]
     tracker.log_history([{"epoch": 1.0, **metrics, "time/fit_s": fit_s}], 1)
     bundle = record.folder / "model"
     save_bundle(
@@ -150,22 +151,22 @@ def _tags(
 def _scores(
     model: LinearClassifier, splits: dict[str, EncodedSplit], prepared: PreparedData
 ) -> tuple[dict[str, float], dict[str, npt.NDArray[np.int64]], dict[str, Predictions]]:
-    """Metrics of every split; of val and test the confusion matrices and the predictions."""
+    """Metrics of some splits; of val and test the confusion matrices and the predictions."""
     group, names = in_process("cpu"), prepared.class_names
     num_classes = len(names)
     hasher = hasher_of(model, prepared.vocabulary())
-    scores = {"train": score(model, splits["train"], group=group, hasher=hasher)}
-    predictions = {}
-    for name, keys in prepared.held_out_keys().items():
+    scores, predictions, keys = {}, {}, prepared.held_out_keys()
+    for name, rows in splits.items():
+        if name not in keys:
+            scores[name] = score(model, rows, group=group, hasher=hasher)
+            continue
         scores[name], predictions[name] = score_and_keep(
-            model, splits[name], row_keys=keys, class_names=names, group=group, hasher=hasher
+            model, rows, row_keys=keys[name], class_names=names, group=group, hasher=hasher
         )
     metrics = {
         f"{name}/{key}": value
         for name, of_split in scores.items()
         for key, value in summarize(of_split, num_classes=num_classes).items()
     }
-    confusions = {
-        name: confusion(scores[name], num_classes=num_classes) for name in ("val", "test")
-    }
+    confusions = {name: confusion(scores[name], num_classes=num_classes) for name in predictions}
     return metrics, confusions, predictions

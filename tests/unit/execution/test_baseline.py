@@ -87,6 +87,8 @@ def test_a_refit_answers_test_and_leaves_what_is_said_of_val(monkeypatch, tmp_pa
     assert (answers[0] != answers[1]).any(), "the model that is served"
     kept = refitted.predictions["test"]
     assert after.metrics["test/accuracy"] == kept.is_right.mean()
+    right = sum(one["rows"] * one["recall"] for one in after.classes)
+    assert right == pytest.approx(41 * after.metrics["test/accuracy"])
     reports = [file.read_text() for file in tmp_path.glob("runs/*/results/report.html")]
     assert sum("before the refit" in report for report in reports) == 1
 
