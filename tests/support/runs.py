@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from rnnlane.config import ExperimentConfig
@@ -50,6 +51,13 @@ def timeless(history: list[dict[str, float]]) -> list[dict[str, float]]:
         }
         for record in history
     ]
+
+
+def assert_same_run(one: Outcome, other: Outcome) -> None:
+    """The same bits, but for how long it took."""
+    assert all(torch.equal(one.weights[key], other.weights[key]) for key in one.weights)
+    assert timeless(one.history) == timeless(other.history)
+    np.testing.assert_array_equal(one.losses, other.losses)
 
 
 def scored(group: WorkerGroup, num_rows: int, num_classes: int, *, kept=None) -> Scores:

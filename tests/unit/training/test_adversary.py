@@ -14,7 +14,7 @@ from rnnlane.training.feed import TrainFeed
 from rnnlane.training.step import Stepper, build_optimizer
 from support.events import Remembered
 from support.one_step import SGD, first_model, weights_after_one_step
-from support.runs import ALONE, timeless, tiny_feed, trained
+from support.runs import ALONE, assert_same_run, tiny_feed, trained
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
 from support.workers import in_worker_group
 
@@ -202,8 +202,7 @@ def test_a_run_goes_on_bit_identical(tmp_path, kind):
     whole = trained(*overrides, events=events)
     for number in (1, 11):
         resumed = trained(*overrides, start=events.checkpoints[number])
-        assert all(torch.equal(whole.weights[key], resumed.weights[key]) for key in whole.weights)
-        assert timeless(whole.history) == timeless(resumed.history)
+        assert_same_run(resumed, whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)

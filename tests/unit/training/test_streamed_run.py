@@ -12,7 +12,7 @@ from rnnlane.training.feed import TrainFeed
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.loop import TRAIN_AND_VAL, run_training
 from support.events import Remembered
-from support.runs import ALONE, timeless, trained
+from support.runs import ALONE, assert_same_run, timeless, trained
 from support.shards import streamed
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment
 from support.workers import in_worker_group
@@ -39,12 +39,6 @@ def streamed_run(*overrides, events=None, start=None, group=ALONE, **shards):
     return run_training(config, data, group=group, events=events or Remembered(), start=start)
 
 
-def assert_same(one, other):
-    assert all(torch.equal(one.weights[key], other.weights[key]) for key in one.weights)
-    assert timeless(one.history) == timeless(other.history)
-    np.testing.assert_array_equal(one.losses, other.losses)
-
-
 @pytest.mark.parametrize("weights", ["none", "balanced"])
 def test_in_one_window_a_run_is_that_of_rows_in_memory(weights):
     overrides = ("training.clip.policy=auto", f"training.class_weights={weights}")
@@ -52,14 +46,14 @@ def test_in_one_window_a_run_is_that_of_rows_in_memory(weights):
     config, data = tiny_experiment(*overrides), replace(tiny_data(), **with_names)
     whole = run_training(config, data, group=ALONE, events=Remembered())
     read = run_training(config, as_shards(data, window_steps=9), group=ALONE, events=Remembered())
-    assert_same(read, whole)
+    assert_same_run(read, whole)
 
 
 @pytest.mark.parametrize(
     "settings", [("training.refit=true",), (NGRAMS,), (NGRAMS, "training.refit=true")]
 )
 def test_so_are_a_refit_and_a_model_with_ngrams(settings):
-    assert_same(streamed_run(*settings, window_steps=99), trained(*settings))
+    assert_same_run(streamed_run(*settings, window_steps=99), trained(*settings))
 
 
 def _run_of_worker(group, settings):
@@ -70,7 +64,7 @@ def test_ngrams_start_and_learn_alike_whoever_counts_which_rows():
     settings = (NGRAMS, "training.refit=true", "training.reduction_shards=4")
     alone = streamed_run(*settings, window_steps=3)
     for outcome in in_worker_group(3, _run_of_worker, settings):
-        assert_same(outcome, alone)
+        assert_same_run(outcome, alone)
 
 
 def test_a_refit_goes_on_bit_identical_and_with_the_order_it_began_with(tmp_path):
@@ -78,7 +72,7 @@ def test_a_refit_goes_on_bit_identical_and_with_the_order_it_began_with(tmp_path
     events = Remembered(tmp_path)
     whole = streamed_run(*settings, events=events)
     last = events.checkpoints[-3]
-    assert_same(streamed_run(*settings, start=last), whole)
+    assert_same_run(streamed_run(*settings, start=last), whole)
     with pytest.raises(CheckpointError, match="in other shards"):
         streamed_run(*settings, start=last, rows_of_group=5)
     with pytest.raises(CheckpointError, match="that of streaming train data, but"):
@@ -91,7 +85,7 @@ def test_a_run_goes_on_bit_identical_in_any_window(tmp_path):
     assert timeless(whole.history) != timeless(trained(*EVERY_STEP).history)
     assert len(events.checkpoints) == 18
     for number in (2, 3, 12):
-        assert_same(streamed_run(*EVERY_STEP, start=events.checkpoints[number]), whole)
+        assert_same_run(streamed_run(*EVERY_STEP, start=events.checkpoints[number]), whole)
 
 
 def test_a_run_ends_with_the_order_of_rows_that_it_began_with(tmp_path):

@@ -20,7 +20,7 @@ from rnnlane.training.group import WorkerGroup
 from rnnlane.training.inputs import FEW, NO_LABEL, SMALLEST
 from rnnlane.training.loop import run_training
 from support.events import Remembered
-from support.runs import ALONE, timeless, trained
+from support.runs import ALONE, assert_same_run, trained
 from support.tiny import VOCABULARY_SIZE, tiny_data, tiny_experiment, tiny_split
 from support.workers import in_worker_group
 
@@ -166,8 +166,7 @@ def test_a_run_goes_on_bit_identical(tmp_path):
     whole = run(*overrides, events=events)
     for number in (1, 11):
         resumed = run(*overrides, start=events.checkpoints[number])
-        assert all(torch.equal(whole.weights[key], resumed.weights[key]) for key in whole.weights)
-        assert timeless(whole.history) == timeless(resumed.history)
+        assert_same_run(resumed, whole)
 
 
 @pytest.mark.parametrize(
