@@ -60,7 +60,8 @@ class Record:
         kind: which of MLflow's writes it is.
         run_id: the MLflow run, or a :func:`~rnnlane.tracking.delivery.trial_address`, which stands
             for a run that may not exist yet.
-        time_ms: when the record was written, in milliseconds since 1970.
+        time_ms: when the record was written, in milliseconds since 1970; rises from record to
+            record of a process.
         content: values that JSON can hold (also NaN and infinities); depends on the kind.
     """
 
@@ -106,6 +107,7 @@ class Outbox:
         self.files = folder / "files"
         self._store = store
         self._is_closed = False
+        self._last_time_ms = -1
         self._lock = threading.RLock()
         self._process_lock = FileLock(folder / "lock", thread_local=False)
         with disk_errors(folder):
@@ -155,16 +157,26 @@ class Outbox:
     ) -> Record:
         """Writes a record to the disk, as the last one; takes about 0.3 ms.
 
+        Args:
+            kind: see :class:`Record`.
+            content: see :class:`Record`.
+            run_id: see :class:`Record`.
+            time_ms: the present time. The record's is later than that of the record before it: of
+                two values of a metric with one step and one time, MLflow keeps the larger one.
+
         Raises:
             ResourceError: the disk is full; the outbox is as before.
         """
         with self._lock, disk_errors(self.folder):
+            # Also where the clock was set back.
+            time_ms = max(time_ms, self._last_time_ms + 1)
             cursor = self._database.execute(
                 "INSERT INTO records (kind, run_id, time_ms, content, store)"
                 " VALUES (?, ?, ?, ?, ?)",
                 (kind, run_id, time_ms, json.dumps(content), self._store),
             )
             assert cursor.lastrowid is not None
+            self._last_time_ms = time_ms
             return Record(cursor.lastrowid, kind, run_id, time_ms, content)
 
     def pending(self, limit: int = -1) -> list[Record]:

@@ -113,6 +113,13 @@ def test_a_number_is_not_given_twice(tmp_path: Path) -> None:
     outbox.close()
 
 
+def test_times_rise_however_quick_the_writer_or_wrong_the_clock(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, store=STORE)
+    for now in (1000, 1000, 1000, 400, 2000):
+        outbox.append("tags", {}, run_id="run", time_ms=now)
+    assert [record.time_ms for record in outbox.pending()] == [1000, 1001, 1002, 1003, 2000]
+
+
 def test_threads_may_write_and_mark_at_once(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, store=STORE)
     writers = [
