@@ -16,7 +16,7 @@ from benchmarks.our_loop import OurLoop, reviews
 from benchmarks.steps import NUM_STEPS, experiment
 from rnnlane.config import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
-from rnnlane.data.batches.held_out import HeldOutSplit
+from rnnlane.data.batches.file_split import FileSplit
 from rnnlane.data.batches.streamed import StreamedSplit
 from rnnlane.execution.streaming import made_shards
 from rnnlane.records.events import RunEvents
@@ -79,7 +79,7 @@ def memory_rows(folder: Path) -> list[Row]:
         held = split.take(np.arange(num_rows // 10))
         val = prepared_of(home / "val", held, 2, num_files=times, name="val")
         with mp.get_context("spawn").Pool(1) as pool:
-            arguments = (streamed, HeldOutSplit(val, "val", piece_bytes=2**18))
+            arguments = (streamed, FileSplit(val, "val", piece_bytes=2**18))
             peaks[times] = pool.apply(_peak_bytes, arguments)
     return [
         row(
@@ -102,7 +102,7 @@ def _short_rows(num_rows: int) -> EncodedSplit:
     return EncodedSplit(token_ids, offsets, labels, np.zeros(0, np.uint32))
 
 
-def _peak_bytes(train: StreamedSplit, val: HeldOutSplit) -> int:
+def _peak_bytes(train: StreamedSplit, val: FileSplit) -> int:
     assert _read_rows_per_cpu_s(train) > 0
     alone = WorkerGroup(0, 1, torch.device("cpu"))
     scores = score(lambda token_ids, _: token_ids[:, :2].float(), val, group=alone)

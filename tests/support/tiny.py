@@ -1,5 +1,7 @@
 """A task small enough for unit tests: tell the remainder of the last token."""
 
+from dataclasses import fields
+
 import numpy as np
 
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
@@ -31,6 +33,13 @@ def tiny_split(num_rows: int, seed: int, num_classes: int = 2) -> EncodedSplit:
     labels = (token_ids[offsets[1:] - 1] % num_classes).astype(np.int64)
     unknown_keys = np.full(np.count_nonzero(token_ids == UNKNOWN_ID), 99, dtype=np.uint32)
     return EncodedSplit(token_ids, offsets.astype(np.int64), labels, unknown_keys)
+
+
+def assert_same_rows(rows: EncodedSplit, expected: EncodedSplit) -> None:
+    """All four arrays are equal."""
+    for field in fields(EncodedSplit):
+        found, wanted = (getattr(one, field.name) for one in (rows, expected))
+        np.testing.assert_array_equal(found, wanted, err_msg=field.name)
 
 
 def tiny_data(num_classes: int = 2, num_train: int = 101) -> TrainingData:

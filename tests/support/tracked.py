@@ -40,6 +40,7 @@ def tiny_prepared() -> Any:
             splits={name: _stats(split) for name, split in splits.items()},
         ),
         split=lambda name: splits[name],
+        pieces=lambda name, **_: splits[name].pieces(),
         held_out_keys=lambda: {name: keys_of(splits[name]) for name in ("val", "test")},
         row_keys=lambda name: keys_of(splits[name]),
         texts=lambda name, keys: {int(key): f"text of {name} {key}" for key in keys},

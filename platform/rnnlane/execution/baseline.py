@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.data.batches.encoded import EncodedSplit, appended
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.file_split import FileSplit, ScoredSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
-from rnnlane.execution.reporting import calibrate, fit_on, write_answers_and_report
+from rnnlane.execution.linear_fit import fit_on, rows_in_memory
+from rnnlane.execution.reporting import calibrate, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
+from rnnlane.execution.streaming import copies
 from rnnlane.inference.bundle import save_bundle
 from rnnlane.inference.predictor import Predictor, hasher_of
 from rnnlane.models.linear import LinearClassifier
@@ -39,7 +43,6 @@ def execute_baseline(
     config: ExperimentConfig, prepared: PreparedData, *, record: RunRecord, events: RunEvents
 ) -> BaselineResult:
     """Fits, scores and logs the baseline as a run of its own."""
-    splits = {name: prepared.split(name) for name in SPLITS}
     spec = describe_run(
         config,
         record,
@@ -58,26 +61,27 @@ def execute_baseline(
             lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
         )
         run.events.stage("fitting")
-        result = _fit_and_log(config, prepared, splits, run=run)
+        result = _fit_and_log(config, prepared, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
 
 def _fit_and_log(
     config: ExperimentConfig,
     prepared: PreparedData,
-    splits: dict[str, EncodedSplit],
     *,
     run: TrackedRun[MlflowTracker],
 ) -> BaselineResult:
     record, tracker = run.record, run.tracker
-    model, fit_s = _timed_fit(splits["train"], config, prepared, run.events)
-    metrics, confusions, predictions = _scores(model, splits, prepared)
+    cache = copies(config)
+    train, val, test = (FileSplit(prepared, name, cache=cache) for name in SPLITS)
+    model, rows, fit_s = _timed_fit([train], config, prepared, run.events)
+    scored: dict[str, ScoredSplit] = {"train": rows, "val": val, "test": test}
+    metrics, confusions, predictions = _scores(model, scored, prepared)
     if config.baseline.refit:
         run.events.note("fitting again on train and val; what is said of val is of the first fit")
-        both = appended(splits["train"], splits["val"])
-        model, refit_s = _timed_fit(both, config, prepared, run.events)
+        model, _, refit_s = _timed_fit([train, val], config, prepared, run.events)
         fit_s += refit_s
-        of_test = _scores(model, {"test": splits["test"]}, prepared)
+        of_test = _scores(model, {"test": test}, prepared)
         metrics |= of_test[0]
         confusions |= of_test[1]
         predictions |= of_test[2]
@@ -96,7 +100,7 @@ def _fit_and_log(
     results = record.folder / "results"
     (results / "figures").mkdir(parents=True, exist_ok=True)
     names = prepared.class_names
-    sample = sample_answer(config, predictor, val=splits["val"], prepared=prepared)
+    sample = sample_answer(config, predictor, val=val, prepared=prepared)
     numbers = {"metrics": metrics, **write_answers(results, confusions, names, sample=sample)}
     (results / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
     facts = RunFacts(
@@ -108,7 +112,7 @@ def _fit_and_log(
         temperature=temperature,
         sample=sample,
     )
-    report = write_answers_and_report(results, facts, prepared=prepared, splits=splits)
+    report = write_answers_and_report(results, facts, prepared=prepared, splits=scored)
     tracker.log_artifacts(results)
     model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
     tracker.set_tags(_tags(config, model, temperature=temperature.used))
@@ -130,11 +134,17 @@ def _fit_and_log(
 
 
 def _timed_fit(
-    rows: EncodedSplit, config: ExperimentConfig, prepared: PreparedData, events: RunEvents
-) -> tuple[LinearClassifier, float]:
+    splits: Sequence[ScoredSplit],
+    config: ExperimentConfig,
+    prepared: PreparedData,
+    events: RunEvents,
+) -> tuple[LinearClassifier, EncodedSplit, float]:
+    """The model, the rows that it was fitted on, and the seconds that the fit took."""
+    num_classes = len(prepared.class_names)
+    rows = rows_in_memory(splits, config, num_classes=num_classes, events=events)
     started = time.perf_counter()
-    model = fit_on(rows, config, prepared, events=events)
-    return model, time.perf_counter() - started
+    model = fit_on(rows, config, prepared)
+    return model, rows, time.perf_counter() - started
 
 
 def _tags(
@@ -149,7 +159,7 @@ def _tags(
 
 
 def _scores(
-    model: LinearClassifier, splits: dict[str, EncodedSplit], prepared: PreparedData
+    model: LinearClassifier, splits: Mapping[str, ScoredSplit], prepared: PreparedData
 ) -> tuple[dict[str, float], dict[str, npt.NDArray[np.int64]], dict[str, Predictions]]:
     """Metrics of some splits; of val and test the confusion matrices and the predictions."""
     group, names = in_process("cpu"), prepared.class_names

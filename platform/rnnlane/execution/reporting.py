@@ -8,16 +8,13 @@ from pathlib import Path
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
-from rnnlane.data.batches.held_out import ScoredSplit
-from rnnlane.data.batches.ngrams import NgramHasher
+from rnnlane.data.batches.file_split import ScoredSplit
 from rnnlane.data.prepare.prepared import PreparedData
+from rnnlane.execution.linear_fit import fit_on
 from rnnlane.execution.run_record import all_records
 from rnnlane.inference.bundle import set_temperature
 from rnnlane.inference.calibration import TemperatureChoice, choose_temperature, tempered
 from rnnlane.inference.predictor import hasher_of
-from rnnlane.models.linear import LinearClassifier, fit_tfidf
-from rnnlane.models.naive_bayes import bits_for, fit_naive_bayes, rows_to_fit
-from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
 from rnnlane.reports.artifacts import write_predictions
 from rnnlane.reports.optional import optional
@@ -124,46 +121,3 @@ def linear_scores(
         ).items()
     }
     return LinearScores(metrics, "fitted for this report", weighting)
-
-
-def fit_on(
-    train: EncodedSplit,
-    config: ExperimentConfig,
-    prepared: PreparedData,
-    *,
-    events: RunEvents | None = None,
-) -> LinearClassifier:
-    """The linear baseline of an experiment, fitted on its train split.
-
-    Args:
-        train: the split.
-        config: the experiment.
-        prepared: the data.
-        events: told of rows that are left out to bound time and memory.
-    """
-    baseline, num_classes = config.baseline, len(prepared.class_names)
-    if baseline.weighting == "tfidf":
-        return fit_tfidf(
-            train.token_ids,
-            train.offsets,
-            train.labels,
-            config=baseline,
-            vocabulary_size=prepared.manifest.vocabulary_size,
-            num_classes=num_classes,
-        )
-    rows = rows_to_fit(
-        train.offsets, train.labels, config=baseline, num_classes=num_classes, seed=config.seed
-    )
-    if len(rows) < len(train):
-        if events is not None:
-            events.note(
-                f"the baseline is fitted on {len(rows):,} of {len(train):,} train rows, as many of "
-                "each class at random as bound its time and memory; a smaller baseline.num_words "
-                "takes more rows"
-            )
-        train = train.take(rows)
-    bits = bits_for(baseline, num_classes=num_classes)
-    hasher = NgramHasher(bits, baseline.num_words, prepared.vocabulary().word_keys)
-    return fit_naive_bayes(
-        *hasher(train), train.labels, config=baseline, hash_bits=bits, num_classes=num_classes
-    )

@@ -10,7 +10,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.paths import storage_root
 from rnnlane.config.section import ValMetric
 from rnnlane.data.batches.encoded import appended
-from rnnlane.data.batches.held_out import HeldOutSplit, ScoredSplit
+from rnnlane.data.batches.file_split import FileSplit, ScoredSplit
 from rnnlane.data.prepare.prepared import SPLITS, UNLABELED_SPLIT, PreparedData
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary
 from rnnlane.data.storage import joined
@@ -229,7 +229,7 @@ def training_data(
     read: dict[str, ScoredSplit] = {}
     if streamed:
         held_out = [name for name in splits if name not in streamed]
-        read |= {name: HeldOutSplit(prepared, name, cache=copies(config)) for name in held_out}
+        read |= {name: FileSplit(prepared, name, cache=copies(config)) for name in held_out}
     else:
         in_memory = {name: prepared.split(name) for name in splits}
         if refits:

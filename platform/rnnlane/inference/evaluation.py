@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.file_split import ScoredSplit
 from rnnlane.data.labeled_file import counted, read_labeled
 from rnnlane.errors import DataError
 from rnnlane.inference.ensemble import AnyPredictor, EnsemblePredictor
@@ -73,11 +73,18 @@ def _is_trained_on(data: str, config: ExperimentConfig) -> bool:
 
 
 def evaluate_split(
-    run_id: str, split: str, rows: EncodedSplit, predictor: AnyPredictor
+    run_id: str, split: str, rows: ScoredSplit, predictor: AnyPredictor
 ) -> Evaluation:
     """Scores a model on encoded rows; ``split`` names them in the result."""
     if isinstance(predictor, EnsemblePredictor):
-        found = scores_of(predictor.predict_rows(rows).probabilities, rows.labels)
+        probabilities = np.zeros((len(rows), len(predictor.class_names)))
+        labels = np.zeros(len(rows), dtype=np.int64)
+        for ids, piece in rows.pieces():
+            probabilities[ids], labels[ids] = (
+                predictor.predict_rows(piece).probabilities,
+                piece.labels,
+            )
+        found = scores_of(probabilities, labels)
         return _evaluation(run_id, split, found, predictor)
     group = WorkerGroup(rank=0, world_size=1, device=predictor.device)
     with cpu_settings(group), predictor.as_served():

@@ -172,23 +172,28 @@ def _num_outputs(num_classes: int) -> int:
     return num_classes if num_classes > 2 else 1
 
 
-def rows_to_fit(
-    offsets: Ints, labels: Ints, *, config: BaselineConfig, num_classes: int, seed: int
-) -> Ints:
-    """The rows whose n-grams can be fitted in bounded time and memory, ascending: int64 [M].
+def share_to_fit(num_tokens: int, *, config: BaselineConfig, num_classes: int) -> float:
+    """The share of rows whose n-grams can be fitted in bounded time and memory; 1: all.
 
-    All, unless they have more n-grams than :data:`MAX_OCCURRENCES` over the number of regressions:
-    then as large a share of each class, at random, and at least one row.
+    It is less if they have more n-grams than :data:`MAX_OCCURRENCES` over the number of
+    regressions.
 
     Args:
-        offsets: int64 [N + 1], where in the tokens each row begins and the last ends.
-        labels, config, num_classes: see :func:`fit_naive_bayes`.
+        num_tokens: of all rows.
+        config, num_classes: see :func:`fit_naive_bayes`.
+    """
+    num_occurrences = num_tokens * config.num_words * _num_outputs(num_classes)
+    return min(1.0, MAX_OCCURRENCES / max(1, num_occurrences))
+
+
+def rows_to_fit(labels: Ints, *, share: float, seed: int) -> Ints:
+    """A share of the rows of each class, at random, and at least one: int64 [M], ascending.
+
+    Args:
+        labels: int64 [N].
+        share: of the rows, below 1.
         seed: of the choice.
     """
-    num_occurrences = int(offsets[-1]) * config.num_words * _num_outputs(num_classes)
-    share = MAX_OCCURRENCES / max(1, num_occurrences)
-    if share >= 1:
-        return np.arange(len(labels))
     random = np.random.default_rng(seed)
     chosen = []
     for label in np.unique(labels):

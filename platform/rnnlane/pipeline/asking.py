@@ -68,15 +68,15 @@ def evaluate(
     group = in_process(device, where="device")
     with tempfile.TemporaryDirectory() as scratch:
         if config is None:
-            path = store.EXPERIMENT_PATH
-            file = store.download_artifacts(uri, summary.run_id, path, Path(scratch))
-            config = load_experiment(file)
+            named = (summary.run_id, store.EXPERIMENT_PATH)
+            config = load_experiment(store.download_artifacts(uri, *named, Path(scratch)))
         prepared = None
         if data is None:
             prepared = prepare(config, events=events, report=False)
             check_same_data(prepared, summary)
         import numpy as np
 
+        from rnnlane.data.batches.file_split import FileSplit
         from rnnlane.inference.ensemble import load_bundled
         from rnnlane.inference.evaluation import evaluate_file, evaluate_split
         from rnnlane.reports.classes import describe_classes
@@ -92,7 +92,7 @@ def evaluate(
                 "the model is refitted on train and val, so it has trained on these rows: other "
                 "texts score lower"
             )
-        scores = evaluate_split(summary.run_id, split, prepared.split(split), predictor)
+        scores = evaluate_split(summary.run_id, split, FileSplit(prepared, split), predictor)
     confusions = {scores.split: np.array(scores.confusion)}
     described = describe_classes(confusions, scores.class_names, split=scores.split)
     return replace(scores, **described)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from rnnlane.config.experiment import SAMPLE_FROM_VAL, ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
-from rnnlane.data.batches.held_out import ScoredSplit
+from rnnlane.data.batches.file_split import ScoredSplit
 from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.inference.predictor import Predictor
 

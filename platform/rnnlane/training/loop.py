@@ -21,7 +21,7 @@ from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.model import ModelConfig
 from rnnlane.config.training import TrainingConfig
 from rnnlane.data.batches.encoded import EncodedSplit
-from rnnlane.data.batches.held_out import ScoredSplit
+from rnnlane.data.batches.file_split import ScoredSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.streamed import StreamedSplit
 from rnnlane.data.prepare.prepared import UNLABELED_SPLIT

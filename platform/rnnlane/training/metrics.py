@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rnnlane.data.batches.held_out import ScoredSplit
+from rnnlane.data.batches.file_split import ScoredSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.tensors import Batch, BatchMaker, send
 from rnnlane.records.predictions import Predictions, kept_rows

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rnnlane.data import file_cache
-from rnnlane.data.batches.held_out import HeldOutSplit
+from rnnlane.data.batches.file_split import FileSplit
 from rnnlane.data.batches.streamed import StreamedSplit
 from rnnlane.data.file_cache import FileCache, default_folder
 from rnnlane.data.storage import StoragePath, open_storage_path
@@ -183,7 +183,7 @@ def test_train_val_and_test_are_fetched_once_for_all_epochs(tmp_path):
     train = prepared_of(tmp_path / "train", split, 3)
     val = prepared_of(tmp_path / "val", split, 3, name="val")
     shards = made_shards(train, "train", RunEvents())
-    streamed, held = StreamedSplit(shards, cache=cache), HeldOutSplit(val, "val", 1, cache)
+    streamed, held = StreamedSplit(shards, cache=cache), FileSplit(val, "val", 1, cache)
     expected = [
         read_steps(StreamedSplit(shards), global_batch_size=8, epoch=epoch) for epoch in (1, 2)
     ]

@@ -69,9 +69,7 @@ def test_a_refit_answers_test_and_leaves_what_is_said_of_val(monkeypatch, tmp_pa
     fitted_on = []
     fit_on = baseline.fit_on
     monkeypatch.setattr(
-        baseline,
-        "fit_on",
-        lambda rows, *a, **k: fitted_on.append(len(rows)) or fit_on(rows, *a, **k),
+        baseline, "fit_on", lambda rows, *args: fitted_on.append(len(rows)) or fit_on(rows, *args)
     )
     after = execute(monkeypatch, tmp_path, refitted, "baseline.refit=true")
     assert fitted_on == [101, 101 + 37]

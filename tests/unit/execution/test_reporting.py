@@ -10,10 +10,8 @@ from rnnlane.execution.run import execute_run
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.calibration import fit_temperature, tempered
 from rnnlane.inference.predictor import Predictor
-from rnnlane.models import naive_bayes
 from rnnlane.records.events import RunEvents
 from rnnlane.reports import artifacts
-from support.events import Remembered
 from support.pages import checked_page
 from support.tiny import tiny_data, tiny_experiment
 from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
@@ -97,15 +95,6 @@ def test_a_run_outlives_pictures_and_a_report_that_cannot_be_made(execute, monke
     for what in ("report.html", "the picture of the epochs"):
         reason = "because it cannot be made: ValueError: no such font"
         assert f"{what} is left out, {reason}" in caplog.text
-
-
-def test_rows_that_a_baseline_leaves_out_are_told(monkeypatch):
-    train, events = tiny_data().splits["train"], Remembered()
-    monkeypatch.setattr(naive_bayes, "MAX_OCCURRENCES", 3 * len(train.token_ids) // 2)
-    config = tiny_experiment("baseline.hash_bits=16")
-    reporting.fit_on(train, config, tiny_prepared(), events=events)
-    [note] = events.notes
-    assert note.startswith("the baseline is fitted on 50 of 101 train rows")
 
 
 def test_no_linear_model_is_fitted_where_that_takes_long(tmp_path, monkeypatch):

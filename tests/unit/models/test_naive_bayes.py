@@ -14,7 +14,12 @@ from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.tensors import BatchMaker
 from rnnlane.models import naive_bayes
-from rnnlane.models.naive_bayes import NaiveBayesClassifier, fit_naive_bayes, rows_to_fit
+from rnnlane.models.naive_bayes import (
+    NaiveBayesClassifier,
+    fit_naive_bayes,
+    rows_to_fit,
+    share_to_fit,
+)
 from support.tiny import VOCABULARY_SIZE, tiny_split
 
 CPU = torch.device("cpu")
@@ -120,11 +125,12 @@ def test_a_class_without_rows_gets_no_probability():
 
 def test_many_rows_are_sampled_by_class_and_many_classes_share_less_room(monkeypatch):
     split, config = tiny_split(101, 1, 3), BaselineConfig()
-    settings = {"config": config, "num_classes": 3, "seed": 0}
-    assert len(rows_to_fit(split.offsets, split.labels, **settings)) == 101
-    occurrences = 9 * int(split.offsets[-1])  # three words, three regressions
+    settings = {"config": config, "num_classes": 3}
+    assert share_to_fit(split.num_tokens, **settings) == 1
+    occurrences = 9 * split.num_tokens  # three words, three regressions
     monkeypatch.setattr(naive_bayes, "MAX_OCCURRENCES", occurrences // 2)
-    chosen = rows_to_fit(split.offsets, split.labels, **settings)
+    share = share_to_fit(split.num_tokens, **settings)
+    chosen = rows_to_fit(split.labels, share=share, seed=0)
     counts = np.bincount(split.labels)
     assert np.bincount(split.labels[chosen]).tolist() == (counts // 2).tolist()
     assert (np.diff(chosen) > 0).all()

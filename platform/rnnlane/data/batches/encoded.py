@@ -39,6 +39,11 @@ class EncodedSplit:
         return len(self.labels)
 
     @property
+    def num_tokens(self) -> int:
+        """Tokens of all rows."""
+        return int(self.offsets[-1])
+
+    @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens of each row: int64 [num_rows]."""
         return np.diff(self.offsets)
@@ -92,16 +97,16 @@ class EncodedSplit:
         return np.searchsorted(places, self.offsets)
 
 
-def appended(first: EncodedSplit, second: EncodedSplit) -> EncodedSplit:
-    """The rows of one split, and then those of another, with the row ids that follow."""
-    keys = None
-    if first.unknown_keys is not None and second.unknown_keys is not None:
-        keys = np.concatenate([first.unknown_keys, second.unknown_keys])
+def appended(*splits: EncodedSplit) -> EncodedSplit:
+    """The rows of some splits, one behind the other, with the row ids that follow."""
+    keys = [split.unknown_keys for split in splits if split.unknown_keys is not None]
+    starts = np.cumsum([0, *(split.num_tokens for split in splits)])
+    offsets = [split.offsets[1:] + start for split, start in zip(splits, starts, strict=False)]
     return EncodedSplit(
-        token_ids=np.concatenate([first.token_ids, second.token_ids]),
-        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
-        labels=np.concatenate([first.labels, second.labels]),
-        unknown_keys=keys,
+        token_ids=np.concatenate([split.token_ids for split in splits]),
+        offsets=np.concatenate([np.zeros(1, dtype=np.int64), *offsets]),
+        labels=np.concatenate([split.labels for split in splits]),
+        unknown_keys=np.concatenate(keys) if len(keys) == len(splits) else None,
     )
 
 

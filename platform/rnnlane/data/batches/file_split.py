@@ -1,4 +1,4 @@
-"""Val or test, read from the prepared data whenever it is scored, in bounded memory."""
+"""A split that is read from the prepared data whenever it is asked for, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PIECE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
-class HeldOutSplit:
-    """The rows of val or test; of small size, whatever their number.
+class FileSplit:
+    """The rows of a split; of small size, whatever their number.
 
     Attributes:
         prepared: has the rows.
@@ -34,10 +34,15 @@ class HeldOutSplit:
     def __len__(self) -> int:
         return self.prepared.manifest.splits[self.name].num_rows
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all rows."""
+        return self.prepared.manifest.splits[self.name].num_tokens
+
     def pieces(self) -> Iterator[tuple[npt.NDArray[np.int64], EncodedSplit]]:
         """The rows, some at a time, and their ids; see :meth:`PreparedData.pieces`."""
         return self.prepared.pieces(self.name, piece_bytes=self.piece_bytes, cache=self.cache)
 
 
-ScoredSplit = EncodedSplit | HeldOutSplit
+ScoredSplit = EncodedSplit | FileSplit
 """What is read to be scored, row by row."""

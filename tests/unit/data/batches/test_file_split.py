@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlane.data.batches.held_out import HeldOutSplit
+from rnnlane.data.batches.file_split import FileSplit
 from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.errors import DataError
 from rnnlane.training.loop import run_training
@@ -16,7 +16,7 @@ from rnnlane.training.metrics import score
 from support.events import Remembered
 from support.runs import ALONE, timeless
 from support.shards import prepared_of
-from support.tiny import tiny_data, tiny_experiment, tiny_split
+from support.tiny import assert_same_rows, tiny_data, tiny_experiment, tiny_split
 from support.workers import in_worker_group
 
 SPLIT = tiny_split(120, 4, num_classes=3)
@@ -34,7 +34,7 @@ def by_length(token_ids, lengths):
 
 
 def test_each_row_is_in_one_piece(prepared):
-    held = HeldOutSplit(prepared, "val", A_FILE_AT_A_TIME)
+    held = FileSplit(prepared, "val", A_FILE_AT_A_TIME)
     assert len(held) == len(SPLIT)
     pieces = list(held.pieces())
     assert len(pieces) == 5
@@ -42,18 +42,14 @@ def test_each_row_is_in_one_piece(prepared):
     assert sorted(found.tolist()) == list(range(len(SPLIT)))
     for ids, rows in pieces:
         assert (np.diff(ids) > 0).all()
-        expected = SPLIT.take(ids)
-        np.testing.assert_array_equal(rows.token_ids, expected.token_ids)
-        np.testing.assert_array_equal(rows.offsets, expected.offsets)
-        np.testing.assert_array_equal(rows.labels, expected.labels)
-        np.testing.assert_array_equal(rows.unknown_keys, expected.unknown_keys)
+        assert_same_rows(rows, SPLIT.take(ids))
 
 
 def test_files_share_a_piece_until_it_is_large_enough(prepared):
     sizes = [prepared.manifest.files[name] for name in sorted(prepared.manifest.files)]
-    first, *_ = HeldOutSplit(prepared, "val", sizes[0] + sizes[1]).pieces()
+    first, *_ = FileSplit(prepared, "val", sizes[0] + sizes[1]).pieces()
     assert len(first[0]) == 48
-    ((ids, rows),) = HeldOutSplit(prepared, "val").pieces()
+    ((ids, rows),) = FileSplit(prepared, "val").pieces()
     np.testing.assert_array_equal(ids, np.arange(len(SPLIT)))
     np.testing.assert_array_equal(rows.token_ids, prepared.split("val").token_ids)
 
@@ -71,7 +67,7 @@ def test_rows_that_are_missing_or_there_twice_are_refused(prepared, fault, piece
     else:
         files = {name: manifest.files[name] for name in names[:-1]}
         manifest = manifest.model_copy(update={"files": files})
-    held = HeldOutSplit(PreparedData(prepared.path, manifest), "val", piece_bytes)
+    held = FileSplit(PreparedData(prepared.path, manifest), "val", piece_bytes)
     with pytest.raises(DataError, match="the rows of val must be 0 to 119"):
         score(by_length, held, group=ALONE)
 
@@ -81,13 +77,13 @@ def test_a_file_that_is_altered_is_refused(prepared):
     manifest = prepared.manifest.model_copy(
         update={"checksums": {**prepared.manifest.checksums, name: zlib.crc32(b"")}}
     )
-    held = HeldOutSplit(PreparedData(prepared.path, manifest), "val", A_FILE_AT_A_TIME)
+    held = FileSplit(PreparedData(prepared.path, manifest), "val", A_FILE_AT_A_TIME)
     with pytest.raises(DataError, match=f"{name} is not as it was written"):
         list(held.pieces())
 
 
 def scores_of_pieces(group, prepared, piece_bytes):
-    held = HeldOutSplit(prepared, "val", piece_bytes)
+    held = FileSplit(prepared, "val", piece_bytes)
     return score(by_length, held, group=group, kept=np.array([3, 100]), num_classes=3)
 
 
@@ -106,7 +102,7 @@ def test_scores_are_those_of_rows_in_memory(prepared, world_size, piece_bytes):
 def test_a_run_whose_val_and_test_are_one_piece_is_that_of_rows_in_memory(tmp_path):
     data, config = tiny_data(), tiny_experiment()
     held = {
-        name: HeldOutSplit(prepared_of(tmp_path / name, data.splits[name], 2, name=name), name)
+        name: FileSplit(prepared_of(tmp_path / name, data.splits[name], 2, name=name), name)
         for name in ("val", "test")
     }
     read = replace(data, splits={**data.splits, **held})
