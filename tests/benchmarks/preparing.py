@@ -144,8 +144,9 @@ def _prepared(folder: Path, num_rows: int) -> _Preparation:
 def _own_bytes(pid: int) -> Iterator[tuple[str, float]]:
     """The kind and the memory of a process and of all below it, without what they share.
 
-    Nor with what they read in Ray's object store, which the kernel counts as a process's own while
-    no other one has read it: the store has a limit of its own.
+    Nor with what they read in Ray's object store and of libraries, which the kernel counts as a
+    process's own while no other one has read it: the store has a limit of its own, and files that
+    were not written to are dropped where memory is needed.
     """
     try:
         driver = psutil.Process(pid)
@@ -155,6 +156,6 @@ def _own_bytes(pid: int) -> Iterator[tuple[str, float]]:
             name = "driver" if process.pid == pid else "task" if is_task else "Ray's own"
             maps = process.memory_maps(grouped=False)
             own = [one for one in maps if not one.path.startswith("/dev/shm/")]
-            yield name, float(sum(one.private_clean + one.private_dirty for one in own))
+            yield name, float(sum(one.private_dirty for one in own))
     except psutil.Error:
         return

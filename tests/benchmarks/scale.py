@@ -363,9 +363,10 @@ def bytes_a_token() -> float:
 def referred() -> None:
     """What `prepare` leaves in Ray's store and in files."""
     from rnnlane.data.prepare.chunks import CHUNK_BYTES
-    from rnnlane.data.sources.row_tables import BLOCK_BYTES
+    from rnnlane.data.prepare.pipeline import block_bytes
 
     row_bytes = round(bytes_a_token() * TOKENS_A_ROW)
+    text_bytes = 5 * TOKENS_A_ROW
     lines = []
     for num_rows in ROWS:
         files = 5 * num_rows * row_bytes // CHUNK_BYTES  # three splits, and the texts of two
@@ -374,7 +375,7 @@ def referred() -> None:
             [
                 f"{num_rows:.0e}",
                 in_words(num_rows * row_bytes),
-                f"{-(-num_rows * row_bytes // BLOCK_BYTES):,}",
+                f"{-(-num_rows * row_bytes // block_bytes(num_rows * text_bytes)):,}",
                 f"{max(5, files):,}",
                 in_words(max(5, files) * a_file),
             ]

@@ -156,7 +156,7 @@ def test_rows_cut_into_many_partitions_and_files_give_the_same_data(
     for name in ("one", "many"):
         if name == "many":
             monkeypatch.setattr(described, "ROWS_OF_PARTITION", 9)
-            monkeypatch.setattr(module, "BLOCK_BYTES", 4_000)
+            monkeypatch.setattr(module, "block_bytes", lambda _: 4_000)
             monkeypatch.setattr(chunks, "CHUNK_BYTES", 8_000)
         for purpose in (CLASSIFICATION, PRETRAINING, Purpose(reads_unlabeled=True)):
             prepared = prepare(config, storage=str(tmp_path / name), purpose=purpose)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ from rnnlane.data.prepare.prepared import (
 from rnnlane.data.prepare.splits import TEST, TRAIN, VAL
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.vocabulary import UNKNOWN_ID, Vocabulary, count_tokens, kept_tokens
+from rnnlane.data.sources.row_tables import TABLE_BYTES
 from rnnlane.data.storage import StoragePath, readable_errors
 
 NULL_TEXT, NULL_LABEL, EMPTY_TEXT = "null_text", "null_label", "empty_text"
@@ -180,6 +181,16 @@ def tokenize_rows(
         for field in TOKENS_SCHEMA
     ]
     return pa.Table.from_arrays(arrays, schema=TOKENS_SCHEMA)
+
+
+def tokenize_in_parts(
+    table: pa.Table, *, processor: TextProcessor, unlabeled: bool = False
+) -> Iterator[pa.Table]:
+    """Does :func:`tokenize_rows` to about TABLE_BYTES at a time, and so in bounded memory."""
+    step = max(1, table.num_rows * TABLE_BYTES // max(1, table.nbytes))
+    for start in range(0, table.num_rows, step):
+        part = table.slice(start, step)
+        yield tokenize_rows(part, processor=processor, unlabeled=unlabeled)
 
 
 def _tokenize_text(text: bytes | None, has_label: bool, processor: TextProcessor) -> _TextColumns:

@@ -31,9 +31,9 @@ from rnnlane.data.prepare.blocks import (
     Written,
     count_train_tokens,
     summarize,
-    tokenize_rows,
+    tokenize_in_parts,
 )
-from rnnlane.data.prepare.chunks import Block, Chunk, by_chunk, chunked
+from rnnlane.data.prepare.chunks import CHUNK_BYTES, Block, Chunk, by_chunk, chunked
 from rnnlane.data.prepare.described import Overview, Partition, describe
 from rnnlane.data.prepare.limits import check_dropped, check_repaired, check_unknown
 from rnnlane.data.prepare.prepared import (
@@ -59,7 +59,7 @@ from rnnlane.data.prepare.writer import (
     write_vocabulary,
 )
 from rnnlane.data.sources.base import source_of
-from rnnlane.data.sources.row_tables import BLOCK_BYTES
+from rnnlane.data.sources.row_tables import TABLE_BYTES
 from rnnlane.data.storage import StoragePath
 from rnnlane.errors import DataError, RnnlaneError
 from rnnlane.records.events import RunEvents
@@ -324,7 +324,7 @@ def _tokenized_blocks(
         num_cpus=_LOCAL_READ_CPUS if is_local else _READ_CPUS,
         concurrency=min(os.cpu_count() or 1, source.num_tasks) if is_local else None,
     ).map_batches(
-        tokenize_rows,
+        tokenize_in_parts,
         fn_kwargs={
             "processor": TextProcessor.from_config(config.text),
             "unlabeled": unlabeled,
@@ -333,7 +333,7 @@ def _tokenized_blocks(
         batch_format="pyarrow",
         num_cpus=_TOKENIZE_CPUS,
     )
-    _configure(dataset.context)
+    _configure(dataset.context, block_bytes(source.size_bytes))
     blocks: list[Block] = []
     num_rows = 0
     with _quiet_ray_data():
@@ -347,10 +347,18 @@ def _tokenized_blocks(
     return blocks
 
 
-def _configure(context: Any) -> None:
+def block_bytes(source_bytes: int) -> int:
+    """How large a table in Ray's object store may become.
+
+    Each costs the driver some 70 kB, so there are at least 64, for all cores to have work from the
+    start, and not many more, until they are as large as a task can well hold.
+    """
+    return min(max(TABLE_BYTES, source_bytes // 64), CHUNK_BYTES)
+
+
+def _configure(context: Any, most_bytes: int) -> None:
     """Settings of one dataset; the process's own do not change."""
-    # With Ray Data's 128 MiB the second core would idle until a small source has been read.
-    context.target_max_block_size = BLOCK_BYTES
+    context.target_max_block_size = most_bytes
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True

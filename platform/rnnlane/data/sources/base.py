@@ -85,6 +85,14 @@ class Source(SourceConfig):
         """
         raise NotImplementedError(f"{type(self).__name__} has no files at {key}")
 
+    def size_bytes(self) -> int:
+        """About how much there is to read; of compressed files their size as they are.
+
+        Raises:
+            DataError: there is no such file, or it cannot be listed.
+        """
+        return sum(file.size for file in self.list_files())
+
     def is_local(self) -> bool:
         """Whether rows are in files of this machine, which the other nodes need not have.
 

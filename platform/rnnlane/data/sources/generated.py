@@ -31,7 +31,8 @@ NEGATIVE, POSITIVE = "negative", "positive"
 _AGREEMENT_RATE, _CONTRAST_RATE, _NEGATION_RATE = 0.3, 0.4, 0.2
 _MIXED_RATE, _TURN_RATE = 0.1, 0.1
 
-_TASK_ROWS = 4096
+_LEAST_TASK_ROWS, _MOST_TASKS = 4096, 256
+_CLAUSE_BYTES = 43  # on average
 
 
 class GeneratedSource(Source):
@@ -61,11 +62,16 @@ class GeneratedSource(Source):
         return fingerprint(self.model_dump(mode="json"))
 
     def read_tasks(self, columns: Columns) -> list[ReadTask]:  # noqa: ARG002 - rows have no columns
-        """One task for each range of _TASK_ROWS rows."""
+        """One task for each of at most _MOST_TASKS ranges of rows."""
+        step = max(_LEAST_TASK_ROWS, -(-self.num_rows // _MOST_TASKS))
         return [
-            partial(_rows, self, start, min(start + _TASK_ROWS, self.num_rows))
-            for start in range(0, self.num_rows, _TASK_ROWS)
+            partial(_rows, self, start, min(start + step, self.num_rows))
+            for start in range(0, self.num_rows, step)
         ]
+
+    def size_bytes(self) -> int:
+        """About how much text there is."""
+        return self.num_rows * self.mean_clauses * _CLAUSE_BYTES
 
 
 def _rows(config: GeneratedSource, start: int, stop: int) -> Iterator[RawRow]:
@@ -73,7 +79,7 @@ def _rows(config: GeneratedSource, start: int, stop: int) -> Iterator[RawRow]:
         yield RawRow(text.encode(), class_name)
 
 
-def generate_reviews(config: GeneratedSource, start: int, stop: int) -> list[tuple[str, str]]:
+def generate_reviews(config: GeneratedSource, start: int, stop: int) -> Iterator[tuple[str, str]]:
     """Some of the reviews; each is a function of the config and its row number alone.
 
     Args:
@@ -82,10 +88,10 @@ def generate_reviews(config: GeneratedSource, start: int, stop: int) -> list[tup
         start: first row, at least 0.
         stop: one after the last row, at most ``config.num_rows``.
 
-    Returns:
+    Yields:
         (text, class name) of each row.
     """
-    return [_generate(config, row) for row in range(start, stop)]
+    yield from (_generate(config, row) for row in range(start, stop))
 
 
 def _generate(config: GeneratedSource, row: int) -> tuple[str, str]:

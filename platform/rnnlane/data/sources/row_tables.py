@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from rnnlane.data.sources.rows import RawRow
 
-BLOCK_BYTES = 2 << 20
+TABLE_BYTES = 2 << 20
 _ROW_OVERHEAD_BYTES = 64
 
 RAW_SCHEMA = pa.schema(
@@ -23,16 +23,17 @@ RAW_SCHEMA = pa.schema(
 
 
 def tables_of(rows: Iterable[RawRow]) -> Iterator[pa.Table]:
-    """Tables of :data:`RAW_SCHEMA` of about BLOCK_BYTES, or of one larger row.
+    """Tables of :data:`RAW_SCHEMA` of about TABLE_BYTES, or of one larger row.
 
-    They are the unit of work and of memory in all later steps.
+    What is made of texts in Python's own objects, several times their size, is made of so many at
+    a time.
     """
     batch: list[RawRow] = []
     num_bytes = 0
     for row in rows:
         batch.append(row)
         num_bytes += len(row.text or b"") + _ROW_OVERHEAD_BYTES
-        if num_bytes >= BLOCK_BYTES:
+        if num_bytes >= TABLE_BYTES:
             yield _table(batch)
             batch, num_bytes = [], 0
     if batch:

@@ -37,6 +37,7 @@ class SourceRows(Datasource):
             source, columns = other, config.unlabeled.columns.to_read
         self._reads = [partial(_tables, read) for read in source.read_tasks(columns)]
         self._is_local = source.is_local()
+        self._size_bytes = source.size_bytes()
 
     @property
     def supports_distributed_reads(self) -> bool:
@@ -47,6 +48,11 @@ class SourceRows(Datasource):
     def num_tasks(self) -> int:
         """Number of read tasks."""
         return len(self._reads)
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much there is to read."""
+        return self._size_bytes
 
     def get_name(self) -> str:
         """The operator's name in Ray Data."""

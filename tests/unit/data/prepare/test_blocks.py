@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlane.config.text import TextConfig
+from rnnlane.data.prepare import blocks
 from rnnlane.data.prepare.blocks import (
     TOKENS_SCHEMA,
     excerpt,
     quantile,
+    tokenize_in_parts,
     tokenize_rows,
 )
 from rnnlane.data.prepare.keys import content_key, exact_key, split_key
@@ -25,6 +28,18 @@ def tokenize(*rows: RawRow, **text: object) -> list[dict[str, object]]:
     assert result.schema == TOKENS_SCHEMA
     records: list[dict[str, object]] = result.to_pylist()
     return records
+
+
+def test_a_large_table_is_tokenized_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "TABLE_BYTES", 1000)
+    rows = [RawRow(b"a film " * (n % 40), "pos", str(n)) for n in range(100)]
+    (table,) = tables_of(rows)
+    processor = TextProcessor.from_config(TextConfig())
+    parts = list(tokenize_in_parts(table, processor=processor))
+    assert len(parts) > 10
+    assert pa.concat_tables(parts).equals(tokenize_rows(table, processor=processor))
+    (one,) = tokenize_in_parts(table.slice(99), processor=processor)
+    assert one["id"].to_pylist() == ["99"]
 
 
 def test_a_row_gets_tokens_and_their_key() -> None:

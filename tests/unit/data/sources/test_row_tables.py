@@ -3,10 +3,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlane.data.sources.row_tables import BLOCK_BYTES, RAW_SCHEMA, tables_of
+from rnnlane.data.sources.row_tables import RAW_SCHEMA, TABLE_BYTES, tables_of
 from rnnlane.data.sources.rows import RawRow
 
-sizes = st.lists(st.integers(0, BLOCK_BYTES // 3), max_size=12)
+sizes = st.lists(st.integers(0, TABLE_BYTES // 3), max_size=12)
 
 
 @given(sizes)
@@ -18,11 +18,11 @@ def test_tables_hold_every_row_in_order_and_stay_small(lengths: list[int]) -> No
     ]
     for table in tables:
         texts = table["text"].to_pylist()
-        assert sum(map(len, texts[:-1])) < BLOCK_BYTES
+        assert sum(map(len, texts[:-1])) < TABLE_BYTES
 
 
 def test_many_rows_without_text_do_not_gather_in_one_table() -> None:
-    assert len(list(tables_of([RawRow(None, None)] * (BLOCK_BYTES // 64 + 1)))) == 2
+    assert len(list(tables_of([RawRow(None, None)] * (TABLE_BYTES // 64 + 1)))) == 2
 
 
 def test_the_schema_holds_for_nulls_alone() -> None:
