@@ -28,6 +28,7 @@ torch.zeros(1)
 
 from benchmarks.gpu import BATCH_SIZES, Effort, gpu_rows  # noqa: E402
 from benchmarks.measure import Row  # noqa: E402
+from benchmarks.mixing import mixing_rows  # noqa: E402
 from benchmarks.predicting import predicting_rows  # noqa: E402
 from benchmarks.preparing import cold_rows, memory_rows, speed_rows  # noqa: E402
 from benchmarks.review_texts import NAMES, kind  # noqa: E402
@@ -54,6 +55,7 @@ def _all_rows(effort: Effort) -> dict[str, Measure]:
     for name in ("rnn-1", "lstm-1"):
         measures[f"streaming/{name}"] = functools.partial(streaming_rows, name)
     measures["streaming/memory"] = streaming_memory_rows
+    measures["streaming/mixing"] = mixing_rows
     measures["start"] = starting_rows
     measures["predict/lstm-1"] = functools.partial(predicting_rows, "lstm-1")
     for name in NAMES:

@@ -14,7 +14,7 @@ from torch import Tensor
 from rnnlane.config.pretraining import PretrainingConfig
 from rnnlane.data.prepare.vocabulary import PAD_ID
 from rnnlane.pretraining.softmax import Sampler
-from rnnlane.pretraining.streams import Corpus, Streams, streams_of, text_order
+from rnnlane.pretraining.streams import Corpus, StreamPiece, Streams, text_order
 from rnnlane.training.active_rows import ActiveRowIndex
 from rnnlane.training.group import WorkerGroup
 
@@ -107,7 +107,7 @@ class LanguageFeed:
         """Of an epoch, by direction."""
         order = text_order(self._corpus.num_texts, seed=self._seed, epoch=epoch)
         return [
-            streams_of(
+            Streams(
                 self._corpus,
                 self._config.global_batch_size,
                 order=order,
@@ -119,11 +119,11 @@ class LanguageFeed:
 
     def steps(self, epoch: int, *, start: int = 0) -> Iterator[LanguageStep]:
         """The steps of an epoch, from one of them on."""
-        chunks = [one.chunks(self._config.bptt, start=start) for one in self.streams(epoch)]
-        for step, pieces in enumerate(zip(*chunks, strict=True), start=start):
+        read = [one.pieces(self._config.bptt, start=start) for one in self.streams(epoch)]
+        for step, pieces in enumerate(zip(*read, strict=True), start=start):
             yield self._step(pieces, (self._seed, epoch, step))
 
-    def _step(self, pieces: Sequence[Streams], at: tuple[int, int, int]) -> LanguageStep:
+    def _step(self, pieces: Sequence[StreamPiece], at: tuple[int, int, int]) -> LanguageStep:
         started = time.perf_counter()
         samples: list[npt.NDArray[np.int64]] = []
         if self.sampler is not None:
@@ -147,7 +147,7 @@ class LanguageFeed:
             data_s=time.perf_counter() - started,
         )
 
-    def _piece(self, piece: Streams, samples: npt.NDArray[np.int64] | None) -> Piece:
+    def _piece(self, piece: StreamPiece, samples: npt.NDArray[np.int64] | None) -> Piece:
         targets = piece.targets[self.own].T.ravel()
         is_token = targets != PAD_ID
         # Padding has no probability; in its place any other token does, as it has no weight.

@@ -10,7 +10,7 @@ import torch
 from rnnlane.data.prepare.vocabulary import PAD_ID
 from rnnlane.pretraining.language_model import BACKWARD, FORWARD, LanguageModel
 from rnnlane.pretraining.softmax import full_losses
-from rnnlane.pretraining.streams import Corpus, streams_of
+from rnnlane.pretraining.streams import Corpus, Streams
 from rnnlane.training.group import WorkerGroup
 
 # Logits of so many positions are in memory at once.
@@ -54,7 +54,7 @@ def perplexity_of(loss: float) -> float:
 def _mean_loss(
     model: LanguageModel, direction: str, corpus: Corpus, *, group: WorkerGroup, num_streams: int
 ) -> float:
-    streams = streams_of(
+    streams = Streams(
         corpus,
         num_streams,
         order=np.arange(corpus.num_texts),
@@ -65,9 +65,9 @@ def _mean_loss(
     carried = model.carried(direction)
     total = torch.zeros(2, dtype=torch.float64, device=device)
     own = slice(group.rank, None, group.world_size)
-    num_own = len(streams.targets[own])
+    num_own = len(range(num_streams)[own])
     state = carried.new_zeros(*carried.shape[:2], num_own, carried.shape[3])
-    for piece in streams.chunks(_TOKENS_AT_ONCE) if num_own else ():
+    for piece in streams.pieces(_TOKENS_AT_ONCE) if num_own else ():
         inputs = torch.from_numpy(piece.inputs[own].astype(np.int64)).to(device)
         targets = torch.from_numpy(piece.targets[own].T.ravel().astype(np.int64)).to(device)
         features, state = model.read(direction, table[inputs], state)

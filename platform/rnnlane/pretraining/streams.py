@@ -11,9 +11,6 @@ import numpy.typing as npt
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.vocabulary import PAD_ID
 
-# Positions of so many texts, as 64-bit numbers, are in memory at once.
-_TEXTS_AT_ONCE = 4096
-
 Tokens = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
 
@@ -60,81 +57,70 @@ def text_order(num_texts: int, *, seed: int, epoch: int) -> Ints:
     return random.permutation(num_texts)
 
 
-def joined(corpus: Corpus, order: Ints, *, separator: int, backward: bool = False) -> Tokens:
-    """The texts in an order, each followed by the separator: int32 [num_tokens].
-
-    Args:
-        corpus: the texts.
-        order: int64 [N].
-        separator: id of a token that no text has.
-        backward: each text from its end to its beginning. The texts stay in their order.
-    """
-    lengths = np.diff(corpus.offsets)[order]
-    ends = np.cumsum(lengths + 1) - 1  # where separators go
-    tokens = np.full(corpus.num_tokens, separator, dtype=np.int32)
-    starts = corpus.offsets[:-1][order]
-    for first in range(0, len(order), _TEXTS_AT_ONCE):
-        part = slice(first, first + _TEXTS_AT_ONCE)
-        sizes = lengths[part]
-        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        source = np.repeat(starts[part], sizes)
-        source += np.repeat(sizes - 1, sizes) - within if backward else within
-        tokens[np.repeat(ends[part] - sizes, sizes) + within] = corpus.token_ids[source]
-    return tokens
-
-
-class Streams(NamedTuple):
-    """Tokens cut into streams; stream b goes on where stream b - 1 ends.
+class StreamPiece(NamedTuple):
+    """Some positions of all streams.
 
     Attributes:
-        inputs: int32 [B, L]: the token before each target; before the first of all, the separator.
-        targets: int32 [B, L]: every token of the corpus once; padding behind the last one.
+        inputs: int32 [B, T]: the token before each target; before the first of all, the separator.
+        targets: int32 [B, T]; padding behind the last token of all.
     """
 
     inputs: Tokens
     targets: Tokens
 
-    @property
-    def length(self) -> int:
-        """L."""
-        return int(self.targets.shape[1])
 
-    def chunks(self, size: int, *, start: int = 0) -> Iterator[Streams]:
-        """Consecutive pieces of all streams, of ``size`` positions; the last may be shorter.
+class Streams:
+    """An epoch's texts one after the other, cut into streams of equal length.
 
-        Args:
-            size: at least 1.
-            start: pieces to leave out.
-        """
-        for first in range(start * size, self.length, size):
-            positions = slice(first, first + size)
-            yield Streams(self.inputs[:, positions], self.targets[:, positions])
-
-    def num_chunks(self, size: int) -> int:
-        """How many pieces :meth:`chunks` gives from the start."""
-        return -(-self.length // size)
-
-
-def cut(tokens: Tokens, num_streams: int, *, separator: int) -> Streams:
-    """Cuts tokens into streams of equal length, padded at the very end.
+    Each text is followed by the separator; stream b goes on where stream b - 1 ends, and the last
+    ones are padded. The tokens stay in the corpus until their piece is read: what an epoch needs
+    beside it is 16 bytes a text.
 
     Args:
-        tokens: int32 [n], n >= 1.
+        corpus: the texts.
         num_streams: B; with fewer tokens the last streams are all padding.
-        separator: what stands before the first token.
+        order: int64 [N], of the texts.
+        separator: id of a token that no text has.
+        backward: each text from its end to its beginning. The texts stay in their order.
     """
-    length = -(-len(tokens) // num_streams)
-    targets = np.full(num_streams * length, PAD_ID, dtype=np.int32)
-    targets[: len(tokens)] = tokens
-    inputs = np.full(num_streams * length, PAD_ID, dtype=np.int32)
-    inputs[: len(tokens)] = np.concatenate([[np.int32(separator)], tokens[:-1]])
-    shape = (num_streams, length)
-    return Streams(inputs.reshape(shape), targets.reshape(shape))
 
+    def __init__(
+        self, corpus: Corpus, num_streams: int, *, order: Ints, separator: int, backward: bool
+    ):
+        self._token_ids, self._num_tokens = corpus.token_ids, corpus.num_tokens
+        self._separator, self._backward = separator, backward
+        # Where among the tokens of all texts each begins, and where its separator goes.
+        self._starts = corpus.offsets[:-1][order]
+        self._ends = np.cumsum(corpus.offsets[1:][order] - self._starts + 1) - 1
+        self.num_streams = num_streams
+        self.length = -(-corpus.num_tokens // num_streams)
 
-def streams_of(
-    corpus: Corpus, num_streams: int, *, order: Ints, separator: int, backward: bool
-) -> Streams:
-    """The streams of an epoch in one direction."""
-    tokens = joined(corpus, order, separator=separator, backward=backward)
-    return cut(tokens, num_streams, separator=separator)
+    def pieces(self, size: int, *, start: int = 0) -> Iterator[StreamPiece]:
+        """Consecutive pieces of all streams; the last may be shorter.
+
+        Args:
+            size: positions of a piece, at least 1.
+            start: pieces to leave out.
+        """
+        streams = self.length * np.arange(self.num_streams)[:, None]
+        for first in range(start * size, self.length, size):
+            # With the one before.
+            positions = streams + np.arange(first - 1, min(first + size, self.length))
+            tokens = self._tokens(positions)
+            targets = tokens[:, 1:]
+            yield StreamPiece(np.where(targets == PAD_ID, PAD_ID, tokens[:, :-1]), targets)
+
+    def _tokens(self, positions: Ints) -> Tokens:
+        """The tokens at some positions, from -1 on, of the texts one after the other."""
+        text = np.searchsorted(self._ends, positions)
+        is_inside = text < len(self._ends)
+        text = np.minimum(text, len(self._ends) - 1)
+        # Below 0: a word of the text; 0: its separator.
+        to_end = positions - self._ends[text]
+        begin = self._ends[text - 1] + 1
+        begin[text == 0] = 0
+        within = -1 - to_end if self._backward else positions - begin
+        is_word = is_inside & (to_end < 0) & (positions >= 0)
+        source = np.where(is_word, self._starts[text] + within, 0)
+        tokens = np.where(is_word, self._token_ids[source], np.int32(self._separator))
+        return np.where(is_inside, tokens, np.int32(PAD_ID))

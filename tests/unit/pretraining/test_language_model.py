@@ -6,7 +6,7 @@ import torch
 
 from rnnlane.pretraining.language_model import build_language_model, log_shares
 from rnnlane.pretraining.perplexity import held_out_metrics
-from rnnlane.pretraining.streams import Corpus, joined
+from rnnlane.pretraining.streams import Corpus, Streams
 from support.language import language_data, language_experiment
 from support.runs import ALONE
 from support.tiny import VOCABULARY_SIZE
@@ -60,13 +60,17 @@ def test_perplexity_is_that_of_a_naive_loop():
     metrics = held_out_metrics(model, corpus, group=ALONE, num_streams=1)
     losses = {}
     for direction in model.directions:
-        tokens = joined(
-            corpus, np.arange(2), separator=VOCABULARY_SIZE, backward=direction == "backward"
+        texts = Streams(
+            corpus,
+            1,
+            order=np.arange(2),
+            separator=VOCABULARY_SIZE,
+            backward=direction == "backward",
         )
-        assert len(tokens) == 7
+        ((_, tokens),) = texts.pieces(7)
         state = model.carried(direction)[:, :, :1]
         total, last = 0.0, VOCABULARY_SIZE
-        for token in tokens.tolist():
+        for token in tokens[0].tolist():
             embedded = model.embedding.weight[last].view(1, 1, -1)
             features, state = model.read(direction, embedded, state)
             scores = features[0] @ model.embedding.weight.t() + model.bias

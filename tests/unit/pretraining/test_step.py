@@ -38,7 +38,7 @@ def reference_loss(model, feed, step):
     ids = step.ids
     for number, direction in enumerate(model.directions):
         state = torch.zeros_like(model.carried(direction))
-        pieces = list(feed.streams(1)[number].chunks(7))[:2]
+        pieces = list(feed.streams(1)[number].pieces(7))[:2]
         for piece in pieces:
             inputs, targets = (torch.from_numpy(part.astype(np.int64)) for part in piece)
             features, state = model.read(direction, model.embedding.weight[inputs], state)

@@ -1,13 +1,9 @@
-from collections import Counter
-
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlane.data.batches.encoded import EncodedSplit
-from rnnlane.pretraining import streams
-from rnnlane.pretraining.streams import Corpus, corpus_of, cut, joined, streams_of, text_order
+from rnnlane.pretraining.streams import Corpus, StreamPiece, Streams, corpus_of, text_order
 
 SEPARATOR = 99
 
@@ -20,39 +16,53 @@ def corpus(texts: list[list[int]]) -> Corpus:
 TEXTS = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=6), min_size=1, max_size=12)
 
 
-def test_texts_are_joined_by_separators_in_either_direction(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(streams, "_TEXTS_AT_ONCE", 2)
-    texts, order = corpus([[1, 2, 3], [4], [5, 6]]), np.array([2, 0, 1])
-    forward = joined(texts, order, separator=SEPARATOR)
-    assert forward.tolist() == [5, 6, 99, 1, 2, 3, 99, 4, 99]
-    backward = joined(texts, order, separator=SEPARATOR, backward=True)
-    assert backward.tolist() == [6, 5, 99, 3, 2, 1, 99, 4, 99]
+def whole(found: Streams) -> StreamPiece:
+    """All positions of some streams."""
+    (piece,) = found.pieces(max(1, found.length))
+    return piece
+
+
+def streams_of(texts: Corpus, num_streams: int, order: list[int], *, backward: bool = False):
+    return Streams(
+        texts, num_streams, order=np.array(order), separator=SEPARATOR, backward=backward
+    )
+
+
+def test_texts_are_joined_by_separators_in_either_direction():
+    texts = corpus([[1, 2, 3], [4], [5, 6]])
+    forward = whole(streams_of(texts, 1, [2, 0, 1]))
+    assert forward.targets.tolist() == [[5, 6, 99, 1, 2, 3, 99, 4, 99]]
+    backward = whole(streams_of(texts, 1, [2, 0, 1], backward=True))
+    assert backward.targets.tolist() == [[6, 5, 99, 3, 2, 1, 99, 4, 99]]
+    assert backward.inputs.tolist() == [[99, 6, 5, 99, 3, 2, 1, 99, 4]]
 
 
 def test_a_stream_goes_on_where_the_last_ends():
-    found = cut(np.array([1, 2, 99, 3, 99], np.int32), 2, separator=SEPARATOR)
-    assert found.targets.tolist() == [[1, 2, 99], [3, 99, 0]]
-    assert found.inputs.tolist() == [[99, 1, 2], [99, 3, 0]]
-    pieces = list(found.chunks(2))
+    found = streams_of(corpus([[1, 2], [3]]), 2, [0, 1])
+    assert whole(found).targets.tolist() == [[1, 2, 99], [3, 99, 0]]
+    assert whole(found).inputs.tolist() == [[99, 1, 2], [99, 3, 0]]
+    pieces = list(found.pieces(2))
     assert [piece.targets.tolist() for piece in pieces] == [[[1, 2], [3, 99]], [[99], [0]]]
-    assert len(pieces) == found.num_chunks(2)
-    assert [p.inputs.tolist() for p in found.chunks(2, start=1)] == [pieces[1].inputs.tolist()]
+    assert [p.inputs.tolist() for p in found.pieces(2, start=1)] == [pieces[1].inputs.tolist()]
 
 
-@given(TEXTS, st.integers(1, 5), st.integers(1, 4), st.booleans())
-def test_every_token_is_a_target_once_an_epoch(texts, num_streams, size, backward):
-    order = text_order(len(texts), seed=1, epoch=2)
-    found = streams_of(
-        corpus(texts), num_streams, order=order, separator=SEPARATOR, backward=backward
-    )
-    pieces = list(found.chunks(size))
-    targets = np.concatenate([piece.targets.ravel() for piece in pieces])
-    expected = Counter(n for text in texts for n in text) + Counter({SEPARATOR: len(texts)})
-    assert Counter(targets[targets > 0].tolist()) == expected
-    flat, before = found.targets.ravel(), found.inputs.ravel()
-    real = flat > 0
-    assert before[0] == SEPARATOR
-    assert (before[1:][real[1:]] == flat[:-1][real[1:]]).all()
+@given(TEXTS, st.integers(1, 5), st.integers(1, 4), st.booleans(), st.randoms())
+def test_pieces_are_those_of_a_naive_loop(texts, num_streams, size, backward, random):
+    order = random.sample(range(len(texts)), len(texts))
+    tokens = []
+    for number in order:
+        tokens += [*(reversed(texts[number]) if backward else texts[number]), SEPARATOR]
+    length = -(-len(tokens) // num_streams)
+    padding = [0] * (num_streams * length - len(tokens))
+    targets = np.array(tokens + padding).reshape(num_streams, length)
+    inputs = np.array([SEPARATOR, *tokens[:-1], *padding]).reshape(num_streams, length)
+    pieces = list(streams_of(corpus(texts), num_streams, order, backward=backward).pieces(size))
+    assert len(pieces) == -(-length // size)
+    for number, piece in enumerate(pieces):
+        positions = slice(number * size, (number + 1) * size)
+        assert piece.targets.tolist() == targets[:, positions].tolist()
+        assert piece.inputs.tolist() == inputs[:, positions].tolist()
+        assert {one.dtype for one in piece} == {np.dtype(np.int32)}
 
 
 def test_the_order_is_a_function_of_seed_and_epoch():
