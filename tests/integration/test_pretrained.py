@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.command import rnnlane, rnnlane_json, write_experiment
+from support.runs import timeless
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +36,16 @@ def experiment(tmp_path_factory):
         runtime={"num_workers": 2, "device": "cpu"},
     )
     return folder / "home", file
+
+
+def test_texts_that_are_not_held_in_memory_give_the_same_language_model(experiment):
+    home, file = experiment
+    in_memory, streamed = (
+        rnnlane_json(home, "pretrain", str(file), "--set", f"data.feed={feed}")["metrics"]
+        for feed in ("resident", "streaming")
+    )
+    (streamed,) = timeless([streamed])
+    assert [streamed] == timeless([in_memory])
 
 
 def test_a_language_model_starts_a_classifier_that_reads_the_texts_too(experiment):

@@ -109,8 +109,9 @@ def prepared_of(
 ) -> Any:
     """Prepared data that has one split, this one; its files have the rows in any order."""
     names = tuple(f"class {label}" for label in range(num_classes))
-    counts = split.class_counts(num_classes).tolist()
+    counts = np.bincount(split.labels[split.labels >= 0], minlength=num_classes).tolist()
     stats = split_stats(counts, names, num_tokens=len(split.token_ids))
+    stats = stats.model_copy(update={"num_rows": len(split)})  # those without a label too
     folder = path / "data" / name
     folder.mkdir(parents=True)
     files = {}
@@ -132,7 +133,7 @@ def prepared_of(
         pq.write_table(table, file)
         files[f"{name}/{file.name}"] = file.stat().st_size
     checksums = {file: zlib.crc32((path / "data" / file).read_bytes()) for file in files}
-    splits = dict.fromkeys(SPLITS, stats)
+    splits = dict.fromkeys((*SPLITS, name), stats)
     return PreparedData(str(path), manifest(names, splits=splits, files=files, checksums=checksums))
 
 

@@ -148,7 +148,8 @@ class DataConfig(Section):
         description="How training reads its splits. resident: every node holds them in memory. "
         "streaming: train is read from shards while training goes on, in memory that does not grow "
         "with it; a step takes as many rows of each class as with resident. Val and test are read "
-        "in pieces whenever they are scored. auto: resident if the splits take less than a quarter "
+        "in pieces whenever they are scored. The texts of a language model are read from a file in "
+        "each node's temporary folder. auto: resident if the splits take less than a quarter "
         "of the smallest node's memory, else streaming.",
     )
 

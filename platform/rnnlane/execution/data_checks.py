@@ -35,12 +35,6 @@ def check_language_model(config: ExperimentConfig) -> None:
             where="model.cell",
             remedy=f"set one of them, such as model.cell={RECURRENT_CELLS[1]}",
         )
-    if config.data.feed == "streaming":
-        raise ConfigError(
-            "a language model's texts are held in memory, but got streaming",
-            where="data.feed",
-            remedy="set it to auto or resident",
-        )
     if streams < workers:
         raise ConfigError(
             f"each worker reads a stream, but there are {streams} for {workers} workers",

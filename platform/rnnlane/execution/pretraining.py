@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.fingerprint import SHAPE
+from rnnlane.data.batches.file_split import FileSplit, ScoredSplit
 from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.run import TrackedEvents, store_of, trained_outcome
 from rnnlane.execution.run_record import RunRecord
+from rnnlane.execution.streaming import copies, is_streamed
 from rnnlane.pretraining.bundle import save_pretrained
 from rnnlane.pretraining.loop import run_pretraining
 from rnnlane.ray_cluster import connect as cluster
@@ -37,7 +39,7 @@ def execute_pretraining(
     """
     config = config.model_copy(update={"training": config.pretraining.as_training()})
     config = cluster.with_counted_workers(config, events)
-    data = pretraining_data(prepared)
+    data = pretraining_data(config, prepared, events)
     shared, use_gpu = None, False
     if config.runtime.max_workers > 0:
         import ray
@@ -69,14 +71,23 @@ def execute_pretraining(
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
 
-def pretraining_data(prepared: PreparedData) -> TrainingData:
+def pretraining_data(
+    config: ExperimentConfig, prepared: PreparedData, events: RunEvents
+) -> TrainingData:
     """What a language model reads: every split that there is; none is of test.
 
     Raises:
         DataError: a file cannot be read.
     """
+    names = tuple(prepared.manifest.splits)
+    splits: dict[str, ScoredSplit] = {}
+    if is_streamed(config, prepared, events, how="each node reads texts from a file of its own"):
+        cache = copies(config)
+        splits |= {name: FileSplit(prepared, name, cache=cache) for name in names}
+    else:
+        splits |= {name: prepared.split(name) for name in names}
     return TrainingData(
-        splits={name: prepared.split(name) for name in prepared.manifest.splits},
+        splits=splits,
         num_classes=0,
         vocabulary_size=prepared.manifest.vocabulary_size,
         token_counts=prepared.vocabulary().counts,

@@ -12,7 +12,7 @@ import pyarrow as pa
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.streamed import StreamedSplit
 from rnnlane.data.file_cache import FileCache
-from rnnlane.data.prepare.prepared import SPLITS, PreparedData
+from rnnlane.data.prepare.prepared import PreparedData
 from rnnlane.data.prepare.sharding import (
     Layout,
     Part,
@@ -55,7 +55,7 @@ def streamed_splits(
     Raises:
         DataError: the prepared data cannot be read or is damaged, or the disk is full.
     """
-    if not _is_streamed(config, prepared, events):
+    if not is_streamed(config, prepared, events, how="train is streamed from shards"):
         return {}
     train, cache = made_shards(prepared, "train", events), copies(config)
     streamed = {"train": StreamedSplit(train, cache=cache)}
@@ -70,31 +70,41 @@ def copies(config: ExperimentConfig) -> FileCache:
     return FileCache(int(config.runtime.cache_gb * 1e9))
 
 
-def _is_streamed(config: ExperimentConfig, prepared: PreparedData, events: RunEvents) -> bool:
+def is_streamed(
+    config: ExperimentConfig, prepared: PreparedData, events: RunEvents, *, how: str
+) -> bool:
+    """Whether what is trained on is not held in memory.
+
+    Args:
+        config: the experiment, whose ``data.feed`` may leave it to the size.
+        prepared: its data.
+        events: told so, and why.
+        how: what is done instead.
+    """
     if config.data.feed == "resident":
         return False
     if config.data.feed == "streaming":
-        events.note("train is streamed from shards (data.feed: streaming)")
+        events.note(f"{how} (data.feed: streaming)")
         return True
     size = encoded_bytes(prepared)
     if size < ALWAYS_RESIDENT_BYTES:
         return False
     most = RESIDENT_SHARE * (memory := least_memory())
     if size <= most:
-        _logger.info("train is held in memory: %d bytes of at most %d", size, most)
+        _logger.info("the texts are held in memory: %d bytes of at most %d", size, most)
         return False
     events.note(
         f"{size / 2**30:.1f} GiB of encoded rows are more than {RESIDENT_SHARE:.0%} of the "
-        f"smallest node's {memory / 2**30:.1f} GiB: train is streamed from shards (data.feed: auto)"
+        f"smallest node's {memory / 2**30:.1f} GiB: {how} (data.feed: auto)"
     )
     return True
 
 
 def encoded_bytes(prepared: PreparedData) -> int:
     """Memory that the encoded splits take, about."""
-    stats = [prepared.manifest.splits[name] for name in SPLITS]
     return sum(
-        int(4 * one.num_tokens * (1 + one.unknown_token_rate)) + 16 * one.num_rows for one in stats
+        int(4 * one.num_tokens * (1 + one.unknown_token_rate)) + 16 * one.num_rows
+        for one in prepared.manifest.splits.values()
     )
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from rnnlane.config.pretraining import PretrainingConfig
 from rnnlane.data.prepare.vocabulary import PAD_ID
+from rnnlane.pretraining.corpus import Corpus
 from rnnlane.pretraining.softmax import Sampler
-from rnnlane.pretraining.streams import Corpus, StreamPiece, Streams, text_order
+from rnnlane.pretraining.streams import StreamPiece, Streams, text_order
 from rnnlane.training.active_rows import ActiveRowIndex
 from rnnlane.training.group import WorkerGroup
 

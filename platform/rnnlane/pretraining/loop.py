@@ -9,13 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.data.prepare.prepared import UNLABELED_SPLIT
+from rnnlane.pretraining.corpus import Corpus, read_corpora
 from rnnlane.pretraining.feed import LanguageFeed
 from rnnlane.pretraining.language_model import LanguageModel, build_language_model
 from rnnlane.pretraining.monitor import LanguageMonitor, epoch_record
 from rnnlane.pretraining.perplexity import held_out_metrics
 from rnnlane.pretraining.step import LanguageStepper
-from rnnlane.pretraining.streams import Corpus, corpus_of
 from rnnlane.records.events import RunEvents
 from rnnlane.training.checkpoint import Checkpointer, copied_weights, load_checkpoint, on_host
 from rnnlane.training.clipping import choose_clip
@@ -47,9 +46,15 @@ def run_pretraining(
 
     Raises:
         TrainingError: too many non-finite steps in a row, or a checkpoint that does not fit.
+        DataError, ResourceError: see :func:`read_corpora`.
     """
-    with cpu_settings(group), training_precision(config.training):
-        run = _Run(config, data, group=group, events=events, start=start)
+    with (
+        cpu_settings(group),
+        training_precision(config.training),
+        read_corpora(data) as (texts, val),
+    ):
+        counts = [*data.token_counts, texts.num_texts]
+        run = _Run(config, texts, val, counts=counts, group=group, events=events, start=start)
         while not is_over(config.training, run.state.history):
             run.train_epoch()
         return run.outcome()
@@ -61,20 +66,19 @@ class _Run:
     def __init__(
         self,
         config: ExperimentConfig,
-        data: TrainingData,
+        texts: Corpus,
+        val: Corpus,
         *,
+        counts: list[int],
         group: WorkerGroup,
         events: RunEvents,
         start: Path | None,
     ):
-        learned = [name for name in ("train", UNLABELED_SPLIT) if name in data.splits]
-        corpus = corpus_of([data.rows_in_memory(name) for name in learned])
-        counts = [*data.token_counts, corpus.num_texts]
         self._config, self._group, self._events = config.training, group, events
-        self._val = corpus_of([data.rows_in_memory("val")]).first(config.pretraining.val_tokens)
+        self._val = val.first(config.pretraining.val_tokens)
         self._model = model = _initial_model(config, counts, group)
         self._feed = LanguageFeed(
-            corpus,
+            texts,
             config.pretraining,
             counts=counts,
             seed=config.training_seed,

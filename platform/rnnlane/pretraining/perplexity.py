@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from rnnlane.data.prepare.vocabulary import PAD_ID
+from rnnlane.pretraining.corpus import Corpus
 from rnnlane.pretraining.language_model import BACKWARD, FORWARD, LanguageModel
 from rnnlane.pretraining.softmax import full_losses
-from rnnlane.pretraining.streams import Corpus, Streams
+from rnnlane.pretraining.streams import Streams
 from rnnlane.training.group import WorkerGroup
 
 # Logits of so many positions are in memory at once.

@@ -2,53 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.prepare.vocabulary import PAD_ID
+from rnnlane.pretraining.corpus import Corpus
 
 Tokens = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
-
-
-class Corpus(NamedTuple):
-    """Texts as token ids.
-
-    Attributes:
-        token_ids: int32 [all tokens].
-        offsets: int64 [N + 1]: text n is token_ids[offsets[n] : offsets[n + 1]].
-    """
-
-    token_ids: Tokens
-    offsets: Ints
-
-    @property
-    def num_texts(self) -> int:
-        """N."""
-        return len(self.offsets) - 1
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens to predict: those of the texts, and a separator after each."""
-        return len(self.token_ids) + self.num_texts
-
-    def first(self, num_tokens: int) -> Corpus:
-        """The first texts, as many as have at most so many tokens; at least one."""
-        with_separators = self.offsets[1:] + np.arange(1, self.num_texts + 1)
-        count = max(1, int(np.searchsorted(with_separators, num_tokens, side="right")))
-        return Corpus(self.token_ids[: self.offsets[count]], self.offsets[: count + 1])
-
-
-def corpus_of(splits: Sequence[EncodedSplit]) -> Corpus:
-    """The texts of some splits, one after the other."""
-    starts = np.cumsum([0, *(len(split.token_ids) for split in splits)])
-    offsets = [split.offsets[1:] + start for split, start in zip(splits, starts, strict=False)]
-    token_ids = np.concatenate([split.token_ids for split in splits])
-    return Corpus(token_ids, np.concatenate([np.zeros(1, np.int64), *offsets]))
 
 
 def text_order(num_texts: int, *, seed: int, epoch: int) -> Ints:
@@ -90,8 +54,8 @@ class Streams:
         self._token_ids, self._num_tokens = corpus.token_ids, corpus.num_tokens
         self._separator, self._backward = separator, backward
         # Where among the tokens of all texts each begins, and where its separator goes.
-        self._starts = corpus.offsets[:-1][order]
-        self._ends = np.cumsum(corpus.offsets[1:][order] - self._starts + 1) - 1
+        self._starts = corpus.starts[order]
+        self._ends = np.cumsum(corpus.lengths[order] + 1) - 1
         self.num_streams = num_streams
         self.length = -(-corpus.num_tokens // num_streams)
 

@@ -6,16 +6,18 @@ import shutil
 import numpy as np
 import pytest
 
+from rnnlane.data.batches.encoded import EncodedSplit
+from rnnlane.data.batches.file_split import FileSplit
 from rnnlane.data.file_cache import FileCache
 from rnnlane.data.prepare.prepared import PreparedData
-from rnnlane.errors import ConfigError
 from rnnlane.execution import streaming
-from rnnlane.execution.data_checks import check_language_model
+from rnnlane.execution.pretraining import pretraining_data
 from rnnlane.execution.streaming import encoded_bytes, streamed_splits
 from rnnlane.training.loop import TRAIN_AND_VAL
 from support.events import Remembered
 from support.shards import prepared_of
 from support.tiny import tiny_experiment, tiny_split
+from support.tracked import tiny_prepared
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_auto_streams_what_takes_too_much_of_the_smallest_node_and_says_why(
     monkeypatch.setattr(streaming, "ALWAYS_RESIDENT_BYTES", size)
     monkeypatch.setattr(streaming, "least_memory", lambda: 4.0 * size)
     assert streams(prepared) == (False, [])
-    assert f"train is held in memory: {size} bytes of at most {size}" in caplog.text
+    assert f"the texts are held in memory: {size} bytes of at most {size}" in caplog.text
     monkeypatch.setattr(streaming, "least_memory", lambda: 3.9 * size)
     is_streamed, (note,) = streams(prepared)
     assert is_streamed
@@ -86,6 +88,21 @@ def test_a_refit_streams_train_and_val_too(prepared, tmp_path):
     assert {one.cache for one in streamed.values()} == {FileCache(3 * 10**9)}
 
 
-def test_a_language_model_refuses_to_be_streamed():
-    with pytest.raises(ConfigError, match="held in memory, but got streaming"):
-        check_language_model(tiny_experiment("data.feed=streaming"))
+@pytest.mark.parametrize("feed", ["streaming", "resident"])
+def test_texts_of_a_language_model_are_read_from_files_where_they_are_streamed(
+    prepared, feed, monkeypatch
+):
+    stats = {"train": prepared.manifest.splits["train"]}
+    manifest = prepared.manifest.model_copy(update={"splits": stats})
+    prepared, events = PreparedData(prepared.path, manifest), Remembered()
+    monkeypatch.setattr(prepared, "vocabulary", tiny_prepared().vocabulary, raising=False)
+    config = tiny_experiment(f"data.feed={feed}", "runtime.cache_gb=3")
+    (rows,) = pretraining_data(config, prepared, events).splits.values()
+    is_streamed = feed == "streaming"
+    assert isinstance(rows, FileSplit if is_streamed else EncodedSplit)
+    assert (
+        events.notes
+        == ["each node reads texts from a file of its own (data.feed: streaming)"][
+            : int(is_streamed)
+        ]
+    )

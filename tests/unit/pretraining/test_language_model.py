@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlane.pretraining.corpus import Corpus
 from rnnlane.pretraining.language_model import build_language_model, log_shares
 from rnnlane.pretraining.perplexity import held_out_metrics
-from rnnlane.pretraining.streams import Corpus, Streams
+from rnnlane.pretraining.streams import Streams
 from support.language import language_data, language_experiment
 from support.runs import ALONE
 from support.tiny import VOCABULARY_SIZE
@@ -56,7 +57,7 @@ def test_a_reader_is_torchs_module_and_a_carried_state_has_no_gradient(cell):
 
 def test_perplexity_is_that_of_a_naive_loop():
     model = model_of().eval()
-    corpus = Corpus(np.array([2, 3, 4, 5, 7], np.int32), np.array([0, 3, 5]))
+    corpus = Corpus(np.array([2, 3, 4, 5, 7], np.int32), np.array([0, 3]), np.array([3, 2]))
     metrics = held_out_metrics(model, corpus, group=ALONE, num_streams=1)
     losses = {}
     for direction in model.directions:
@@ -87,7 +88,7 @@ def test_perplexity_is_that_of_a_naive_loop():
 def test_a_model_that_has_learned_nothing_knows_how_frequent_tokens_are():
     model = model_of().eval()
     torch.nn.init.zeros_(model.embedding.weight)
-    corpus = Corpus(np.array([2, 2, 5], np.int32), np.array([0, 3]))
+    corpus = Corpus(np.array([2, 2, 5], np.int32), np.array([0]), np.array([3]))
     shares = np.exp(log_shares(COUNTS))
     expected = -np.log(shares[[2, 2, 5, VOCABULARY_SIZE]]).mean()
     found = held_out_metrics(model, corpus, group=ALONE)["val/perplexity"]

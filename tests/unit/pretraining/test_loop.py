@@ -49,13 +49,13 @@ def test_a_run_that_was_cut_within_an_epoch_equals_a_whole_one_bit_for_bit(tmp_p
     whole = pretrained("pretraining.checkpoint_every_s=1e-9", "model.num_layers=2")
     store = CheckpointStore(str(tmp_path))
 
-    def run(events):
-        data = language_data()
+    def run(events, folder=None):
+        data = language_data(folder)
         return train_in_process(config, data, store=store, events=events, loop=run_pretraining)
 
     with pytest.raises(KeyboardInterrupt):
         run(Killed(store, after))
-    resumed = run(Remembered())
+    resumed = run(Remembered(), tmp_path / "texts")  # from files, as it may be after a change
     assert timeless(resumed.history) == timeless(whole.history)
     for name, value in whole.weights.items():
         assert torch.equal(resumed.weights[name], value), name

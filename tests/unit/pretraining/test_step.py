@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from rnnlane.pretraining.corpus import read_corpora
 from rnnlane.pretraining.feed import LanguageFeed
 from rnnlane.pretraining.language_model import build_language_model
 from rnnlane.pretraining.softmax import full_losses, sampled_losses
 from rnnlane.pretraining.step import LanguageStepper
-from rnnlane.pretraining.streams import corpus_of
 from rnnlane.training.group import WorkerGroup
 from rnnlane.training.step import build_optimizer
 from support.language import language_data, language_experiment
 from support.runs import ALONE
 
 DATA = language_data()
-CORPUS = corpus_of([DATA.splits["train"], DATA.splits["unlabeled"]])
+with read_corpora(DATA) as (CORPUS, _):
+    pass
 COUNTS = [*DATA.token_counts, CORPUS.num_texts]
 PLAIN = (
     "pretraining.dropout=0",

@@ -2,15 +2,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlane.data.batches.encoded import EncodedSplit
-from rnnlane.pretraining.streams import Corpus, StreamPiece, Streams, corpus_of, text_order
+from rnnlane.pretraining.corpus import Corpus
+from rnnlane.pretraining.streams import StreamPiece, Streams, text_order
 
 SEPARATOR = 99
 
 
 def corpus(texts: list[list[int]]) -> Corpus:
-    offsets = np.cumsum([0, *map(len, texts)]).astype(np.int64)
-    return Corpus(np.array([n for text in texts for n in text], dtype=np.int32), offsets)
+    lengths = np.array([*map(len, texts)], dtype=np.int64)
+    tokens = np.array([n for text in texts for n in text], dtype=np.int32)
+    return Corpus(tokens, np.cumsum(lengths) - lengths, lengths)
 
 
 TEXTS = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=6), min_size=1, max_size=12)
@@ -72,14 +73,3 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert len({tuple(order) for order in orders.values()}) == 3
     assert all(sorted(order) == list(range(50)) for order in orders.values())
     assert text_order(50, seed=0, epoch=2).tolist() == orders[0, 2]
-
-
-def test_splits_become_one_corpus_of_which_the_first_texts_can_be_taken():
-    def split(texts: list[list[int]]) -> EncodedSplit:
-        one = corpus(texts)
-        return EncodedSplit(one.token_ids, one.offsets, np.zeros(len(texts), np.int64))
-
-    both = corpus_of([split([[1, 2], [3]]), split([[4, 5, 6]])])
-    assert (both.token_ids.tolist(), both.offsets.tolist()) == ([1, 2, 3, 4, 5, 6], [0, 2, 3, 6])
-    assert both.num_tokens == 9
-    assert [both.first(n).num_texts for n in (1, 3, 4, 5, 8, 9)] == [1, 1, 1, 2, 2, 3]
