@@ -80,10 +80,8 @@ def evaluate_split(
         probabilities = np.zeros((len(rows), len(predictor.class_names)))
         labels = np.zeros(len(rows), dtype=np.int64)
         for ids, piece in rows.pieces():
-            probabilities[ids], labels[ids] = (
-                predictor.predict_rows(piece).probabilities,
-                piece.labels,
-            )
+            labels[ids] = piece.labels
+            probabilities[ids] = predictor.predict_rows(piece).probabilities
         found = scores_of(probabilities, labels)
         return _evaluation(run_id, split, found, predictor)
     group = WorkerGroup(rank=0, world_size=1, device=predictor.device)
