@@ -22,6 +22,7 @@ from benchmarks.review_texts import review_texts
 from rnnlane.config import ExperimentConfig, experiment_from_mapping
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.streamed import StreamedSplit
+from rnnlane.data.batches.windows import class_order
 from rnnlane.data.prepare.text import TextProcessor
 from rnnlane.data.prepare.vocabulary import Vocabulary
 from rnnlane.execution import streaming
@@ -75,7 +76,19 @@ def mixing_rows(folder: Path) -> list[Row]:
             details=means | spread,
         ),
         row("mixing: the same, shards sorted by class and film", ratios("streamed, sorted")),
+        row("mixing: rows of a shard are spread over so many shards", _shards_spread_over()),
     ]
+
+
+def _shards_spread_over(num_shards: int = 100, num_groups: int = 48) -> list[float]:
+    """The steps from the first row of a shard to its last, in shards of rows."""
+    spans = []
+    for epoch in range(len(SEEDS)):
+        groups = [[1] * num_groups] * num_shards
+        shards = class_order(groups, seed=0, epoch=epoch, label=0).shards
+        places = [np.flatnonzero(shards == shard) for shard in range(num_shards)]
+        spans += [float(place[-1] - place[0] + 1) / num_groups for place in places]
+    return spans
 
 
 def _ratios(losses: dict[str, list[float]], name: str) -> list[float]:

@@ -1,6 +1,6 @@
 """What a search costs and gains: `python -m tests.benchmarks.search overhead|stopping|clip`.
 
-overhead: seconds a trial beyond its training, with and without MLflow, early and late in a search.
+overhead: seconds a trial beyond its training, with and without MLflow, over the course of a search.
 stopping: asha against the full search over the same trials, on generated reviews, three seeds.
 clip:     clip values for a recurrent network on generated reviews with long dependencies.
 """
@@ -67,11 +67,12 @@ def overhead(num_trials: int) -> None:
         beyond = [trial.ended_at - trial.started_at - _trained_s(trial.history) for trial in trials]
         gaps = [later.started_at - earlier.ended_at for earlier, later in pairwise(trials)]
         whole = [one + gap for one, gap in zip(beyond[1:], gaps, strict=True)]
+        tenths = [whole[len(whole) * n // 10 : len(whole) * (n + 1) // 10] for n in range(10)]
         print(
             f"{'with' if with_mlflow else 'without'} MLflow, {len(trials)} trials: "
             f"{statistics.mean(whole):.3f} s a trial beyond training (first trial "
-            f"{beyond[0]:.1f} s); trials 10 to 19 {statistics.mean(whole[9:19]):.3f} s, "
-            f"the last ten {statistics.mean(whole[-10:]):.3f} s",
+            f"{beyond[0]:.1f} s); by tenths of the search: "
+            f"{' '.join(f'{statistics.median(tenth):.3f}' for tenth in tenths)} s",
             flush=True,
         )
 

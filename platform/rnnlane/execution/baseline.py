@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -42,7 +42,15 @@ NOT_PARAMS = {"tracking", "description", "model", "training", "runtime", "search
 def execute_baseline(
     config: ExperimentConfig, prepared: PreparedData, *, record: RunRecord, events: RunEvents
 ) -> BaselineResult:
-    """Fits, scores and logs the baseline as a run of its own."""
+    """Fits, scores and logs the baseline as a run of its own.
+
+    Raises:
+        DataError: the prepared data cannot be read or is damaged.
+    """
+    splits = {name: FileSplit(prepared, name, cache=copies(config)) for name in SPLITS}
+    num_classes = len(prepared.class_names)
+    # Before there is a run, as most of what can be wrong with the data shows here.
+    rows = rows_in_memory([splits["train"]], config, num_classes=num_classes, events=events)
     spec = describe_run(
         config,
         record,
@@ -61,27 +69,29 @@ def execute_baseline(
             lambda folder: write_inputs(folder, config, prepared), describe_datasets(prepared)
         )
         run.events.stage("fitting")
-        result = _fit_and_log(config, prepared, run=run)
+        result = _fit_and_log(config, prepared, splits, rows, run=run)
         return run.conclude(lambda is_tracked: replace(result, is_tracked=is_tracked))
 
 
 def _fit_and_log(
     config: ExperimentConfig,
     prepared: PreparedData,
+    splits: Mapping[str, FileSplit],
+    rows: EncodedSplit,
     *,
     run: TrackedRun[MlflowTracker],
 ) -> BaselineResult:
     record, tracker = run.record, run.tracker
-    cache = copies(config)
-    train, val, test = (FileSplit(prepared, name, cache=cache) for name in SPLITS)
-    model, rows, fit_s = _timed_fit([train], config, prepared, run.events)
-    scored: dict[str, ScoredSplit] = {"train": rows, "val": val, "test": test}
+    model, fit_s = _timed_fit(rows, config, prepared)
+    scored: dict[str, ScoredSplit] = {**splits, "train": rows}
     metrics, confusions, predictions = _scores(model, scored, prepared)
     if config.baseline.refit:
         run.events.note("fitting again on train and val; what is said of val is of the first fit")
-        model, _, refit_s = _timed_fit([train, val], config, prepared, run.events)
+        num_classes, both = len(prepared.class_names), [splits["train"], splits["val"]]
+        rows = rows_in_memory(both, config, num_classes=num_classes, events=run.events)
+        model, refit_s = _timed_fit(rows, config, prepared)
         fit_s += refit_s
-        of_test = _scores(model, {"test": test}, prepared)
+        of_test = _scores(model, {"test": splits["test"]}, prepared)
         metrics |= of_test[0]
         confusions |= of_test[1]
         predictions |= of_test[2]
@@ -100,7 +110,7 @@ def _fit_and_log(
     results = record.folder / "results"
     (results / "figures").mkdir(parents=True, exist_ok=True)
     names = prepared.class_names
-    sample = sample_answer(config, predictor, val=val, prepared=prepared)
+    sample = sample_answer(config, predictor, val=splits["val"], prepared=prepared)
     numbers = {"metrics": metrics, **write_answers(results, confusions, names, sample=sample)}
     (results / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
     facts = RunFacts(
@@ -134,17 +144,12 @@ def _fit_and_log(
 
 
 def _timed_fit(
-    splits: Sequence[ScoredSplit],
-    config: ExperimentConfig,
-    prepared: PreparedData,
-    events: RunEvents,
-) -> tuple[LinearClassifier, EncodedSplit, float]:
-    """The model, the rows that it was fitted on, and the seconds that the fit took."""
-    num_classes = len(prepared.class_names)
-    rows = rows_in_memory(splits, config, num_classes=num_classes, events=events)
+    rows: EncodedSplit, config: ExperimentConfig, prepared: PreparedData
+) -> tuple[LinearClassifier, float]:
+    """The model, and the seconds that the fit took."""
     started = time.perf_counter()
     model = fit_on(rows, config, prepared)
-    return model, rows, time.perf_counter() - started
+    return model, time.perf_counter() - started
 
 
 def _tags(

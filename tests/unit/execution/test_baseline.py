@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from rnnlane.errors import DataError
 from rnnlane.execution import baseline
 from rnnlane.execution.baseline import execute_baseline
 from rnnlane.execution.run_record import RunRecord
@@ -89,6 +90,17 @@ def test_a_refit_answers_test_and_leaves_what_is_said_of_val(monkeypatch, tmp_pa
     assert right == pytest.approx(41 * after.metrics["test/accuracy"])
     reports = [file.read_text() for file in tmp_path.glob("runs/*/results/report.html")]
     assert sum("before the refit" in report for report in reports) == 1
+
+
+def test_damaged_data_is_told_of_before_there_is_a_run(monkeypatch, tmp_path):
+    def damaged(_):
+        raise DataError("the prepared data is damaged")
+
+    monkeypatch.setattr(baseline.FileSplit, "pieces", damaged)
+    tracker = RememberedTracker()
+    with pytest.raises(DataError):
+        execute(monkeypatch, tmp_path, tracker)
+    assert tracker.spec is None
 
 
 def test_what_an_unreachable_store_lacks_is_in_the_result(monkeypatch, tmp_path):
