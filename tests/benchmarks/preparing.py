@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -23,7 +24,8 @@ from rnnlane.config.paths import storage_root
 
 IMDB = ROOT / "experiments" / "lstm-1.yaml"
 NO_ARCHIVE = "RNNLANE_IMDB does not name the archive"
-MEMORY_SAMPLES_S = 0.5
+# A task that looks at half a million rows has most of its memory for a few tenths of a second.
+MEMORY_SAMPLES_S = 0.05
 NUM_ROWS = (500_000, 1_000_000, 10_000_000)
 
 
@@ -142,20 +144,16 @@ def _prepared(folder: Path, num_rows: int) -> _Preparation:
 
 
 def _own_bytes(pid: int) -> Iterator[tuple[str, float]]:
-    """The kind and the memory of a process and of all below it, without what they share.
+    """The kind of a process and of all below it, and the memory that is no file's.
 
-    Nor with what they read in Ray's object store and of libraries, which the kernel counts as a
-    process's own while no other one has read it: the store has a limit of its own, and files that
-    were not written to are dropped where memory is needed.
+    So what it reads in Ray's object store does not count, which has a limit of its own, nor do
+    libraries.
     """
-    try:
-        driver = psutil.Process(pid)
-        for process in [driver, *driver.children(recursive=True)]:
+    driver = psutil.Process(pid)
+    for process in [driver, *driver.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error, OSError, IndexError):  # it has just ended
             title = " ".join(process.cmdline())
             is_task = title.startswith("ray::") and "Agent" not in title
             name = "driver" if process.pid == pid else "task" if is_task else "Ray's own"
-            maps = process.memory_maps(grouped=False)
-            own = [one for one in maps if not one.path.startswith("/dev/shm/")]
-            yield name, float(sum(one.private_dirty for one in own))
-    except psutil.Error:
-        return
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+            yield name, 1024.0 * int(status.split("RssAnon:")[1].split()[0])

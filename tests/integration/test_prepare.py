@@ -30,6 +30,7 @@ from rnnlane.errors import DataError
 from rnnlane.execution import streaming
 from rnnlane.records.events import RunEvents
 from rnnlane.records.progress import Progress
+from support.events import Remembered
 
 Row = tuple[str, Any]
 
@@ -399,6 +400,18 @@ def test_one_that_is_killed_leaves_nothing_that_looks_finished(tmp_path: Path) -
     prepared = prepare(config, storage=str(storage))
     assert prepared.manifest.data_folder != left.name
     assert sum(stats.num_rows for stats in prepared.manifest.splits.values()) == 60
+
+
+def test_texts_that_ray_moves_to_the_disk_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, events = experiment(kind="generated", num_rows=9000), Remembered()
+    prepare(config, storage=str(tmp_path / "room"), events=events)
+    assert events.notes == []
+    monkeypatch.setattr(module, "object_store_bytes", lambda: 1e6)
+    prepare(config, storage=str(tmp_path / "none"), events=events)
+    [note] = events.notes
+    assert note.startswith("texts and tokens fill Ray's object store (0.0 GiB): the rest waits")
 
 
 def test_ray_data_keeps_quiet_and_its_own_settings(

@@ -64,7 +64,7 @@ _END_REASONS: dict[TrialState, str] = {
     "cut": "the time budget was used up",
 }
 # Telling of a search is worked out from all its trials. What takes less is told at every event.
-SHORT_REPORT_S = 0.02
+SHORT_REPORT_S = 0.005
 # No trial reads the test split.
 _SPLITS = ("train", "val")
 
@@ -315,7 +315,6 @@ class _Search(TrialEvents):
         reason = record.reason or _END_REASONS.get(record.state)
         self._tracker.close_trial(spec.key, _END_STATUS[record.state], reason=reason)
         self._done_checkpoints.append(spec.key)
-        self._log_progress(self.snapshot())
         if spec.sample.seed is not None:
             value = "failed" if record.value is None else f"{record.value:.4f}"
             self.note(f"{self._seeded(spec.sample)}: {value}")
@@ -361,11 +360,13 @@ class _Search(TrialEvents):
             )
 
     def _report(self, *, at_once: bool = False) -> None:
-        """Tells of the search; where that takes long, rarely: in a twentieth of the time."""
+        """Tells and logs how far it is; where that takes long, rarely: in a twentieth of the time."""
         started = time.monotonic()
         if not at_once and started < self._next_report:
             return
-        self._events.trial(self.snapshot())
+        search = self.snapshot()
+        self._log_progress(search)
+        self._events.trial(search)
         ended = time.monotonic()
         took_s = ended - started
         self._next_report = ended + (19 * took_s if took_s > SHORT_REPORT_S else 0.0)

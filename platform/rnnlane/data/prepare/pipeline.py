@@ -335,7 +335,8 @@ def _tokenized_blocks(
     )
     _configure(dataset.context, block_bytes(source.size_bytes))
     blocks: list[Block] = []
-    num_rows = 0
+    num_rows = num_bytes = 0
+    room = object_store_bytes()
     with _quiet_ray_data():
         for bundle in dataset.iter_internal_ref_bundles():
             for ref, metadata in zip(bundle.block_refs, bundle.metadata, strict=True):
@@ -344,7 +345,20 @@ def _tokenized_blocks(
                     blocks.append(Block(ref, metadata.num_rows, metadata.size_bytes))
             num_rows += bundle.num_rows()
             events.progress(Progress("read", num_rows, None))
+            had_room, num_bytes = num_bytes <= room, num_bytes + bundle.size_bytes()
+            if had_room and num_bytes > room:
+                events.note(
+                    f"texts and tokens fill Ray's object store ({room / 2**30:.1f} GiB): the rest "
+                    "waits on the disk of Ray's temporary folder until the data is prepared"
+                )
     return blocks
+
+
+def object_store_bytes() -> float:
+    """What all nodes' object stores hold together."""
+    import ray
+
+    return float(ray.cluster_resources().get("object_store_memory", 0.0))
 
 
 def block_bytes(source_bytes: int) -> int:
