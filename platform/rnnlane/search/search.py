@@ -360,7 +360,7 @@ class _Search(TrialEvents):
             )
 
     def _report(self, *, at_once: bool = False) -> None:
-        """Tells and logs how far it is; where that takes long, rarely: in a twentieth of the time."""
+        """Tells and logs how far it is; if that takes long, rarely: in a twentieth of the time."""
         started = time.monotonic()
         if not at_once and started < self._next_report:
             return
