@@ -205,8 +205,10 @@ def test_shards_that_tasks_write_are_those_of_one_process(
 class Stages(RunEvents):
     def __init__(self, stages: list[tuple[str, int, int | None]]):
         self._stages = stages
+        self.num_bytes: dict[str, int | None] = {}
 
     def progress(self, progress: Progress) -> None:
+        self.num_bytes[progress.stage] = progress.num_bytes
         self._stages.append((progress.stage, progress.done, progress.total))
 
 
@@ -214,9 +216,11 @@ def test_generated_reviews_are_prepared_reused_and_found(tmp_path: Path) -> None
     config = experiment(kind="generated", num_rows=9000)
     stages: list[tuple[str, int, int | None]] = []
     assert find_prepared(config, storage=str(tmp_path)) is None
-    first = prepare(config, storage=str(tmp_path), events=Stages(stages))
+    first = prepare(config, storage=str(tmp_path), events=(events := Stages(stages)))
     assert first.path == prepared_path(config, storage=str(tmp_path))
     assert ("read", 9000, None) in stages
+    assert events.num_bytes["read"] == events.num_bytes["encode"]
+    assert (events.num_bytes["read"] or 0) > 9000 * 100
     assert stages[-1] == ("encode", 9000, 9000)
     stages.clear()
     again = prepare(config, storage=str(tmp_path), events=Stages(stages))

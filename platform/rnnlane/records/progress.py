@@ -14,17 +14,20 @@ class Progress:
         done: units that are done.
         total: units in all; None if unknown.
         unit: what is counted.
+        num_bytes: of the units that are done; None where nobody counts.
     """
 
     stage: str
     done: int
     total: int | None
     unit: str = field(default="rows", kw_only=True)
+    num_bytes: int | None = field(default=None, kw_only=True)
 
     @property
     def detail(self) -> str:
-        """The amount done, with its unit."""
-        return f"{self.done:,} {self.unit}"
+        """The amount done, with its unit, and its bytes."""
+        size = "" if self.num_bytes is None else f", {self.num_bytes / 1e6:,.0f} MB"
+        return f"{self.done:,} {self.unit}{size}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ def test_a_clock_shows_hours_only_from_an_hour_on(seconds, text):
 def test_a_stage_counts_rows_unless_it_says_otherwise():
     assert Progress("download", 2048, None, unit="bytes").detail == "2,048 bytes"
     assert Progress("read", 2048, 4096).detail == "2,048 rows"
+    assert Progress("read", 2048, 4096, num_bytes=1_234_567_890).detail == "2,048 rows, 1,235 MB"
 
 
 def test_an_epoch_shows_loss_accuracy_speed_and_the_time_left():

@@ -33,10 +33,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Tables that one task handles, and which rows they hold."""
+    """Tables that one task handles, which rows they hold, and their size."""
 
     refs: tuple[Any, ...]
     span: Span
+    num_bytes: int
 
 
 def chunked(blocks: Sequence[Block]) -> list[Chunk]:
@@ -47,9 +48,10 @@ def chunked(blocks: Sequence[Block]) -> list[Chunk]:
     for index, block in enumerate(blocks):
         run.append(block)
         is_last = index == len(blocks) - 1
-        if is_last or sum(block.num_bytes for block in run) >= CHUNK_BYTES:
+        num_bytes = sum(block.num_bytes for block in run)
+        if is_last or num_bytes >= CHUNK_BYTES:
             span = Span(start, sum(block.num_rows for block in run))
-            chunks.append(Chunk(tuple(block.ref for block in run), span))
+            chunks.append(Chunk(tuple(block.ref for block in run), span, num_bytes))
             run, start = [], start + span.num_rows
     return chunks
 
@@ -89,12 +91,12 @@ def by_chunk(
         for number, chunk in enumerate(chunks)
     )
     total = sum(chunk.span.num_rows for chunk in chunks)
-    done = 0
+    done = num_bytes = 0
     with closing(results_in_order(starts)) as found:
         for chunk, result in zip(chunks, found, strict=True):
             yield result
-            done += chunk.span.num_rows
-            events.progress(Progress(stage, done, total))
+            done, num_bytes = done + chunk.span.num_rows, num_bytes + chunk.num_bytes
+            events.progress(Progress(stage, done, total, num_bytes=num_bytes))
 
 
 def _with_assignment(

@@ -344,8 +344,8 @@ def _tokenized_blocks(
                 if metadata.num_rows:
                     blocks.append(Block(ref, metadata.num_rows, metadata.size_bytes))
             num_rows += bundle.num_rows()
-            events.progress(Progress("read", num_rows, None))
             had_room, num_bytes = num_bytes <= room, num_bytes + bundle.size_bytes()
+            events.progress(Progress("read", num_rows, None, num_bytes=num_bytes))
             if had_room and num_bytes > room:
                 events.note(
                     f"texts and tokens fill Ray's object store ({room / 2**30:.1f} GiB): the rest "
