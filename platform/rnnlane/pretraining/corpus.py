@@ -77,9 +77,10 @@ def _corpus(splits: Sequence[ScoredSplit], stack: contextlib.ExitStack) -> Corpu
         rows = appended(*in_memory)
         return Corpus(rows.token_ids, rows.offsets[:-1], rows.lengths)
     assert not in_memory
-    found = [(one.prepared.path, one.prepared.manifest.data_folder, one.name) for one in in_files]
-    named = repr(found)
-    folder = stack.enter_context(WindowFolder(hashlib.sha256(named.encode()).hexdigest()[:32]))
+    prepared = in_files[0].prepared
+    read = [prepared.path, prepared.manifest.data_folder, *(split.name for split in in_files)]
+    name = hashlib.sha256(repr(read).encode()).hexdigest()[:32]
+    folder = stack.enter_context(WindowFolder(name))
     mapped = folder.window("texts", lambda: _decoded(in_files))
     order = np.argsort(mapped.row_ids)
     rows = mapped.split

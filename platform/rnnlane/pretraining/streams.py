@@ -51,7 +51,7 @@ class Streams:
     def __init__(
         self, corpus: Corpus, num_streams: int, *, order: Ints, separator: int, backward: bool
     ):
-        self._token_ids, self._num_tokens = corpus.token_ids, corpus.num_tokens
+        self._token_ids = corpus.token_ids
         self._separator, self._backward = separator, backward
         # Where among the tokens of all texts each begins, and where its separator goes.
         self._starts = corpus.starts[order]
