@@ -32,7 +32,8 @@ from rnnlane.data.batches.windows import Windows, class_order
 from rnnlane.data.prepare.blocks import TOKENS_SCHEMA
 from rnnlane.data.prepare.described import ROWS_OF_PARTITION, Partition, describe
 from rnnlane.data.prepare.merging import assign, count_alone, lose_alike, merge, place
-from rnnlane.data.prepare.shards import Layout, ShardInfo
+from rnnlane.data.prepare.sharding import Layout
+from rnnlane.data.prepare.shards import ShardInfo
 from rnnlane.data.prepare.splits import deal, quotas_of
 from rnnlane.execution.inventory import in_words
 
@@ -157,7 +158,7 @@ def _one_partition(num_classes: int) -> object:
     sizes = counts.entries.tolist()
     dealt = deal(alone, quotas_of(sizes, test_share=0.2, val_share=0.1), sizes=sizes, held=none)
     split, _ = assign(rows, True, None, dealt)
-    lost, _ = lose_alike(partition, 1, rows, split)
+    lost, _ = lose_alike(partition, rows, split)
     return rows, place(partition, names, rows, split, lost)
 
 
