@@ -16,7 +16,7 @@ from rnnlane.data.batches.file_split import FileSplit, ScoredSplit
 from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
-from rnnlane.execution.linear_fit import fit_on, rows_in_memory
+from rnnlane.execution.linear_fit import fit_on, fitted_rows
 from rnnlane.execution.reporting import calibrate, write_answers_and_report
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.execution.streaming import copies
@@ -50,7 +50,7 @@ def execute_baseline(
     splits = {name: FileSplit(prepared, name, cache=copies(config)) for name in SPLITS}
     num_classes = len(prepared.class_names)
     # Before there is a run, as most of what can be wrong with the data shows here.
-    rows = rows_in_memory([splits["train"]], config, num_classes=num_classes, events=events)
+    rows = fitted_rows([splits["train"]], config, num_classes=num_classes, events=events)
     spec = describe_run(
         config,
         record,
@@ -88,7 +88,7 @@ def _fit_and_log(
     if config.baseline.refit:
         run.events.note("fitting again on train and val; what is said of val is of the first fit")
         num_classes, both = len(prepared.class_names), [splits["train"], splits["val"]]
-        rows = rows_in_memory(both, config, num_classes=num_classes, events=run.events)
+        rows = fitted_rows(both, config, num_classes=num_classes, events=run.events)
         model, refit_s = _timed_fit(rows, config, prepared)
         fit_s += refit_s
         of_test = _scores(model, {"test": splits["test"]}, prepared)

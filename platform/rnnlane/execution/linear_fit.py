@@ -19,7 +19,7 @@ from rnnlane.records.events import RunEvents
 Ints = npt.NDArray[np.int64]
 
 
-def rows_in_memory(
+def fitted_rows(
     splits: Sequence[ScoredSplit],
     config: ExperimentConfig,
     *,
@@ -77,7 +77,7 @@ def fit_on(
     """The linear baseline of an experiment, fitted on some rows.
 
     Args:
-        rows: of the prepared data, as many as :func:`rows_in_memory` returns.
+        rows: of the prepared data, as many as :func:`fitted_rows` returns.
         config: the experiment.
         prepared: the data.
     """

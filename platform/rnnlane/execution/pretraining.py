@@ -79,13 +79,14 @@ def pretraining_data(
     Raises:
         DataError: a file cannot be read.
     """
-    names = tuple(prepared.manifest.splits)
-    splits: dict[str, ScoredSplit] = {}
-    if is_streamed(config, prepared, events, how="each node reads texts from a file of its own"):
-        cache = copies(config)
-        splits |= {name: FileSplit(prepared, name, cache=cache) for name in names}
-    else:
-        splits |= {name: prepared.split(name) for name in names}
+    cache = copies(config)
+    streams = is_streamed(
+        config, prepared, events, how="each node reads texts from a file of its own"
+    )
+    splits: dict[str, ScoredSplit] = {
+        name: FileSplit(prepared, name, cache=cache) if streams else prepared.split(name)
+        for name in prepared.manifest.splits
+    }
     return TrainingData(
         splits=splits,
         num_classes=0,

@@ -7,7 +7,7 @@ import pytest
 
 from rnnlane.data.batches.encoded import appended
 from rnnlane.data.batches.file_split import FileSplit
-from rnnlane.execution.linear_fit import fit_on, rows_in_memory
+from rnnlane.execution.linear_fit import fit_on, fitted_rows
 from rnnlane.models import naive_bayes
 from support.events import Remembered
 from support.shards import prepared_of
@@ -30,7 +30,7 @@ def in_files(tmp_path):
 
 
 def rows_of(splits, events=None):
-    return rows_in_memory(splits, CONFIG, num_classes=3, events=events or Remembered())
+    return fitted_rows(splits, CONFIG, num_classes=3, events=events or Remembered())
 
 
 def test_all_rows_are_read_in_the_order_of_their_ids(in_files):
@@ -55,7 +55,7 @@ def test_of_too_many_rows_the_same_ones_are_read_however_they_are_kept(in_files,
 def test_no_weighting_is_fitted_on_more_than_the_bound(weighting, monkeypatch):
     monkeypatch.setattr(naive_bayes, "MAX_OCCURRENCES", HALF / 3)
     config = tiny_experiment(f"baseline.weighting={weighting}", "baseline.num_words=2")
-    rows = rows_in_memory([TRAIN, VAL], config, num_classes=3, events=Remembered())
+    rows = fitted_rows([TRAIN, VAL], config, num_classes=3, events=Remembered())
     assert 20 < len(rows) < 40
     prepared = SimpleNamespace(**{**vars(tiny_prepared()), "class_names": ("a", "b", "c")})
     assert fit_on(rows, config, prepared).num_ngrams > 0

@@ -209,6 +209,7 @@ def test_a_search_that_takes_long_to_tell_of_is_told_of_rarely_and_whole_at_its_
     monkeypatch.setattr(search, "SHORT_REPORT_S", 0.0)
     execute(rarely, num_trials=20, scheduler="none")
     assert len(rarely.snapshots) < len(often.snapshots) / 2
+    assert [entry["epoch"] for entry in tracker.history] == list(range(1, 21)), "the whole curve"
     for events in (often, rarely):
         assert events.snapshots[-1].num_ended == 20
         assert events.snapshots[-1].afterwards == ""
