@@ -227,11 +227,19 @@ def test_a_job_is_left_followed_stopped_and_goes_on(cluster: Cluster) -> None:
     assert (code, err.splitlines()[-1]) == (130, f"job {second} stopped")
 
 
-def test_a_cut_link_repeats_no_line_and_loses_none(cluster: Cluster, monkeypatch: Any) -> None:
-    for name, value in cluster.head.token_environment().items():
-        monkeypatch.setenv(name, value)
-    # An earlier test of this process may have had Ray look for a token when there was none.
+@pytest.fixture
+def _token_of_the_head(cluster: Cluster) -> Iterator[None]:
+    """Lets this process use the head's token, which Ray keeps until it is told to look again."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.head.token_environment().items():
+            patch.setenv(name, value)
+        reset_auth_token_state()
+        yield
     reset_auth_token_state()
+
+
+@pytest.mark.usefixtures("_token_of_the_head")
+def test_a_cut_link_repeats_no_line_and_loses_none(cluster: Cluster) -> None:
     link = Link(cluster.head.port)
     client = JobClient(f"http://127.0.0.1:{link.port}")
     client.submit("printer", entrypoint=PRINTER, runtime_env={}, metadata={})

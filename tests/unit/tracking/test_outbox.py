@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -133,18 +132,6 @@ def test_threads_may_write_and_mark_at_once(tmp_path: Path) -> None:
             numbers.append(record.number)
             outbox.mark_sent(record)
     assert numbers == list(range(1, 101))
-    outbox.close()
-
-
-def test_appending_costs_about_a_millisecond(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, store=STORE)
-    durations = []
-    for step in range(100):
-        started = time.perf_counter()
-        add(outbox, step, **{f"metric {i}": i / 3 for i in range(30)})
-        durations.append(time.perf_counter() - started)
-    # The best of many, so that a busy disk does not matter: 0.3 ms on a laptop's.
-    assert min(durations) < 0.005
     outbox.close()
 
 

@@ -213,7 +213,9 @@ def test_a_store_that_was_away_gets_everything_with_the_times_of_when_it_happene
     assert search.finish("FINISHED")
     run = trials(client, search)["trial 0"]
     (point,) = client.real.get_metric_history(run.info.run_id, "val/loss")
-    assert before_ms <= run.info.start_time <= point.timestamp <= run.info.end_time <= after_ms
+    assert before_ms <= run.info.start_time <= point.timestamp <= run.info.end_time
+    # Times rise by a millisecond a record at least: a quick writer is ahead of the clock.
+    assert run.info.end_time <= after_ms + 4
 
 
 def test_a_create_without_an_answer_is_not_made_twice(
