@@ -286,7 +286,7 @@ class SearchConfig(Section):
     mode: Literal["min", "max"] | None = Field(
         None, description="The better direction; default: min for a loss, else max."
     )
-    num_trials: PositiveInt = Field(20, description="Trials in all; for grid at most.")
+    num_trials: PositiveInt = Field(20, description="Trials in all; at most one for each setting.")
     time_budget_s: Seconds | None = Field(
         None, description="Seconds after which running trials are cut, over all attempts."
     )

@@ -7,7 +7,8 @@ never differ in a key that none of them uses.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -111,8 +112,7 @@ def grid(config: ExperimentConfig) -> list[Params]:
                 f"algorithm grid needs listed values, but got {variation}",
                 remedy="use choice or steps, or algorithm random or optuna",
             )
-    values = {key: variation.values for key, variation in space.items()}
-    points = list(islice(combinations(config, ordered_keys(space), values), MAX_GRID + 1))
+    points = list(islice(_points(config), MAX_GRID + 1))
     if len(points) > MAX_GRID:
         raise ConfigError(
             f"a grid may have at most {MAX_GRID:,} combinations, but got more",
@@ -120,18 +120,39 @@ def grid(config: ExperimentConfig) -> list[Params]:
             remedy="name fewer values, or use algorithm random or optuna",
         )
 
+    values = {key: variation.values for key, variation in space.items()}
+
     def rank(params: Params) -> list[int]:
         return [values[key].index(params[key]) if key in params else -1 for key in space]
 
     return sorted(points, key=rank)
 
 
+def other_points(config: ExperimentConfig, tried: Collection[str]) -> list[Params]:
+    """Combinations, of the first 100,000, that are not among those tried; none if continuous.
+
+    Args:
+        config: an experiment with a search.
+        tried: :func:`identity` of each.
+    """
+    tried = set(tried)
+    if any(variation.is_continuous for variation in search_of(config).space.values()):
+        return []
+    return [params for params in islice(_points(config), MAX_GRID) if identity(params) not in tried]
+
+
+def identity(params: Mapping[str, Any]) -> str:
+    """The same text for the same values."""
+    return json.dumps(dict(params), sort_keys=True)
+
+
 def num_trials(config: ExperimentConfig) -> int:
-    """Trials that the search runs if its time budget suffices."""
-    search = search_of(config)
-    if search.algorithm == "grid":
-        return min(len(grid(config)), search.num_trials)
-    return search.num_trials
+    """Trials that the search runs if its time budget suffices: at most one for each setting."""
+    wanted = search_of(config).num_trials
+    space = search_of(config).space
+    if any(variation.is_continuous for variation in space.values()):
+        return wanted
+    return sum(1 for _ in islice(_points(config), wanted))
 
 
 def data_variants(config: ExperimentConfig) -> list[ExperimentConfig]:
@@ -220,6 +241,13 @@ def combinations(
     else:
         for value in options[keys[0]]:
             yield from combinations(config, keys[1:], options, {**params, keys[0]: value})
+
+
+def _points(config: ExperimentConfig) -> Iterator[Params]:
+    """All combinations of a space without continuous keys."""
+    space = search_of(config).space
+    values = {key: variation.values for key, variation in space.items()}
+    return combinations(config, ordered_keys(space), values)
 
 
 def with_ancestors(space: Space, keys: Sequence[str]) -> list[str]:

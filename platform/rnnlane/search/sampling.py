@@ -1,13 +1,14 @@
 """How Optuna stores the study of a search and samples values.
 
-Every sample is a function of the trials in the study and of its own trial's number, so that a
-resumed search samples the same values as one that was not interrupted.
+Every sample is a function of the trials in the study before it and of its own trial's number, so
+that a resumed search samples the same values as one that was not interrupted.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,11 @@ import numpy as np
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.config.search import Variation
-from rnnlane.config.space import Params, draw, objective, search_of
+from rnnlane.config.space import Params, draw, identity, objective, other_points, search_of
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 # Trials sampled at random before TPE models their results; Optuna's default is 10.
 NUM_STARTUP_TRIALS = 8
@@ -54,18 +56,54 @@ def _connect(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def suggest_params(trial: optuna.Trial, config: ExperimentConfig) -> Params:
-    """Samples the values of a trial by the search's algorithm; existing values are kept."""
+def suggest_params(
+    trial: optuna.Trial, config: ExperimentConfig, tried: Collection[str] = ()
+) -> Params:
+    """Samples the values of a trial by the search's algorithm; existing values are kept.
+
+    Training is deterministic, so what was tried is not sampled again: where the algorithm does,
+    the trial gets one of the settings that are left, at random.
+
+    Args:
+        trial: of Optuna.
+        config: an experiment with a search.
+        tried: :func:`~rnnlane.config.space.identity` of the values of all trials before it.
+    """
+    drawn: dict[str, Any] = {}
+    sample = _Sampled(trial, config)
 
     def choose(key: str, variation: Variation) -> Any:
-        # A random stream for each key: with one for all, a resumed trial, which samples only its
-        # missing keys, would get other values.
-        trial.study.sampler = make_sampler(config, number=trial.number, key=key)
-        return _suggest(trial, key, variation)
+        drawn[key] = sample(key, variation)
+        return _value(variation, drawn[key])
 
-    # Computed here, by the trial's own sampler, before `choose` replaces it: TPE's joint sample.
-    _ = trial.relative_params
-    return draw(config, choose)
+    params = draw(config, choose)
+    if identity(params) in tried and (left := other_points(config, tried)):
+        random = np.random.default_rng((config.seed, trial.number))
+        params = left[int(random.integers(len(left)))]
+        space = search_of(config).space
+        drawn = {key: _drawn(space[key], value) for key, value in params.items()}
+    trial.study.sampler = _given(drawn)
+    return draw(config, lambda key, variation: _suggest(trial, key, variation))
+
+
+class _Sampled:
+    """What the search's algorithm samples for a trial, before Optuna stores any of it."""
+
+    def __init__(self, trial: optuna.Trial, config: ExperimentConfig):
+        self._config, self._study = config, trial.study
+        self._trial = self._study.get_trials(deepcopy=False)[trial.number]
+        sampler = make_sampler(config, number=trial.number)
+        # TPE's joint sample.
+        space = sampler.infer_relative_search_space(self._study, self._trial)
+        self._joint = sampler.sample_relative(self._study, self._trial, space)
+
+    def __call__(self, key: str, variation: Variation) -> Any:
+        if key in self._joint:
+            return self._joint[key]
+        # A random stream for each key, whichever others apply.
+        sampler = make_sampler(self._config, number=self._trial.number, key=key)
+        values = _distribution(variation)
+        return sampler.sample_independent(self._study, self._trial, key, values)
 
 
 def make_sampler(
@@ -89,14 +127,49 @@ def make_sampler(
         )
 
 
-def _suggest(trial: optuna.Trial, name: str, variation: Variation) -> Any:
+def _given(values: Params) -> optuna.samplers.BaseSampler:
+    """Samples these values."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.PartialFixedSampler(values, optuna.samplers.RandomSampler(seed=0))
+
+
+def _distribution(
+    variation: Variation,
+) -> CategoricalDistribution | FloatDistribution | IntDistribution:
+    """What Optuna samples from: for `steps`, places in the list of values."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
     if variation.choice is not None:
-        return trial.suggest_categorical(name, variation.choice)
+        return CategoricalDistribution(variation.choice)
     if variation.uniform is not None:
-        return trial.suggest_float(name, *variation.uniform)
+        return FloatDistribution(*variation.uniform)
     if variation.loguniform is not None:
-        return trial.suggest_float(name, *variation.loguniform, log=True)
+        return FloatDistribution(*variation.loguniform, log=True)
     if variation.randint is not None:
-        return trial.suggest_int(name, *variation.randint)
-    values = variation.values
-    return values[trial.suggest_int(name, 0, len(values) - 1)]
+        return IntDistribution(*variation.randint)
+    return IntDistribution(0, len(variation.values) - 1)
+
+
+def _value(variation: Variation, drawn: Any) -> Any:
+    """The value of what Optuna drew."""
+    return variation.values[drawn] if variation.steps is not None else drawn
+
+
+def _drawn(variation: Variation, value: Any) -> Any:
+    """What Optuna draws for a value."""
+    return variation.values.index(value) if variation.steps is not None else value
+
+
+def _suggest(trial: optuna.Trial, key: str, variation: Variation) -> Any:
+    """Has Optuna store what its sampler gives for a key; returns the value."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    values = _distribution(variation)
+    if isinstance(values, CategoricalDistribution):
+        return trial.suggest_categorical(key, values.choices)
+    if isinstance(values, FloatDistribution):
+        return trial.suggest_float(key, values.low, values.high, log=values.log)
+    return _value(variation, trial.suggest_int(key, values.low, values.high))

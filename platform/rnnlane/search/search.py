@@ -218,6 +218,11 @@ class _Search(TrialEvents):
     def run(self, datasets: dict[str, Any]) -> SearchRecord:
         """The trials, then the finalists with other seeds, then the ablation of the winner."""
         self._report_earlier_trials()
+        if self._trials.num_trials < self._settings.num_trials:
+            self.note(
+                f"{self._trials.num_trials} trials instead of {self._settings.num_trials}: "
+                "the space has no more settings, and none is tried twice"
+            )
         self._events.stage("searching")
         self._run_study(self._trials, datasets)
         if self._settings.repeats > 1:

@@ -7,7 +7,6 @@ interrupted.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlane.config.experiment import ExperimentConfig
-from rnnlane.config.space import Params, grid, objective, search_of, trial_experiment
+from rnnlane.config.space import (
+    Params,
+    grid,
+    identity,
+    num_trials,
+    objective,
+    search_of,
+    trial_experiment,
+)
 from rnnlane.ray_cluster.internals import reopen_trial
 from rnnlane.records.search import TrialRecord, TrialState
 from rnnlane.search.pruning import should_prune
@@ -176,10 +183,10 @@ class TrialStudy:
         extra: dict[str, list[float]] = {}
         for record in self.records():
             if record.value is not None and record.state == "finished":
-                extra.setdefault(_identity(record.params), []).append(record.value)
+                extra.setdefault(identity(record.params), []).append(record.value)
         return tuple(
-            replace(trial, seed_values=(trial.value, *extra[_identity(trial.params)]))
-            if trial.value is not None and _identity(trial.params) in extra
+            replace(trial, seed_values=(trial.value, *extra[identity(trial.params)]))
+            if trial.value is not None and identity(trial.params) in extra
             else trial
             for trial in trials
         )
@@ -339,17 +346,21 @@ def open_trials(file: Path, config: ExperimentConfig, *, key: str) -> TrialStudy
         config: an experiment with a search.
         key: names the search.
     """
-    search = search_of(config)
-    points = grid(config) if search.algorithm == "grid" else None
+    points = grid(config) if search_of(config).algorithm == "grid" else None
+    tried: list[str] = []
 
     def sample(trial: optuna.Trial) -> Sample:
-        return Sample(suggest_params(trial, config) if points is None else points[trial.number])
+        if points is not None:
+            return Sample(points[trial.number])
+        stored = trial.study.get_trials(deepcopy=False)[len(tried) : trial.number]
+        tried.extend(identity(each.user_attrs[ATTRIBUTES]["params"]) for each in stored)
+        return Sample(suggest_params(trial, config, tried))
 
     return TrialStudy(
         open_optuna_study(file, "trials", config),
         config,
         key=key,
-        num_trials=search.num_trials if points is None else min(len(points), search.num_trials),
+        num_trials=num_trials(config),
         sample=sample,
         prune=True,
     )
@@ -426,10 +437,6 @@ def _open_listed(
         sample=lambda trial: samples[trial.number],
         prune=False,
     )
-
-
-def _identity(params: Mapping[str, Any]) -> str:
-    return json.dumps(dict(params), sort_keys=True)
 
 
 def _best_epoch(curve: Sequence[float], *, is_larger_better: bool) -> int | None:

@@ -10,8 +10,10 @@ from rnnlane.config.space import (
     data_variants,
     draw,
     grid,
+    num_trials,
     objective,
     ordered_keys,
+    other_points,
     trial_experiment,
 )
 from rnnlane.errors import ConfigError
@@ -163,6 +165,34 @@ def test_a_grid_holds_each_valid_combination_once(layers, cells, is_conditional)
     assert len(found) == len(layers) * len(cells) + extra
     for params in found:
         trial_experiment(config, params)
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted", "expected"),
+    [
+        ("choice(lstm, gru)", 5, 2),
+        ("choice(lstm, gru, rnn)", 2, 2),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["random", "optuna", "grid"])
+def test_a_search_has_a_trial_for_each_of_its_settings_at_most(values, wanted, expected, algorithm):
+    config = experiment({"model.cell": values}, algorithm=algorithm, num_trials=wanted)
+    assert num_trials(config) == expected
+
+
+def test_a_continuous_key_has_settings_without_end():
+    space = {"model.cell": "choice(lstm)", "training.learning_rate": "uniform(0.1, 0.2)"}
+    config = experiment(space, num_trials=500)
+    assert num_trials(config) == 500
+    assert other_points(config, []) == []
+
+
+def test_a_huge_space_is_not_listed():
+    space = {
+        "model.hidden_size": "randint(1, 1000000)",
+        "model.embedding_dim": "randint(1, 1000000)",
+    }
+    assert num_trials(experiment(space, num_trials=300)) == 300
 
 
 def test_a_grid_of_a_continuous_key_or_without_an_end_is_refused_by_name():

@@ -355,6 +355,57 @@ def test_a_grid_is_worked_through_in_order_up_to_the_budget(tmp_path):
     assert few.num_trials == 5
 
 
+@pytest.mark.parametrize("algorithm", ["random", "optuna"])
+def test_no_settings_are_tried_twice_and_all_where_there_are_trials_for_it(algorithm, tmp_path):
+    points = grid(experiment(space=SPACE))
+    config = experiment(space=SPACE, algorithm=algorithm, num_trials=20)
+    study = open_trials(tmp_path / "trials.sqlite", config, key="s")
+    assert study.num_trials == len(points) == 12
+    work_through(study, Worker())
+    tried = [trial.params for trial in study.records()]
+    assert sorted(tried, key=str) == sorted(points, key=str)
+    assert tried != points
+    # Optuna has the values that were trained, not those that it would have tried again.
+    for trial, params in zip(optuna_trials(tmp_path), tried, strict=True):
+        values = {**trial.params}
+        if "model.dropout" in values:
+            values["model.dropout"] = (0.1, 0.3)[values["model.dropout"]]
+        values["model.hidden_size"] = 16 * (1 + values["model.hidden_size"])
+        assert values == params
+
+
+def optuna_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    return sampling.open_optuna_study(folder / "trials.sqlite", "trials", experiment()).trials
+
+
+def test_what_was_sampled_twice_by_an_earlier_version_is_no_obstacle(tmp_path, monkeypatch):
+    config = experiment(space=SPACE, algorithm="random", num_trials=12)
+    monkeypatch.setattr(sampling, "other_points", lambda *_: [])
+    study = open_trials(tmp_path / "trials.sqlite", config, key="s")
+    for _ in range(9):
+        end_trial(study, study.ask().number, [0.5])
+    monkeypatch.undo()
+    earlier = [str(trial.params) for trial in study.records()]
+    assert len(set(earlier)) < 9
+    work_through(open_trials(tmp_path / "trials.sqlite", config, key="s"), Worker())
+    tried = [
+        str(t.params) for t in open_trials(tmp_path / "trials.sqlite", config, key="s").records()
+    ]
+    assert tried[:9] == earlier
+    assert len(set(tried)) == len(set(earlier)) + 3
+
+
+@pytest.mark.parametrize("algorithm", ["random", "optuna"])
+def test_a_small_space_is_searched_alike_whatever_kills_the_search(algorithm):
+    config = experiment(
+        space=SPACE, algorithm=algorithm, scheduler="none", num_trials=12, max_epochs=1
+    )
+    whole, _ = searched(config, [])
+    found, attempts = searched(config, list(range(1, 20)))
+    assert found == whole
+    assert attempts > 8
+
+
 def test_a_trial_whose_experiment_is_refused_fails_and_the_next_one_comes(tmp_path, monkeypatch):
     study, reopen = fresh(tmp_path)
     real = study_module.trial_experiment
