@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from rnnlane.doctor.gpus import gpu_findings
 from rnnlane.errors import ConfigError, RnnlaneError
 from rnnlane.execution.inventory import Limits, disk_use, in_words, take_inventory
 from rnnlane.jobs.versions import direct_requirements
+from rnnlane.ray_cluster.token import is_open_to_all, token_file
 
 LEAST_FREE_GIB = 2.0
 
@@ -40,6 +42,7 @@ def diagnose(tracking_uri: str | None) -> Iterator[Finding]:
     yield _imdb()
     yield store_finding(tracking_uri)
     yield _ray()
+    yield from _token()
     yield from gpu_findings(in_cluster=_gpus_of_ray())
 
 
@@ -140,6 +143,16 @@ def _ray() -> Finding:
     where = os.environ.get("RAY_ADDRESS") or "started here"
     found = f"{where}: {nodes} node(s), {resources.get('CPU', 0):g} CPUs, {memory:.1f} GiB"
     return Finding("Ray", True, found)
+
+
+def _token() -> Iterator[Finding]:
+    """Who may read the token of a Ray on this machine, if it is in a file."""
+    file = token_file()
+    if file is None or not file.exists():
+        return
+    ok = not is_open_to_all(file)
+    found = str(file) if ok else f"every user of this machine may read {file}"
+    yield Finding("Ray's token", ok, found, "" if ok else f"chmod 600 {shlex.quote(str(file))}")
 
 
 def _gpus_of_ray() -> float:

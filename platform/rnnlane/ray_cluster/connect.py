@@ -37,6 +37,7 @@ from rnnlane.ray_cluster.internals import (
     without_startup_log,
 )
 from rnnlane.ray_cluster.session import remove_at_exit
+from rnnlane.ray_cluster.token import make_token
 from rnnlane.records.events import RunEvents
 from rnnlane.training.memory import set_torch_variables
 
@@ -111,6 +112,7 @@ def _start(config: RuntimeConfig, options: dict[str, Any], events: RunEvents) ->
     # Every process would collect metrics for a Prometheus that a local Ray does not have.
     os.environ.setdefault("RAY_enable_metrics_collection", "0")
     options = {"num_cpus": own_cpus(config), **options}
+    make_token()
     try:
         return _start_once(options)
     except StartTimeoutError:

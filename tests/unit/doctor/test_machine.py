@@ -3,6 +3,8 @@
 import shutil
 from collections import namedtuple
 from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -102,3 +104,22 @@ def test_a_home_that_is_a_file_ends_the_checks(tmp_path, monkeypatch):
     last = list(machine.diagnose(None))[-1]
     assert (last.what, last.ok) == ("home", False)
     assert last.found.endswith(f"{file} is not a folder")
+
+
+def test_a_token_that_everyone_can_read_is_a_problem(monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with TemporaryDirectory() as folder:  # tmp_path has private parents
+        Path(folder).chmod(0o755)
+        file = Path(folder) / "the token"
+        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
+        assert list(machine._token()) == []
+        file.write_text("secret")
+        file.chmod(0o644)
+        (finding,) = machine._token()
+        assert not finding.ok
+        assert "secret" not in finding.found
+        assert finding.remedy == f"chmod 600 '{file}'"
+        file.chmod(0o600)
+        (finding,) = machine._token()
+        assert (finding.ok, finding.remedy) == (True, "")

@@ -47,12 +47,15 @@ def inits(monkeypatch, tmp_path):
     monkeypatch.setattr(cluster, "remove_at_exit", lambda _folder: None)
     for name in ("RAY_ADDRESS", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(os, "environ", dict(os.environ))
     return calls
 
 
-def test_without_an_address_ray_is_told_to_start_its_own(inits):
+def test_without_an_address_ray_is_told_to_start_its_own_with_a_private_token(inits, tmp_path):
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": "", "RAY_AUTH_TOKEN": ""}
     cluster.connect(RUNTIME)
+    assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
     assert [call["address"] for call in inits] == ["local"]
     assert inits[0]["include_dashboard"] is True
 
