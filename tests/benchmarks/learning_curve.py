@@ -94,7 +94,8 @@ def measured(
         for seed in range(seeds):
             train = write_sample(folder, num_labels, seed)
             for kind in KINDS:
-                done = {"kind": kind, "labels": num_labels, "seed": seed}
+                done: dict[str, Any] = {"kind": kind, "labels": num_labels, "seed": seed}
+                done |= {"run": run_id} if kind == "pretrained" else {}
                 if any(done.items() <= old.items() for old in read(folder)):
                     continue
                 settings = [f"training.epochs={epochs_for(num_labels, base)}"]
