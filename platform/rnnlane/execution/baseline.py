@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +16,7 @@ from rnnlane.data.prepare.prepared import SPLITS, PreparedData
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
 from rnnlane.execution.linear_fit import fit_on, fitted_rows
-from rnnlane.execution.reporting import calibrate, write_answers_and_report
+from rnnlane.execution.reporting import calibrate, log_without_epochs
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.execution.streaming import copies
 from rnnlane.inference.bundle import save_bundle
@@ -26,8 +25,7 @@ from rnnlane.models.linear import LinearClassifier
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
 from rnnlane.records.results import BaselineResult
-from rnnlane.reports.artifacts import write_answers, write_inputs
-from rnnlane.reports.classes import describe_classes
+from rnnlane.reports.artifacts import write_inputs
 from rnnlane.reports.run_facts import RunFacts
 from rnnlane.reports.sample import sample_answer
 from rnnlane.tracking.run import MlflowTracker, start_run
@@ -107,12 +105,6 @@ def _fit_and_log(
     )
     temperature = calibrate(config, bundle, predictions)
     predictor = Predictor.load(bundle)
-    results = record.folder / "results"
-    (results / "figures").mkdir(parents=True, exist_ok=True)
-    names = prepared.class_names
-    sample = sample_answer(config, predictor, val=splits["val"], prepared=prepared)
-    numbers = {"metrics": metrics, **write_answers(results, confusions, names, sample=sample)}
-    (results / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
     facts = RunFacts(
         config=config,
         manifest=prepared.manifest,
@@ -120,26 +112,18 @@ def _fit_and_log(
         confusions=confusions,
         predictions=predictions,
         temperature=temperature,
-        sample=sample,
+        sample=sample_answer(config, predictor, val=splits["val"], prepared=prepared),
     )
-    report = write_answers_and_report(results, facts, prepared=prepared, splits=scored)
-    tracker.log_artifacts(results)
-    model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
-    tracker.set_tags(_tags(config, model, temperature=temperature.used))
+    logged = log_without_epochs(
+        run, facts, bundle=bundle, prepared=prepared, splits=scored, tags=_tags(config, model)
+    )
     return BaselineResult(
-        **run.addresses,
+        **logged,
         data_fingerprint=prepared.fingerprint,
-        model_uri=model_uri,
-        metrics=metrics,
         weighting=config.baseline.weighting,
         num_words=config.baseline.num_words,
         num_ngrams=model.num_ngrams,
         fit_s=fit_s,
-        sample=sample,
-        report=str(report or ""),
-        temperature=temperature.used,
-        verdict=facts.verdict,
-        **describe_classes(confusions, names),
     )
 
 
@@ -152,14 +136,11 @@ def _timed_fit(
     return model, time.perf_counter() - started
 
 
-def _tags(
-    config: ExperimentConfig, model: LinearClassifier, *, temperature: float
-) -> dict[str, str]:
+def _tags(config: ExperimentConfig, model: LinearClassifier) -> dict[str, str]:
     return {
         MODEL_TAG: "linear",
         "rnnlane.weighting": config.baseline.weighting,
         "rnnlane.num_ngrams": str(model.num_ngrams),
-        "rnnlane.temperature": f"{temperature:.6g}",
     }
 
 

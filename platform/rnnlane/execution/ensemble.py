@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from rnnlane.data.storage import joined
 from rnnlane.errors import ConfigError, TrackingError, redact
 from rnnlane.execution.datasets import describe_datasets
 from rnnlane.execution.lifecycle import TrackedRun, describe_run, tracked_run
-from rnnlane.execution.reporting import write_answers_and_report
+from rnnlane.execution.reporting import log_without_epochs
 from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.calibration import at_temperature, choose_temperature
 from rnnlane.inference.comparison import kind_of, on_shared_rows
@@ -32,8 +31,7 @@ from rnnlane.inference.pool import fit_weights, log_pool
 from rnnlane.records.ensemble import EnsembleResult
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
-from rnnlane.reports.artifacts import resolved_yaml, write_answers
-from rnnlane.reports.classes import describe_classes
+from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.run_facts import RunFacts
 from rnnlane.tracking.run import MlflowTracker, start_run
 from rnnlane.tracking.store import (
@@ -201,15 +199,6 @@ def _weigh_and_log(
         class_names=names,
         temperature=temperature.used,
     )
-    results = record.folder / "results"
-    (results / "figures").mkdir(parents=True, exist_ok=True)
-    sample = _sample_answer(config, bundle)
-    numbers = {
-        "metrics": metrics,
-        "members": described,
-        **write_answers(results, confusions, names, sample=sample),
-    }
-    (results / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
     facts = RunFacts(
         config=config,
         manifest=members.prepared.manifest,
@@ -218,25 +207,22 @@ def _weigh_and_log(
         predictions=predictions,
         temperature=temperature,
         members=described,
-        sample=sample,
+        sample=_sample_answer(config, bundle),
     )
-    report = write_answers_and_report(results, facts, prepared=members.prepared, splits={})
-    tracker.log_artifacts(results)
-    model_uri = tracker.log_model(bundle, best_epoch=1, example=sample["text"] if sample else None)
-    tracker.set_tags({MODEL_TAG: "ensemble", "rnnlane.temperature": f"{temperature.used:.6g}"})
+    logged = log_without_epochs(
+        run,
+        facts,
+        bundle=bundle,
+        prepared=members.prepared,
+        splits={},
+        tags={MODEL_TAG: "ensemble"},
+    )
     return EnsembleResult(
-        **run.addresses,
+        **logged,
         data_fingerprint=record.data_fingerprint,
-        model_uri=model_uri,
-        metrics=metrics,
         weighting=weighting,
         members=described,
         num_rows={split: len(one) for split, one in predictions.items()},
-        sample=sample,
-        report=str(report or ""),
-        temperature=temperature.used,
-        verdict=facts.verdict,
-        **describe_classes(confusions, names),
     )
 
 

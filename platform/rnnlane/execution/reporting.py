@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rnnlane.config.experiment import ExperimentConfig
 from rnnlane.data.batches.encoded import EncodedSplit
 from rnnlane.data.batches.file_split import ScoredSplit
 from rnnlane.data.prepare.prepared import PreparedData
+from rnnlane.execution.lifecycle import TrackedRun
 from rnnlane.execution.linear_fit import fit_on
 from rnnlane.execution.run_record import all_records
 from rnnlane.inference.bundle import set_temperature
 from rnnlane.inference.calibration import TemperatureChoice, choose_temperature, tempered
 from rnnlane.inference.predictor import hasher_of
 from rnnlane.records.predictions import Predictions
-from rnnlane.reports.artifacts import write_predictions
+from rnnlane.reports.artifacts import write_answers, write_predictions
+from rnnlane.reports.classes import describe_classes
 from rnnlane.reports.optional import optional
 from rnnlane.reports.run_facts import LinearScores, Mistake, RunFacts, most_confident_mistakes
 from rnnlane.reports.run_report import write_report
+from rnnlane.tracking.run import MlflowTracker
 from rnnlane.training.group import in_process
 from rnnlane.training.metrics import score, summarize
 
@@ -69,6 +74,53 @@ def write_answers_and_report(
             facts = replace(facts, linear=linear_scores(facts.config, prepared, splits))
         return write_report(folder, facts)
     return None
+
+
+def log_without_epochs(
+    run: TrackedRun[MlflowTracker],
+    facts: RunFacts,
+    *,
+    bundle: Path,
+    prepared: PreparedData,
+    splits: Mapping[str, ScoredSplit],
+    tags: Mapping[str, str],
+) -> dict[str, Any]:
+    """Logs a model that was not trained by epochs, with its results and its report.
+
+    Args:
+        run: under way.
+        facts: of the report.
+        bundle: folder of the model, complete.
+        prepared: the data that it was fitted or scored on.
+        splits: of that data.
+        tags: of the run, beside its temperature.
+
+    Returns:
+        The fields that the results of a baseline and of an ensemble share.
+    """
+    results, names, sample = run.record.folder / "results", prepared.class_names, facts.sample
+    (results / "figures").mkdir(parents=True, exist_ok=True)
+    numbers: dict[str, Any] = {"metrics": facts.metrics}
+    if facts.members:
+        numbers["members"] = facts.members
+    numbers |= write_answers(results, facts.confusions, names, sample=sample)
+    (results / "results.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+    report = write_answers_and_report(results, facts, prepared=prepared, splits=splits)
+    run.tracker.log_artifacts(results)
+    example = sample["text"] if sample else None
+    model_uri = run.tracker.log_model(bundle, best_epoch=1, example=example)
+    temperature = facts.temperature.used
+    run.tracker.set_tags({**tags, "rnnlane.temperature": f"{temperature:.6g}"})
+    return {
+        **run.addresses,
+        "model_uri": model_uri,
+        "metrics": facts.metrics,
+        "sample": sample,
+        "report": str(report or ""),
+        "temperature": temperature,
+        "verdict": facts.verdict,
+        **describe_classes(facts.confusions, names),
+    }
 
 
 def _mistakes(prepared: PreparedData, answers: Predictions) -> list[Mistake]:
