@@ -41,6 +41,7 @@ def tiny_prepared() -> Any:
         ),
         split=lambda name: splits[name],
         pieces=lambda name, **_: splits[name].pieces(),
+        parts_of_pieces=lambda name, _: [[name]],
         held_out_keys=lambda: {name: keys_of(splits[name]) for name in ("val", "test")},
         row_keys=lambda name: keys_of(splits[name]),
         texts=lambda name, keys: {int(key): f"text of {name} {key}" for key in keys},

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rnnlane.data.batches.file_split import ScoredSplit
+from rnnlane.data.batches.file_split import FileSplit, ScoredSplit
 from rnnlane.data.batches.ngrams import NgramHasher
 from rnnlane.data.batches.tensors import Batch, BatchMaker, send
 from rnnlane.records.predictions import Predictions, kept_rows
@@ -128,7 +128,8 @@ def score(
         slots = np.full(len(split), -1, dtype=np.int64)
         slots[kept] = np.arange(len(kept))
     scores = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
-    labels = np.zeros(len(split), dtype=np.int64)
+    # Labels from 1, as 0 says that no worker has read the row.
+    labels = torch.zeros(len(split) + 1, dtype=torch.int64)
     for ids, batch in _own_batches(split, labels, group, hasher):
         logits = logits_of(*batch.inputs).float()
         scaled = logits / temperature
@@ -145,29 +146,55 @@ def score(
             table[send(targets, group.device)] = probabilities[send(sources, group.device)]
     per_row, predicted, last_class = group.sum_(scores).cpu().numpy()
     summed = None if table is None else group.sum_(table).cpu().numpy()
-    return Scores(labels, predicted.astype(np.int64), per_row, last_class, summed)
+    return Scores(
+        _labels(split, labels, group), predicted.astype(np.int64), per_row, last_class, summed
+    )
 
 
 def _own_batches(
     split: ScoredSplit,
-    labels: npt.NDArray[np.int64],
+    labels: Tensor,
     group: WorkerGroup,
     hasher: NgramHasher | None,
 ) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
     """This worker's batches, and the ids of their rows.
 
+    As many pieces as can be dealt to all workers alike are read by one of them each; the rest by
+    all, who take their batches in turn.
+
     Args:
         split, group, hasher: see :func:`score`.
-        labels: int64 [N]; gets the labels of all rows.
+        labels: int64 [N + 1]; gets, from 1, the labels of the rows that this worker answers for,
+            and at the end their number.
     """
+    rank, size, num_pieces = group.rank, group.world_size, split.num_pieces
+    num_dealt = num_pieces // size * size
+    own = range(rank, num_dealt, size)
     numbers = itertools.count()
-    with closing(made_ahead(split.pieces(), depth=1)) as pieces:
-        for row_ids, piece in pieces:
-            labels[row_ids] = piece.labels
+    wanted = {*own, *range(num_dealt, num_pieces)}
+    with closing(made_ahead(split.pieces(wanted), depth=1)) as pieces:
+        for piece_number, (row_ids, piece) in zip(sorted(wanted), pieces, strict=True):
+            is_own = piece_number < num_dealt
+            if is_own or rank == 0:
+                labels[row_ids] = torch.from_numpy(piece.labels).long() + 1
+                labels[-1] += len(row_ids)
             make_batch = BatchMaker(piece, group.device, hasher=hasher)
             for rows in length_batches(piece.lengths, device=group.device):
-                if next(numbers) % group.world_size == group.rank:
+                if is_own or next(numbers) % size == rank:
                     yield row_ids[rows], make_batch(rows)
+
+
+def _labels(split: ScoredSplit, labels: Tensor, group: WorkerGroup) -> npt.NDArray[np.int64]:
+    """The labels that all workers have read: int64 [N].
+
+    Raises:
+        DataError: a row was read by none of them, or by several.
+    """
+    summed = group.sum_(send(labels, group.device)).cpu().numpy()
+    found, num_read = summed[:-1], summed[-1]
+    if isinstance(split, FileSplit) and (num_read != len(found) or not found.all()):
+        raise split.prepared.wrong_rows(split.name)
+    return found - 1
 
 
 def scores_of(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> Scores:

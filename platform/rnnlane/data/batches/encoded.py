@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -52,9 +52,18 @@ class EncodedSplit:
         """Rows of each class: int64 [num_classes]."""
         return np.bincount(self.labels, minlength=num_classes).astype(np.int64)
 
-    def pieces(self) -> Iterator[tuple[npt.NDArray[np.int64], EncodedSplit]]:
-        """All rows, which are in memory, as one piece, and their ids: int64 [num_rows]."""
-        yield np.arange(len(self)), self
+    num_pieces = 1
+
+    def pieces(
+        self, numbers: Collection[int] | None = None
+    ) -> Iterator[tuple[npt.NDArray[np.int64], EncodedSplit]]:
+        """All rows, which are in memory, as one piece, and their ids: int64 [num_rows].
+
+        Args:
+            numbers: of the pieces that are wanted, from 0; None: all.
+        """
+        if numbers is None or 0 in numbers:
+            yield np.arange(len(self)), self
 
     @property
     def num_chunks(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,9 +39,18 @@ class FileSplit:
         """Tokens of all rows."""
         return self.prepared.manifest.splits[self.name].num_tokens
 
-    def pieces(self) -> Iterator[tuple[npt.NDArray[np.int64], EncodedSplit]]:
+    @property
+    def num_pieces(self) -> int:
+        """How many :meth:`pieces` there are."""
+        return len(self.prepared.parts_of_pieces(self.name, self.piece_bytes))
+
+    def pieces(
+        self, numbers: Collection[int] | None = None
+    ) -> Iterator[tuple[npt.NDArray[np.int64], EncodedSplit]]:
         """The rows, some at a time, and their ids; see :meth:`PreparedData.pieces`."""
-        return self.prepared.pieces(self.name, piece_bytes=self.piece_bytes, cache=self.cache)
+        return self.prepared.pieces(
+            self.name, piece_bytes=self.piece_bytes, numbers=numbers, cache=self.cache
+        )
 
 
 ScoredSplit = EncodedSplit | FileSplit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -229,24 +229,33 @@ class PreparedData:
         return rows
 
     def pieces(
-        self, name: str, *, piece_bytes: int | None, cache: FileCache = NO_COPIES
+        self,
+        name: str,
+        *,
+        piece_bytes: int | None,
+        numbers: Collection[int] | None = None,
+        cache: FileCache = NO_COPIES,
     ) -> Iterator[tuple[Ints, EncodedSplit]]:
         """The rows of a split, those of some files at a time.
 
         Args:
             name: ``train``, ``val`` or ``test``.
             piece_bytes: of the files of a piece, about; None: all rows are one piece.
+            numbers: of the pieces that are wanted, from 0; None: all.
             cache: has copies of the files.
 
         Yields:
             The ids of the rows, int64 [N], rising, and the rows in that order.
 
         Raises:
-            DataError: a file cannot be read or is damaged, or, at the end, rows are missing.
+            DataError: a file cannot be read or is damaged, a row is there twice, or, at the end of
+                all pieces, one is missing.
         """
         num_rows = self.manifest.splits[name].num_rows
         is_read = np.zeros(num_rows, dtype=bool)
-        for parts in self._pieces(name, piece_bytes):
+        for number, parts in enumerate(self.parts_of_pieces(name, piece_bytes)):
+            if numbers is not None and number not in numbers:
+                continue
             tables = [self.read_part(part, SPLIT_SCHEMA, cache) for part in parts]
             row_ids = _joined(table["row_id"] for table in tables)
             order = np.argsort(row_ids)
@@ -254,13 +263,14 @@ class PreparedData:
             is_new = (row_ids >= 0) & (row_ids < num_rows)
             is_new[is_new] = ~is_read[row_ids[is_new]]
             if not is_new.all() or (np.diff(row_ids) == 0).any():
-                raise self._wrong_rows(name)
+                raise self.wrong_rows(name)
             is_read[row_ids] = True
             yield row_ids, self._in_order(name, tables, row_ids, order)
-        if not is_read.all():
-            raise self._wrong_rows(name)
+        if numbers is None and not is_read.all():
+            raise self.wrong_rows(name)
 
-    def _pieces(self, name: str, piece_bytes: int | None) -> list[list[str]]:
+    def parts_of_pieces(self, name: str, piece_bytes: int | None) -> list[list[str]]:
+        """The files of each piece; see :meth:`pieces`."""
         pieces: list[list[str]] = [[]]
         num_bytes = 0
         for part in self._parts(name):
@@ -321,9 +331,10 @@ class PreparedData:
     def _check_all(self, row_ids: Ints, name: str) -> None:
         num_rows = self.manifest.splits[name].num_rows
         if not np.array_equal(np.sort(row_ids), np.arange(num_rows)):
-            raise self._wrong_rows(name)
+            raise self.wrong_rows(name)
 
-    def _wrong_rows(self, name: str) -> DataError:
+    def wrong_rows(self, name: str) -> DataError:
+        """The error of a split that has other rows than its manifest says."""
         num_rows = self.manifest.splits[name].num_rows
         return _damaged(self.path, f"the rows of {name} must be 0 to {num_rows - 1}")
 

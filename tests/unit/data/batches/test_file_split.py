@@ -3,6 +3,7 @@
 import shutil
 import zlib
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -72,6 +73,61 @@ def test_rows_that_are_missing_or_there_twice_are_refused(prepared, fault, piece
         score(by_length, held, group=ALONE)
 
 
+class Noted(PreparedData):
+    """Notes the files that are read."""
+
+    parts_read: ClassVar[list[str]] = []
+
+    def read_part(self, part, *arguments):
+        self.parts_read.append(part)
+        return super().read_part(part, *arguments)
+
+
+def files_read(group, prepared):
+    Noted.parts_read.clear()
+    held = FileSplit(Noted(prepared.path, prepared.manifest), "val", A_FILE_AT_A_TIME)
+    score(by_length, held, group=group)
+    return list(Noted.parts_read)
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_workers_share_the_reading_as_far_as_it_can_be_dealt_alike(prepared, world_size):
+    by_worker = in_worker_group(world_size, files_read, prepared)
+    names = sorted(prepared.manifest.files)
+    num_dealt = len(names) // world_size * world_size
+    for number, name in enumerate(names):
+        readers = [rank for rank, files in enumerate(by_worker) if name in files]
+        dealt = number < num_dealt
+        assert readers == ([number % world_size] if dealt else list(range(world_size)))
+    assert all(len(files) == len(set(files)) for files in by_worker)
+
+
+def refusal(group, prepared):
+    try:
+        score(by_length, FileSplit(prepared, "val", A_FILE_AT_A_TIME), group=group)
+    except DataError as error:
+        return error.message
+    return ""
+
+
+@pytest.mark.parametrize("fault", ["twice", "missing", "both"])
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_no_worker_has_scores_of_rows_that_are_missing_or_there_twice(prepared, fault, world_size):
+    """Of files that different workers read, so that none can see it alone."""
+    manifest, names = prepared.manifest, sorted(prepared.manifest.files)
+    folder = f"{prepared.path}/{manifest.data_folder}"
+    files, checksums = dict(manifest.files), dict(manifest.checksums)
+    if fault in ("twice", "both"):
+        extra = names[1] if fault == "both" else "val/part-9.parquet"
+        shutil.copy(f"{folder}/{names[0]}", f"{folder}/{extra}")
+        files[extra], checksums[extra] = files[names[0]], checksums[names[0]]
+    else:
+        del files[names[1]]
+    manifest = manifest.model_copy(update={"files": files, "checksums": checksums})
+    found = in_worker_group(world_size, refusal, PreparedData(prepared.path, manifest))
+    assert all("the rows of val must be 0 to 119" in message for message in found)
+
+
 def test_a_file_that_is_altered_is_refused(prepared):
     name = max(prepared.manifest.files)
     manifest = prepared.manifest.model_copy(
@@ -87,7 +143,7 @@ def scores_of_pieces(group, prepared, piece_bytes):
     return score(by_length, held, group=group, kept=np.array([3, 100]), num_classes=3)
 
 
-@pytest.mark.parametrize("world_size", [1, 3])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 7])
 @pytest.mark.parametrize("piece_bytes", [A_FILE_AT_A_TIME, 2**20])
 def test_scores_are_those_of_rows_in_memory(prepared, world_size, piece_bytes):
     expected = score(by_length, SPLIT, group=ALONE, kept=np.array([3, 100]), num_classes=3)
