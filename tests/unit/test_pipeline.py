@@ -235,6 +235,8 @@ def test_a_finished_search_goes_on_where_its_ablation_is_not_what_is_asked_for(
         found = {**found, "asked": config.search.ablation.model_dump(mode="json")}
     assert executing._has_all_trials(config, {"num_trials": 2, "ablation": found}) is has_all
     assert not executing._has_all_trials(config, {"num_trials": 1, "ablation": found})
+    left = {"num_trials": 2, "ablation": found, "has_all_seeds": False}
+    assert not executing._has_all_trials(config, left)
 
 
 def test_a_search_needs_its_section():
@@ -365,3 +367,17 @@ def test_an_ensemble_is_named_after_its_first_member_and_its_experiment_can_be_r
     file = tmp_path / "experiment.yaml"
     file.write_text(resolved_yaml(own))
     assert load_experiment(file).data == config.data
+
+
+def test_the_name_of_an_ensemble_is_one_that_an_experiment_may_have(monkeypatch, tmp_path):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
+    config = tiny_experiment(f"name={'n' * 80}")
+    runs = [summary_of("a"), summary_of("b")]
+    members = execution.Members("sqlite:///x.db", runs, {}, config, tiny_prepared())
+    monkeypatch.setattr(executing, "_open_store", lambda _uri: None)
+    monkeypatch.setattr(execution, "read_members", lambda _uri, _runs: members)
+    monkeypatch.setattr(execution, "execute_ensemble", lambda *given, **_: given)
+    _, own, _ = pipeline.ensemble(["a", "b"], weights="mean", tracking_uri="sqlite:///x.db")
+    file = tmp_path / "experiment.yaml"
+    file.write_text(resolved_yaml(own))
+    assert load_experiment(file).name == f"{'n' * 71}-ensemble"

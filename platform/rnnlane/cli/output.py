@@ -8,7 +8,6 @@ and ``cli.progress`` use rich, whose defaults do neither.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -63,18 +62,8 @@ def write_error_piece(text: str) -> None:
 
 def write_json(value: Mapping[str, Any]) -> None:
     """Writes one JSON object on a line of its own; numbers that JSON lacks become null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain_text.finite(value), ensure_ascii=False, allow_nan=False)
     write_piece(plain_text.ACTIVE.sub(lambda match: f"\\u{ord(match.group()):04x}", text) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def write_table(

@@ -258,6 +258,9 @@ def _draw(predictions: list[dict[str, Any]], plot: Path) -> None:
 
     from rnnlane.reports.figures import MAX_TEXTS, save_confidence
 
+    if not predictions:
+        output.note("there is no picture, as there are no texts")
+        return
     shown = predictions[:MAX_TEXTS]
     if len(shown) < len(predictions):
         output.note(f"the picture shows the first {len(shown)} of {len(predictions)} texts")

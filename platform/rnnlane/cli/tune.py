@@ -54,7 +54,7 @@ def tune(
     """
     config = load_experiment(experiment, list(overrides or ()))
     if best is not None:
-        _check_writable(best)
+        _check_writable(best, experiment)
     if config.search is not None:
         open_store_and_import("rnnlane.search.search", tracking_uri=config.tracking.uri)
     with events_for(verbose=verbose) as events:
@@ -69,8 +69,14 @@ def tune(
         raise typer.Exit(1)
 
 
-def _check_writable(file: Path) -> None:
+def _check_writable(file: Path, experiment: str) -> None:
     """Refuses a place for the winner's experiment before hours are spent on finding it."""
+    if file.exists() and Path(experiment).exists() and file.samefile(experiment):
+        raise ConfigError(
+            "the winner's experiment must not replace the file of the search",
+            where=f"--output {file}",
+            remedy="name another file",
+        )
     folder = file.absolute().parent
     if file.is_dir() or not folder.is_dir():
         problem = "a folder" if file.is_dir() else f"in {folder}, which does not exist"

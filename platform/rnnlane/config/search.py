@@ -147,7 +147,10 @@ class Variation(Section):
     @property
     def is_continuous(self) -> bool:
         """Whether it samples from a range of real numbers rather than from listed values."""
-        return self.distribution in {"uniform", "loguniform"}
+        if self.distribution not in {"uniform", "loguniform"}:
+            return False
+        low, high = self.arguments
+        return bool(low < high)
 
     @property
     def values(self) -> Sequence[Any]:

@@ -21,6 +21,7 @@ Params = dict[str, Any]
 
 MAX_DATA_VARIANTS = 32
 MAX_GRID = 100_000
+FEW_VALUES = 16
 
 
 def objective(config: ExperimentConfig) -> tuple[str, bool]:
@@ -261,16 +262,16 @@ def with_ancestors(space: Space, keys: Sequence[str]) -> list[str]:
 
 
 def probe_values(space: Space, key: str) -> list[Any]:
-    """Values that represent all values of a key: its choices, or both ends of a range.
+    """Values that represent all values of a key: the few that it has, or both ends of a range.
 
     If conditions name values of a range, also those values, and one that none of them names.
     """
     variation = space[key]
     if variation.is_continuous:
         return list(dict.fromkeys(variation.arguments))
-    if variation.choice is not None:
-        return list(variation.choice)
     values = variation.values
+    if variation.choice is not None or len(values) <= FEW_VALUES:
+        return list(values)
     named = [value for other in space.values() for value in other.when.get(key, ())]
     others = [value for value in islice(values, len(named) + 1) if value not in named][:1]
     inside = [value for value in named if variation.can_be(value)]

@@ -108,8 +108,9 @@ def counted(counts: dict[str, int], *, most: int = 5) -> str:
 
 def _rows(source: Source, data: DataConfig) -> Iterator[RawRow]:
     try:
-        # Nothing is done with ids here, so the file need not have them.
-        for read in source.read_tasks(data.columns.model_copy(update={"id": None})):
+        # Nothing is done with ids and groups here, so the file need not have them.
+        unused = {"id": None, "group": None}
+        for read in source.read_tasks(data.columns.model_copy(update=unused)):
             yield from read()
     except DataError as error:  # which knows the file as a source's
         where = (error.where or "").replace("data.source.path", "--data")

@@ -18,6 +18,7 @@ from rnnlane.config.sources import source_class
 from rnnlane.data.sources.column_files import columns_named
 from rnnlane.data.text_files import MAX_BROKEN_SHARE, decode_text
 from rnnlane.errors import DataError, first_line
+from rnnlane.records.plain_text import finite
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -361,14 +362,18 @@ def answered_table(
 
 
 def _json_line(row: Mapping[str, Any]) -> bytes:
-    line = json.dumps(row, ensure_ascii=False, default=_plain)
+    line = _json(row)
     line = _UNSAFE_IN_LINES.sub(lambda match: f"\\u{ord(match.group()):04x}", line)
     return line.encode() + b"\n"
 
 
 def _csv_cell(value: Any) -> Any:
     is_nested = isinstance(value, dict | list)
-    return json.dumps(value, ensure_ascii=False, default=_plain) if is_nested else _plain(value)
+    return _json(value) if is_nested else _plain(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(finite(value), ensure_ascii=False, allow_nan=False, default=_plain)
 
 
 def _plain(value: Any) -> Any:

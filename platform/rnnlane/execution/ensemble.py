@@ -31,6 +31,7 @@ from rnnlane.inference.pool import fit_weights, log_pool
 from rnnlane.records.ensemble import EnsembleResult
 from rnnlane.records.events import RunEvents
 from rnnlane.records.predictions import Predictions
+from rnnlane.records.refit import is_refitted
 from rnnlane.reports.artifacts import resolved_yaml
 from rnnlane.reports.run_facts import RunFacts
 from rnnlane.tracking.run import MlflowTracker, start_run
@@ -147,7 +148,14 @@ def execute_ensemble(
     spec = describe_run(
         config,
         record,
-        params={"name": config.name, "ensemble": {"weights": weighting, **ids}},
+        params={
+            "name": config.name,
+            "ensemble": {
+                "weights": weighting,
+                **ids,
+                "refit": any(is_refitted(run.params) for run in members.runs),
+            },
+        },
         class_names=members.prepared.class_names,
     )
     spec = replace(spec, predictor=PREDICTOR)

@@ -347,7 +347,7 @@ def ensemble(
     from rnnlane.execution.ensemble import execute_ensemble, read_members
 
     members = read_members(uri, runs)
-    name = f"{members.config.name}-ensemble"
+    name = f"{members.config.name[:71]}-ensemble"  # a name has at most 80 characters
     own_store: dict[str, object] = {"uri": tracking_uri, "run_name": name, "tags": {}}
     tracking = members.config.tracking.model_copy(update=own_store)
     own = {"name": name, "description": "", "tracking": tracking}
@@ -369,13 +369,14 @@ def _has_all_seeds(config: ExperimentConfig, result: Mapping[str, Any]) -> bool:
 
 
 def _has_all_trials(config: ExperimentConfig, result: Mapping[str, Any]) -> bool:
-    """Whether a finished search has the trials and the ablation that are asked for now."""
+    """Whether a finished search has the trials, seeds and ablation that are asked for now."""
     assert config.search is not None
     wanted, found = config.search.ablation, result.get("ablation") or {}
     has_ablation = wanted is None or (
         found.get("is_complete") and found.get("asked") == wanted.model_dump(mode="json")
     )
-    return bool(has_ablation) and result.get("num_trials", 0) >= num_trials(config)
+    has_trials = result.get("num_trials", 0) >= num_trials(config)
+    return bool(has_ablation) and has_trials and bool(result.get("has_all_seeds", True))
 
 
 def _report(

@@ -17,6 +17,9 @@ LEVEL = 0.95
 
 WINNER = "winner"
 
+# Means that are equal on paper differ in their last digits.
+_ROUNDING = 1e-12
+
 Verdict = Literal["better", "worse", "no difference seen", "not measured"]
 
 
@@ -28,7 +31,8 @@ class PairedDifference:
         num_pairs: those seeds, at least 2.
         mean: of the differences.
         standard_error: of that mean.
-        low, high: its 95% interval, by Student's t with num_pairs - 1 degrees of freedom.
+        low, high: its 95% interval, by Student's t with num_pairs - 1 degrees of freedom; without
+            end where all differences are the same and not 0.
     """
 
     num_pairs: int
@@ -36,6 +40,11 @@ class PairedDifference:
     standard_error: float
     low: float
     high: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the interval has ends."""
+        return math.isfinite(self.low)
 
     @property
     def is_seen(self) -> bool:
@@ -49,7 +58,9 @@ def paired_difference(
     """``values`` less ``reference``, seed by seed; None with fewer than two pairs.
 
     A seed that one of them lacks does not count. The interval is exact where the differences are
-    normal, and says how much the mean varies with the seeds alone: the rows are the same.
+    normal, and says how much the mean varies with the seeds alone: the rows are the same. Some
+    differences that happen to be equal, as accuracies of few rows often are, do not say how much
+    they vary.
     """
     from scipy.special import stdtrit
 
@@ -64,6 +75,8 @@ def paired_difference(
     mean = math.fsum(differences) / num_pairs
     squares = math.fsum((one - mean) ** 2 for one in differences)
     error = math.sqrt(squares / (num_pairs - 1) / num_pairs)
+    if error <= _ROUNDING < abs(mean):
+        error = math.inf
     margin = float(stdtrit(num_pairs - 1, (1 + LEVEL) / 2)) * error
     return PairedDifference(num_pairs, mean, error, mean - margin, mean + margin)
 
@@ -172,8 +185,7 @@ class Ablation:
         difference = paired_difference(best.values, setting.values)
         assert difference is not None
         lead = -difference.mean if self.is_larger_better else difference.mean
-        # Means that are equal on paper differ in their last digits.
-        return lead <= difference.standard_error + 1e-12
+        return lead <= difference.standard_error + _ROUNDING
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the result of the search."""
@@ -198,12 +210,13 @@ class Ablation:
         if setting is self.winner:
             return plain
         difference = self.difference(setting)
+        has_interval = difference is not None and difference.has_interval
         return {
             **plain,
             "key": setting.key,
             "difference": None if difference is None else difference.mean,
-            "low": None if difference is None else difference.low,
-            "high": None if difference is None else difference.high,
+            "low": difference.low if difference and has_interval else None,
+            "high": difference.high if difference and has_interval else None,
             "num_pairs": 0 if difference is None else difference.num_pairs,
             "verdict": self.verdict(setting),
         }

@@ -1,8 +1,11 @@
-"""Texts from outside, without what would act on those who read them."""
+"""Texts and numbers from outside, without what would act on those who read them."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 # What a terminal obeys or a reader takes for a line end: control characters, Unicode's line and
 # paragraph separators and its marks of direction; and surrogates, which cannot be written.
@@ -28,3 +31,14 @@ def _escape(match: re.Match[str]) -> str:
     if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8, in an argument or a path
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
+
+
+def finite(value: Any) -> Any:
+    """A value for JSON: numbers that it lacks, which are NaN and the infinities, are None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 REFIT = "refit/"
 """What the keys of the records of a refit's epochs begin with."""
-# Params of training runs, and of those of a linear model; a run has one of them.
-_PARAMS = ("training.refit", "baseline.refit")
+# Params of training runs, of those of a linear model, and of ensembles; a run has one of them.
+_PARAMS = ("training.refit", "baseline.refit", "ensemble.refit")
 
 
 def is_refit(record: Mapping[str, float]) -> bool:
@@ -16,7 +16,7 @@ def is_refit(record: Mapping[str, float]) -> bool:
 
 
 def is_refitted(params: Mapping[str, str]) -> bool:
-    """Whether the model of a run is refitted, by the run's params."""
+    """Whether the model of a run, or a member of it, is refitted, by the run's params."""
     return any(params.get(name) == "True" for name in _PARAMS)
 
 

@@ -208,6 +208,7 @@ class SearchResult(Result):
         num_pruned: trials stopped by the scheduler.
         num_cut: trials stopped by the time budget.
         num_failed: trials that failed.
+        has_all_seeds: whether the time budget left out no training of a finalist with another seed.
         epochs_trained: over all trials, seeds and the ablation.
         elapsed_s: seconds of searching, over all attempts.
         clip: of the winner: mean_norm, max_norm, clipped_fraction.
@@ -241,6 +242,7 @@ class SearchResult(Result):
     run_url: str | None = None
     runs_url: str | None = None
     ablation: dict[str, Any] | None = None
+    has_all_seeds: bool = True
 
     @property
     def trials(self) -> pd.DataFrame:

@@ -76,6 +76,7 @@ class SearchRecord:
         scheduler: none, asha or median.
         max_epochs: epochs of a trial that is not cut short.
         num_planned: trials that the search runs if its time budget suffices.
+        has_all_seeds: whether the time budget left out no training of a finalist with another seed.
         time_budget_s: seconds that the search may take; None for no limit.
         trials: by number; repeats of finalists are not among them, but in ``seed_values``.
         best: number of the trial that won; None if every trial failed.
@@ -95,6 +96,7 @@ class SearchRecord:
     scheduler: str
     max_epochs: int
     num_planned: int = 0
+    has_all_seeds: bool = True
     time_budget_s: float | None = None
     trials: tuple[TrialRecord, ...] = field(default=(), repr=False)
     best: int | None = None

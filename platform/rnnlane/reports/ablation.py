@@ -39,8 +39,9 @@ def compared(ablation: Ablation, keys: Sequence[str]) -> list[str]:
         *(_sentence(ablation, setting) for setting in settings),
     ]
     differences = [one for one in map(ablation.difference, settings) if one is not None]
-    if differences:
-        widest = max((one.high - one.low) / 2 for one in differences)
+    margins = [(one.high - one.low) / 2 for one in differences if one.has_interval]
+    if margins:
+        widest = max(margins)
         sentences.append(
             f"Intervals from so few seeds are wide: differences up to {widest:.4f} could go "
             "unseen here, and of 20 comparisons without a difference one shows one by chance."
@@ -76,7 +77,7 @@ def _row(setting: Mapping[str, Any], *, is_recommended: bool) -> tuple[str, ...]
         setting["label"],
         "–" if mean is None else f"{mean:.4f}",
         "–" if difference is None else f"{difference:+.4f}",
-        "–" if difference is None else f"{setting['low']:+.4f} to {setting['high']:+.4f}",
+        "–" if setting.get("low") is None else f"{setting['low']:+.4f} to {setting['high']:+.4f}",
         f"{finished} of {len(setting['values'])}",
         f"{found}{', recommended' if is_recommended else ''}{why}",
     )
@@ -99,10 +100,12 @@ def _sentence(ablation: Ablation, setting: Setting) -> str:
 
 
 def _by(ablation: Ablation, difference: PairedDifference) -> str:
-    """``0.0312 worse (95% interval -0.0500 to -0.0124, 3 seeds)``."""
+    """``0.0312 worse (95% interval -0.0500 to -0.0124, 3 seeds)``, or why there is no interval."""
     how = "better" if _is_better(ablation, difference) else "worse"
     amount = f"{abs(difference.mean):.4f}"
     amount = "equal on average" if amount == "0.0000" else f"{amount} {how}"
+    if not difference.has_interval:
+        return f"{amount} with each of {difference.num_pairs} seeds, which gives no interval"
     return (
         f"{amount} ({LEVEL:.0%} interval {difference.low:+.4f} to {difference.high:+.4f}, "
         f"{difference.num_pairs} seeds)"

@@ -32,7 +32,8 @@ def save_ablation(search: SearchRecord, path: Path) -> bool:
             seeds = [b - a for a, b in pairs if a is not None and b is not None]
             color = _COLORS[ablation.verdict(setting)]
             look: dict[str, Any] = {"color": color, "linewidth": 2, "zorder": 2}
-            axes.plot([difference.low, difference.high], [row, row], **look)
+            if difference.has_interval:
+                axes.plot([difference.low, difference.high], [row, row], **look)
             axes.plot(difference.mean, row, "D", color=color, markersize=7, zorder=4)
             dot: dict[str, Any] = {"color": PALE, "markeredgecolor": color, "markersize": 6}
             axes.plot(seeds, [row] * len(seeds), "o", zorder=3, **dot)

@@ -103,6 +103,7 @@ def describe_result(
         num_pruned=search.count("pruned"),
         num_cut=search.count("cut"),
         num_failed=search.count("failed"),
+        has_all_seeds=search.has_all_seeds,
         epochs_trained=search.epochs_trained,
         elapsed_s=search.elapsed_s,
         clip=None

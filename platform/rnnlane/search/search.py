@@ -31,6 +31,7 @@ from rnnlane.records.results import SearchResult
 from rnnlane.records.search import SearchRecord, TrialRecord, TrialState
 from rnnlane.records.system_use import SystemUse
 from rnnlane.reports.artifacts import resolved_yaml
+from rnnlane.reports.page import counted
 from rnnlane.reports.trials import ablation_name, trial_name
 from rnnlane.search.ablation import AblationPlan
 from rnnlane.search.dispatcher import TrialEvents
@@ -275,6 +276,7 @@ class _Search(TrialEvents):
             scheduler=self._settings.scheduler,
             max_epochs=self._settings.max_epochs or self._config.training.epochs,
             num_planned=self._trials.num_trials,
+            has_all_seeds=self._seeds is None or self._seeds.is_complete,
             time_budget_s=self._settings.time_budget_s,
             trials=trials,
             started_at=self._record.created_at,
@@ -363,6 +365,9 @@ class _Search(TrialEvents):
             self.note(
                 f"continuing: {ended} trials have ended, {len(trials) - ended} are unfinished"
             )
+        num_cut = sum(trial.state == "cut" for trial in trials)
+        if num_cut:
+            self.note(f"{counted(num_cut, 'trial')} that the time budget cut are not continued")
 
     def _report(self, *, at_once: bool = False) -> None:
         """Tells and logs how far it is; if that takes long, rarely: in a twentieth of the time."""

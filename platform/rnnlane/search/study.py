@@ -139,6 +139,13 @@ class TrialStudy:
         return len(self._interrupted) + max(0, self.num_trials - len(self._entries))
 
     @property
+    def is_complete(self) -> bool:
+        """Whether every sample has a trial that ended otherwise than by the time budget."""
+        done = [one.sample for one in self._entries if one.state not in {"running", "cut"}]
+        is_begun = len(self._entries) >= self.num_trials
+        return is_begun and all(one.sample in done for one in self._entries)
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds that the study was worked on, over all attempts."""
         now = time.monotonic() if self._stopped_at is None else self._stopped_at
@@ -371,6 +378,8 @@ def open_repeats(
 ) -> TrialStudy:
     """The finalists with further seeds, in their order; repeats stored already are kept.
 
+    What the time budget cut is trained again: its value is none of a whole training.
+
     Args:
         file: the search's SQLite file.
         config: an experiment with a search.
@@ -382,7 +391,7 @@ def open_repeats(
         for finalist in finalists
         for repeat in range(1, search_of(config).repeats)
     ]
-    return _open_listed(file, "seeds", config, key=f"{key}-seed", wanted=wanted)
+    return _open_listed(file, "seeds", config, key=f"{key}-seed", wanted=wanted, again=("cut",))
 
 
 def open_ablation(

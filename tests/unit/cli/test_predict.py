@@ -203,6 +203,26 @@ def test_parquet_is_printed_as_json_lines(call, runs, tmp_path):
     assert list(json.loads(line)) == ["review", "n", *ADDED]
 
 
+@pytest.mark.parametrize("name", ["", "y.jsonl", "y.csv"])
+def test_numbers_that_json_lacks_are_null(call, runs, tmp_path, name):
+    numbers = [float("nan"), float("inf"), 1.5]
+    table = pa.table({"review": ["a"] * 3, "n": numbers, "nested": [{"m": n} for n in numbers]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    output = ["--output", tmp_path / name] if name else []
+    printed = call("predict", "--file", tmp_path / "x.parquet", *output).stdout
+    if name == "y.csv":
+        with (tmp_path / name).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        found = [json.loads(row["nested"], parse_constant=pytest.fail) for row in rows]
+        assert [row["n"] for row in rows] == ["nan", "inf", "1.5"]
+    else:
+        lines = ((tmp_path / name).read_text() if name else printed).splitlines()
+        rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+        found = [row["nested"] for row in rows]
+        assert [row["n"] for row in rows] == [None, None, 1.5]
+    assert found == [{"m": None}, {"m": None}, {"m": 1.5}]
+
+
 def test_texts_alone_can_be_written_as_a_table(call, runs, tmp_path):
     call("predict", "a film", "", "--output", tmp_path / "y.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "y.jsonl").read_text().splitlines()]
@@ -236,6 +256,12 @@ def test_a_plot_shows_the_first_few(call, runs, tmp_path):
     done = call("predict", *map(str, range(25)), "--plot", plot)
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert "the first 8 of 25" in done.stderr
+
+
+def test_a_plot_of_no_texts_is_none(call, runs, file, tmp_path):
+    done = call("predict", "--file", file("x.csv", b"review\n"), "--plot", tmp_path / "a.png")
+    assert "there is no picture, as there are no texts" in done.stderr
+    assert not (tmp_path / "a.png").exists()
 
 
 def test_half_a_character_is_answered_and_drawn(call, runs, file, tmp_path):

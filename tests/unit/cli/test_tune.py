@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -57,6 +58,18 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_search(
         with pytest.raises(ConfigError, match="needs the path of a file in a folder"):
             call("tune", experiment, "--output", place)
     assert calls == []
+
+
+def test_the_winner_does_not_replace_the_search(call, replaced, experiment, tmp_path, monkeypatch):
+    calls = replaced("rnnlane.cli.tune.tune_experiment", result(tmp_path))
+    link = tmp_path / "link.yaml"
+    link.symlink_to(experiment)
+    before = Path(experiment).read_bytes()
+    for place in (experiment, link):
+        with pytest.raises(ConfigError, match="must not replace the file of the search"):
+            call("tune", experiment, "--output", place)
+    assert calls == []
+    assert Path(experiment).read_bytes() == before
 
 
 def test_a_search_without_a_winner_exits_with_1(call, replaced, experiment, tmp_path):

@@ -187,6 +187,18 @@ def test_a_continuous_key_has_settings_without_end():
     assert other_points(config, []) == []
 
 
+def test_a_range_of_one_number_is_one_setting():
+    config = experiment({"training.learning_rate": "uniform(0.01, 0.01)"}, num_trials=4)
+    assert num_trials(config) == 1
+    assert grid(config) == [{"training.learning_rate": 0.01}]
+
+
+@pytest.mark.parametrize("values", ["steps(1, 2, 0.5)", "randint(1, 4)"])
+def test_all_of_a_few_values_are_tried_before_the_search(values):
+    key = "model.num_layers" if "steps" in values else "training.reduction_shards"
+    assert refusal({key: values}).where == f"experiment search.space.{key}"
+
+
 def test_a_huge_space_is_not_listed():
     space = {
         "model.hidden_size": "randint(1, 1000000)",

@@ -34,10 +34,11 @@ def test_a_file_is_read_by_the_columns_of_the_experiment(tmp_path, name, content
     assert (rows.skipped, rows.unknown_labels, rows.num_broken) == ({}, {}, 0)
 
 
-def test_a_file_needs_no_ids(tmp_path):
+@pytest.mark.parametrize("unused", ["id", "group"])
+def test_a_file_needs_no_ids_and_groups(tmp_path, unused):
     (tmp_path / "x.csv").write_text(CSV)
     own = data("csv")
-    own = own.model_copy(update={"columns": own.columns.model_copy(update={"id": "Nr"})})
+    own = own.model_copy(update={"columns": own.columns.model_copy(update={unused: "Nr"})})
     assert read_labeled(str(tmp_path / "x.csv"), own, class_names=CLASSES).labels == [1, 0]
 
 

@@ -1,6 +1,7 @@
 """An ensemble of tiny runs, with MLflow replaced."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from rnnlane.execution.run_record import RunRecord
 from rnnlane.inference.ensemble import load_bundled
 from rnnlane.inference.pool import fit_weights
 from rnnlane.records.events import RunEvents
+from rnnlane.records.refit import is_refitted
 from support.compared import predictions_of, summary_of
 from support.tiny import tiny_data, tiny_experiment
 from support.tracked import IDENTITY, RememberedTracker, tiny_prepared
@@ -106,6 +108,18 @@ def test_the_mean_is_scored_served_and_logged(execute, trackers):
     assert "this ensemble" in page
     assert json.loads(json.dumps(result.as_dict()))["weighting"] == "mean"
     assert "2, weights by mean" in result._repr_html_()
+
+
+@pytest.mark.parametrize("name", ["training.refit", "baseline.refit", "ensemble.refit"])
+def test_a_refitted_member_makes_a_refitted_ensemble(execute, monkeypatch, name):
+    def logged() -> dict[str, str]:
+        _, tracker = execute("mean")
+        return {key: str(value) for key, value in tracker.spec.params.items()}  # as MLflow does
+
+    assert not is_refitted(logged())
+    refitted = replace(RUNS[1], params={**RUNS[1].params, name: "True"})
+    monkeypatch.setattr(sys.modules[__name__], "RUNS", [RUNS[0], refitted])
+    assert is_refitted(logged())
 
 
 def test_weights_of_val_are_those_of_the_least_log_loss(execute, trackers):

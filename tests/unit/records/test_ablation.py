@@ -1,3 +1,4 @@
+import json
 import math
 from typing import Any
 
@@ -44,6 +45,13 @@ def test_equal_values_are_no_difference():
     assert (found.mean, found.low, found.high, found.is_seen) == (0, 0, 0, False)
 
 
+def test_equal_differences_do_not_say_how_much_they_vary():
+    found = paired_difference([60 / 75, 61 / 75], [61 / 75, 62 / 75])
+    assert found.mean == pytest.approx(1 / 75)
+    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert (found.has_interval, found.is_seen) == (False, False)
+
+
 def setting(label: str, *values: float | None, layers: int = 2, clips: bool = True) -> Setting:
     return Setting(label, {}, layers, clips, values, key="k")
 
@@ -72,7 +80,7 @@ WINNER = setting("winner", 0.80, 0.82, 0.81)
         ([setting("1", 0.79, 0.82, 0.80, layers=1)], "winner"),
         # Not simpler: the winner stays unless the other one is better by more than the noise.
         ([setting("3", 0.81, 0.81, 0.82, layers=3)], "winner"),
-        ([setting("3", 0.84, 0.86, 0.85, layers=3)], "3"),
+        ([setting("3", 0.84, 0.87, 0.85, layers=3)], "3"),
         ([setting("0.25", 0.81, 0.81, 0.82)], "winner"),
         # What did not finish with every seed is not chosen.
         ([setting("1", 0.9, 0.9, None, layers=1)], "winner"),
@@ -83,7 +91,7 @@ def test_the_simplest_setting_within_the_noise_of_the_best_is_recommended(others
 
 
 def test_a_loss_is_better_where_it_is_smaller():
-    lower = setting("3", 0.70, 0.72, 0.71, layers=3)
+    lower = setting("3", 0.70, 0.72, 0.72, layers=3)
     found = ablation(WINNER, lower, is_larger_better=False)
     assert (found.verdict(lower), found.recommended.label) == ("better", "3")
     assert ablation(WINNER, lower).verdict(lower) == "worse"
@@ -116,3 +124,14 @@ def test_recorded_values_with_an_effect_are_told_apart():
     found = ablation(winner, clipped)
     assert found.verdict(clipped) == "worse"
     assert found.recommended is winner
+
+
+def test_equal_differences_of_all_seeds_recommend_the_simplest_and_are_plain_json():
+    better = setting("k=1", 0.81, 0.83, 0.82, layers=3)
+    found = ablation(WINNER, better)
+    assert found.verdict(better) == "no difference seen"
+    assert found.recommended is WINNER
+    (plain,) = found.as_dict()["settings"]
+    assert (plain["low"], plain["high"]) == (None, None)
+    assert plain["difference"] == pytest.approx(0.01)
+    json.dumps(found.as_dict(), allow_nan=False)

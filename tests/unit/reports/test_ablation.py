@@ -55,6 +55,20 @@ def test_an_interval_with_zero_in_it_is_no_difference_seen() -> None:
     )
 
 
+SHIFTED = Setting("num_layers=3", {}, 3, True, (0.81, 0.83, 0.82), key=LAYERS)
+
+
+def test_equal_differences_have_no_interval_in_words_table_and_picture(tmp_path: Path) -> None:
+    found = ablation(SHIFTED)
+    _, sentence = compared(found, [LAYERS])
+    assert sentence == (
+        "num_layers=3: no difference seen, 0.0100 better with each of 3 seeds, which gives no "
+        "interval."
+    )
+    assert table_rows(found.as_dict())[1][2:4] == ("+0.0100", "–")
+    assert save_ablation(search(found), tmp_path / "a.png")
+
+
 def test_the_table_has_each_setting_and_what_was_left_out() -> None:
     found = ablation(skipped={"num_layers=4": "a rule"})
     rows = [dict(zip(HEADS, row, strict=True)) for row in table_rows(found.as_dict())]

@@ -64,8 +64,9 @@ class Notes(RunEvents):
 
 
 def value_of(spec: Any) -> float:
-    """Better with more layers; the seed changes the last digit."""
-    return 0.5 + 0.1 * spec.sample.params["model.num_layers"] + 0.001 * (spec.sample.seed or 0)
+    """Better with more layers, a little more so with some seeds."""
+    layers, seed = spec.sample.params["model.num_layers"], spec.sample.seed or 0
+    return 0.5 + (0.1 + 0.001 * seed) * layers
 
 
 def run_trials_here(study: Any, *, resources: Any, make_task: Any, deadline: float, **options: Any):
@@ -148,6 +149,17 @@ def test_finalists_are_repeated_with_other_seeds(tracker):
     assert result.num_trials == 4
 
 
+def test_a_search_without_time_for_its_seeds_says_that_they_are_missing(tracker, monkeypatch):
+    result = execute(Notes(), num_trials=2, scheduler="none", repeats=2, finalists=1)
+    assert result.has_all_seeds
+    real = search.run_trials
+    monkeypatch.setattr(
+        search, "run_trials", lambda study, **o: real(study, **o) if study._prune else None
+    )
+    result = execute(Notes(), num_trials=2, scheduler="none", repeats=2, finalists=1)
+    assert not result.has_all_seeds
+
+
 def test_the_winner_is_compared_with_one_setting_changed(tracker):
     events = Notes()
     keys = {
@@ -160,7 +172,7 @@ def test_the_winner_is_compared_with_one_setting_changed(tracker):
     assert (result.num_trials, result.epochs_trained) == (4, 48)
     one, dropout, size = result.ablation["settings"]
     assert (one["label"], one["verdict"]) == ("num_layers=1", "worse")
-    assert one["difference"] == pytest.approx(-0.1)
+    assert one["difference"] == pytest.approx(-0.1015)
     assert dropout["verdict"] == size["verdict"] == "no difference seen"
     assert "of_mean needs policy auto" in result.ablation["skipped"]["of_mean=0.25"]
     assert any("the ablation leaves out of_mean=0.25" in note for note in events.notes)

@@ -64,6 +64,21 @@ def test_a_failed_or_unfinished_seed_does_not_count(tmp_path):
     assert [trial.seed_values for trial in trials] == [(0.5, 0.6), ()]
 
 
+def test_a_seed_that_the_time_budget_cut_is_trained_again(tmp_path):
+    study, _ = fresh(tmp_path, repeats=3)
+    finalists = finalists_of(study, 0.5)
+    seeds = repeats_of(tmp_path, finalists)
+    end_trial(seeds, seeds.ask().number, [0.6])
+    end_trial(seeds, seeds.ask().number, [0.1], "cut")
+    assert not seeds.is_complete
+    again = repeats_of(tmp_path, finalists)
+    assert (again.num_remaining, again.is_complete) == (1, False)
+    end_trial(again, again.ask().number, [0.7])
+    assert again.is_complete
+    assert repeats_of(tmp_path, finalists).is_complete
+    assert again.with_seed_values(study.records())[0].seed_values == (0.5, 0.6, 0.7)
+
+
 def test_seeds_go_on_after_a_restart(tmp_path):
     study, _ = fresh(tmp_path, repeats=3)
     finalists = finalists_of(study, 0.5, 0.4)
