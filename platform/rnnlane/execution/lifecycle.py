@@ -231,6 +231,8 @@ def tracked_run(
         yield run
     except BaseException as error:
         if isinstance(error, RnnlaneError) or not is_disk_full(error):
+            if isinstance(error, RnnlaneError) and error.exit_code == 2:
+                error.exit_code = 1  # 2 says that there is no run
             run.abort(error)
             raise
         full = disk_error(error, getattr(error, "filename", None) or record.folder)

@@ -30,14 +30,15 @@ def with_known_start(config: ExperimentConfig) -> ExperimentConfig:
         TrackingError: the store cannot be read.
     """
     reference = config.model.init_from
-    if reference is None or _cached(reference.removeprefix(RUNS_SCHEME)).is_dir():
+    name = "" if reference is None else reference.removeprefix(RUNS_SCHEME)
+    if reference is None or (name.isalnum() and _cached(name).is_dir()):
         return _with_start(config, reference)
     from rnnlane.tracking.store import find_pretrained
     from rnnlane.tracking.uris import resolve_uri
 
     uri = resolve_uri(config.tracking.uri)
     try:
-        found = find_pretrained(uri, reference.removeprefix(RUNS_SCHEME))
+        found = find_pretrained(uri, name)
     except ConfigError as error:
         raise ConfigError(error.message, where=f"{KEY} {reference}", remedy=error.remedy) from None
     return _with_start(config, found.run_id)

@@ -32,12 +32,13 @@ def execute_pretraining(
     """Trains and logs a language model; see :func:`rnnlane.execution.run.execute_run`.
 
     Args:
-        config: the experiment; its ``training`` section is not read.
+        config: the experiment; of its ``training`` section the seed alone is read.
         prepared: of the purpose of pretraining.
         record: of the run.
         events: receives the progress.
     """
-    config = config.model_copy(update={"training": config.pretraining.as_training()})
+    own = config.pretraining.as_training().model_copy(update={"seed": config.training.seed})
+    config = config.model_copy(update={"training": own})
     config = cluster.with_counted_workers(config, events)
     data = pretraining_data(config, prepared, events)
     shared, use_gpu = None, False
@@ -48,7 +49,10 @@ def execute_pretraining(
         check_storage(config)
         shared = ray.put(data)
     params = config.model_dump(mode="json", include={"name", "seed", "data", "text", "pretraining"})
-    params["model"] = {key: getattr(config.model, key) for key in SHAPE}
+    params |= {
+        "model": {key: getattr(config.model, key) for key in SHAPE},
+        "training": {"seed": config.training.seed},
+    }
     spec = describe_run(config, record, params=params, tags={KIND_TAG: PRETRAINING})
     with tracked_run(start_run, spec, config=config.tracking, record=record, events=events) as run:
         run.log_inputs(
@@ -110,6 +114,7 @@ def _log_outcome(
         weights=outcome.weights,
         vocabulary=prepared.vocabulary_text(),
         config=config,
+        source=prepared.manifest.source.fingerprint,
     )
     tracker.log_artifacts(artifacts)
     results = record.folder / "results"

@@ -28,6 +28,7 @@ from rnnlane.inference.calibration import TemperatureChoice
 from rnnlane.inference.predictor import Predictor
 from rnnlane.models.ngrams import check_size
 from rnnlane.models.vector_files import VectorMatch, Vectors, check_match, load_vectors
+from rnnlane.pretraining.bundle import check_split
 from rnnlane.ray_cluster import connect as cluster
 from rnnlane.ray_cluster.storage_check import check_storage
 from rnnlane.records.events import ForwardedEvents, RunEvents
@@ -224,6 +225,8 @@ def training_data(
     if config.model.pretrained_vectors is not None:
         vectors = _word_vectors(config.model.pretrained_vectors, config, prepared.vocabulary())
     start = fetch_start(config)
+    if start is not None:
+        check_split(start, config, source=prepared.manifest.source.fingerprint)
     refits = config.training.refit and "test" in splits  # a search refits nothing
     streamed = streamed_splits(config, prepared, refits=refits, events=events or RunEvents())
     read: dict[str, ScoredSplit] = {}

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rnnlane.errors import JobError, ResourceError, TrackingError
+from rnnlane.errors import DataError, JobError, ResourceError, TrackingError
 from rnnlane.execution import leftovers, lifecycle
 from rnnlane.execution.lifecycle import close_abandoned_runs, flattened, tracked_run
 from rnnlane.execution.run_record import RunRecord, all_records
@@ -143,6 +143,15 @@ def test_a_run_that_raises_has_failed_with_the_reason(store, notes):
         run(store, notes, RunRecord.create("x", **IDENTITY), die_of(ValueError("no disk")))
     assert (only_record().state, only_record().is_closed) == ("failed", True)
     assert (store.status, store.reason) == ({"run0": "FAILED"}, "no disk")
+
+
+def test_an_error_after_the_run_began_is_none_that_says_there_is_no_run(store, notes):
+    error = DataError("damaged")
+    assert error.exit_code == 2
+    with pytest.raises(DataError):
+        run(store, notes, RunRecord.create("x", **IDENTITY), die_of(error))
+    assert error.exit_code == 1
+    assert DataError("another").exit_code == 2
 
 
 @pytest.mark.parametrize(("is_resumable", "hints"), [(True, 1), (False, 0)])

@@ -38,8 +38,8 @@ def tracker(tmp_path, monkeypatch):
     return tracker
 
 
-def execute():
-    config = tiny_experiment(*SETTINGS, "training.epochs=9")
+def execute(*overrides):
+    config = tiny_experiment(*SETTINGS, "training.epochs=9", *overrides)
     with RunRecord.create("tiny", **IDENTITY).locked() as record:
         return execute_pretraining(config, language_prepared(), record=record, events=Remembered())
 
@@ -47,7 +47,8 @@ def execute():
 def test_a_run_of_its_own_kind_logs_its_epochs_and_the_language_model(tracker):
     result = execute()
     assert tracker.spec.tags["rnnlane.kind"] == "pretraining"
-    assert not any(key.startswith("training.") for key in tracker.spec.params)
+    of_training = [key for key in tracker.spec.params if key.startswith("training.")]
+    assert of_training == ["training.seed"]
     assert [entry["epoch"] for entry in tracker.history] == [1.0, 2.0]
     assert {one.context for one in tracker.datasets} == {"train", "val", "unlabeled"}
     assert {"pretrained/weights.safetensors", "pretrained/vocabulary.jsonl"} <= tracker.files
@@ -97,6 +98,24 @@ def test_a_classifier_starts_from_it_with_its_vocabulary(tracker, tmp_path, monk
     monkeypatch.setattr("rnnlane.tracking.store.find_pretrained", None)
     monkeypatch.setattr("rnnlane.tracking.store.download_artifacts", None)
     assert fetch_start(with_known_start(config)) is not None
+
+
+def test_the_training_seed_decides_the_weights(tracker):
+    first, again, other = (
+        execute(*seed).metrics["train/loss"] for seed in ([], [], ["training.seed=5"])
+    )
+    assert first == again != other
+    assert tracker.spec.params["training.seed"] == 5
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "runs:/", "runs:/..", "a" * 31])
+def test_what_is_no_run_is_looked_for_in_the_store(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
+    monkeypatch.setattr(starts, "home", lambda: tmp_path)
+    with pytest.raises(ConfigError, match="the store is empty"):
+        with_known_start(
+            tiny_experiment(f"model.init_from={name}", f"tracking.uri=sqlite:///{tmp_path}/x.db")
+        )
 
 
 def test_what_is_no_pretraining_is_refused(tmp_path, monkeypatch):
