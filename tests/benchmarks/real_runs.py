@@ -14,7 +14,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from rnnlane.config import load_experiment
 from rnnlane.reports.figures import BLUE, GREEN, ORANGE, VERMILION, picture
 
 PAIRS = (("rnn-1", "birnn-3"), ("lstm-1", "bilstm-3"))
@@ -22,12 +21,11 @@ COLORS = {"rnn-1": ORANGE, "birnn-3": VERMILION, "lstm-1": GREEN, "bilstm-3": BL
 
 
 def read(file: Path) -> dict[str, Any]:
-    """A run: its answer, and its history and experiment from its folder."""
+    """A run: its answer, and its history and its experiment's name from its folder."""
     answer = json.loads(file.read_text(encoding="utf-8"))
     folder = Path(answer["run_folder"])
     results = json.loads((folder / "results" / "results.json").read_text(encoding="utf-8"))
-    name = load_experiment(folder / "inputs" / "experiment.yaml").name
-    return {**answer, "history": results["history"], "name": name}
+    return {**answer, "history": results["history"], "name": folder.name.rpartition("-")[0]}
 
 
 def draw_each(runs: dict[str, list[dict[str, Any]]], file: Path) -> None:

@@ -28,7 +28,7 @@ from support.search import (
 KEYS = {
     *("run_id", "tracking_uri", "run_folder", "is_tracked", "best", "best_config", "report"),
     *("num_trials", "num_pruned", "num_cut", "num_failed", "epochs_trained", "elapsed_s", "clip"),
-    *("run_url", "runs_url", "ablation"),
+    *("run_url", "runs_url", "ablation", "has_all_seeds"),
 }
 
 
