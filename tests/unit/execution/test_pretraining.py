@@ -99,6 +99,10 @@ def test_a_classifier_starts_from_it_with_its_vocabulary(tracker, tmp_path, monk
     monkeypatch.setattr("rnnlane.tracking.store.download_artifacts", None)
     assert fetch_start(with_known_start(config)) is not None
 
+    other = config.model_copy(update={"seed": config.seed + 1})
+    with pytest.raises(ConfigError, match="texts that its language model has read"):
+        training_data(other, tiny_prepared(), splits=("train", "val"))
+
 
 def test_the_training_seed_decides_the_weights(tracker):
     first, again, other = (
