@@ -350,34 +350,24 @@ def test_a_search_trains_each_trial_with_one_seed_and_says_so(monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("tiny", "tiny-ensemble"), ("n" * 80, f"{'n' * 71}-ensemble")]
+)
 def test_an_ensemble_is_named_after_its_first_member_and_its_experiment_can_be_read(
-    monkeypatch, tmp_path
+    monkeypatch, tmp_path, name, expected
 ):
     monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
-    config = tiny_experiment("description=A GRU.", "tracking.tags.team=a")
+    config = tiny_experiment(f"name={name}", "description=A GRU.", "tracking.tags.team=a")
     runs = [summary_of("a"), summary_of("b")]
     members = execution.Members("sqlite:///x.db", runs, {}, config, tiny_prepared())
     monkeypatch.setattr(executing, "_open_store", lambda _uri: None)
     monkeypatch.setattr(execution, "read_members", lambda _uri, _runs: members)
     monkeypatch.setattr(execution, "execute_ensemble", lambda *given, **_: given)
     _, own, weighting = pipeline.ensemble(["a", "b"], weights="mean", tracking_uri="sqlite:///x.db")
-    assert (own.name, weighting) == ("tiny-ensemble", "mean")
-    assert own.tracking.run_name == "tiny-ensemble"
+    assert (own.name, weighting) == (expected, "mean")
+    assert own.tracking.run_name == expected
     assert own.tracking.tags == {}
     file = tmp_path / "experiment.yaml"
     file.write_text(resolved_yaml(own))
-    assert load_experiment(file).data == config.data
-
-
-def test_the_name_of_an_ensemble_is_one_that_an_experiment_may_have(monkeypatch, tmp_path):
-    monkeypatch.setenv("RNNLANE_HOME", str(tmp_path))
-    config = tiny_experiment(f"name={'n' * 80}")
-    runs = [summary_of("a"), summary_of("b")]
-    members = execution.Members("sqlite:///x.db", runs, {}, config, tiny_prepared())
-    monkeypatch.setattr(executing, "_open_store", lambda _uri: None)
-    monkeypatch.setattr(execution, "read_members", lambda _uri, _runs: members)
-    monkeypatch.setattr(execution, "execute_ensemble", lambda *given, **_: given)
-    _, own, _ = pipeline.ensemble(["a", "b"], weights="mean", tracking_uri="sqlite:///x.db")
-    file = tmp_path / "experiment.yaml"
-    file.write_text(resolved_yaml(own))
-    assert load_experiment(file).name == f"{'n' * 71}-ensemble"
+    read = load_experiment(file)
+    assert (read.name, read.data) == (expected, config.data)
