@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from rnnlane.config.experiment import ExperimentConfig
@@ -103,10 +103,10 @@ def load_pretrained(folder: Path, config: ExperimentConfig, *, run_id: str) -> P
             )
         shape, text = plain["model"], TextConfig.model_validate(plain["text"])
         sums, source, split = plain["checksums"], plain["source"], plain["split"]
-        vocabulary = (folder / VOCABULARY).read_text(encoding="utf-8")
-        weights = load_file(folder / WEIGHTS)
-        if any(zlib.crc32((folder / name).read_bytes()) != sums[name] for name in _CHECKED):
+        contents = {name: (folder / name).read_bytes() for name in _CHECKED}
+        if any(zlib.crc32(content) != sums[name] for name, content in contents.items()):
             raise ValueError("its files are not as they were written")
+        vocabulary, weights = contents[VOCABULARY].decode(), load(contents[WEIGHTS])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(
             f"the language model cannot be read: {first_line(error)}",
@@ -133,14 +133,15 @@ def check_split(start: Pretrained, config: ExperimentConfig, *, source: str) -> 
         return
     ours, theirs = _split(config), start.split
     # An official test is the same whatever else is set.
-    keys = ["data.test"] if "official" in (ours["data.test"], theirs["data.test"]) else list(ours)
+    tests = (ours["data.test"], theirs.get("data.test"))
+    keys = ["data.test"] if "official" in tests else list(ours)
     different = [key for key in keys if theirs.get(key) != ours[key]]
     if different:
+        here = ", ".join(f"{key}={ours[key]}" for key in different)
         there = ", ".join(f"{key}={theirs.get(key)}" for key in different)
         raise ConfigError(
             "a classifier is not tested on texts that its language model has read, so rows of the "
-            f"same source must be split alike, but got "
-            f"{', '.join(f'{key}={ours[key]}' for key in different)}, and there {there}",
+            f"same source must be split alike, but got {here}, and there {there}",
             where=f"model.init_from {start.run_id}",
             remedy=f"set {there}, or pretrain with this experiment",
         )

@@ -210,13 +210,15 @@ class Ablation:
         if setting is self.winner:
             return plain
         difference = self.difference(setting)
-        has_interval = difference is not None and difference.has_interval
+        low = high = None
+        if difference is not None and difference.has_interval:
+            low, high = difference.low, difference.high
         return {
             **plain,
             "key": setting.key,
             "difference": None if difference is None else difference.mean,
-            "low": difference.low if difference and has_interval else None,
-            "high": difference.high if difference and has_interval else None,
+            "low": low,
+            "high": high,
             "num_pairs": 0 if difference is None else difference.num_pairs,
             "verdict": self.verdict(setting),
         }

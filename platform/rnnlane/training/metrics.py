@@ -129,7 +129,7 @@ def score(
         slots[kept] = np.arange(len(kept))
     scores = torch.zeros(3, len(split), dtype=torch.float64, device=group.device)
     # Labels from 1, as 0 says that no worker has read the row.
-    labels = torch.zeros(len(split) + 1, dtype=torch.int64)
+    labels = np.zeros(len(split) + 1, dtype=np.int64)
     for ids, batch in _own_batches(split, labels, group, hasher):
         logits = logits_of(*batch.inputs).float()
         scaled = logits / temperature
@@ -153,7 +153,7 @@ def score(
 
 def _own_batches(
     split: ScoredSplit,
-    labels: Tensor,
+    labels: npt.NDArray[np.int64],
     group: WorkerGroup,
     hasher: NgramHasher | None,
 ) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
@@ -176,7 +176,7 @@ def _own_batches(
         for piece_number, (row_ids, piece) in zip(sorted(wanted), pieces, strict=True):
             is_own = piece_number < num_dealt
             if is_own or rank == 0:
-                labels[row_ids] = torch.from_numpy(piece.labels).long() + 1
+                labels[row_ids] = piece.labels + 1
                 labels[-1] += len(row_ids)
             make_batch = BatchMaker(piece, group.device, hasher=hasher)
             for rows in length_batches(piece.lengths, device=group.device):
@@ -184,13 +184,19 @@ def _own_batches(
                     yield row_ids[rows], make_batch(rows)
 
 
-def _labels(split: ScoredSplit, labels: Tensor, group: WorkerGroup) -> npt.NDArray[np.int64]:
+def _labels(
+    split: ScoredSplit, labels: npt.NDArray[np.int64], group: WorkerGroup
+) -> npt.NDArray[np.int64]:
     """The labels that all workers have read: int64 [N].
+
+    Args:
+        split, group: see :func:`score`.
+        labels: int64 [N + 1], what :func:`_own_batches` of this worker left there.
 
     Raises:
         DataError: a row was read by none of them, or by several.
     """
-    summed = group.sum_(send(labels, group.device)).cpu().numpy()
+    summed = group.sum_(send(torch.from_numpy(labels), group.device)).cpu().numpy()
     found, num_read = summed[:-1], summed[-1]
     if isinstance(split, FileSplit) and (num_read != len(found) or not found.all()):
         raise split.prepared.wrong_rows(split.name)
