@@ -13,6 +13,7 @@ from rnnlane.ray_cluster.internals import (
     has_node_here,
     running_ray,
 )
+from rnnlane.ray_cluster.token import token_file
 
 ANSWER_TIMEOUT_S = 5.0
 _VARIABLE = "RAY_ADDRESS"
@@ -113,10 +114,8 @@ def token_error(where: str, *, got: str) -> ConfigError:
 
 def token_hint() -> str:
     """Where the token is that a dashboard asks for, in words after its address; "" without one."""
-    if os.environ.get("RAY_AUTH_MODE") != "token" or os.environ.get("RAY_AUTH_TOKEN"):
-        return ""
-    file = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
-    return f" (asks for the token in {file})"
+    file = token_file() if os.environ.get("RAY_AUTH_MODE") else None
+    return "" if file is None else f" (asks for the token in {file})"
 
 
 def _is_host_and_port(address: str) -> bool:
